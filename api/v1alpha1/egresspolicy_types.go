@@ -1,0 +1,115 @@
+// Package v1alpha1 holds the API types of egress-governor.io/v1alpha1.
+// +kubebuilder:object:generate=true
+// +groupName=egress-governor.io
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupVersion is the group and version of the types in this package.
+var GroupVersion = schema.GroupVersion{Group: "egress-governor.io", Version: "v1alpha1"}
+
+// AddToScheme adds the types of this package to a scheme.
+func AddToScheme(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion, &EgressPolicy{}, &EgressPolicyList{})
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}
+
+// Enforcement says what a violation does.
+// +kubebuilder:validation:Enum=Deny;Warn;Audit
+type Enforcement string
+
+const (
+	// Deny refuses the request.
+	Deny Enforcement = "Deny"
+	// Warn lets the request pass with a warning to its author.
+	Warn Enforcement = "Warn"
+	// Audit lets the request pass and records the violation in logs, metrics and the audit log.
+	Audit Enforcement = "Audit"
+)
+
+// ConditionReady is true while the policy that the spec describes is in force.
+const ConditionReady = "Ready"
+
+// Kind is a governed kind.
+// +kubebuilder:validation:Enum=ServiceEntry;VirtualService
+type Kind string
+
+// Match selects what a policy judges. An empty field selects everything.
+type Match struct {
+	// NamespaceSelector selects namespaces by their labels.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Kinds are the kinds that the policy judges; all governed kinds by default.
+	// +optional
+	// +listType=set
+	Kinds []Kind `json:"kinds,omitempty"`
+}
+
+// EgressPolicySpec says what is judged, by which policy, and what a violation does.
+// +kubebuilder:validation:XValidation:rule="has(self.policy) != has(self.rego)",message="exactly one of policy and rego must be given"
+type EgressPolicySpec struct {
+	// Enforcement says what a violation does.
+	// +kubebuilder:default=Deny
+	// +optional
+	Enforcement Enforcement `json:"enforcement,omitempty"`
+	// Match selects what the policy judges; everything governed by default.
+	// +optional
+	Match Match `json:"match,omitempty"`
+	// Policy names a policy of the library.
+	// +kubebuilder:validation:MinLength=1
+	// +optional
+	Policy string `json:"policy,omitempty"`
+	// Rego is a policy of your own: a Rego v1 module with "deny contains result" or "warn contains result".
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=262144
+	// +optional
+	Rego string `json:"rego,omitempty"`
+	// Parameters reach the policy as input.parameters.
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +optional
+	Parameters *apiextensionsv1.JSON `json:"parameters,omitempty"`
+}
+
+// EgressPolicyStatus says whether the policy is in force.
+type EgressPolicyStatus struct {
+	// ObservedGeneration is the generation of the spec that the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions hold Ready, with the compiler's own message where it is false.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// EgressPolicy judges how objects lead traffic out of the mesh.
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=ep
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.policy`
+// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.spec.enforcement`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type EgressPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   EgressPolicySpec   `json:"spec"`
+	Status EgressPolicyStatus `json:"status,omitempty"`
+}
+
+// EgressPolicyList is a list of EgressPolicies.
+// +kubebuilder:object:root=true
+type EgressPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []EgressPolicy `json:"items"`
+}

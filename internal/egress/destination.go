@@ -1,0 +1,152 @@
+package egress
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Destination is one place in a VirtualService that names where a call goes: a weighted destination or a mirror.
+// Its maps are those of the object, so that a rewrite of them rewrites the object.
+type Destination struct {
+	// Section is http, tls or tcp.
+	Section string
+	// Field is the path of the destination, such as spec.http[0].route[1].destination.
+	Field string
+	// Route is the route that holds the destination, Holder the element of its list, Raw the destination itself.
+	Route, Holder, Raw map[string]any
+}
+
+// Host returns the destination's host as written.
+func (d Destination) Host() string {
+	host, _ := d.Raw["host"].(string)
+	return host
+}
+
+// Port returns the destination's port number, 0 when it is left to Istio.
+func (d Destination) Port() uint32 {
+	port, _ := d.Raw["port"].(map[string]any)
+	return number(port["number"])
+}
+
+// Family is the family of calls that reach the destination's section.
+func (d Destination) Family() Family {
+	if d.Section == "http" {
+		return FamilyHTTP
+	}
+	return FamilyTLS
+}
+
+// Destinations returns every destination of a VirtualService, in the order of its fields.
+func Destinations(vs *unstructured.Unstructured) []Destination {
+	spec, _ := vs.Object["spec"].(map[string]any)
+	var out []Destination
+	for _, section := range []string{"http", "tls", "tcp"} {
+		routes, _ := spec[section].([]any)
+		for i, item := range routes {
+			route, ok := item.(map[string]any)
+			if !ok {
+				continue
+			}
+			at := fmt.Sprintf("spec.%s[%d]", section, i)
+			out = append(out, listed(section, at, "route", route)...)
+			if mirror, ok := route["mirror"].(map[string]any); ok {
+				out = append(out, Destination{section, at + ".mirror", route, route, mirror})
+			}
+			out = append(out, listed(section, at, "mirrors", route)...)
+		}
+	}
+	return out
+}
+
+func listed(section, at, key string, route map[string]any) []Destination {
+	items, _ := route[key].([]any)
+	var out []Destination
+	for i, item := range items {
+		holder, _ := item.(map[string]any)
+		if raw, ok := holder["destination"].(map[string]any); ok {
+			out = append(out, Destination{section, fmt.Sprintf("%s.%s[%d].destination", at, key, i), route, holder, raw})
+		}
+	}
+	return out
+}
+
+// Matches returns the match blocks of a route.
+func Matches(route map[string]any) []map[string]any {
+	items, _ := route["match"].([]any)
+	out := make([]map[string]any, 0, len(items))
+	for _, item := range items {
+		if match, ok := item.(map[string]any); ok {
+			out = append(out, match)
+		}
+	}
+	return out
+}
+
+// Reach says which proxies apply a route.
+type Reach struct{ Mesh, Gateway bool }
+
+// ReachOf returns which proxies apply a route of a VirtualService: the match's gateways narrow those of the spec,
+// and none at all means the mesh.
+func ReachOf(vs *unstructured.Unstructured, route map[string]any) Reach {
+	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+	whole := reach(gateways)
+	var out Reach
+	matches := Matches(route)
+	if len(matches) == 0 {
+		return whole
+	}
+	for _, match := range matches {
+		own, found := stringList(match["gateways"])
+		narrowed := whole
+		if found && len(own) > 0 {
+			narrowed = reach(own)
+		}
+		out.Mesh = out.Mesh || narrowed.Mesh
+		out.Gateway = out.Gateway || narrowed.Gateway
+	}
+	return out
+}
+
+func reach(gateways []string) Reach {
+	if len(gateways) == 0 {
+		return Reach{Mesh: true}
+	}
+	var out Reach
+	for _, name := range gateways {
+		if name == "mesh" {
+			out.Mesh = true
+		} else {
+			out.Gateway = true
+		}
+	}
+	return out
+}
+
+func stringList(value any) ([]string, bool) {
+	items, ok := value.([]any)
+	if !ok {
+		return nil, false
+	}
+	out := make([]string, 0, len(items))
+	for _, item := range items {
+		if s, ok := item.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out, true
+}
+
+// number reads a JSON number of whichever Go type the decoder chose; 0 for anything else.
+func number(value any) uint32 {
+	switch n := value.(type) {
+	case int64:
+		return uint32(n)
+	case float64:
+		return uint32(n)
+	}
+	return 0
+}
+
+// MatchesPort says whether a match block takes calls of this port only.
+func MatchesPort(match map[string]any, port uint32) bool { return number(match["port"]) == port }

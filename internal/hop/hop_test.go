@@ -1,0 +1,184 @@
+package hop_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+
+func mesh() *egress.Mesh {
+	return &egress.Mesh{
+		ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true,
+		Gateways: []egress.Gateway{{
+			Name: "default", Service: gatewayService, Selector: map[string]string{"istio": "egressgateway"},
+			HTTPPort: 80, TLSPort: 443, Clients: labels.Everything(),
+		}},
+	}
+}
+
+func object(t *testing.T, manifest string) *unstructured.Unstructured {
+	t.Helper()
+	out := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte(manifest), &out.Object))
+	raw, err := out.MarshalJSON()
+	if err == nil {
+		// Numbers as the API server's decoder gives them.
+		require.NoError(t, out.UnmarshalJSON(raw))
+	}
+	return out
+}
+
+func entry(t *testing.T, spec string) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, namespace: payments}\nspec: "+spec)
+}
+
+func TestSealLeavesTheGatewayAsTheOnlyEndpoint(t *testing.T) {
+	t.Parallel()
+	in := entry(t, `{hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
+	out, err := hop.Seal(in, mesh().Gateways[0], mesh())
+	require.NoError(t, err)
+	spec := out.Object["spec"].(map[string]any)
+	assert.Equal(t, "DNS", spec["resolution"])
+	assert.Equal(t, []any{map[string]any{
+		"address": gatewayService, "ports": map[string]any{"http": int64(80), "tls": int64(443)},
+	}}, spec["endpoints"])
+	gw, ok := hop.SealedTo(out, mesh())
+	assert.True(t, ok)
+	assert.Equal(t, "default", gw.Name)
+}
+
+// The author's next apply meets the sealed object; what it changes must win over what the annotation remembers.
+func TestIntentFollowsTheAuthor(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct{ first, change, want string }{
+		"an endpoint given later replaces the remembered ones": {
+			first:  `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			change: `{resolution: STATIC, endpoints: [{address: 192.0.2.2}]}`,
+			want:   `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.2}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		},
+		"NONE corrected to DNS": {
+			first:  `{hosts: [a.example.com], resolution: NONE, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			change: `{resolution: DNS}`,
+			want:   `{hosts: [a.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		},
+		"DNS changed to DNS_ROUND_ROBIN": {
+			first:  `{hosts: [a.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			change: `{resolution: DNS_ROUND_ROBIN}`,
+			want:   `{hosts: [a.example.com], resolution: DNS_ROUND_ROBIN, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		},
+		"an untouched entry": {
+			first:  `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1, weight: 3}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			change: `{}`,
+			want:   `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1, weight: 3}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stored, err := hop.Seal(entry(t, tc.first), mesh().Gateways[0], mesh())
+			require.NoError(t, err)
+			for key, value := range entry(t, tc.change).Object["spec"].(map[string]any) {
+				stored.Object["spec"].(map[string]any)[key] = value
+			}
+			intent, err := hop.Intent(stored, mesh())
+			require.NoError(t, err)
+			assert.Equal(t, entry(t, tc.want).Object, intent.Object)
+		})
+	}
+}
+
+func TestSmuggledEndpointIsTheIntent(t *testing.T) {
+	t.Parallel()
+	stored := entry(t, `{hosts: [a.example.com], resolution: DNS, endpoints: [{address: `+gatewayService+`}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	stored.SetAnnotations(map[string]string{hop.IntentAnnotation: `{"resolution":"STATIC","endpoints":[{"address":"203.0.113.66"}]}`})
+	intent, err := hop.Intent(stored, mesh())
+	require.NoError(t, err)
+	parsed, err := egress.ParseServiceEntry(intent)
+	require.NoError(t, err)
+	require.Len(t, parsed.Endpoints, 1)
+	assert.Equal(t, "203.0.113.66", parsed.Endpoints[0].Address)
+	assert.Equal(t, "STATIC", parsed.Resolution)
+}
+
+func TestWhatCannotBeExpressedIsRefused(t *testing.T) {
+	t.Parallel()
+	ports := `ports: [{number: 443, name: tls, protocol: TLS}]`
+	cases := map[string]struct{ spec, code, field string }{
+		"bare wildcard":              {`{hosts: ["*.example.com"], resolution: NONE, ` + ports + `}`, "bare-wildcard", "spec.hosts[0]"},
+		"wildcard within a label":    {`{hosts: ["*example.com"], resolution: DNS, ` + ports + `}`, "bad-host", "spec.hosts[0]"},
+		"an address as host":         {`{hosts: [192.0.2.1], resolution: DNS, ` + ports + `}`, "ip-host", "spec.hosts[0]"},
+		"the gateway as host":        {`{hosts: [` + gatewayService + `], resolution: DNS, ` + ports + `}`, "gateway-host", "spec.hosts[0]"},
+		"raw TCP":                    {`{hosts: [db.example.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`, "raw-protocol", "spec.ports[0].protocol"},
+		"two TLS ports":              {`{hosts: [a.example.com], resolution: DNS, ports: [{number: 443, name: a, protocol: TLS}, {number: 8443, name: b, protocol: HTTPS}]}`, "second-tls-port", "spec.ports[1]"},
+		"CIDR with NONE":             {`{hosts: [a.example.com], addresses: [192.0.2.0/24], resolution: NONE, ` + ports + `}`, "cidr-address", "spec.addresses[0]"},
+		"DYNAMIC_DNS":                {`{hosts: [a.example.com], resolution: DYNAMIC_DNS, ` + ports + `}`, "resolution", "spec.resolution"},
+		"workloadSelector":           {`{hosts: [a.example.com], resolution: STATIC, workloadSelector: {labels: {app: a}}, ` + ports + `}`, "workload-selector", "spec.workloadSelector"},
+		"the gateway as endpoint":    {`{hosts: [a.example.com], resolution: DNS, endpoints: [{address: ` + gatewayService + `}, {address: b.example.com}], ` + ports + `}`, "gateway-endpoint", "spec.endpoints[0].address"},
+		"a socket as endpoint":       {`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: "unix:///run/x"}], ` + ports + `}`, "unix-endpoint", "spec.endpoints[0].address"},
+		"a name with STATIC":         {`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: b.example.com}], ` + ports + `}`, "static-endpoint", "spec.endpoints[0].address"},
+		"STATIC without endpoints":   {`{hosts: [a.example.com], resolution: STATIC, ` + ports + `}`, "static-without-endpoints", "spec.resolution"},
+		"NONE with endpoints":        {`{hosts: [a.example.com], endpoints: [{address: 192.0.2.1}], ` + ports + `}`, "endpoints-without-resolution", "spec.resolution"},
+		"an endpoint's unknown port": {`{hosts: [a.example.com], resolution: DNS, endpoints: [{address: b.example.com, ports: {x: 1}}], ` + ports + `}`, "endpoint-port", "spec.endpoints[0].ports"},
+		"no ports":                   {`{hosts: [a.example.com], resolution: DNS}`, "no-ports", "spec.ports"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := hop.Seal(entry(t, tc.spec), mesh().Gateways[0], mesh())
+			var refusals hop.Refusals
+			require.ErrorAs(t, err, &refusals)
+			var found []string
+			for _, refusal := range refusals {
+				found = append(found, refusal.Code+" "+refusal.Field)
+				assert.NotEmpty(t, refusal.Fix)
+				assert.NotEmpty(t, refusal.Message)
+			}
+			assert.Contains(t, found, tc.code+" "+tc.field)
+		})
+	}
+}
+
+func TestEntryOfTheMeshIsLeft(t *testing.T) {
+	t.Parallel()
+	in := entry(t, `{hosts: [vm.internal.test], location: MESH_INTERNAL, resolution: STATIC, endpoints: [{address: 10.0.0.7}], ports: [{number: 5432, name: db, protocol: TCP}]}`)
+	out, err := hop.Seal(in, mesh().Gateways[0], mesh())
+	require.NoError(t, err)
+	assert.Equal(t, in.Object, out.Object)
+}
+
+func TestExitSetTellsHTTPPortsApart(t *testing.T) {
+	t.Parallel()
+	definition := egress.Definition{Resolution: "DNS", Ports: []egress.Port{
+		{Number: 80, Protocol: "HTTP", Name: "http-80"}, {Number: 8080, Protocol: "HTTP", Name: "http-8080"},
+	}}
+	_, vs := hop.ExitSet(mesh().Gateways[0], "api.example.com", definition)
+	require.Len(t, vs.Spec.Http, 3)
+	var got []string
+	for _, route := range vs.Spec.Http {
+		require.Len(t, route.Match, 1)
+		got = append(got, route.Match[0].Authority.GetRegex())
+	}
+	assert.Equal(t, []string{".*:80", ".*:8080", "[^:]*"}, got)
+	assert.Equal(t, uint32(80), vs.Spec.Http[2].Route[0].Destination.Port.Number)
+}
+
+func TestExitNamesDiffer(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{}
+	for _, host := range []string{"a.b.c", "a-b.c", "*.b.c", "wildcard.b.c", "b.c"} {
+		name := hop.ExitName(host)
+		assert.LessOrEqual(t, len(name), 63)
+		assert.Empty(t, names[name])
+		names[name] = host
+	}
+}

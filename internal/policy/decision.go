@@ -1,0 +1,36 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+// add files what one policy said, as its enforcement has it.
+func (d *Decision) add(policy *compiled, denied, warned []Violation, err error) {
+	if err != nil && policy.enforcement == v1alpha1.Deny {
+		d.Failed = append(d.Failed, Failure{Policy: policy.name, Err: err})
+		return
+	}
+	if err != nil {
+		denied = []Violation{{Policy: policy.name, Library: policy.library, Code: "evaluation_failed", Message: "policy could not be evaluated: " + err.Error()}}
+	}
+	switch policy.enforcement {
+	case v1alpha1.Deny:
+		d.Denied = append(d.Denied, denied...)
+		d.Warned = append(d.Warned, warned...)
+	case v1alpha1.Warn:
+		d.Warned = append(append(d.Warned, denied...), warned...)
+	case v1alpha1.Audit:
+		d.Audited = append(append(d.Audited, denied...), warned...)
+	}
+}
+
+func (d *Decision) sort() {
+	for _, violations := range [][]Violation{d.Denied, d.Warned, d.Audited} {
+		slices.SortFunc(violations, func(a, b Violation) int {
+			return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Code, b.Code))
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package policy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+// Engine judges reviews by the EgressPolicies it was given. It is safe for concurrent use; a request in flight keeps
+// the policies it began with.
+type Engine struct {
+	library *library
+	// writing serialises changes; readers take the snapshot.
+	writing  sync.Mutex
+	snapshot atomic.Pointer[[]*compiled]
+	loaded   atomic.Bool
+}
+
+// NewEngine returns an engine without policies. The error is that of a library file that does not parse.
+func NewEngine(files fs.FS) (*Engine, error) {
+	library, err := loadLibrary(files)
+	if err != nil {
+		return nil, err
+	}
+	out := &Engine{library: library}
+	out.snapshot.Store(&[]*compiled{})
+	return out, nil
+}
+
+// Check compiles a policy and holds its parameters against their schema, without putting it in force. The error names
+// file and line, or the parameter.
+func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
+	_, err := e.library.compile(policy)
+	return err
+}
+
+// Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;
+// where there is none, the policy fails whatever it selects, as its enforcement says.
+func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
+	next, err := e.library.compile(policy)
+	if err != nil {
+		next, _ = header(policy)
+		next.broken = fmt.Errorf("it does not compile: %w", err)
+	}
+	e.change(func(policies map[string]*compiled) {
+		last := policies[policy.Name]
+		if err == nil || last == nil || last.broken != nil {
+			policies[policy.Name] = next
+		}
+	})
+	return err
+}
+
+// Remove takes a policy out of force.
+func (e *Engine) Remove(name string) {
+	e.change(func(policies map[string]*compiled) { delete(policies, name) })
+}
+
+// Loaded says whether the policies stored before start are in force.
+func (e *Engine) Loaded() bool { return e.loaded.Load() }
+
+func (e *Engine) change(apply func(map[string]*compiled)) {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	byName := map[string]*compiled{}
+	for _, policy := range *e.snapshot.Load() {
+		byName[policy.name] = policy
+	}
+	apply(byName)
+	next := slices.SortedFunc(maps.Values(byName), func(a, b *compiled) int { return cmp.Compare(a.name, b.name) })
+	e.snapshot.Store(&next)
+}
+
+// Judge asks every policy that selects the review. A policy that cannot answer, or not before the context ends, is a
+// failure and never a yes.
+func (e *Engine) Judge(ctx context.Context, review Review) Decision {
+	var out Decision
+	var base ast.Value
+	for _, policy := range *e.snapshot.Load() {
+		if !policy.selects(review) {
+			continue
+		}
+		err := policy.broken
+		var denied, warned []Violation
+		if err == nil && base == nil {
+			base, err = ast.InterfaceToValue(review.Document)
+		}
+		if err == nil {
+			denied, warned, err = policy.eval(ctx, base)
+		}
+		out.add(policy, denied, warned, err)
+	}
+	out.sort()
+	return out
+}
+
+// eval evaluates one policy. The terms of the document are shared by all policies; only the parameters differ.
+func (c *compiled) eval(ctx context.Context, base ast.Value) (denied, warned []Violation, err error) {
+	document, ok := base.(ast.Object)
+	if !ok {
+		return nil, nil, fmt.Errorf("the document is %s, not an object", ast.ValueName(base))
+	}
+	input := ast.NewObject()
+	document.Foreach(func(key, value *ast.Term) { input.Insert(key, value) })
+	input.Insert(ast.StringTerm("parameters"), c.parameters)
+	results, err := c.query.Eval(ctx, rego.EvalParsedInput(input))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(results) != 1 {
+		return nil, nil, fmt.Errorf("%d results where one was expected", len(results))
+	}
+	if denied, err = c.violations(results[0].Bindings["deny"]); err != nil {
+		return nil, nil, fmt.Errorf("deny: %w", err)
+	}
+	if warned, err = c.violations(results[0].Bindings["warn"]); err != nil {
+		return nil, nil, fmt.Errorf("warn: %w", err)
+	}
+	return denied, warned, nil
+}
+
+// violations reads a set of results: each a string, or an object with msg and perhaps code, field and fix.
+func (c *compiled) violations(binding any) ([]Violation, error) {
+	items, _ := binding.([]any)
+	var out []Violation
+	for _, item := range items {
+		violation := Violation{Policy: c.name, Library: c.library}
+		switch result := item.(type) {
+		case string:
+			violation.Message = result
+		case map[string]any:
+			for key, into := range map[string]*string{"msg": &violation.Message, "code": &violation.Code, "field": &violation.Field, "fix": &violation.Fix} {
+				value, given := result[key]
+				text, isString := value.(string)
+				if given && !isString {
+					return nil, fmt.Errorf("result's %s is not a string: %v", key, value)
+				}
+				*into = text
+			}
+		}
+		if violation.Message == "" {
+			return nil, fmt.Errorf("a result is a string or an object with msg, not %v", item)
+		}
+		out = append(out, violation)
+	}
+	return out, nil
+}

@@ -1,0 +1,65 @@
+package policy
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// library is the parsed Rego of the built-in policies and of what they share.
+type library struct {
+	shared   map[string]*ast.Module // by file name
+	policies map[string]*ast.Module // by policy name, such as allowed-hosts
+}
+
+// loadLibrary parses every *.rego of a tree except tests: those under lib are shared by all policies, and
+// <name>/<name>.rego is the library policy of that name.
+func loadLibrary(files fs.FS) (*library, error) {
+	out := &library{shared: map[string]*ast.Module{}, policies: map[string]*ast.Module{}}
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(name) != ".rego" || strings.HasSuffix(name, "_test.rego") {
+			return err
+		}
+		raw, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		module, err := parse(name, string(raw))
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(name, "lib/") {
+			out.shared[name] = module
+			return nil
+		}
+		out.policies[strings.ReplaceAll(strings.TrimSuffix(path.Base(name), ".rego"), "_", "-")] = module
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("policy library: %w", err)
+	}
+	return out, nil
+}
+
+func parse(name, source string) (*ast.Module, error) {
+	return ast.ParseModuleWithOpts(name, source, ast.ParserOptions{
+		RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: Capabilities(),
+	})
+}
+
+// Capabilities returns what policies may call: every built-in of this OPA that depends on its arguments alone.
+func Capabilities() *ast.Capabilities {
+	out := ast.CapabilitiesForThisVersion()
+	pure := make([]*ast.Builtin, 0, len(out.Builtins))
+	for _, builtin := range out.Builtins {
+		if !builtin.Nondeterministic {
+			pure = append(pure, builtin)
+		}
+	}
+	out.Builtins = pure
+	out.AllowNet = []string{}
+	return out
+}

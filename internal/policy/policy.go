@@ -1,0 +1,38 @@
+// Package policy judges reviews by Rego policies, and keeps the policies equal to the stored EgressPolicies. The engine
+// itself knows OPA alone; only controller.go knows the cluster.
+package policy
+
+// Review is one object to be judged.
+type Review struct {
+	// Kind is ServiceEntry or VirtualService.
+	Kind string
+	// NamespaceLabels are the labels of the object's namespace.
+	NamespaceLabels map[string]string
+	// Document is the policy input without parameters: a JSON-like value (docs/input.md).
+	Document map[string]any
+}
+
+// Violation is one sentence of a policy.
+type Violation struct {
+	// Policy is the name of the EgressPolicy, Library that of the library policy it uses; empty for inline Rego.
+	Policy, Library string
+	// Code identifies the rule within the policy. Field is a JSON path into the object.
+	Code, Field string
+	// Message says what is wrong, Fix how to mend it.
+	Message, Fix string
+}
+
+// Failure is a policy that could not be evaluated.
+type Failure struct {
+	Policy string
+	Err    error
+}
+
+// Decision is everything the policies said, sorted by policy, field and message.
+type Decision struct {
+	// Denied holds the violations of policies that deny, Warned those that warn, Audited those that only record.
+	Denied, Warned, Audited []Violation
+	// Failed holds the failures of policies that deny; those of policies that warn or audit are
+	// among Warned and Audited as violations with the code "evaluation_failed".
+	Failed []Failure
+}

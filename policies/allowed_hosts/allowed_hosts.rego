@@ -1,0 +1,38 @@
+# METADATA
+# title: Allowed hosts
+# description: Traffic leaves the mesh only for hosts that are listed.
+# custom:
+#   fix: Add the host to the EgressPolicy, or use a host that is listed.
+#   parameters:
+#     type: object
+#     additionalProperties: false
+#     required: [hosts]
+#     properties:
+#       hosts:
+#         type: array
+#         uniqueItems: true
+#         items:
+#           type: string
+#           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$'
+package policies.allowed_hosts
+
+import data.policies.lib.hosts
+
+# METADATA
+# title: Host is not allowed
+# description: A host that the object leads traffic to is covered by no pattern of the list.
+deny contains result if {
+	some host in input.egress.hosts
+	host.leaves
+	not hosts.covered(host.canonical, _allowed)
+	result := {
+		"code": "host_not_allowed",
+		"field": host.field,
+		"msg": sprintf("host %q is not allowed in namespace %q", [host.host, input.namespace.name]),
+		"fix": sprintf("ask the platform team to add it to this EgressPolicy, or use one of: %s", [hosts.listed(_allowed)]),
+	}
+}
+
+default _allowed := set()
+
+_allowed := input.parameters.hosts

@@ -1,0 +1,54 @@
+# METADATA
+# title: Hosts
+# description: Compares canonical hosts with patterns, label by label, so that *foo.com never covers evilfoo.com.
+package policies.lib.hosts
+
+# METADATA
+# title: Covered
+# description: |
+#   True when one of the patterns stands for all of a canonical host. A pattern is a host, *.example.com for every
+#   host below example.com but not itself, or * for every host. What is looked up are the patterns that could cover
+#   the host, so with a set the cost does not grow with the number of patterns.
+covered(host, patterns) if {
+	some candidate in candidates(host)
+	candidate in patterns
+}
+
+# METADATA
+# title: Candidates
+# description: The patterns that cover a canonical host.
+candidates(host) := {host, "*"} | _parents(host) if not startswith(host, "*.")
+
+candidates(host) := {host, "*"} | _parents(trim_prefix(host, "*.")) if startswith(host, "*.")
+
+_parents(host) := {pattern |
+	labels := split(host, ".")
+	some i in numbers.range(1, count(labels) - 1)
+	pattern := concat(".", array.concat(["*"], array.slice(labels, i, count(labels))))
+}
+
+# METADATA
+# title: Listed
+# description: At most five patterns, sorted, for a sentence.
+listed(patterns) := "none are allowed yet" if count(patterns) == 0
+
+listed(patterns) := concat(", ", sort(patterns)) if {
+	count(patterns) > 0
+	count(patterns) <= 5
+}
+
+listed(patterns) := sprintf("%s and %d more", [concat(", ", array.slice(sort(patterns), 0, 5)), count(patterns) - 5]) if {
+	count(patterns) > 5
+}
+
+# METADATA
+# title: Within
+# description: True when an address lies in one of the CIDRs, or is covered as a host by one of the patterns.
+within(address, ranges) if covered(lower(address), ranges)
+
+within(address, ranges) if {
+	some range in ranges
+	contains(range, "/")
+	regex.match(`^[0-9a-fA-F.:]+(/[0-9]+)?$`, address)
+	net.cidr_contains(range, address)
+}
