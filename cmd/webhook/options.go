@@ -1,0 +1,109 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+const (
+	selfManaged = "self-managed"
+	files       = "files"
+)
+
+// options are the flags.
+type options struct {
+	config, namespace                     string
+	certMode, certDir                     string
+	secret, service, webhookConfiguration string
+	extraDNSNames                         []string
+	tlsMinVersion                         string
+	host                                  string
+	port                                  int
+	probeAddress, metricsAddress          string
+	leaderElect                           bool
+	shutdownDelay                         time.Duration
+}
+
+func command() *cobra.Command {
+	var o options
+	out := &cobra.Command{
+		Use: "webhook", Short: "Governs how traffic leaves an Istio mesh", Version: version(),
+		Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctrl.SetLogger(zap.New())
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	flags := out.Flags()
+	flags.StringVar(&o.config, "config", "/etc/egress-governor/config.yaml", "configuration file")
+	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the release (default $POD_NAMESPACE)")
+	flags.StringVar(&o.certMode, "cert-mode", selfManaged, "who makes the serving certificate: self-managed or files")
+	flags.StringVar(&o.certDir, "cert-dir", "/etc/egress-governor/certs", "folder of tls.crt and tls.key, with cert-mode files")
+	flags.StringVar(&o.secret, "secret-name", "egress-governor-webhook-cert", "Secret of the certificates, with cert-mode self-managed")
+	flags.StringVar(&o.service, "service-name", "egress-governor-webhook", "name of the webhook's Service")
+	flags.StringVar(&o.webhookConfiguration, "webhook-configuration", "egress-governor", "name of both webhook configurations")
+	flags.StringSliceVar(&o.extraDNSNames, "extra-dns-names", nil, "further names of the webhook for its certificate")
+	flags.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS version: 1.2 or 1.3")
+	flags.StringVar(&o.host, "host", "", "address to serve on (default all)")
+	flags.IntVar(&o.port, "port", 9443, "port to serve admission on")
+	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz")
+	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "elect one replica to keep the exit sets")
+	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to serve on after SIGTERM, while clients learn that this replica goes")
+	return out
+}
+
+func (o options) validate() error {
+	var errs []error
+	for flag, value := range map[string]string{"config": o.config, "namespace": o.namespace, "service-name": o.service, "webhook-configuration": o.webhookConfiguration} {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("--%s must be given", flag))
+		}
+	}
+	switch o.certMode {
+	case selfManaged:
+		if o.secret == "" {
+			errs = append(errs, errors.New("--secret-name must be given with --cert-mode=self-managed"))
+		}
+	case files:
+		if o.certDir == "" {
+			errs = append(errs, errors.New("--cert-dir must be given with --cert-mode=files"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("--cert-mode must be self-managed or files, is %q", o.certMode))
+	}
+	if o.tlsMinVersion != "1.2" && o.tlsMinVersion != "1.3" {
+		errs = append(errs, fmt.Errorf("--tls-min-version must be 1.2 or 1.3, is %q", o.tlsMinVersion))
+	}
+	if o.port < 1 || o.port > 65535 {
+		errs = append(errs, fmt.Errorf("--port must be a port, is %d", o.port))
+	}
+	return errors.Join(errs...)
+}
+
+func (o options) minVersion() uint16 {
+	if o.tlsMinVersion == "1.2" {
+		return tls.VersionTLS12
+	}
+	return tls.VersionTLS13
+}
+
+// version is what the build recorded: a release's tag, or the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}
