@@ -1,0 +1,143 @@
+package controlplane
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/loader"
+	"helm.sh/helm/v4/pkg/engine"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// Render renders the chart in a folder as helm install does, schema included. Objects come sorted by kind, definitions
+// of kinds first.
+func Render(folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	chart, err := loader.Load(folder)
+	if err != nil {
+		return nil, fmt.Errorf("load chart: %w", err)
+	}
+	release := common.ReleaseOptions{Name: Release, Namespace: Namespace, Revision: 1, IsInstall: true}
+	rendered, err := util.ToRenderValues(chart, values, release, common.DefaultCapabilities)
+	if err != nil {
+		return nil, fmt.Errorf("values: %w", err)
+	}
+	files, err := engine.Render(chart, rendered)
+	if err != nil {
+		return nil, fmt.Errorf("render chart: %w", err)
+	}
+	var out []*unstructured.Unstructured
+	for name, content := range files {
+		if !strings.HasSuffix(name, ".yaml") {
+			continue
+		}
+		objects, err := Decode(strings.NewReader(content))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, objects...)
+	}
+	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return strings.Compare(order(a), order(b)) })
+	return out, nil
+}
+
+func order(object *unstructured.Unstructured) string {
+	rank := "1"
+	if object.GetKind() == "CustomResourceDefinition" {
+		rank = "0"
+	}
+	return rank + object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
+}
+
+// Decode reads the objects of a YAML stream.
+func Decode(r io.Reader) ([]*unstructured.Unstructured, error) {
+	decoder := utilyaml.NewYAMLOrJSONDecoder(r, 4096)
+	var out []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			// Numbers as the API's own decoder gives them.
+			raw, err := object.MarshalJSON()
+			if err != nil {
+				return nil, err
+			}
+			if err := object.UnmarshalJSON(bytes.TrimSpace(raw)); err != nil {
+				return nil, err
+			}
+			out = append(out, object)
+		}
+	}
+}
+
+// install applies the rendered chart but for what needs nodes. kube-apiserver cannot reach a Service here, so the
+// webhook configurations name the webhook by address; everything else in them is the chart's.
+func (c *ControlPlane) install(ctx context.Context, port int) (config string, err error) {
+	root, err := moduleFolder(ctx, "github.com/egress-governor/egress-governor")
+	if err != nil {
+		return "", err
+	}
+	objects, err := Render(filepath.Join(root, "charts", "egress-governor"), nil)
+	if err != nil {
+		return "", err
+	}
+	for _, object := range objects {
+		switch object.GetKind() {
+		case "Deployment", "PodDisruptionBudget", "Service":
+			continue
+		case "ConfigMap":
+			config, _, _ = unstructured.NestedString(object.Object, "data", "config.yaml")
+		case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
+			address(object, port)
+		}
+		//nolint:staticcheck // the typed apply needs a generated configuration of each kind
+		err := c.Client.Patch(ctx, object, client.Apply, client.FieldOwner("helm"), client.ForceOwnership)
+		if err != nil {
+			return "", fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+		if object.GetKind() == "CustomResourceDefinition" {
+			if err := c.established(object); err != nil {
+				return "", err
+			}
+		}
+	}
+	return config, nil
+}
+
+func (c *ControlPlane) established(object *unstructured.Unstructured) error {
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, crd); err != nil {
+		return err
+	}
+	return envtest.WaitForCRDs(c.Config, []*apiextensionsv1.CustomResourceDefinition{crd}, envtest.CRDInstallOptions{MaxTime: 10 * time.Second, PollInterval: 50 * time.Millisecond})
+}
+
+func address(object *unstructured.Unstructured, port int) {
+	webhooks, _, _ := unstructured.NestedSlice(object.Object, "webhooks")
+	for _, item := range webhooks {
+		if webhook, ok := item.(map[string]any); ok {
+			path, _, _ := unstructured.NestedString(webhook, "clientConfig", "service", "path")
+			webhook["clientConfig"] = map[string]any{"url": fmt.Sprintf("https://localhost:%d%s", port, path)}
+		}
+	}
+	object.Object["webhooks"] = webhooks
+}

@@ -1,0 +1,184 @@
+// Package controlplane runs a real kube-apiserver and etcd with Istio's CRDs, the rendered chart and the real webhook
+// binary, on loopback and without a container engine.
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+const (
+	// Namespace is that of the release, Release its name and that of everything the chart makes.
+	Namespace = "egress-governor"
+	Release   = "egress-governor"
+	// GatewayNamespace and GatewayService are those of the egress gateway in the chart's default values.
+	GatewayNamespace = "istio-system"
+	GatewayService   = "istio-egressgateway"
+)
+
+// Options say where things are.
+type Options struct {
+	// Folder takes kubeconfigs and logs.
+	Folder string
+	// Assets is the folder of kube-apiserver and etcd.
+	Assets string
+	// Webhook is the webhook binary.
+	Webhook string
+}
+
+// ControlPlane is a running one.
+type ControlPlane struct {
+	options Options
+	env     *envtest.Environment
+	webhook *process
+	logs    []io.Closer
+
+	// Config is the administrator's, Client speaks with it.
+	Config *rest.Config
+	Client client.Client
+	// Kubeconfig is a file for the administrator.
+	Kubeconfig string
+}
+
+// Start starts everything and returns when the webhook is ready. On error nothing is left running.
+func Start(ctx context.Context, options Options) (*ControlPlane, error) {
+	out := &ControlPlane{options: options}
+	if err := out.start(ctx); err != nil {
+		return nil, errors.Join(err, out.Stop())
+	}
+	return out, nil
+}
+
+func (c *ControlPlane) start(ctx context.Context) error {
+	for _, name := range []string{"kube-apiserver", "etcd"} {
+		if _, err := os.Stat(filepath.Join(c.options.Assets, name)); err != nil {
+			return fmt.Errorf("%s is missing (run make assets, or name its folder in KUBEBUILDER_ASSETS): %w", name, err)
+		}
+	}
+	if err := os.MkdirAll(c.options.Folder, 0o755); err != nil {
+		return err
+	}
+	crds, err := istioCRDs(ctx)
+	if err != nil {
+		return err
+	}
+	c.env = &envtest.Environment{
+		BinaryAssetsDirectory: c.options.Assets, ErrorIfCRDPathMissing: true,
+		CRDInstallOptions: envtest.CRDInstallOptions{Paths: []string{crds}},
+	}
+	apiserver, etcd := c.env.ControlPlane.GetAPIServer(), &envtest.Etcd{}
+	c.env.ControlPlane.Etcd = etcd
+	for name, outputs := range map[string][]*io.Writer{"kube-apiserver": {&apiserver.Out, &apiserver.Err}, "etcd": {&etcd.Out, &etcd.Err}} {
+		log, err := os.Create(filepath.Join(c.options.Folder, name+".log"))
+		if err != nil {
+			return err
+		}
+		c.logs = append(c.logs, log)
+		*outputs[0], *outputs[1] = log, log
+	}
+	if c.Config, err = c.env.Start(); err != nil {
+		return fmt.Errorf("kube-apiserver: %w", err)
+	}
+	if c.Client, err = newClient(c.Config); err != nil {
+		return err
+	}
+	if err := c.writeKubeconfig(); err != nil {
+		return err
+	}
+	if err := c.createGateway(ctx); err != nil {
+		return err
+	}
+	return c.StartWebhook(ctx)
+}
+
+// Stop stops everything; it is safe to call on what has not started.
+func (c *ControlPlane) Stop() error {
+	err := c.StopWebhook()
+	if c.env != nil {
+		err = errors.Join(err, c.env.Stop())
+	}
+	for _, log := range c.logs {
+		err = errors.Join(err, log.Close())
+	}
+	c.env, c.logs = nil, nil
+	return err
+}
+
+func newClient(config *rest.Config) (client.Client, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme),
+		apiextensionsv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{Scheme: scheme})
+}
+
+func (c *ControlPlane) writeKubeconfig() error {
+	admin, err := c.env.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		return err
+	}
+	raw, err := admin.KubeConfig()
+	if err != nil {
+		return err
+	}
+	c.Kubeconfig = filepath.Join(c.options.Folder, "kubeconfig")
+	return os.WriteFile(c.Kubeconfig, raw, 0o600)
+}
+
+// createGateway makes what the platform team has: the namespaces and the egress gateway's Service, as Istio's own
+// chart makes it.
+func (c *ControlPlane) createGateway(ctx context.Context) error {
+	selector := map[string]string{"istio": "egressgateway"}
+	objects := []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: GatewayNamespace}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}},
+		&corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: GatewayNamespace, Name: GatewayService, Labels: selector},
+			Spec: corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{
+				{Name: "http2", Port: 80, TargetPort: intstr.FromInt32(8080)},
+				{Name: "https", Port: 443, TargetPort: intstr.FromInt32(8443)},
+			}},
+		},
+	}
+	for _, object := range objects {
+		if err := c.Client.Create(ctx, object); err != nil {
+			return fmt.Errorf("create %T %s: %w", object, object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// istioCRDs returns the file of Istio's CRDs in the module that this program is built with.
+func istioCRDs(ctx context.Context) (string, error) {
+	folder, err := moduleFolder(ctx, "istio.io/api")
+	return filepath.Join(folder, "kubernetes", "customresourcedefinitions.gen.yaml"), err
+}
+
+// moduleFolder returns the folder of a Go module of the build; the main module's for our own path.
+func moduleFolder(ctx context.Context, path string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", path).Output()
+	if err != nil {
+		return "", fmt.Errorf("go list -m %s: %w", path, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

@@ -1,0 +1,144 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// readyWithin bounds the wait for the webhook: it makes its certificates first.
+const readyWithin = 60 * time.Second
+
+// process is a child and its log.
+type process struct {
+	cmd  *exec.Cmd
+	log  *os.File
+	done chan error
+}
+
+// StartWebhook installs the chart and runs the webhook binary with the rights of the chart's service account. It
+// returns when the webhook is ready.
+func (c *ControlPlane) StartWebhook(ctx context.Context) error {
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	config, err := c.install(ctx, ports[0])
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(c.options.Folder, "config.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	kubeconfig, err := c.serviceAccount(ctx)
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(filepath.Join(c.options.Folder, "webhook.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	probe := fmt.Sprintf("127.0.0.1:%d", ports[1])
+	cmd := exec.Command(c.options.Webhook, "--config="+file, "--namespace="+Namespace, "--host=127.0.0.1",
+		fmt.Sprintf("--port=%d", ports[0]), "--probe-address="+probe, "--metrics-address=0", "--extra-dns-names=localhost",
+		"--webhook-configuration="+Release, "--shutdown-delay=0s")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return errors.Join(fmt.Errorf("webhook: %w", err), log.Close())
+	}
+	c.webhook = &process{cmd: cmd, log: log, done: make(chan error, 1)}
+	go func(p *process) { p.done <- p.cmd.Wait() }(c.webhook)
+	return c.webhook.ready(ctx, "http://"+probe+"/readyz")
+}
+
+// StopWebhook stops the webhook as Kubernetes does; nothing if it does not run.
+func (c *ControlPlane) StopWebhook() error {
+	if c.webhook == nil {
+		return nil
+	}
+	p := c.webhook
+	c.webhook = nil
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-p.done:
+		return errors.Join(err, p.log.Close())
+	case <-time.After(40 * time.Second):
+		_ = p.cmd.Process.Kill()
+		return errors.Join(errors.New("webhook did not stop on SIGTERM"), p.log.Close())
+	}
+}
+
+func (p *process) ready(ctx context.Context, url string) error {
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyWithin, true, func(ctx context.Context) (bool, error) {
+		select {
+		case err := <-p.done:
+			p.done <- err
+			return false, fmt.Errorf("webhook ended: %v", err)
+		default:
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return false, err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, nil
+		}
+		return response.StatusCode == http.StatusOK, response.Body.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("webhook is not ready (%s): %w", p.log.Name(), err)
+	}
+	return nil
+}
+
+// serviceAccount writes a kubeconfig with a token of the chart's service account.
+func (c *ControlPlane) serviceAccount(ctx context.Context) (string, error) {
+	clientset, err := kubernetes.NewForConfig(c.Config)
+	if err != nil {
+		return "", err
+	}
+	seconds := int64((24 * time.Hour).Seconds())
+	token, err := clientset.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, Release,
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("token of the service account: %w", err)
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["embedded"] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.Config.CAData}
+	config.AuthInfos["webhook"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Contexts["webhook"] = &clientcmdapi.Context{Cluster: "embedded", AuthInfo: "webhook"}
+	config.CurrentContext = "webhook"
+	file := filepath.Join(c.options.Folder, "webhook.kubeconfig")
+	return file, clientcmd.WriteToFile(*config, file)
+}
+
+// freePorts returns ports of loopback that nobody listens on.
+func freePorts(n int) ([]int, error) {
+	var out []int
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = listener.Close() }()
+		out = append(out, listener.Addr().(*net.TCPAddr).Port)
+	}
+	return out, nil
+}
