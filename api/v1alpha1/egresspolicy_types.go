@@ -91,7 +91,7 @@ type EgressPolicyStatus struct {
 
 // EgressPolicy judges how objects lead traffic out of the mesh.
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,shortName=ep
+// +kubebuilder:resource:scope=Cluster,shortName=egp
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.policy`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.spec.enforcement`

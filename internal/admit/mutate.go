@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -38,11 +37,7 @@ func (g *Governor) Mutate(ctx context.Context, req admission.Request) admission.
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode object: %w", err))
 	}
-	response := admission.PatchResponseFromRaw(req.Object.Raw, raw)
-	if len(response.Patches) > 0 && !sameSpec(rewritten, subject.old) {
-		response.Warnings = rewriteWarnings(subject.object, rewritten, g.Mesh)
-	}
-	return response
+	return admission.PatchResponseFromRaw(req.Object.Raw, raw)
 }
 
 // rewrite returns the form in which the object will be stored. The error is hop.Refusals when there is none.
@@ -62,31 +57,4 @@ func (g *Governor) rewrite(subject *subject) (*unstructured.Unstructured, error)
 
 func (g *Governor) gatewayFor(subject *subject) (egress.Gateway, bool) {
 	return g.Mesh.GatewayFor(labels.Set(subject.namespace.Labels))
-}
-
-func sameSpec(a, b *unstructured.Unstructured) bool {
-	return b != nil && equality.Semantic.DeepEqual(a.Object["spec"], b.Object["spec"])
-}
-
-// rewriteWarnings tell the author what was changed, and what it means where it is not what was asked for.
-func rewriteWarnings(before, after *unstructured.Unstructured, mesh *egress.Mesh) []string {
-	if after.GetKind() == "VirtualService" {
-		var out []string
-		was := egress.Destinations(before)
-		for i, d := range egress.Destinations(after) {
-			if gw, ok := mesh.GatewayByService(d.Host()); ok && was[i].Host() != d.Host() {
-				out = append(out, fmt.Sprintf("%s: calls to %s now leave through egress gateway %q", d.Field, was[i].Host(), gw.Name))
-			}
-		}
-		return bounded(out)
-	}
-	var out []string
-	if gw, ok := hop.SealedTo(after, mesh); ok {
-		out = append(out, fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name))
-	}
-	resolution, _, _ := unstructured.NestedString(before.Object, "spec", "resolution")
-	if resolution == "" || resolution == "NONE" {
-		out = append(out, "spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead")
-	}
-	return out
 }

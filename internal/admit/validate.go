@@ -38,6 +38,9 @@ func (g *Governor) Validate(ctx context.Context, req admission.Request) admissio
 	}
 	decision := g.Judge.Judge(ctx, policy.Review{Kind: req.Kind.Kind, NamespaceLabels: subject.namespace.Labels, Document: document})
 	verdict, response := answer(finding.refusals, decision)
+	if verdict == allowed {
+		response.Warnings = bounded(append(g.rewriteWarnings(subject), response.Warnings...))
+	}
 	if req.DryRun == nil || !*req.DryRun {
 		g.counters.count(req.Kind.Kind, string(req.Operation), verdict, decision)
 		for _, violation := range decision.Audited {

@@ -210,7 +210,8 @@ func explain(err *jsonschema.ValidationError) string {
 	var lines []string
 	for _, unit := range err.BasicOutput().Errors {
 		if unit.Error != nil {
-			lines = append(lines, strings.TrimPrefix(strings.ReplaceAll(unit.InstanceLocation, "/", ".")+": "+unit.Error.String(), "."))
+			at := strings.TrimPrefix(strings.ReplaceAll(unit.InstanceLocation, "/", "."), ".")
+			lines = append(lines, strings.TrimPrefix(at+": "+unit.Error.String(), ": "))
 		}
 	}
 	slices.Sort(lines)

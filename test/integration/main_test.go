@@ -1,0 +1,129 @@
+// Package integration tests what is stored and who is refused, on a real kube-apiserver with the rendered chart's own
+// webhook configurations and the real webhook under its own rights.
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+// within bounds every wait for what a controller or a watch does.
+const within = 20 * time.Second
+
+// shared is the one control plane of the package; tests keep apart by namespaces and hosts.
+var shared *controlplane.ControlPlane
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		assets = filepath.Join(root, ".run", "assets")
+	}
+	shared, err = controlplane.Start(context.Background(), controlplane.Options{
+		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: filepath.Join(root, ".run", "bin", "webhook"),
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if err := shared.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// namespace makes a namespace of its own for a test.
+func namespace(t *testing.T, labels map[string]string) string {
+	t.Helper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: labels}}
+	require.NoError(t, shared.Client.Create(t.Context(), object))
+	return object.Name
+}
+
+// object reads one manifest; the namespace is put in where it names none.
+func object(t *testing.T, namespace, manifest string) *unstructured.Unstructured {
+	t.Helper()
+	objects, err := controlplane.Decode(strings.NewReader(manifest))
+	require.NoError(t, err)
+	require.Len(t, objects, 1)
+	if objects[0].GetNamespace() == "" && objects[0].GetKind() != "EgressPolicy" {
+		objects[0].SetNamespace(namespace)
+	}
+	return objects[0]
+}
+
+// entry returns a ServiceEntry of a served version.
+func entry(t *testing.T, version, namespace, name, spec string) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, namespace, fmt.Sprintf("apiVersion: networking.istio.io/%s\nkind: ServiceEntry\nmetadata: {name: %s}\nspec: %s", version, name, spec))
+}
+
+// get returns the stored form of an object.
+func get(t *testing.T, of client.Object) *unstructured.Unstructured {
+	t.Helper()
+	out := &unstructured.Unstructured{}
+	out.SetGroupVersionKind(of.GetObjectKind().GroupVersionKind())
+	require.NoError(t, shared.Client.Get(t.Context(), client.ObjectKeyFromObject(of), out))
+	return out
+}
+
+// warnings collects the warnings of a request.
+type warnings struct{ texts []string }
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _ string, text string) { w.texts = append(w.texts, text) }
+
+// warned returns a client and what it was warned of.
+func warned(t *testing.T) (client.Client, *warnings) {
+	t.Helper()
+	heard := &warnings{}
+	config := rest.CopyConfig(shared.Config)
+	config.WarningHandler = heard
+	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
+	require.NoError(t, err)
+	return out, heard
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, within, 50*time.Millisecond, what)
+}
+
+// ready says whether a ServiceEntry's ExitReady condition has a status.
+func ready(entry *unstructured.Unstructured, status string) bool {
+	conditions, _, _ := unstructured.NestedSlice(entry.Object, "status", "conditions")
+	for _, item := range conditions {
+		if condition, _ := item.(map[string]any); condition["type"] == "ExitReady" {
+			return condition["status"] == status
+		}
+	}
+	return false
+}
