@@ -1,17 +1,96 @@
-SHELL := /bin/bash -o pipefail
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --warn-undefined-variables
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+RUN := $(CURDIR)/.run
+# A folder with kube-apiserver and etcd; built from the pinned modules of tools/ unless given.
+KUBEBUILDER_ASSETS ?= $(RUN)/assets
+export KUBEBUILDER_ASSETS
+export GOWORK := off
+
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+
+##@ Run
+
+.PHONY: demo
+demo: build assets ## Show the main job on an embedded control plane.
+	@$(RUN)/bin/demo --assets "$$KUBEBUILDER_ASSETS" --webhook $(RUN)/bin/webhook --folder $(RUN)/demo
+
+.PHONY: up
+up: build assets ## Start the embedded control plane with the webhook serving; kubeconfig at .run/kubeconfig.
+	@$(RUN)/bin/controlplane up --assets "$$KUBEBUILDER_ASSETS" --webhook $(RUN)/bin/webhook --folder $(RUN)
+
+.PHONY: down
+down: build ## Stop it.
+	@$(RUN)/bin/controlplane down --folder $(RUN)
+
+##@ Build
+
+.PHONY: build
+build: ## Build the webhook and the programs of the embedded control plane.
+	@mkdir -p $(RUN)/bin
+	@go build -o $(RUN)/bin/webhook ./cmd/webhook
+	@go build -o $(RUN)/bin/controlplane ./test/controlplane/cmd
+	@go build -o $(RUN)/bin/demo ./test/controlplane/demo
+
+.PHONY: assets
+assets: ## Build kube-apiserver and etcd (about 5 minutes the first time).
+ifeq ($(KUBEBUILDER_ASSETS),$(RUN)/assets)
+	@mkdir -p $(RUN)/assets
+	@test -x $(RUN)/assets/kube-apiserver -a -x $(RUN)/assets/etcd -a $(RUN)/assets/kube-apiserver -nt tools/go.mod || { \
+		echo 'building kube-apiserver and etcd from their Go modules …'; \
+		cd tools && CGO_ENABLED=0 go build -v -o $(RUN)/assets/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress) && \
+		CGO_ENABLED=0 go build -v -o $(RUN)/assets/etcd go.etcd.io/etcd/server/v3 2>&1 | $(progress) && \
+		touch $(RUN)/assets/kube-apiserver; }
+endif
+
+# Errors as they are, packages counted.
+progress := awk '/^[a-z0-9.]+(\/[A-Za-z0-9._~-]+)*$$/ {if (++n % 100 == 0) {print "  " n " packages"; fflush()} next} {print; fflush()}'
+
+##@ Test
 
 .PHONY: test
-test: ## Run every test that needs no container engine.
-	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt: run make fmt'; exit 1; }
+test: check unit integration routing ## Run every test that needs no container engine.
+
+.PHONY: check
+check: ## Check the form of Go and Rego.
+	@files="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$files" || { echo "gofmt: make fmt mends $$files"; exit 1; }
 	go vet ./...
-	go test -race ./...
+	cd test/routing && go vet ./...
+
+.PHONY: unit
+unit: ## Run the unit tests, with the race detector.
+	go test -race $$(go list ./... | grep -v /test/)
+
+.PHONY: integration
+integration: build assets ## Run the tests on a real kube-apiserver; they leave the objects that routing judges.
+	@rm -rf $(RUN)/shapes
+	go test -race -count=1 -timeout 20m ./test/...
+
+.PHONY: routing
+routing: ## Judge the objects that integration stored by Istio's own generator.
+	cd test/routing && go test -count=1 -timeout 20m ./...
+
+.PHONY: bench
+bench: ## Run the benchmarks, ready for benchstat.
+	go test -run '^$$' -bench . -benchmem -count 6 ./internal/...
+
+##@ Care
 
 .PHONY: fmt
-fmt: ## Format the Go files.
+fmt: ## Format Go and Rego.
 	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: generate
+generate: ## Regenerate deepcopy functions and the CRD.
+	cd tools && go tool controller-gen object crd paths=../api/... output:crd:dir=$(RUN)/crd
+	sed 's/^  annotations:$$/&\n    helm.sh\/resource-policy: keep/' $(RUN)/crd/egress-governor.io_egresspolicies.yaml \
+		> charts/egress-governor/templates/crd-egresspolicies.yaml
+
+.PHONY: clean
+clean: ## Remove what was built.
+	rm -rf $(RUN)
