@@ -1,0 +1,244 @@
+// Package routing proves by Istio's own xDS generator where calls go: from a client's sidecar to the egress gateway,
+// and from there to the external host. What it proves are the objects that the real webhook and controller stored in a
+// real kube-apiserver (test/integration, TestShapes).
+package routing
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"github.com/stretchr/testify/require"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/pkg/simulation"
+	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pilot/test/xdstest"
+	"sigs.k8s.io/yaml"
+)
+
+const gatewayHost = "istio-egressgateway.istio-system.svc.cluster.local"
+
+// mesh is a control plane that holds the objects of one dump.
+type mesh struct {
+	server *xds.FakeDiscoveryServer
+	// istio holds the dump's Istio objects, one document each.
+	istio []string
+}
+
+// stored returns the mesh of a shape as test/integration left it.
+func stored(t *testing.T, shape string) *mesh {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", ".run", "shapes", shape+".yaml"))
+	require.NoError(t, err, "run make test, which stores the objects first")
+	return newMesh(t, string(raw))
+}
+
+// written returns a mesh of manifests of testdata that nobody governed, with the gateway's Service.
+func written(t *testing.T, name string) *mesh {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
+	require.NoError(t, err)
+	return newMesh(t, string(raw)+gatewayService)
+}
+
+const gatewayService = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: istio-egressgateway, namespace: istio-system}
+spec:
+  clusterIP: 10.0.0.80
+  selector: {istio: egressgateway}
+  ports: [{name: http2, port: 80, targetPort: 8080}, {name: https, port: 443, targetPort: 8443}]
+`
+
+func newMesh(t *testing.T, manifests string) *mesh {
+	t.Helper()
+	var services []string
+	out := &mesh{}
+	for _, document := range strings.Split(manifests, "\n---\n") {
+		document = strings.TrimPrefix(document, "---\n")
+		var object map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(document), &object))
+		if object == nil {
+			continue
+		}
+		delete(object, "status")
+		raw, err := yaml.Marshal(object)
+		require.NoError(t, err)
+		if object["kind"] == "Service" {
+			services = append(services, string(raw))
+		} else {
+			out.istio = append(out.istio, string(raw))
+		}
+	}
+	out.server = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
+		ConfigString: strings.Join(out.istio, "\n---\n"), KubernetesObjectString: strings.Join(services, "\n---\n"),
+	})
+	return out
+}
+
+// proxy is one that the generator configures, with the endpoints it is told of clusters it does not resolve itself.
+type proxy struct {
+	*simulation.Simulation
+	endpoints map[string][]string
+}
+
+func (m *mesh) proxy(t *testing.T, of *model.Proxy) *proxy {
+	of = m.server.SetupProxy(of)
+	return &proxy{simulation.NewSimulation(t, m.server, of), xdstest.ExtractLoadAssignments(m.server.Endpoints(of))}
+}
+
+func (m *mesh) sidecar(t *testing.T, namespace string) *proxy {
+	return m.proxy(t, &model.Proxy{
+		Type: model.SidecarProxy, ID: "client." + namespace, ConfigNamespace: namespace, IPAddresses: []string{"10.1.0.1"},
+		Metadata: &model.NodeMetadata{Namespace: namespace},
+	})
+}
+
+func (m *mesh) gateway(t *testing.T) *proxy {
+	labels := map[string]string{"istio": "egressgateway"}
+	return m.proxy(t, &model.Proxy{
+		Type: model.Router, ID: "gateway.istio-system", ConfigNamespace: "istio-system", IPAddresses: []string{"10.1.0.2"},
+		Labels: labels, Metadata: &model.NodeMetadata{Namespace: "istio-system", Labels: labels},
+	})
+}
+
+// call is one that an app makes.
+type call struct {
+	namespace, host string
+	port            int
+	tls             bool
+}
+
+func (c call) String() string {
+	scheme := "http"
+	if c.tls {
+		scheme = "tls"
+	}
+	return fmt.Sprintf("%s://%s:%d from %s", scheme, c.host, c.port, c.namespace)
+}
+
+func (c call) simulated(port int, mode simulation.CallMode) simulation.Call {
+	if c.tls {
+		return simulation.Call{Port: port, Protocol: simulation.TCP, TLS: simulation.TLS, Sni: c.host, CallMode: mode}
+	}
+	return simulation.Call{Port: port, Protocol: simulation.HTTP, HostHeader: c.authority(), CallMode: mode}
+}
+
+// authority is the Host header that clients send: with the port, unless it is 80.
+func (c call) authority() string {
+	if c.port == 80 {
+		return c.host
+	}
+	return fmt.Sprintf("%s:%d", c.host, c.port)
+}
+
+// clusters returns every cluster that a proxy may send the call to, over all routes of the matched virtual host whose
+// Host condition the call meets, all weights and all mirrors; and the simulator's error for a call that matches none.
+func clusters(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMode) ([]string, error) {
+	t.Helper()
+	result := sim.Run(c.simulated(port, mode))
+	if result.Error != nil {
+		return nil, result.Error
+	}
+	out := map[string]bool{}
+	if result.VirtualHostMatched != "" {
+		configuration := xdstest.ExtractRouteConfigurations(sim.Routes)[result.RouteConfigMatched]
+		for _, vh := range configuration.GetVirtualHosts() {
+			if vh.Name == result.VirtualHostMatched {
+				collect(t, out, vh, c.authority())
+			}
+		}
+	} else {
+		for _, listener := range sim.Listeners {
+			if listener.Name != result.ListenerMatched {
+				continue
+			}
+			for _, chain := range append(slices.Clone(listener.FilterChains), listener.DefaultFilterChain) {
+				// One SNI may match several chains of one name only if the generator made a mistake; take them all.
+				if chain == nil || chain.Name != result.FilterChainMatched {
+					continue
+				}
+				if names := chain.GetFilterChainMatch().GetServerNames(); c.tls && len(names) > 0 && !covers(names, c.host) {
+					continue
+				}
+				tcp := xdstest.ExtractTCPProxy(t, chain)
+				if tcp.GetCluster() != "" {
+					out[tcp.GetCluster()] = true
+				}
+				for _, weighted := range tcp.GetWeightedClusters().GetClusters() {
+					out[weighted.Name] = true
+				}
+			}
+		}
+	}
+	names := make([]string, 0, len(out))
+	for name := range out {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func covers(names []string, host string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return name == host || (strings.HasPrefix(name, "*.") && strings.HasSuffix(host, name[1:]))
+	})
+}
+
+func collect(t *testing.T, out map[string]bool, vh *route.VirtualHost, authority string) {
+	t.Helper()
+	for _, r := range vh.Routes {
+		if !authorityMatches(t, r.GetMatch(), authority) {
+			continue
+		}
+		action := r.GetRoute()
+		if action.GetCluster() != "" {
+			out[action.GetCluster()] = true
+		}
+		for _, weighted := range action.GetWeightedClusters().GetClusters() {
+			out[weighted.Name] = true
+		}
+		for _, mirror := range action.GetRequestMirrorPolicies() {
+			out[mirror.Cluster] = true
+		}
+	}
+}
+
+// authorityMatches evaluates the conditions on the Host header; conditions on other headers may hold or not, so routes
+// with them count.
+func authorityMatches(t *testing.T, match *route.RouteMatch, authority string) bool {
+	t.Helper()
+	for _, header := range match.GetHeaders() {
+		if header.Name != ":authority" {
+			continue
+		}
+		expression := header.GetStringMatch().GetSafeRegex().GetRegex()
+		require.NotEmpty(t, expression, "only regular expressions on the authority are made")
+		if !regexp.MustCompile("^(?:" + expression + ")$").MatchString(authority) {
+			return false
+		}
+	}
+	return true
+}
+
+// addresses returns where a cluster's connections go.
+func addresses(sim *proxy, name string) []string {
+	found := xdstest.ExtractCluster(name, sim.Clusters)
+	if found == nil {
+		return nil
+	}
+	out := slices.Clone(sim.endpoints[name])
+	for _, addresses := range xdstest.ExtractClusterEndpoints([]*cluster.Cluster{found}) {
+		out = append(out, addresses...)
+	}
+	slices.Sort(out)
+	return out
+}

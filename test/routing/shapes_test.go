@@ -1,0 +1,201 @@
+package routing
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"istio.io/istio/pilot/pkg/config/kube/crd"
+	"istio.io/istio/pilot/pkg/simulation"
+	"istio.io/istio/pilot/test/xdstest"
+	"istio.io/istio/pkg/config/schema/collections"
+)
+
+// expectation says where a call must end.
+type expectation struct {
+	call
+	// exit holds the addresses of the external host, as host:port, for the gateway to call.
+	exit []string
+	// mesh holds in-mesh clusters that routes may name besides.
+	mesh []string
+}
+
+func http(host string, port int, exit ...string) expectation {
+	return expectation{call: call{"app-a", host, port, false}, exit: exit}
+}
+
+func tls(host string, port int, exit ...string) expectation {
+	return expectation{call: call{"app-a", host, port, true}, exit: exit}
+}
+
+func from(namespace string, e expectation) expectation {
+	e.namespace = namespace
+	return e
+}
+
+func beside(e expectation, mesh ...string) expectation {
+	e.mesh = mesh
+	return e
+}
+
+const (
+	api  = "api.example.com"
+	web  = api + ":80"
+	webs = api + ":443"
+)
+
+var both = []expectation{http(api, 80, web), tls(api, 443, webs)}
+
+func expectations() map[string][]expectation {
+	static := []string{"192.0.2.10", "192.0.2.11"}
+	return map[string][]expectation{
+		"http-and-tls":   append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
+		"https-protocol": {tls(api, 443, webs)},
+		"http2-and-grpc": {http("h2.example.com", 8080, "h2.example.com:8080"), http("grpc.example.com", 50051, "grpc.example.com:50051")},
+		"two-http-ports": {http(api, 80, web), http(api, 8080, api+":8080")},
+		"several-hosts": {
+			http("one.example.com", 80, "one.example.com:80"), tls("one.example.com", 443, "one.example.com:443"),
+			http("two.example.com", 80, "two.example.com:80"), tls("two.example.com", 443, "two.example.com:443"),
+		},
+		"static":             {http(api, 80, static[0]+":80", static[1]+":8000"), tls(api, 443, static[0]+":443", static[1]+":443")},
+		"wildcard":           {http("de.wikipedia.org", 80, "www.wikipedia.org:80"), tls("de.wikipedia.org", 443, "www.wikipedia.org:443")},
+		"none":               both,
+		"round-robin":        both,
+		"target-port":        {http(api, 80, api+":8000")},
+		"private":            both,
+		"two-namespaces":     append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
+		"weights":            {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
+		"mirror":             append(slices.Clone(both), http("shadow.example.com", 80, "shadow.example.com:80")),
+		"header-match":       append(slices.Clone(both), http("canary.example.com", 80, "canary.example.com:80")),
+		"sni":                both,
+		"tcp-route":          both,
+		"route-before-entry": both,
+		"grpc-injected":      {http("grpc.example.com", 50051, "grpc.example.com:50051")},
+		// The hand-written Gateway lets the hand-written leg to the host itself bind, in whichever namespace it is.
+		"guide-hop-on-top": both,
+	}
+}
+
+// TestEveryCallLeavesThroughTheGateway walks every route of every call, first at the client, then at the gateway.
+func TestEveryCallLeavesThroughTheGateway(t *testing.T) {
+	all := expectations()
+	files, err := filepath.Glob(filepath.Join("..", "integration", "testdata", "shapes", "*.yaml"))
+	require.NoError(t, err)
+	require.Len(t, files, len(all), "every shape has its calls")
+	for shape, calls := range all {
+		t.Run(shape, func(t *testing.T) {
+			m := stored(t, shape)
+			gateway := m.gateway(t)
+			for _, want := range calls {
+				t.Run(want.String(), func(t *testing.T) {
+					client := m.sidecar(t, want.namespace)
+					for _, name := range targets(t, client, want.call, want.port, simulation.CallModeOutbound) {
+						assert.True(t, slices.Contains(want.mesh, name) || leadsToGateway(client, name, want.tls), "%s leads to %v", name, addresses(client, name))
+					}
+					port := 8080
+					if want.tls {
+						port = 8443
+					}
+					for _, name := range targets(t, gateway, want.call, port, simulation.CallModeGateway) {
+						assert.Equal(t, want.exit, addresses(gateway, name), name)
+					}
+				})
+			}
+		})
+	}
+}
+
+func targets(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMode) []string {
+	t.Helper()
+	names, err := clusters(t, sim, c, port, mode)
+	require.NoError(t, err)
+	require.NotEmpty(t, names)
+	for _, name := range names {
+		require.NotNil(t, xdstest.ExtractCluster(name, sim.Clusters), "cluster %s does not exist", name)
+	}
+	return names
+}
+
+// leadsToGateway says whether a client's cluster is the gateway's Service, or resolves to nothing else, on the port of
+// the call's family.
+func leadsToGateway(client *proxy, name string, tls bool) bool {
+	port := 80
+	if tls {
+		port = 443
+	}
+	parts := strings.Split(name, "|")
+	if len(parts) == 4 && parts[3] == gatewayHost {
+		return parts[1] == fmt.Sprint(port)
+	}
+	found := addresses(client, name)
+	return len(found) == 1 && found[0] == fmt.Sprintf("%s:%d", gatewayHost, port)
+}
+
+// TestIstioAcceptsWhatIsStored runs Istio's own validation on every object of every shape.
+func TestIstioAcceptsWhatIsStored(t *testing.T) {
+	for shape := range expectations() {
+		t.Run(shape, func(t *testing.T) {
+			for _, document := range stored(t, shape).istio {
+				configs, _, err := crd.ParseInputs(document)
+				require.NoError(t, err)
+				require.NotEmpty(t, configs)
+				for _, config := range configs {
+					schema, found := collections.All.FindByGroupVersionAliasesKind(config.GroupVersionKind)
+					require.True(t, found, config.GroupVersionKind)
+					_, err := schema.ValidateConfig(config)
+					assert.NoError(t, err, "%s %s/%s", config.GroupVersionKind.Kind, config.Namespace, config.Name)
+				}
+			}
+		})
+	}
+}
+
+// TestTheWalkerSeesLeaks shows the leaks of objects that nobody governs: that the walker sees them is what makes the
+// proofs above worth something.
+func TestTheWalkerSeesLeaks(t *testing.T) {
+	t.Run("a bare entry goes straight out", func(t *testing.T) {
+		client := written(t, "bare-entry").sidecar(t, "app-a")
+		for _, want := range both {
+			for _, name := range targets(t, client, want.call, want.port, simulation.CallModeOutbound) {
+				assert.False(t, leadsToGateway(client, name, want.tls))
+				assert.Equal(t, want.exit, addresses(client, name))
+			}
+		}
+	})
+	t.Run("the guide's hop leaks port 443", func(t *testing.T) {
+		m := written(t, "guide-hop-alone")
+		client := m.sidecar(t, "app-a")
+		for _, name := range targets(t, client, both[0].call, 80, simulation.CallModeOutbound) {
+			assert.True(t, leadsToGateway(client, name, false))
+		}
+		for _, name := range targets(t, client, both[1].call, 443, simulation.CallModeOutbound) {
+			assert.Equal(t, []string{webs}, addresses(client, name))
+		}
+	})
+	t.Run("the guide's hop breaks port 80 for other namespaces", func(t *testing.T) {
+		other := written(t, "guide-hop-alone").sidecar(t, "app-b")
+		c := both[0].call
+		c.namespace = "app-b"
+		names, err := clusters(t, other, c, 80, simulation.CallModeOutbound)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"outbound|80|api|" + gatewayHost}, names)
+		assert.Nil(t, xdstest.ExtractCluster(names[0], other.Clusters))
+	})
+}
+
+// TestUnknownHostsEndAtTheGateway asks the gateway for a host without an exit.
+func TestUnknownHostsEndAtTheGateway(t *testing.T) {
+	gateway := stored(t, "http-and-tls").gateway(t)
+	for _, c := range []call{{"app-a", "evil.test", 80, false}, {"app-a", "evil.test", 443, true}} {
+		port := 8080
+		if c.tls {
+			port = 8443
+		}
+		names, err := clusters(t, gateway, c, port, simulation.CallModeGateway)
+		assert.True(t, err != nil || len(names) == 0 || slices.Equal(names, []string{"BlackHoleCluster"}), "%v %v", names, err)
+	}
+}
