@@ -23,7 +23,8 @@ candidates(host) := {host, "*"} | _parents(trim_prefix(host, "*.")) if startswit
 
 _parents(host) := {pattern |
 	labels := split(host, ".")
-	some i in numbers.range(1, count(labels) - 1)
+	some i, _ in labels
+	i > 0
 	pattern := concat(".", array.concat(["*"], array.slice(labels, i, count(labels))))
 }
 

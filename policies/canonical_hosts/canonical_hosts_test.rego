@@ -1,0 +1,42 @@
+package policies.canonical_hosts_test
+
+import data.policies.canonical_hosts
+
+_input(host, canonical) := {
+	"kind": "ServiceEntry",
+	"egress": {"hosts": [{"host": host, "canonical": canonical, "ip": false, "field": "spec.hosts[0]"}]},
+}
+
+_codes(document) := {result.code |
+	some result in canonical_hosts.deny with input as document
+}
+
+test_deny_not_canonical if {
+	result := canonical_hosts.deny with input as _input("API.example.com.", "api.example.com")
+	result == {{
+		"code": "not_canonical",
+		"field": "spec.hosts[0]",
+		"msg": `host "API.example.com." is not in canonical form`,
+		"fix": `write "api.example.com"`,
+	}}
+}
+
+test_deny_partial_wildcard if {
+	_codes(_input("*foo.com", "*foo.com")) == {"partial_wildcard"}
+	_codes(_input("a*b.foo.com", "a*b.foo.com")) == {"partial_wildcard"}
+}
+
+test_deny_address if {
+	document := {"kind": "ServiceEntry", "egress": {"hosts": [{"host": "192.0.2.1", "canonical": "192.0.2.1", "ip": true, "field": "spec.hosts[0]"}]}}
+	_codes(document) == {"address_as_host"}
+}
+
+test_allow_canonical if {
+	every host in ["api.example.com", "*.example.com", "*"] {
+		_codes(_input(host, host)) == set()
+	}
+}
+
+test_allow_short_name if {
+	_codes(_input("reviews", "reviews.shop.svc.cluster.local")) == set()
+}

@@ -1,0 +1,71 @@
+package policies.honest_endpoints_test
+
+import data.policies.honest_endpoints
+
+_input(spec, parameters) := {
+	"kind": "ServiceEntry",
+	"object": {"spec": object.union({"hosts": ["api.example.com"], "resolution": "DNS"}, spec)},
+	"egress": {"clusterDomain": "cluster.local", "hosts": [{"canonical": "api.example.com"}, {"canonical": "*.wild.test"}]},
+	"parameters": parameters,
+}
+
+_found(spec, parameters) := {sprintf("%s %s", [result.code, result.field]) |
+	some result in honest_endpoints.deny with input as _input(spec, parameters)
+}
+
+_internal(spec) := object.union({"location": "MESH_INTERNAL"}, spec)
+
+test_deny_foreign_endpoint if {
+	_found({"endpoints": [{"address": "api.example.com"}, {"address": "203.0.113.1"}]}, {}) == {"foreign_endpoint spec.endpoints[1].address"}
+	_found({"endpoints": [{"address": "evil.test"}]}, {}) == {"foreign_endpoint spec.endpoints[0].address"}
+}
+
+test_allow_endpoint_of_parameters if {
+	_found({"endpoints": [{"address": "203.0.113.1"}, {"address": "cdn.test"}]}, {"allowedEndpoints": ["203.0.113.0/24", "cdn.test"]}) == set()
+}
+
+test_allow_endpoint_under_wildcard if {
+	_found({"endpoints": [{"address": "www.wild.test"}]}, {}) == set()
+}
+
+test_deny_claimed_address if {
+	_found({"addresses": ["192.0.2.1"]}, {}) == {"claimed_address spec.addresses[0]"}
+	_found({"addresses": ["192.0.2.1"]}, {"allowedAddresses": ["192.0.2.0/24"]}) == set()
+	_found({"addresses": ["192.0.2.0/23"]}, {"allowedAddresses": ["192.0.2.0/24"]}) == {"claimed_address spec.addresses[0]"}
+}
+
+test_deny_foreign_name if {
+	_found({"subjectAltNames": ["evil.test", "API.example.com"]}, {}) == {"foreign_name spec.subjectAltNames[0]"}
+}
+
+test_deny_client_resolution if {
+	_found({"resolution": "NONE"}, {}) == {"client_resolution spec.resolution"}
+	result := honest_endpoints.deny with input as {
+		"kind": "ServiceEntry",
+		"object": {"spec": {"hosts": ["api.example.com"]}},
+		"egress": {"clusterDomain": "cluster.local", "hosts": []},
+		"parameters": {},
+	}
+	{r.code | some r in result} == {"client_resolution"}
+}
+
+test_deny_selected_workloads if {
+	_found({"workloadSelector": {"labels": {"app": "a"}}}, {}) == {"selected_workloads spec.workloadSelector"}
+}
+
+test_deny_internal_in_name_only if {
+	_found(_internal({}), {}) == {"not_internal spec.location"}
+	_found(_internal({"endpoints": [{"address": "203.0.113.1"}]}), {}) == {"not_internal spec.location"}
+	_found(_internal({"endpoints": [{"address": "db.svc.cluster.local"}, {"address": "203.0.113.1"}]}), {}) == {"not_internal spec.location"}
+}
+
+test_allow_internal if {
+	_found(_internal({"endpoints": [{"address": "db.prod.svc.cluster.local"}]}), {}) == set()
+	_found(_internal({"endpoints": [{"address": "10.0.0.7"}]}), {"meshCIDRs": ["10.0.0.0/8"]}) == set()
+	_found(_internal({"workloadSelector": {"labels": {"app": "vm"}}}), {}) == set()
+}
+
+test_allow_other_kinds if {
+	result := honest_endpoints.deny with input as {"kind": "VirtualService", "object": {"spec": {"hosts": ["api.example.com"]}}, "parameters": {}}
+	result == set()
+}

@@ -1,0 +1,31 @@
+package policies.mesh_hosts_test
+
+import data.policies.mesh_hosts
+
+_codes(kind, canonical, in_mesh) := {result.code |
+	some result in mesh_hosts.deny with input as {"kind": kind, "egress": {"hosts": [{
+		"host": canonical,
+		"canonical": canonical,
+		"inMesh": in_mesh,
+		"field": "spec.hosts[0]",
+	}]}}
+}
+
+test_deny_host_of_the_mesh if {
+	_codes("ServiceEntry", "db.internal.test", true) == {"mesh_host"}
+	_codes("ServiceEntry", "reviews.shop.svc", false) == {"mesh_host"}
+	_codes("ServiceEntry", "reviews.shop.svc.other.domain", false) == {"mesh_host"}
+}
+
+test_deny_short_name if {
+	_codes("ServiceEntry", "reviews", false) == {"short_name"}
+}
+
+test_allow_external_host if {
+	_codes("ServiceEntry", "api.example.com", false) == set()
+	_codes("ServiceEntry", "msvc.example.com", false) == set()
+}
+
+test_allow_virtual_service_of_the_mesh if {
+	_codes("VirtualService", "reviews.shop.svc.cluster.local", true) == set()
+}

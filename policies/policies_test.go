@@ -1,0 +1,104 @@
+package policies_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/cover"
+	"github.com/open-policy-agent/opa/v1/format"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/tester"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/policies"
+)
+
+// TestRego runs the library's own tests and wants each of its lines covered.
+func TestRego(t *testing.T) {
+	t.Parallel()
+	modules, store, err := tester.Load([]string{"."}, func(path string, info fs.FileInfo, _ int) bool {
+		return !info.IsDir() && filepath.Ext(path) != ".rego"
+	})
+	require.NoError(t, err)
+	coverage := cover.New()
+	ctx := context.Background()
+	txn := storage.NewTransactionOrDie(ctx, store)
+	defer store.Abort(ctx, txn)
+	results, err := tester.NewRunner().SetStore(store).SetModules(modules).SetCoverageQueryTracer(coverage).
+		CapturePrintOutput(true).RunTests(ctx, txn)
+	require.NoError(t, err)
+	ran := 0
+	for result := range results {
+		ran++
+		assert.True(t, result.Pass(), "%s %s %v", result.Location, result.Name, result.Error)
+	}
+	require.Greater(t, ran, 25)
+	report := coverage.Report(modules)
+	for name, file := range report.Files {
+		for _, lines := range file.NotCovered {
+			assert.Failf(t, "not covered", "%s:%d-%d", name, lines.Start.Row, lines.End.Row)
+		}
+	}
+}
+
+// TestForm wants every file formatted, and every package and public rule described.
+func TestForm(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".rego" {
+			return err
+		}
+		raw, err := os.ReadFile(name)
+		require.NoError(t, err)
+		formatted, err := format.SourceWithOpts(name, raw, format.Opts{RegoVersion: ast.RegoV1})
+		require.NoError(t, err)
+		assert.Equal(t, string(formatted), string(raw), "%s: opa fmt", name)
+		module, err := ast.ParseModuleWithOpts(name, string(raw), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+		require.NoError(t, err)
+		folder := strings.ReplaceAll(filepath.Dir(name), string(filepath.Separator), ".")
+		if strings.HasSuffix(name, "_test.rego") {
+			assert.Equal(t, "data.policies."+folder+"_test", module.Package.Path.String(), name)
+			return nil
+		}
+		assert.Equal(t, "data.policies."+folder, module.Package.Path.String(), name)
+		describe(t, name, module)
+		return nil
+	}))
+}
+
+func describe(t *testing.T, name string, module *ast.Module) {
+	t.Helper()
+	described := map[string]bool{}
+	for _, annotations := range module.Annotations {
+		assert.NotEmpty(t, annotations.Title, "%s: title", annotations.Location)
+		assert.NotEmpty(t, annotations.Description, "%s: description", annotations.Location)
+		described[annotations.GetTargetPath().String()] = true
+		if annotations.Scope == "package" && !strings.HasPrefix(name, "lib") {
+			assert.NotEmpty(t, annotations.Custom["fix"], "%s: custom.fix", name)
+			assert.NotEmpty(t, annotations.Custom["parameters"], "%s: custom.parameters", name)
+		}
+	}
+	for _, rule := range module.Rules {
+		head := rule.Head.Ref()[0].String()
+		if !strings.HasPrefix(head, "_") && !rule.Default {
+			assert.True(t, described[module.Package.Path.String()+"."+head], "%s: METADATA of %s", rule.Location, head)
+		}
+	}
+}
+
+// TestLibraryIsEmbedded wants every policy of the folder in the binary.
+func TestLibraryIsEmbedded(t *testing.T) {
+	t.Parallel()
+	folders, err := filepath.Glob("*/*.rego")
+	require.NoError(t, err)
+	for _, file := range folders {
+		_, err := fs.Stat(policies.Library(), filepath.ToSlash(file))
+		assert.NoError(t, err, file)
+	}
+}
