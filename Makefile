@@ -12,7 +12,7 @@ export GOWORK := off
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 
 ##@ Run
 
@@ -57,7 +57,7 @@ progress := awk '/^[a-z0-9.]+(\/[A-Za-z0-9._~-]+)*$$/ {if (++n % 100 == 0) {prin
 test: check unit integration routing ## Run every test that needs no container engine.
 
 .PHONY: check
-check: ## Check the form of Go and Rego.
+check: ## Check the form of Go.
 	@files="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$files" || { echo "gofmt: make fmt mends $$files"; exit 1; }
 	go vet ./...
 	cd test/routing && go vet ./...
@@ -81,13 +81,24 @@ bench: ## Run the benchmarks, ready for benchstat.
 
 ##@ Care
 
+.PHONY: lint
+lint: ## Lint Go, check and format-check Rego (builds the linters the first time).
+	@mkdir -p $(RUN)/tools
+	cd tools/lint && go build -o $(RUN)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd tools/code && go build -o $(RUN)/tools/ github.com/open-policy-agent/opa
+	$(RUN)/tools/golangci-lint run ./...
+	$(RUN)/tools/opa check --strict policies
+	$(RUN)/tools/opa fmt --fail --diff policies
+
 .PHONY: fmt
-fmt: ## Format Go and Rego.
+fmt: ## Format Go.
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
 generate: ## Regenerate deepcopy functions and the CRD.
-	cd tools && go tool controller-gen object crd paths=../api/... output:crd:dir=$(RUN)/crd
+	@mkdir -p $(RUN)/tools
+	cd tools/code && go build -o $(RUN)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
+	$(RUN)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(RUN)/crd
 	sed 's/^  annotations:$$/&\n    helm.sh\/resource-policy: keep/' $(RUN)/crd/egress-governor.io_egresspolicies.yaml \
 		> charts/egress-governor/templates/crd-egresspolicies.yaml
 

@@ -27,9 +27,10 @@ import (
 )
 
 const (
-	// Namespace is that of the release, Release its name and that of everything the chart makes.
+	// Namespace is that of the release.
 	Namespace = "egress-governor"
-	Release   = "egress-governor"
+	// Release is its name and that of everything the chart makes.
+	Release = "egress-governor"
 	// GatewayNamespace and GatewayService are those of the egress gateway in the chart's default values.
 	GatewayNamespace = "istio-system"
 	GatewayService   = "istio-egressgateway"

@@ -9,15 +9,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
 
 // readyWithin bounds the wait for the webhook: it makes its certificates first.
@@ -59,12 +65,17 @@ func (c *ControlPlane) StartWebhook(ctx context.Context) error {
 		"--webhook-configuration="+Release, "--shutdown-delay=0s")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	cmd.Stdout, cmd.Stderr = log, log
+	// Ctrl-C in a terminal reaches the whole group; the webhook is to end before the API server, by StopWebhook.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return errors.Join(fmt.Errorf("webhook: %w", err), log.Close())
 	}
 	c.webhook = &process{cmd: cmd, log: log, done: make(chan error, 1)}
 	go func(p *process) { p.done <- p.cmd.Wait() }(c.webhook)
-	return c.webhook.ready(ctx, "http://"+probe+"/readyz")
+	if err := c.webhook.ready(ctx, "http://"+probe+"/readyz"); err != nil {
+		return err
+	}
+	return c.asked(ctx)
 }
 
 // StopWebhook stops the webhook as Kubernetes does; nothing if it does not run.
@@ -89,7 +100,7 @@ func (p *process) ready(ctx context.Context, url string) error {
 		select {
 		case err := <-p.done:
 			p.done <- err
-			return false, fmt.Errorf("webhook ended: %v", err)
+			return false, fmt.Errorf("webhook ended: %w", err)
 		default:
 		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -104,6 +115,31 @@ func (p *process) ready(ctx context.Context, url string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("webhook is not ready (%s): %w", p.log.Name(), err)
+	}
+	return nil
+}
+
+// asked waits until the API server asks the webhook: it learns of the configurations and their caBundle by watches of
+// its own, a moment after the webhook is ready.
+func (c *ControlPlane) asked(ctx context.Context) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyWithin, true, func(ctx context.Context) (bool, error) {
+		entry := &networkingv1.ServiceEntry{
+			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "asked-"},
+			Spec: networking.ServiceEntry{
+				Hosts: []string{"asked.invalid"}, Resolution: networking.ServiceEntry_DNS,
+				Ports: []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}},
+			},
+		}
+		if last = c.Client.Create(ctx, entry, client.DryRunAll); last != nil || len(entry.Spec.Endpoints) == 0 {
+			return false, nil
+		}
+		unknown := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{GenerateName: "asked-"}, Spec: v1alpha1.EgressPolicySpec{Policy: "asked"}}
+		last = c.Client.Create(ctx, unknown, client.DryRunAll)
+		return last != nil && strings.Contains(last.Error(), "no policy"), nil
+	})
+	if err != nil {
+		return fmt.Errorf("the API server does not ask the webhook (last answer: %v): %w", last, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,8 +45,16 @@ func run(m *testing.M) int {
 	if assets == "" {
 		assets = filepath.Join(root, ".run", "assets")
 	}
+	webhook := filepath.Join(root, ".run", "bin", "webhook")
+	// Built here too, so that go test alone never judges an old one.
+	build := exec.Command("go", "build", "-o", webhook, "./cmd/webhook")
+	build.Dir, build.Stderr = root, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the webhook:", err)
+		return 1
+	}
 	shared, err = controlplane.Start(context.Background(), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: filepath.Join(root, ".run", "bin", "webhook"),
+		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: webhook,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

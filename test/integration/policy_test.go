@@ -20,7 +20,7 @@ func policyFor(t *testing.T, label, spec string) (*unstructured.Unstructured, er
 		return nil, err
 	}
 	t.Cleanup(func() {
-		//nolint:usetesting // the test's own context is over here
+		// The test's own context is over here.
 		_ = shared.Client.Delete(context.Background(), policy)
 	})
 	eventually(t, func() bool {

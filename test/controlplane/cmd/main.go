@@ -121,7 +121,7 @@ func up(ctx context.Context, o controlplane.Options) error {
 			return errors.Join(ctx.Err(), cmd.Process.Signal(syscall.SIGTERM))
 		case err := <-ended:
 			raw, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("it ended: %v\n%s", err, raw)
+			return fmt.Errorf("it ended: %w\n%s", err, raw)
 		case <-ticker.C:
 			if _, err := os.Stat(readyFile(o)); err == nil {
 				fmt.Printf("up: export KUBECONFIG=%s\n", filepath.Join(o.Folder, "kubeconfig"))

@@ -1,0 +1,140 @@
+package integration
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+func TestEntryIsRefusedThroughEveryServedVersion(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			in := entry(t, version, namespace(t, nil), "db", `{hosts: [db.`+version+`.example.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`)
+			err := shared.Client.Create(t.Context(), in)
+			require.Error(t, err)
+			assert.Equal(t, int32(422), code(err))
+			assert.Contains(t, err.Error(), "spec.ports[0]")
+			assert.Contains(t, err.Error(), "Fix: ")
+		})
+	}
+}
+
+func TestRouteIsInjectedThroughEveryServedVersion(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, nil)
+			host := ns + ".example.com"
+			se := entry(t, version, ns, "api", strings.ReplaceAll(hostSpec, "HOST", host))
+			require.NoError(t, shared.Client.Create(t.Context(), se))
+			eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady")
+			vs := virtualService(t, version, ns, `{hosts: [`+host+`], tls: [{match: [{sniHosts: [`+host+`]}], route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
+			require.NoError(t, shared.Client.Create(t.Context(), vs))
+			assert.Equal(t, []string{gatewayHost}, destinations(get(t, vs)))
+		})
+	}
+}
+
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// kubectlApply sends what client-side kubectl apply sends: a create, or a three-way merge patch against the
+// last-applied annotation. Lists of a custom resource are replaced whole in it.
+func kubectlApply(t *testing.T, manifest *unstructured.Unstructured) {
+	t.Helper()
+	raw, err := json.Marshal(manifest.Object)
+	require.NoError(t, err)
+	in := manifest.DeepCopy()
+	in.SetAnnotations(map[string]string{lastApplied: string(raw)})
+	var live unstructured.Unstructured
+	live.SetGroupVersionKind(in.GroupVersionKind())
+	if client.IgnoreNotFound(shared.Client.Get(t.Context(), client.ObjectKeyFromObject(in), &live)) != nil || live.GetName() == "" {
+		require.NoError(t, shared.Client.Create(t.Context(), in))
+		return
+	}
+	var previous map[string]any
+	require.NoError(t, json.Unmarshal([]byte(live.GetAnnotations()[lastApplied]), &previous))
+	spec := in.DeepCopy().Object["spec"].(map[string]any)
+	if before, ok := previous["spec"].(map[string]any); ok {
+		for field := range before {
+			if _, kept := spec[field]; !kept {
+				spec[field] = nil
+			}
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{lastApplied: string(raw)}}, "spec": spec})
+	require.NoError(t, err)
+	require.NoError(t, shared.Client.Patch(t.Context(), &live, client.RawPatch(types.MergePatchType, patch)))
+}
+
+func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, nil)
+	specs := map[string]string{
+		"dns":    `{hosts: [dns.clientside.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		"static": `{hosts: [static.clientside.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+	}
+	for name, spec := range specs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := entry(t, "v1", ns, name, spec)
+			kubectlApply(t, in)
+			eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
+			before := get(t, in)
+			require.Equal(t, gatewayHost, endpoints(t, before)[0].(map[string]any)["address"])
+			kubectlApply(t, in)
+			assert.Equal(t, before.GetResourceVersion(), get(t, in).GetResourceVersion())
+		})
+	}
+}
+
+// TestWebhookHasItsOwnRights asks the API server who the webhook is, and that it may not do what an administrator may.
+func TestWebhookHasItsOwnRights(t *testing.T) {
+	t.Parallel()
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join("..", "..", ".run", "integration", "webhook.kubeconfig"))
+	require.NoError(t, err)
+	webhook, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	admin, err := kubernetes.NewForConfig(shared.Config)
+	require.NoError(t, err)
+	review, err := admin.AuthenticationV1().TokenReviews().Create(t.Context(), &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: config.BearerToken}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "system:serviceaccount:"+controlplane.Namespace+":"+controlplane.Release, review.Status.User.Username)
+
+	const istio = "networking.istio.io"
+	for name, tc := range map[string]struct {
+		ask  authorizationv1.ResourceAttributes
+		want bool
+	}{
+		"reads entries everywhere":           {authorizationv1.ResourceAttributes{Verb: "list", Group: istio, Resource: "serviceentries"}, true},
+		"makes exits beside the gateway":     {authorizationv1.ResourceAttributes{Verb: "create", Group: istio, Resource: "virtualservices", Namespace: controlplane.GatewayNamespace}, true},
+		"makes no route for a tenant":        {authorizationv1.ResourceAttributes{Verb: "create", Group: istio, Resource: "virtualservices", Namespace: "default"}, false},
+		"deletes no entry of a tenant":       {authorizationv1.ResourceAttributes{Verb: "delete", Group: istio, Resource: "serviceentries", Namespace: "default"}, false},
+		"reads no Secret but in its release": {authorizationv1.ResourceAttributes{Verb: "list", Resource: "secrets", Namespace: controlplane.GatewayNamespace}, false},
+		"grants itself nothing":              {authorizationv1.ResourceAttributes{Verb: "update", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer, err := webhook.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(),
+				&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &tc.ask}}, metav1.CreateOptions{})
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, answer.Status.Allowed, answer.Status.Reason)
+		})
+	}
+}
