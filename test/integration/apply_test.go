@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,8 +55,8 @@ func TestRouteIsInjectedThroughEveryServedVersion(t *testing.T) {
 
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// kubectlApply sends what client-side kubectl apply sends: a create, or a three-way merge patch against the
-// last-applied annotation. Lists of a custom resource are replaced whole in it.
+// kubectlApply sends what client-side kubectl apply sends: a create, or the three-way merge patch of kubectl's own
+// function.
 func kubectlApply(t *testing.T, manifest *unstructured.Unstructured) {
 	t.Helper()
 	raw, err := json.Marshal(manifest.Object)
@@ -68,17 +69,11 @@ func kubectlApply(t *testing.T, manifest *unstructured.Unstructured) {
 		require.NoError(t, shared.Client.Create(t.Context(), in))
 		return
 	}
-	var previous map[string]any
-	require.NoError(t, json.Unmarshal([]byte(live.GetAnnotations()[lastApplied]), &previous))
-	spec := in.DeepCopy().Object["spec"].(map[string]any)
-	if before, ok := previous["spec"].(map[string]any); ok {
-		for field := range before {
-			if _, kept := spec[field]; !kept {
-				spec[field] = nil
-			}
-		}
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{lastApplied: string(raw)}}, "spec": spec})
+	current, err := live.MarshalJSON()
+	require.NoError(t, err)
+	modified, err := in.MarshalJSON()
+	require.NoError(t, err)
+	patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch([]byte(live.GetAnnotations()[lastApplied]), modified, current)
 	require.NoError(t, err)
 	require.NoError(t, shared.Client.Patch(t.Context(), &live, client.RawPatch(types.MergePatchType, patch)))
 }
@@ -99,7 +94,8 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 			before := get(t, in)
 			require.Equal(t, gatewayHost, endpoints(t, before)[0].(map[string]any)["address"])
 			kubectlApply(t, in)
-			assert.Equal(t, before.GetResourceVersion(), get(t, in).GetResourceVersion())
+			// The whole object, so that a failure shows what has moved.
+			assert.Equal(t, before.Object, get(t, in).Object)
 		})
 	}
 }

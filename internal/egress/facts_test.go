@@ -1,0 +1,124 @@
+package egress_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+
+func mesh() *egress.Mesh {
+	return &egress.Mesh{ClusterDomain: "cluster.local", Gateways: []egress.Gateway{{
+		Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443, Clients: labels.Everything(),
+	}}}
+}
+
+type world map[string]*egress.Entry
+
+func (w world) Entries(host string) []*egress.Entry {
+	if entry := w[host]; entry != nil {
+		return []*egress.Entry{entry}
+	}
+	return nil
+}
+
+func (w world) IsService(host string) bool                { return host == "local.payments.svc.cluster.local" }
+func (w world) ServicePortProtocol(string, uint32) string { return "" }
+func (w world) HasTrafficPolicy(string, string) bool      { return false }
+
+func cluster() world {
+	return world{
+		"sealed.test":   {Namespace: "payments", Name: "sealed", External: true, Gateway: "default", Ports: []egress.Port{{Number: 80, Protocol: "GRPC"}}},
+		"bare.test":     {Namespace: "payments", Name: "bare", External: true},
+		"internal.test": {Namespace: "payments", Name: "internal"},
+	}
+}
+
+func routes(t *testing.T, spec string) []string {
+	t.Helper()
+	vs := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte("kind: VirtualService\nmetadata: {namespace: payments}\nspec: "+spec), &vs.Object))
+	var out []string
+	for _, r := range egress.RouteFacts(vs, mesh(), cluster()).Routes {
+		out = append(out, r.From+" "+r.Host+" via "+r.Via+" "+r.Gateway+" "+r.Field)
+	}
+	return out
+}
+
+func TestRouteFacts(t *testing.T) {
+	t.Parallel()
+	const at = " spec.http[0].route[0].destination.host"
+	for name, tc := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"a sealed host":            {`{hosts: [sealed.test], http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at}},
+		"a bare host":              {`{hosts: [bare.test], http: [{route: [{destination: {host: bare.test}}]}]}`, []string{"mesh bare.test via direct " + at}},
+		"a host of the mesh":       {`{hosts: [x], http: [{route: [{destination: {host: internal.test}}]}]}`, []string{"mesh internal.test via mesh " + at}},
+		"a Service by short name":  {`{hosts: [x], http: [{route: [{destination: {host: local}}]}]}`, []string{"mesh local.payments.svc.cluster.local via mesh " + at}},
+		"a host that nobody names": {`{hosts: [x], http: [{route: [{destination: {host: new.test}}]}]}`, []string{"mesh new.test via unregistered " + at}},
+		"the exit leg by hand":     {`{hosts: [sealed.test], gateways: [g], http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"gateway sealed.test via direct " + at}},
+		"both legs in one":         {`{hosts: [sealed.test], gateways: [g, mesh], http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at, "gateway sealed.test via direct " + at}},
+		"the client leg by hand":   {`{hosts: [sealed.test, other.test], http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh sealed.test via gateway default spec.hosts[0]", "mesh other.test via gateway default spec.hosts[1]"}},
+		"the client leg by SNI":    {`{hosts: [sealed.test], tls: [{match: [{sniHosts: [sealed.test]}], route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh sealed.test via gateway default spec.tls[0].match"}},
+		"the gateway, fronted":     {`{hosts: [a.test], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh evil.test via gateway default spec.http[0].rewrite.authority"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, tc.want, routes(t, tc.spec))
+		})
+	}
+}
+
+func TestRewrittenAuthorityLeaves(t *testing.T) {
+	t.Parallel()
+	vs := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte(`{kind: VirtualService, metadata: {namespace: payments}, spec: {hosts: [sealed.test], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: sealed.test}}]}]}}`), &vs.Object))
+	leaves := map[string]bool{}
+	for _, host := range egress.RouteFacts(vs, mesh(), cluster()).Hosts {
+		leaves[host.Canonical] = host.Leaves
+	}
+	assert.Equal(t, map[string]bool{"sealed.test": true, "evil.test": true}, leaves)
+}
+
+func TestEntryFacts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		entry   egress.ServiceEntry
+		gateway string
+		via     string
+		leaves  bool
+	}{
+		"sealed":                        {egress.ServiceEntry{}, "default", "gateway", true},
+		"not sealed":                    {egress.ServiceEntry{}, "", "direct", true},
+		"internal by Services":          {egress.ServiceEntry{Location: "MESH_INTERNAL", Endpoints: []egress.Endpoint{{Address: "a.b.svc.cluster.local"}}}, "", "mesh", false},
+		"internal by workloads":         {egress.ServiceEntry{Location: "MESH_INTERNAL", WorkloadSelector: map[string]any{"labels": "x"}}, "", "mesh", false},
+		"internal in name only":         {egress.ServiceEntry{Location: "MESH_INTERNAL"}, "", "direct", true},
+		"internal with a foreign place": {egress.ServiceEntry{Location: "MESH_INTERNAL", Endpoints: []egress.Endpoint{{Address: "203.0.113.1"}}}, "", "direct", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.entry.Hosts, tc.entry.Ports = []string{"a.test"}, []egress.Port{{Number: 443, Protocol: "TLS"}}
+			facts := egress.EntryFacts(&tc.entry, tc.gateway, mesh(), cluster())
+			assert.Equal(t, tc.via, facts.Routes[0].Via)
+			assert.Equal(t, tc.leaves, facts.Hosts[0].Leaves)
+		})
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"API.Example.com.": "api.example.com", "*.Example.com": "*.example.com", "bücher.example": "xn--bcher-kva.example",
+		"*.bücher.example": "*.xn--bcher-kva.example", "*": "*", "": "",
+	} {
+		assert.Equal(t, want, egress.Canonical(host), host)
+	}
+}

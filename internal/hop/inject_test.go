@@ -1,0 +1,144 @@
+package hop_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// world is a small cluster: hosts sealed to the default gateway, by their ports.
+type world struct {
+	ports   map[string][]egress.Port
+	ruled   []string
+	carrier string
+}
+
+func (w world) Entries(host string) []*egress.Entry {
+	ports, ok := w.ports[host]
+	if !ok {
+		return nil
+	}
+	return []*egress.Entry{{Namespace: "payments", Name: "e", Hosts: []string{host}, External: true, Gateway: "default", Ports: ports}}
+}
+
+func (w world) IsService(host string) bool                { return host == "local.payments.svc.cluster.local" }
+func (w world) ServicePortProtocol(string, uint32) string { return w.carrier }
+func (w world) HasTrafficPolicy(_, host string) bool      { return slices.Contains(w.ruled, host) }
+
+var (
+	httpPort = egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}
+	altPort  = egress.Port{Number: 8080, Name: "alt", Protocol: "HTTP"}
+	tlsPort  = egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}
+	grpcPort = egress.Port{Number: 50051, Name: "grpc", Protocol: "GRPC"}
+)
+
+func cluster() world {
+	return world{carrier: "HTTP2", ports: map[string][]egress.Port{
+		"api.example.com": {httpPort, tlsPort}, "two.example.com": {httpPort, altPort}, "grpc.example.com": {grpcPort},
+		"tls.example.com": {tlsPort}, "*.wild.test": {httpPort, tlsPort},
+	}}
+}
+
+func route(t *testing.T, spec string) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: r, namespace: payments}\nspec: "+spec)
+}
+
+func hostsOf(vs *unstructured.Unstructured) []string {
+	var out []string
+	for _, d := range egress.Destinations(vs) {
+		out = append(out, d.Host())
+	}
+	return out
+}
+
+func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
+	t.Parallel()
+	const gw, api = gatewayService, "api.example.com"
+	traffic := cluster()
+	traffic.ruled = []string{api}
+	plain := cluster()
+	plain.carrier = "HTTP"
+	for name, tc := range map[string]struct {
+		spec  string
+		world world
+		want  []string
+	}{
+		"an HTTP route":                       {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw}},
+		"a host in another spelling":          {`{hosts: [API.example.com.], http: [{route: [{destination: {host: api.EXAMPLE.com}}]}]}`, cluster(), []string{gw}},
+		"weights beside the mesh":             {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}, weight: 1}, {destination: {host: local}, weight: 99}]}]}`, cluster(), []string{gw, "local"}},
+		"a mirror":                            {`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}], mirror: {host: api.example.com, port: {number: 80}}}]}`, cluster(), []string{"local", gw}},
+		"mirrors":                             {`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}], mirrors: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{"local", gw}},
+		"a TLS route":                         {`{hosts: [api.example.com], tls: [{match: [{sniHosts: [api.example.com]}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, cluster(), []string{gw}},
+		"a TCP route of a TLS port":           {`{hosts: [api.example.com], tcp: [{match: [{port: 443}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, cluster(), []string{gw}},
+		"a wildcard":                          {`{hosts: ["*.wild.test"], http: [{route: [{destination: {host: "*.wild.test"}}]}]}`, cluster(), []string{gw}},
+		"a rewritten authority":               {`{hosts: [front.test], http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw}},
+		"mesh named":                          {`{hosts: [api.example.com], gateways: [mesh], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw}},
+		"mesh named in the match":             {`{hosts: [api.example.com], gateways: [mesh, g], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw}},
+		"gRPC where the carrier is HTTP/2":    {`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com}}]}]}`, cluster(), []string{gw}},
+		"one of two HTTP ports, matched":      {`{hosts: [two.example.com], http: [{match: [{port: 8080}], route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`, cluster(), []string{gw}},
+		"left: gRPC over an HTTP/1 carrier":   {`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com}}]}]}`, plain, []string{"grpc.example.com"}},
+		"left: one port to another":           {`{hosts: [two.example.com], http: [{route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`, cluster(), []string{"two.example.com"}},
+		"left: a subset":                      {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: a}}]}]}`, cluster(), []string{api}},
+		"left: a traffic policy":              {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`, traffic, []string{api}},
+		"left: another host":                  {`{hosts: [front.test], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+		"left: one more host":                 {`{hosts: [api.example.com, front.test], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+		"left: authority of another host":     {`{hosts: [api.example.com], http: [{rewrite: {authority: front.test}, route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+		"left: the Host header set":           {`{hosts: [api.example.com], http: [{headers: {request: {set: {Host: front.test}}}, route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+		"left: the Host header of one":        {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}, headers: {request: {set: {":authority": api.example.com}}}}]}]}`, cluster(), []string{api}},
+		"left: HTTP to a TLS port":            {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, cluster(), []string{api}},
+		"left: HTTP to a host of TLS alone":   {`{hosts: [tls.example.com], http: [{route: [{destination: {host: tls.example.com}}]}]}`, cluster(), []string{"tls.example.com"}},
+		"left: TLS for another SNI":           {`{hosts: [api.example.com, front.test], tls: [{match: [{sniHosts: [front.test]}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, cluster(), []string{api}},
+		"left: a route of a gateway":          {`{hosts: [api.example.com], gateways: [g], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+		"left: a route of mesh and gateway":   {`{hosts: [api.example.com], gateways: [mesh, g], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+		"left: a hand-written leg":            {`{hosts: [api.example.com], gateways: [g, mesh], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: ` + gw + `, subset: s}}]}, {match: [{gateways: [g]}], route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw, api}},
+		"left: a host that nobody named":      {`{hosts: [new.example.com], http: [{route: [{destination: {host: new.example.com}}]}]}`, cluster(), []string{"new.example.com"}},
+		"left: a Service":                     {`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`, cluster(), []string{"local"}},
+		"left: a delegate, which has no host": {`{http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{api}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := route(t, tc.spec)
+			before := in.DeepCopy()
+			out, err := hop.Inject(in, mesh(), tc.world)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, hostsOf(out))
+			assert.Equal(t, before.Object, in.Object, "Inject must not touch what it is given")
+			intent, err := hop.Intent(out, mesh())
+			require.NoError(t, err)
+			assert.Equal(t, in.Object, intent.Object, "Intent gives back what the author wrote")
+			again, err := hop.Inject(out, mesh(), tc.world)
+			require.NoError(t, err)
+			assert.Equal(t, out.Object, again.Object, "injecting twice changes nothing")
+		})
+	}
+}
+
+func TestPortMappingIsRefused(t *testing.T) {
+	t.Parallel()
+	vs := route(t, `{hosts: [two.example.com], http: [{match: [{port: 80}], route: [{destination: {host: two.example.com, port: {number: 8080}}}]}, {match: [{port: 8080}], route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`)
+	refusals := hop.CheckRoutes(vs, mesh(), cluster())
+	require.Len(t, refusals, 1)
+	assert.Equal(t, "port-mapping", refusals[0].Code)
+	assert.Equal(t, "spec.http[0].route[0].destination.port.number", refusals[0].Field)
+}
+
+func TestForgedRouteIntentChangesNothingButGatewayRoutes(t *testing.T) {
+	t.Parallel()
+	vs := route(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`)
+	vs.SetAnnotations(map[string]string{hop.IntentAnnotation: `{"spec.http[0].route[0].destination": {"host": "evil.test"}}`})
+	intent, err := hop.Intent(vs, mesh())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"local"}, hostsOf(intent))
+	vs.SetAnnotations(map[string]string{hop.IntentAnnotation: `{`})
+	_, err = hop.Inject(vs, mesh(), cluster())
+	var refusals hop.Refusals
+	require.ErrorAs(t, err, &refusals)
+	assert.Equal(t, "intent-annotation", refusals[0].Code)
+}
