@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/policies"
 )
 
@@ -90,6 +92,40 @@ func describe(t *testing.T, name string, module *ast.Module) {
 			assert.True(t, described[module.Package.Path.String()+"."+head], "%s: METADATA of %s", rule.Location, head)
 		}
 	}
+}
+
+// TestLibraryFitsTheInput compiles the library strictly, with the schema of the input and without impure built-ins, as
+// opa check --strict --schema --capabilities does.
+func TestLibraryFitsTheInput(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("schemas/input.json")
+	require.NoError(t, err)
+	var schema any
+	require.NoError(t, json.Unmarshal(raw, &schema))
+	set := ast.NewSchemaSet()
+	set.Put(ast.SchemaRootRef, schema)
+	compile := func(extra string) error {
+		modules := map[string]*ast.Module{}
+		require.NoError(t, fs.WalkDir(policies.Library(), ".", func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(name) != ".rego" || strings.HasSuffix(name, "_test.rego") {
+				return err
+			}
+			raw, err := fs.ReadFile(policies.Library(), name)
+			if err == nil {
+				modules[name], err = ast.ParseModuleWithOpts(name, string(raw)+extra, ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+			}
+			return err
+		}))
+		compiler := ast.NewCompiler().WithStrict(true).WithCapabilities(policy.Capabilities()).WithSchemas(set).WithUseTypeCheckAnnotations(true)
+		compiler.Compile(modules)
+		if compiler.Failed() {
+			return compiler.Errors
+		}
+		return nil
+	}
+	require.NoError(t, compile(""))
+	require.Error(t, compile("\n_typo if input.egres.hosts\n"), "the schema knows the input's fields")
+	require.Error(t, compile("\n_impure := http.send({})\n"))
 }
 
 // TestLibraryIsEmbedded wants every policy of the folder in the binary.

@@ -41,6 +41,8 @@ type RouteFact struct {
 	Host, Protocol, From, Via, Gateway, Field string
 	// Port is 0 when the object leaves it open.
 	Port uint32
+	// written is the host in the author's spelling.
+	written string
 }
 
 // Conflict is a host that an older entry defines otherwise.
@@ -124,7 +126,7 @@ func RouteFacts(vs *unstructured.Unstructured, mesh *Mesh, world World) Facts {
 	for _, d := range Destinations(vs) {
 		for _, route := range destinationRoutes(vs, d, mesh, world) {
 			out.Routes = append(out.Routes, route)
-			name(route.Host, route.Field, route.Via != ViaMesh)
+			name(route.written, route.Field, route.Via != ViaMesh)
 		}
 		// A rewritten authority is what the gateway or a shared front end goes by, wherever the connection leads.
 		for _, target := range Targets(vs, d) {
@@ -142,14 +144,14 @@ func isSpecHost(target Target) bool {
 
 func destinationRoutes(vs *unstructured.Unstructured, d Destination, mesh *Mesh, world World) []RouteFact {
 	host := mesh.Qualify(d.Host(), vs.GetNamespace())
-	base := RouteFact{Host: host, Port: d.Port(), Protocol: protocolOf(d, host, world), Field: d.Field + ".host"}
+	base := RouteFact{Host: host, Port: d.Port(), Protocol: protocolOf(d, host, world), Field: d.Field + ".host", written: d.Host()}
 	reach := ReachOf(vs, d.Route)
 	var out []RouteFact
 	if gw, ok := mesh.GatewayByService(host); ok {
 		base.Via, base.Gateway, base.From = ViaGateway, gw.Name, from(reach)
 		for _, target := range Targets(vs, d) {
 			base.Host = mesh.Qualify(target.Host, vs.GetNamespace())
-			base.Field = target.Field
+			base.Field, base.written = target.Field, target.Host
 			out = append(out, base)
 		}
 		return out
