@@ -1,12 +1,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --warn-undefined-variables
+KUBEBUILDER_ASSETS ?=
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
 RUN := $(CURDIR)/.run
 # A folder with kube-apiserver and etcd; built from the pinned modules of tools/ unless given.
-KUBEBUILDER_ASSETS ?= $(RUN)/assets
+KUBEBUILDER_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(RUN)/assets)
 export KUBEBUILDER_ASSETS
 export GOWORK := off
 

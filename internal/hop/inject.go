@@ -3,14 +3,47 @@ package hop
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// routeIntent is the content of IntentAnnotation on a VirtualService: the author's destination by field.
-type routeIntent map[string]map[string]any
+// routeIntent is the content of IntentAnnotation on a VirtualService: each destination of the author's, and the fields
+// it stood in. One destination commonly stands in many.
+type routeIntent []*replaced
+
+type replaced struct {
+	Destination map[string]any `json:"destination"`
+	Fields      []string       `json:"fields"`
+}
+
+// add records a destination before it is replaced.
+func (i *routeIntent) add(d egress.Destination) {
+	for _, known := range *i {
+		if reflect.DeepEqual(known.Destination, d.Raw) {
+			known.Fields = append(known.Fields, d.Field)
+			return
+		}
+	}
+	*i = append(*i, &replaced{Destination: maps.Clone(d.Raw), Fields: []string{d.Field}})
+}
+
+// byField returns the author's destinations by the field they stood in.
+func (i routeIntent) byField() map[string]map[string]any {
+	out := map[string]map[string]any{}
+	for _, item := range i {
+		if item == nil {
+			continue
+		}
+		for _, field := range item.Fields {
+			out[field] = item.Destination
+		}
+	}
+	return out
+}
 
 // Inject returns the VirtualService with every destination that leads straight from the mesh to a sealed external
 // host replaced by the gateway's Service, and the author's destinations in IntentAnnotation. A destination whose
@@ -21,17 +54,14 @@ func Inject(vs *unstructured.Unstructured, mesh *egress.Mesh, world egress.World
 	if err != nil {
 		return nil, err
 	}
-	intent := routeIntent{}
+	authored := out.DeepCopy()
+	var intent routeIntent
 	for _, d := range egress.Destinations(out) {
 		gw, ok := hopFor(out, d, mesh, world)
 		if !ok {
 			continue
 		}
-		original := make(map[string]any, len(d.Raw))
-		for key, value := range d.Raw {
-			original[key] = value
-		}
-		intent[d.Field] = original
+		intent.add(d)
 		d.Raw["host"] = gw.Service
 		d.Raw["port"] = map[string]any{"number": int64(gw.Port(d.Family()))}
 	}
@@ -42,8 +72,9 @@ func Inject(vs *unstructured.Unstructured, mesh *egress.Mesh, world egress.World
 	if err != nil {
 		return nil, fmt.Errorf("encode intent: %w", err)
 	}
-	if err := unstructured.SetNestedField(out.Object, string(annotation), "metadata", "annotations", IntentAnnotation); err != nil {
-		return nil, fmt.Errorf("metadata.annotations: %w", err)
+	if err := annotate(out, string(annotation)); err != nil {
+		// Too many routes to remember: they stay, and the sealed entries carry them.
+		return authored, nil //nolint:nilerr // not an error of the object
 	}
 	return out, nil
 }
@@ -57,8 +88,9 @@ func restoreRoutes(vs *unstructured.Unstructured, raw string, mesh *egress.Mesh)
 	if err := decode(raw, &intent); err != nil {
 		return badAnnotation(err)
 	}
+	authored := intent.byField()
 	for _, d := range egress.Destinations(vs) {
-		original, ok := intent[d.Field]
+		original, ok := authored[d.Field]
 		if _, injected := mesh.GatewayByService(d.Host()); !ok || !injected {
 			continue
 		}

@@ -1,7 +1,9 @@
 package hop_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -132,7 +134,7 @@ func TestPortMappingIsRefused(t *testing.T) {
 func TestForgedRouteIntentChangesNothingButGatewayRoutes(t *testing.T) {
 	t.Parallel()
 	vs := route(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`)
-	vs.SetAnnotations(map[string]string{hop.IntentAnnotation: `{"spec.http[0].route[0].destination": {"host": "evil.test"}}`})
+	vs.SetAnnotations(map[string]string{hop.IntentAnnotation: `[{"destination": {"host": "evil.test"}, "fields": ["spec.http[0].route[0].destination"]}, null]`})
 	intent, err := hop.Intent(vs, mesh())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"local"}, hostsOf(intent))
@@ -141,4 +143,26 @@ func TestForgedRouteIntentChangesNothingButGatewayRoutes(t *testing.T) {
 	var refusals hop.Refusals
 	require.ErrorAs(t, err, &refusals)
 	assert.Equal(t, "intent-annotation", refusals[0].Code)
+}
+
+// An annotation has a limit; an object that is stored without us must be stored with us.
+func TestObjectsTooLargeToRemember(t *testing.T) {
+	t.Parallel()
+	var routes strings.Builder
+	for range 10000 {
+		routes.WriteString(`{route: [{destination: {host: api.example.com}}]},`)
+	}
+	vs := route(t, `{hosts: [api.example.com], http: [`+routes.String()+`]}`)
+	out, err := hop.Inject(vs, mesh(), cluster())
+	require.NoError(t, err)
+	assert.Equal(t, vs.Object, out.Object, "left to the sealed entry")
+
+	var endpoints strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&endpoints, "{address: 10.0.%d.%d},", i/256, i%256)
+	}
+	_, err = hop.Seal(entry(t, `{hosts: [a.example.com], resolution: STATIC, endpoints: [`+endpoints.String()+`], ports: [{number: 443, name: tls, protocol: TLS}]}`), mesh().Gateways[0], mesh())
+	var refusals hop.Refusals
+	require.ErrorAs(t, err, &refusals)
+	assert.Equal(t, "too-large", refusals[0].Code)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -37,8 +38,8 @@ func Seal(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh
 	if err != nil {
 		return nil, fmt.Errorf("encode intent: %w", err)
 	}
-	if err := unstructured.SetNestedField(out.Object, string(annotation), "metadata", "annotations", IntentAnnotation); err != nil {
-		return nil, fmt.Errorf("metadata.annotations: %w", err)
+	if err := annotate(out, string(annotation)); err != nil {
+		return nil, Refusals{{"too-large", "spec.endpoints", err.Error(), "give fewer endpoints, or spread them over several entries"}}
 	}
 	spec["resolution"] = sealedResolution(intent.resolution())
 	spec["endpoints"] = []any{map[string]any{"address": gw.Service, "ports": gatewayPorts(parsed.Ports, gw)}}
@@ -51,4 +52,19 @@ func gatewayPorts(ports []egress.Port, gw egress.Gateway) map[string]any {
 		out[port.Name] = int64(gw.Port(egress.FamilyOf(port.Protocol)))
 	}
 	return out
+}
+
+// annotate puts the intent into the object's annotations. The error says that they would be larger than the API server
+// takes.
+func annotate(object *unstructured.Unstructured, intent string) error {
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[IntentAnnotation] = intent
+	if err := apivalidation.ValidateAnnotationsSize(annotations); err != nil {
+		return fmt.Errorf("the author's fields do not fit into an annotation: %w", err)
+	}
+	object.SetAnnotations(annotations)
+	return nil
 }

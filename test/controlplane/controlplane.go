@@ -31,9 +31,10 @@ const (
 	Namespace = "egress-governor"
 	// Release is its name and that of everything the chart makes.
 	Release = "egress-governor"
-	// GatewayNamespace and GatewayService are those of the egress gateway in the chart's default values.
+	// GatewayNamespace is that of the egress gateway in the chart's default values.
 	GatewayNamespace = "istio-system"
-	GatewayService   = "istio-egressgateway"
+	// GatewayService is the name of its Service.
+	GatewayService = "istio-egressgateway"
 )
 
 // Options say where things are.

@@ -139,7 +139,7 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 		return last != nil && strings.Contains(last.Error(), "no policy"), nil
 	})
 	if err != nil {
-		return fmt.Errorf("the API server does not ask the webhook (last answer: %v): %w", last, err)
+		return fmt.Errorf("the API server does not ask the webhook: %w", errors.Join(err, last))
 	}
 	return nil
 }

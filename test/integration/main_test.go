@@ -136,3 +136,7 @@ func ready(entry *unstructured.Unstructured, status string) bool {
 	}
 	return false
 }
+
+func named(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name}
+}
