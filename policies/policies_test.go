@@ -52,7 +52,7 @@ func TestRego(t *testing.T) {
 // TestForm wants every file formatted, and every package and public rule described.
 func TestForm(t *testing.T) {
 	t.Parallel()
-	require.NoError(t, filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(".", func(name string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(name) != ".rego" {
 			return err
 		}
@@ -106,7 +106,7 @@ func TestLibraryFitsTheInput(t *testing.T) {
 	set.Put(ast.SchemaRootRef, schema)
 	compile := func(extra string) error {
 		modules := map[string]*ast.Module{}
-		require.NoError(t, fs.WalkDir(policies.Library(), ".", func(name string, entry fs.DirEntry, err error) error {
+		require.NoError(t, fs.WalkDir(policies.Library(), ".", func(name string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(name) != ".rego" || strings.HasSuffix(name, "_test.rego") {
 				return err
 			}

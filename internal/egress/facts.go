@@ -1,3 +1,4 @@
+// Package egress says where an object leads traffic: its hosts, its routes, and by which way each leaves the mesh.
 package egress
 
 import (

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -117,7 +118,7 @@ func TestExitGoesWithTheLastEntry(t *testing.T) {
 	s.reconcile(t)
 	for _, object := range []client.Object{&networkingv1.ServiceEntry{}, &networkingv1.VirtualService{}} {
 		err := s.Exits.Get(t.Context(), client.ObjectKey{Namespace: "gateways", Name: hop.ExitName(host)}, object)
-		assert.Error(t, client.IgnoreAlreadyExists(err))
+		require.True(t, apierrors.IsNotFound(err), "%v", err)
 	}
 	writes := s.writes
 	s.reconcile(t)

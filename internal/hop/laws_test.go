@@ -77,7 +77,7 @@ func TestLawsOfSealing(t *testing.T) {
 		require.NoError(t, err)
 		got, err := hop.Intent(sealed, mesh())
 		require.NoError(t, err)
-		require.Equal(t, x.Object, want.Object, "an unsealed entry is its own intent")
+		require.Equal(t, want.Object, x.Object, "an unsealed entry is its own intent")
 		require.Equal(t, want.Object, got.Object, "Intent(Seal(x)) == Intent(x)")
 		again, err := hop.Seal(sealed, mesh().Gateways[0], mesh())
 		require.NoError(t, err)

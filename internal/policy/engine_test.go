@@ -50,7 +50,7 @@ func egressPolicy(name string, spec v1alpha1.EgressPolicySpec) *v1alpha1.EgressP
 	return &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
 }
 
-func raw(text string) *apiextensionsv1.JSON { return &apiextensionsv1.JSON{Raw: []byte(text)} }
+func parameters(text string) *apiextensionsv1.JSON { return &apiextensionsv1.JSON{Raw: []byte(text)} }
 
 func inline(name, rules string) *v1alpha1.EgressPolicy {
 	return egressPolicy(name, v1alpha1.EgressPolicySpec{Rego: "package any\n" + rules})
@@ -63,7 +63,7 @@ func review(name string) policy.Review {
 func TestJudgeSaysWhatThePolicySays(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
-	require.NoError(t, e.Set(egressPolicy("b", v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: raw(`{"names": ["good"]}`)})))
+	require.NoError(t, e.Set(egressPolicy("b", v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: parameters(`{"names": ["good"]}`)})))
 	require.NoError(t, e.Set(inline("a", `deny contains "plain" if input.name == "bad"`+"\n"+`warn contains "careful" if input.name == "bad"`)))
 	assert.Equal(t, policy.Decision{}, e.Judge(t.Context(), review("good")))
 	assert.Equal(t, policy.Decision{
@@ -117,7 +117,7 @@ func TestWhatIsNotAPolicyIsRefused(t *testing.T) {
 		"no rule to ask":      {v1alpha1.EgressPolicySpec{Rego: "package a\nallow := true"}, "neither deny nor warn"},
 		"Rego of old":         {v1alpha1.EgressPolicySpec{Rego: "package a\ndeny[msg] { msg := \"x\" }"}, "p.rego:2"},
 		"the library's name":  {v1alpha1.EgressPolicySpec{Rego: "package policies.lib.say\ndeny contains \"x\""}, "library's own"},
-		"a wrong parameter":   {v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: raw(`{"names": [1]}`)}, "spec.parameters: names.0"},
+		"a wrong parameter":   {v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: parameters(`{"names": [1]}`)}, "spec.parameters: names.0"},
 		"a missing parameter": {v1alpha1.EgressPolicySpec{Policy: "listed"}, "spec.parameters: missing property 'names'"},
 		"an unknown policy":   {v1alpha1.EgressPolicySpec{Policy: "other"}, "it has listed"},
 		"a bad selector": {v1alpha1.EgressPolicySpec{Rego: "package a\ndeny contains \"x\"", Match: v1alpha1.Match{NamespaceSelector: &metav1.LabelSelector{
@@ -215,7 +215,7 @@ func BenchmarkJudge(b *testing.B) {
 		})
 		require.NoError(b, err)
 		for i := range count {
-			spec := v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: raw(`{"names": [` + strings.Join(names, ",") + `]}`)}
+			spec := v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: parameters(`{"names": [` + strings.Join(names, ",") + `]}`)}
 			require.NoError(b, e.Set(egressPolicy(fmt.Sprintf("p%d", i), spec)))
 		}
 		b.Run(fmt.Sprintf("policies=%d", count), func(b *testing.B) {

@@ -81,6 +81,7 @@ func TestCertificateRotatesUnderLoad(t *testing.T) {
 	var failed atomic.Pointer[error]
 	var sent atomic.Int64
 	stop, done := make(chan struct{}), make(chan struct{})
+	load := entry(t, "v1", ns, "load", strings.ReplaceAll(hostSpec, "HOST", "load.example.com"))
 	go func() {
 		defer close(done)
 		for {
@@ -89,7 +90,7 @@ func TestCertificateRotatesUnderLoad(t *testing.T) {
 				return
 			default:
 			}
-			err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "load", strings.ReplaceAll(hostSpec, "HOST", "load.example.com")), client.DryRunAll)
+			err := shared.Client.Create(t.Context(), load.DeepCopy(), client.DryRunAll)
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}
