@@ -88,7 +88,7 @@ lint: ## Lint Go, check and format-check Rego (builds the linters the first time
 	cd tools/lint && go build -o $(RUN)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	cd tools/code && go build -o $(RUN)/tools/ github.com/open-policy-agent/opa
 	$(RUN)/tools/golangci-lint run ./...
-	$(RUN)/tools/opa check --strict policies
+	$(RUN)/tools/opa check --strict --schema policies/schemas/input.json policies
 	$(RUN)/tools/opa fmt --fail --diff policies
 
 .PHONY: fmt

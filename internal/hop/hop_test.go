@@ -6,24 +6,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/test/draw"
 )
 
-const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+const gatewayService = draw.GatewayService
 
-func mesh() *egress.Mesh {
-	return &egress.Mesh{
-		ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true,
-		Gateways: []egress.Gateway{{
-			Name: "default", Service: gatewayService, Selector: map[string]string{"istio": "egressgateway"},
-			HTTPPort: 80, TLSPort: 443, Clients: labels.Everything(),
-		}},
-	}
-}
+func mesh() *egress.Mesh { return draw.Mesh() }
 
 func object(t *testing.T, manifest string) *unstructured.Unstructured {
 	t.Helper()

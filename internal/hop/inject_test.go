@@ -2,7 +2,6 @@ package hop_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -12,40 +11,10 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/test/draw"
 )
 
-// world is a small cluster: hosts sealed to the default gateway, by their ports.
-type world struct {
-	ports   map[string][]egress.Port
-	ruled   []string
-	carrier string
-}
-
-func (w world) Entries(host string) []*egress.Entry {
-	ports, ok := w.ports[host]
-	if !ok {
-		return nil
-	}
-	return []*egress.Entry{{Namespace: "payments", Name: "e", Hosts: []string{host}, External: true, Gateway: "default", Ports: ports}}
-}
-
-func (w world) IsService(host string) bool                { return host == "local.payments.svc.cluster.local" }
-func (w world) ServicePortProtocol(string, uint32) string { return w.carrier }
-func (w world) HasTrafficPolicy(_, host string) bool      { return slices.Contains(w.ruled, host) }
-
-var (
-	httpPort = egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}
-	altPort  = egress.Port{Number: 8080, Name: "alt", Protocol: "HTTP"}
-	tlsPort  = egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}
-	grpcPort = egress.Port{Number: 50051, Name: "grpc", Protocol: "GRPC"}
-)
-
-func cluster() world {
-	return world{carrier: "HTTP2", ports: map[string][]egress.Port{
-		"api.example.com": {httpPort, tlsPort}, "two.example.com": {httpPort, altPort}, "grpc.example.com": {grpcPort},
-		"tls.example.com": {tlsPort}, "*.wild.test": {httpPort, tlsPort},
-	}}
-}
+func cluster() draw.World { return draw.NewWorld() }
 
 func route(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
@@ -64,12 +33,12 @@ func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
 	t.Parallel()
 	const gw, api = gatewayService, "api.example.com"
 	traffic := cluster()
-	traffic.ruled = []string{api}
+	traffic.Ruled = []string{api}
 	plain := cluster()
-	plain.carrier = "HTTP"
+	plain.Carrier = "HTTP"
 	for name, tc := range map[string]struct {
 		spec  string
-		world world
+		world draw.World
 		want  []string
 	}{
 		"an HTTP route":                       {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw}},
