@@ -135,7 +135,7 @@ func TestPolicySeesTheIntentAndTheFacts(t *testing.T) {
 		"namespace": {"name": "payments", "labels": {"team": "payments"}, "annotations": {}}, "user": {"name": "", "groups": []},
 		"object": `+entryJSON(goodSpec)+`, "oldObject": null,
 		"egress": {"clusterDomain": "cluster.local", "gateway": "default", "conflicts": [],
-			"hosts": [{"host": "api.example.com", "canonical": "api.example.com", "wildcard": false, "ip": false, "inMesh": false, "leaves": true, "field": "spec.hosts[0]"}],
+			"hosts": [{"host": "api.example.com", "canonical": "api.example.com", "patterns": ["api.example.com", "*.example.com", "*.com", "*"], "wildcard": false, "ip": false, "inMesh": false, "leaves": true, "field": "spec.hosts[0]"}],
 			"routes": [{"host": "api.example.com", "port": 443, "protocol": "TLS", "from": "mesh", "via": "gateway", "gateway": "default", "field": "spec.ports[0]"}]}
 	}`, string(raw))
 }

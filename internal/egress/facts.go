@@ -209,13 +209,21 @@ func protocolOf(d Destination, host string, world World) string {
 	return string(d.Family())
 }
 
+func patterns(canonical string) []any {
+	var out []any
+	for _, pattern := range Patterns(canonical) {
+		out = append(out, pattern)
+	}
+	return out
+}
+
 // Document returns the facts as the policy input has them (docs/policies.md).
 func (f Facts) Document(mesh *Mesh, gateway string) map[string]any {
 	hosts, routes, conflicts := make([]any, len(f.Hosts)), make([]any, len(f.Routes)), make([]any, len(f.Conflicts))
 	for i, h := range f.Hosts {
 		host := map[string]any{
 			"host": h.Host, "canonical": h.Canonical, "wildcard": IsWildcard(h.Canonical), "ip": IsIP(h.Canonical),
-			"inMesh": h.InMesh, "leaves": h.Leaves, "field": h.Field,
+			"patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "field": h.Field,
 		}
 		if h.Owner != nil {
 			host["owner"] = ownerDocument(h.Owner)

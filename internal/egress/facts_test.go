@@ -122,3 +122,16 @@ func TestCanonical(t *testing.T) {
 		assert.Equal(t, want, egress.Canonical(host), host)
 	}
 }
+
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string][]string{
+		"api.example.com": {"api.example.com", "*.example.com", "*.com", "*"},
+		"*.b.example.com": {"*.b.example.com", "*.example.com", "*.com", "*"},
+		"com":             {"com", "*"},
+		"*":               {"*"},
+		".leading.test":   {".leading.test", "*.test", "*"},
+	} {
+		assert.Equal(t, want, egress.Patterns(host), host)
+	}
+}

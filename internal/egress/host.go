@@ -21,6 +21,21 @@ func Canonical(host string) string {
 	return prefix + host
 }
 
+// Patterns returns every pattern that stands for all of a canonical host: itself, *.parent for each of its parents, and
+// *. Policies look them up, so that a list of allowed hosts costs the same at any length.
+func Patterns(canonical string) []string {
+	out := []string{canonical}
+	for i := 1; i < len(canonical); i++ {
+		if canonical[i] == '.' && canonical[:i] != "*" {
+			out = append(out, "*"+canonical[i:])
+		}
+	}
+	if canonical == "*" {
+		return out
+	}
+	return append(out, "*")
+}
+
 // IsWildcard says whether a host stands for more than itself.
 func IsWildcard(host string) bool { return strings.Contains(host, "*") }
 

@@ -85,18 +85,18 @@ func (e *Engine) change(apply func(map[string]*compiled)) {
 // failure and never a yes.
 func (e *Engine) Judge(ctx context.Context, review Review) Decision {
 	var out Decision
-	var base ast.Value
+	var input ast.Object
 	for _, policy := range *e.snapshot.Load() {
 		if !policy.selects(review) {
 			continue
 		}
 		err := policy.broken
 		var denied, warned []Violation
-		if err == nil && base == nil {
-			base, err = ast.InterfaceToValue(review.Document)
+		if err == nil && input == nil {
+			input, err = object(review.Document)
 		}
 		if err == nil {
-			denied, warned, err = policy.eval(ctx, base)
+			denied, warned, err = policy.eval(ctx, input)
 		}
 		out.add(policy, denied, warned, err)
 	}
@@ -104,15 +104,21 @@ func (e *Engine) Judge(ctx context.Context, review Review) Decision {
 	return out
 }
 
-// eval evaluates one policy. The terms of the document are shared by all policies; only the parameters differ.
-func (c *compiled) eval(ctx context.Context, base ast.Value) (denied, warned []Violation, err error) {
-	document, ok := base.(ast.Object)
-	if !ok {
-		return nil, nil, fmt.Errorf("the document is %s, not an object", ast.ValueName(base))
+func object(document map[string]any) (ast.Object, error) {
+	value, err := ast.InterfaceToValue(document)
+	if err != nil {
+		return nil, err
 	}
-	input := ast.NewObject()
-	document.Foreach(func(key, value *ast.Term) { input.Insert(key, value) })
-	input.Insert(ast.StringTerm("parameters"), c.parameters)
+	out, ok := value.(ast.Object)
+	if !ok {
+		return nil, fmt.Errorf("the document is %s, not an object", ast.ValueName(value))
+	}
+	return out, nil
+}
+
+// eval evaluates one policy. The input is converted once for all policies of a review; each puts its parameters in.
+func (c *compiled) eval(ctx context.Context, input ast.Object) (denied, warned []Violation, err error) {
+	input.Insert(ast.InternedTerm("parameters"), c.parameters)
 	results, err := c.query.Eval(ctx, rego.EvalParsedInput(input))
 	if err != nil {
 		return nil, nil, err

@@ -24,13 +24,20 @@ import data.policies.lib.hosts
 deny contains result if {
 	some host in input.egress.hosts
 	host.leaves
-	not hosts.covered(host.canonical, _allowed)
+	not _covered(host)
 	result := {
 		"code": "host_not_allowed",
 		"field": host.field,
 		"msg": sprintf("host %q is not allowed in namespace %q", [host.host, input.namespace.name]),
 		"fix": sprintf("ask the platform team to add it to this EgressPolicy, or use one of: %s", [hosts.listed(_allowed)]),
 	}
+}
+
+# The patterns that cover the host are looked up, not the list searched.
+# They are looked up in here: an undefined argument would make the whole denial undefined.
+_covered(host) if {
+	some pattern in host.patterns
+	pattern in input.parameters.hosts
 }
 
 default _allowed := set()

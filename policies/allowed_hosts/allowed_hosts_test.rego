@@ -2,14 +2,14 @@ package policies.allowed_hosts_test
 
 import data.policies.allowed_hosts
 
-_input(host, leaves, parameters) := {
+_input(host, patterns, leaves, parameters) := {
 	"namespace": {"name": "payments"},
-	"egress": {"hosts": [{"host": host, "canonical": lower(host), "leaves": leaves, "field": "spec.hosts[0]"}]},
+	"egress": {"hosts": [{"host": host, "canonical": lower(host), "patterns": patterns, "leaves": leaves, "field": "spec.hosts[0]"}]},
 	"parameters": parameters,
 }
 
 test_deny_unlisted_host if {
-	result := allowed_hosts.deny with input as _input("Evil.io", true, {"hosts": ["api.stripe.com", "*.paypal.com"]})
+	result := allowed_hosts.deny with input as _input("Evil.io", ["evil.io", "*.io", "*"], true, {"hosts": ["api.stripe.com", "*.paypal.com"]})
 	result == {{
 		"code": "host_not_allowed",
 		"field": "spec.hosts[0]",
@@ -19,16 +19,26 @@ test_deny_unlisted_host if {
 }
 
 test_deny_without_list if {
-	result := allowed_hosts.deny with input as _input("api.stripe.com", true, {})
+	result := allowed_hosts.deny with input as _input("api.stripe.com", ["api.stripe.com", "*.stripe.com", "*.com", "*"], true, {})
 	count(result) == 1
 }
 
 test_allow_listed_host if {
-	result := allowed_hosts.deny with input as _input("API.stripe.com", true, {"hosts": {"api.stripe.com"}})
+	result := allowed_hosts.deny with input as _input("API.stripe.com", ["api.stripe.com", "*.stripe.com", "*.com", "*"], true, {"hosts": {"api.stripe.com"}})
 	result == set()
 }
 
 test_allow_host_of_the_mesh if {
-	result := allowed_hosts.deny with input as _input("reviews", false, {"hosts": []})
+	result := allowed_hosts.deny with input as _input("reviews", ["reviews", "*"], false, {"hosts": []})
 	result == set()
+}
+
+test_allow_by_wildcard if {
+	result := allowed_hosts.deny with input as _input("api.stripe.com", ["api.stripe.com", "*.stripe.com", "*.com", "*"], true, {"hosts": ["*.stripe.com"]})
+	result == set()
+}
+
+test_deny_when_patterns_are_unknown if {
+	result := allowed_hosts.deny with input as {"namespace": {"name": "p"}, "egress": {"hosts": [{"host": "a.b", "leaves": true, "field": "f"}]}, "parameters": {"hosts": ["*"]}}
+	count(result) == 1
 }

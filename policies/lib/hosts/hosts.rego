@@ -9,23 +9,14 @@ package policies.lib.hosts
 #   True when one of the patterns stands for all of a canonical host. A pattern is a host, *.example.com for every
 #   host below example.com but not itself, or * for every host. What is looked up are the patterns that could cover
 #   the host, so with a set the cost does not grow with the number of patterns.
+covered(host, patterns) if host in patterns
+
+covered(_, patterns) if "*" in patterns
+
 covered(host, patterns) if {
-	some candidate in candidates(host)
-	candidate in patterns
-}
-
-# METADATA
-# title: Candidates
-# description: The patterns that cover a canonical host.
-candidates(host) := {host, "*"} | _parents(host) if not startswith(host, "*.")
-
-candidates(host) := {host, "*"} | _parents(trim_prefix(host, "*.")) if startswith(host, "*.")
-
-_parents(host) := {pattern |
-	labels := split(host, ".")
-	some i, _ in labels
-	i > 0
-	pattern := concat(".", array.concat(["*"], array.slice(labels, i, count(labels))))
+	some dot in indexof_n(host, ".")
+	dot > 0
+	concat("", ["*", substring(host, dot, -1)]) in patterns
 }
 
 # METADATA
