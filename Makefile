@@ -52,6 +52,16 @@ endif
 # Errors as they are, packages counted.
 progress := awk '/^[a-z0-9.]+(\/[A-Za-z0-9._~-]+)*$$/ {if (++n % 100 == 0) {print "  " n " packages"; fflush()} next} {print; fflush()}'
 
+IMAGE ?= egress-governor:dev
+ARCH ?= $(shell go env GOARCH)
+VERSION ?= $(shell git describe --tags --always --dirty)
+
+.PHONY: image
+image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
+	@mkdir -p $(RUN)/image
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(RUN)/image/webhook ./cmd/webhook
+	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(RUN)/image
+
 ##@ Test
 
 .PHONY: test
@@ -75,6 +85,21 @@ integration: build assets ## Run the tests on a real kube-apiserver; they leave 
 .PHONY: routing
 routing: ## Judge the objects that integration stored by Istio's own generator.
 	cd test/routing && go test -count=1 -timeout 20m ./...
+
+PROBE := egress-governor-probe:dev
+
+.PHONY: e2e
+e2e: image e2e-tools ## Run the tests on a kind cluster with Istio; KEEP=1 keeps it. Needs a docker engine.
+	@mkdir -p $(RUN)/e2e
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w' -o $(RUN)/e2e/image/probe ./test/e2e/probe
+	docker build --quiet --file test/e2e/probe/Dockerfile --tag $(PROBE) $(RUN)/e2e/image
+	WEBHOOK_IMAGE=$(IMAGE) PROBE_IMAGE=$(PROBE) test/e2e/cluster/run.sh $(RUN)/tools $(RUN)/e2e
+
+.PHONY: e2e-tools
+e2e-tools:
+	@mkdir -p $(RUN)/tools
+	cd tools/cluster && go build -o $(RUN)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
+	cd tools && CGO_ENABLED=0 go build -o $(RUN)/tools/ k8s.io/kubernetes/cmd/kubectl
 
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.

@@ -99,8 +99,14 @@ func (o options) minVersion() uint16 {
 	return tls.VersionTLS13
 }
 
-// version is what the build recorded: a release's tag, or the commit.
+// release is set by the linker (make image), where the build is not one of a module version.
+var release string
+
+// version is the release, or what the build recorded: the module's version.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes the cluster, runs the tests, leaves what explains a failure in FOLDER and deletes the cluster.
+#   run.sh BIN FOLDER    KEEP=1 keeps the cluster
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+bin=$1
+folder=$2
+name=${CLUSTER:-egress-governor}
+export KUBECONFIG=$folder/kubeconfig
+
+explain() {
+	echo "=== what explains it: $folder"
+	"$bin/kind" export logs --name "$name" "$folder/logs" >/dev/null 2>&1 || true
+	"$bin/kubectl" get serviceentries,virtualservices,gateways,destinationrules,egresspolicies -A -o yaml >"$folder/objects.yaml" || true
+	"$bin/kubectl" get events -A --sort-by=.lastTimestamp >"$folder/events.txt" || true
+	"$bin/kubectl" get pods -A -o jsonpath='{range .items[?(@.metadata.annotations.istio\.io/rev)]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |
+		while read -r namespace pod; do
+			"$bin/kubectl" exec -n "$namespace" "$pod" -c istio-proxy -- pilot-agent request GET config_dump </dev/null >"$folder/envoy-$namespace-$pod.json" || true
+		done
+}
+
+finish() {
+	code=$?
+	[ "$code" = 0 ] || explain
+	[ -n "${KEEP:-}" ] || "$bin/kind" delete cluster --name "$name"
+	exit "$code"
+}
+trap finish EXIT
+
+"$here/up.sh" "$bin" "$KUBECONFIG"
+echo "=== tests"
+cd "$here/../../.."
+go test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...

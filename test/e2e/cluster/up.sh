@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Makes a kind cluster with Istio, an egress gateway and this tree's chart, and writes its kubeconfig.
+#   up.sh BIN KUBECONFIG    BIN holds kind, helm and kubectl; WEBHOOK_IMAGE and PROBE_IMAGE are images of the engine.
+#   KIND_NODE_IMAGE         node image; kind's own by default
+#   ISTIO_HUB, ISTIO_TAG    Istio's images, loaded from the engine; the published ones of the release by default
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+bin=$1
+export KUBECONFIG=$2
+name=${CLUSTER:-egress-governor}
+release=1.31.4
+here=test/e2e/cluster
+charts=$(cd test/routing && go mod download istio.io/istio && go list -m -f '{{.Dir}}' istio.io/istio)/manifests/charts
+step() { echo "=== $*"; }
+
+step "kind cluster $name"
+"$bin/kind" get clusters -q | grep -qx "$name" ||
+	"$bin/kind" create cluster --name "$name" --config "$here/kind.yaml" ${KIND_NODE_IMAGE:+--image "$KIND_NODE_IMAGE"} --wait 180s
+"$bin/kind" export kubeconfig --name "$name" --kubeconfig "$KUBECONFIG"
+
+step "images"
+images=("$WEBHOOK_IMAGE" "$PROBE_IMAGE")
+istiod=(-f "$here/istiod.yaml" --set "global.hub=${ISTIO_HUB:-istio}" --set "global.tag=${ISTIO_TAG:-$release}")
+if [ -n "${ISTIO_HUB:-}" ]; then
+	images+=("$ISTIO_HUB/pilot:$ISTIO_TAG" "$ISTIO_HUB/proxyv2:$ISTIO_TAG")
+	# Envoys other than Istio's own lack these filters.
+	istiod+=(-f "$here/stock-envoy.yaml")
+fi
+"$bin/kind" load docker-image --name "$name" "${images[@]}"
+
+step "Istio"
+helm() { "$bin/helm" upgrade --install --namespace istio-system --create-namespace --wait --timeout 5m "$@" >/dev/null; }
+helm istio-base "$charts/base"
+helm istiod "$charts/istio-control/istio-discovery" "${istiod[@]}"
+helm istio-egressgateway "$charts/gateway" -f "$here/gateway.yaml"
+
+step "egress-governor"
+"$bin/helm" upgrade --install egress-governor charts/egress-governor --namespace egress-governor --create-namespace --wait --timeout 3m \
+	--set "image.repository=${WEBHOOK_IMAGE%:*}" --set-string "image.tag=${WEBHOOK_IMAGE##*:}"
