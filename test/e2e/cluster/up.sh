@@ -36,4 +36,4 @@ helm istio-egressgateway "$charts/gateway" -f "$here/gateway.yaml"
 
 step "egress-governor"
 "$bin/helm" upgrade --install egress-governor charts/egress-governor --namespace egress-governor --create-namespace --wait --timeout 3m \
-	--set "image.repository=${WEBHOOK_IMAGE%:*}" --set-string "image.tag=${WEBHOOK_IMAGE##*:}"
+	--set "image.repository=${WEBHOOK_IMAGE%:*}" --set-string "image.tag=${WEBHOOK_IMAGE##*:}" --set resources.requests.cpu=10m

@@ -1,0 +1,85 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+// decoded reads manifests into a namespace; OUTSIDE stands for the address of the outside.
+func (c *cluster) decoded(t *testing.T, namespace, manifests string) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := controlplane.Decode(strings.NewReader(strings.ReplaceAll(manifests, "OUTSIDE", c.outside)))
+	require.NoError(t, err)
+	for _, object := range objects {
+		if object.GetKind() != "EgressPolicy" {
+			object.SetNamespace(namespace)
+		}
+	}
+	return objects
+}
+
+// apply applies as kubectl apply --server-side does.
+func (c *cluster) apply(ctx context.Context, object *unstructured.Unstructured, options ...client.PatchOption) error {
+	options = append(options, client.FieldOwner("e2e"), client.ForceOwnership)
+	//nolint:staticcheck // the typed apply needs a generated configuration of each kind
+	return c.Patch(ctx, object.DeepCopy(), client.Apply, options...)
+}
+
+// applied applies manifests and deletes them when the test ends. It returns once the exits of all entries work.
+func (c *cluster) applied(t *testing.T, namespace, manifests string) {
+	t.Helper()
+	objects := c.decoded(t, namespace, manifests)
+	for _, object := range objects {
+		require.NoError(t, c.apply(t.Context(), object))
+	}
+	t.Cleanup(func() { c.deleted(t, objects...) })
+	for _, object := range objects {
+		if object.GetKind() == "ServiceEntry" && namespace != exempt {
+			c.exitReady(t, object)
+		}
+	}
+}
+
+// exitReady waits as kubectl wait --for=condition=ExitReady does.
+func (c *cluster) exitReady(t *testing.T, entry *unstructured.Unstructured) {
+	t.Helper()
+	var got *unstructured.Unstructured
+	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		got = entry.DeepCopy()
+		if err := c.Get(ctx, client.ObjectKeyFromObject(entry), got); err != nil {
+			return false, err
+		}
+		conditions, _, _ := unstructured.NestedSlice(got.Object, "status", "conditions")
+		for _, item := range conditions {
+			if condition, ok := item.(map[string]any); ok && condition["type"] == "ExitReady" && condition["status"] == "True" {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	require.NoError(t, err, "%s: %v", entry.GetName(), got.Object["status"])
+}
+
+func (c *cluster) deleted(t *testing.T, objects ...*unstructured.Unstructured) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	for _, object := range objects {
+		require.NoError(t, client.IgnoreNotFound(c.Delete(ctx, object.DeepCopy())))
+	}
+	for _, object := range objects {
+		require.NoError(t, until(ctx, time.Minute, func(ctx context.Context) (bool, error) {
+			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKeyFromObject(object), object.DeepCopy())), nil
+		}))
+	}
+}

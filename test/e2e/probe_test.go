@@ -1,0 +1,112 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// order, answer and connection are what the probe takes and gives.
+type order struct {
+	Protocol string            `json:"protocol"`
+	Host     string            `json:"host"`
+	Port     int               `json:"port"`
+	Headers  map[string]string `json:"headers,omitempty"`
+}
+
+func (o order) String() string { return fmt.Sprintf("%s://%s:%d", o.Protocol, o.Host, o.Port) }
+
+type answer struct {
+	Caller, Host, Error string
+	Port, Status        int
+}
+
+type connection struct {
+	Caller string
+	Port   int
+	At     time.Time
+}
+
+// call makes the app of a namespace call.
+func (c *cluster) call(ctx context.Context, namespace string, o order) (answer, error) {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return answer{}, err
+	}
+	raw, err := c.kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name("app:9000").SubResource("proxy").
+		Suffix("call").SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	var out answer
+	return out, json.Unmarshal(raw, &out)
+}
+
+// direct returns the connections outside that governed clients made themselves, and how many there were at all.
+func (c *cluster) direct(ctx context.Context) (direct []connection, seen int, err error) {
+	raw, err := c.kube.CoreV1().RESTClient().Get().Namespace(outsideNamespace).Resource("pods").Name("outside:9999").SubResource("proxy").DoRaw(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	var all []connection
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, 0, err
+	}
+	for _, connection := range all {
+		for _, app := range c.apps {
+			if connection.Caller == app {
+				direct = append(direct, connection)
+			}
+		}
+	}
+	return direct, len(all), nil
+}
+
+// gateways returns the addresses of the egress gateway's pods.
+func (c *cluster) gateways(ctx context.Context) ([]string, error) {
+	pods := &corev1.PodList{}
+	err := c.List(ctx, pods, client.InNamespace("istio-system"), client.MatchingLabels{"istio": "egressgateway"})
+	var out []string
+	for _, pod := range pods.Items {
+		out = append(out, pod.Status.PodIP)
+	}
+	return out, err
+}
+
+// arrives waits until a call is answered, and requires that it came from the gateway, at the port.
+func (c *cluster) arrives(t *testing.T, namespace string, o order, port int) answer {
+	t.Helper()
+	var got answer
+	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		var err error
+		got, err = c.call(ctx, namespace, o)
+		return err == nil && got.Error == "", nil
+	})
+	require.NoError(t, err, "%s from %s: %s", o, namespace, got.Error)
+	gateways, err := c.gateways(t.Context())
+	require.NoError(t, err)
+	require.True(t, slices.Contains(gateways, got.Caller), "%s from %s came from %s, the gateway is %v", o, namespace, got.Caller, gateways)
+	require.Equal(t, port, got.Port, "%s from %s arrived at another port", o, namespace)
+	return got
+}
+
+// fails waits until a call is no longer answered: a proxy forgets a moment after the API server.
+func (c *cluster) fails(t *testing.T, namespace string, o order) {
+	t.Helper()
+	var got answer
+	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		var err error
+		got, err = c.call(ctx, namespace, o)
+		return err == nil && got.Error != "", nil
+	})
+	require.NoError(t, err, "%s from %s is still answered by %s", o, namespace, got.Caller)
+}
