@@ -82,21 +82,21 @@ func (c *cluster) gateways(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-// arrives waits until a call is answered, and requires that it came from the gateway, at the port.
-func (c *cluster) arrives(t *testing.T, namespace string, o order, port int) answer {
+// arrives waits until a call is answered, and requires that it came from the gateway, at the port. Where a route
+// rewrites the host, as is the name the server must be called by once the proxy knows of the route.
+func (c *cluster) arrives(t *testing.T, namespace string, o order, port int, as string) {
 	t.Helper()
 	var got answer
 	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
 		var err error
 		got, err = c.call(ctx, namespace, o)
-		return err == nil && got.Error == "", nil
+		return err == nil && got.Error == "" && (as == "" || got.Host == as), nil
 	})
-	require.NoError(t, err, "%s from %s: %s", o, namespace, got.Error)
+	require.NoError(t, err, "%s from %s: %+v", o, namespace, got)
 	gateways, err := c.gateways(t.Context())
 	require.NoError(t, err)
 	require.True(t, slices.Contains(gateways, got.Caller), "%s from %s came from %s, the gateway is %v", o, namespace, got.Caller, gateways)
 	require.Equal(t, port, got.Port, "%s from %s arrived at another port", o, namespace)
-	return got
 }
 
 // fails waits until a call is no longer answered: a proxy forgets a moment after the API server.

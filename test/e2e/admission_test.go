@@ -1,0 +1,146 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+
+// TestDryRunAnswersAsTheRealRun also shows that the same apply again changes nothing.
+func TestDryRunAnswersAsTheRealRun(t *testing.T) {
+	entry := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
+	t.Cleanup(func() { shared.deleted(t, entry) })
+	rehearsed, applied, again := entry.DeepCopy(), entry.DeepCopy(), entry.DeepCopy()
+	//nolint:staticcheck // the typed apply needs a generated configuration of each kind
+	patch := client.Apply
+	require.NoError(t, shared.Patch(t.Context(), rehearsed, patch, client.FieldOwner("e2e"), client.DryRunAll))
+	require.NoError(t, shared.Patch(t.Context(), applied, patch, client.FieldOwner("e2e")))
+	assert.Equal(t, rehearsed.Object["spec"], applied.Object["spec"])
+	assert.Equal(t, rehearsed.GetAnnotations(), applied.GetAnnotations())
+	assert.True(t, sealed(applied), applied.Object["spec"])
+	shared.exitReady(t, entry)
+	require.NoError(t, shared.Patch(t.Context(), again, patch, client.FieldOwner("e2e")))
+	assert.Equal(t, applied.GetGeneration(), again.GetGeneration())
+}
+
+func sealed(entry *unstructured.Unstructured) bool {
+	endpoints, _, _ := unstructured.NestedSlice(entry.Object, "spec", "endpoints")
+	if len(endpoints) != 1 {
+		return false
+	}
+	endpoint, _ := endpoints[0].(map[string]any)
+	return endpoint["address"] == gatewayService
+}
+
+// TestNothingIsLostWhileTheWebhookRolls: under constant load, rolled and one pod killed, no request fails and nothing is
+// stored ungoverned.
+func TestNothingIsLostWhileTheWebhookRolls(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	var sent atomic.Int64
+	failures := make(chan error, 1000)
+	for worker := range 4 {
+		object := shared.decoded(t, appA, entry(fmt.Sprintf("load-%d", worker), fmt.Sprintf("load-%d.partner.test", worker), webPorts))[0]
+		t.Cleanup(func() { shared.deleted(t, object) })
+		group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				next := object.DeepCopy()
+				next.SetAnnotations(map[string]string{"n": fmt.Sprint(n)})
+				//nolint:staticcheck // the typed apply needs a generated configuration of each kind
+				err := shared.Patch(t.Context(), next, client.Apply, client.FieldOwner("e2e"))
+				if err == nil && !sealed(next) {
+					err = fmt.Errorf("stored ungoverned: %v", next.Object["spec"])
+				}
+				if err != nil && len(failures) < cap(failures) {
+					failures <- err
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	shared.roll(t, releaseNamespace, release)
+	shared.kill(t)
+	shared.settled(t, releaseNamespace, release)
+	cancel()
+	group.Wait()
+	close(failures)
+	var said []error
+	for err := range failures {
+		said = append(said, err)
+	}
+	t.Logf("%d applies", sent.Load())
+	assert.Emptyf(t, said, "%d of %d applies failed", len(said), sent.Load())
+}
+
+// kill deletes one pod of the webhook, with the grace it asks for.
+func (c *cluster) kill(t *testing.T) {
+	t.Helper()
+	pods := &corev1.PodList{}
+	require.NoError(t, c.List(t.Context(), pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/name": release}))
+	require.NotEmpty(t, pods.Items)
+	require.NoError(t, c.Delete(t.Context(), &pods.Items[0]))
+}
+
+// TestClosedWithoutTheWebhook: with every pod gone the governed kinds are refused, everything else goes on, and it
+// recovers by itself.
+func TestClosedWithoutTheWebhook(t *testing.T) {
+	governed := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
+	t.Cleanup(func() { shared.deleted(t, governed) })
+	shared.scale(t, 0)
+	err := shared.apply(t.Context(), governed)
+	require.ErrorContains(t, err, "failed calling webhook")
+	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: appA, GenerateName: "other-"}}
+	require.NoError(t, shared.Create(t.Context(), other), "what is not governed goes on")
+	require.NoError(t, shared.Delete(t.Context(), other))
+	rule := shared.decoded(t, appA, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: other}\nspec: {host: other.example.com}")[0]
+	require.NoError(t, shared.apply(t.Context(), rule), "nor are Istio's other kinds")
+	shared.deleted(t, rule)
+	shared.scale(t, 2)
+	require.NoError(t, until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
+		err = shared.apply(ctx, governed)
+		return err == nil, nil
+	}), "%v", err)
+	shared.exitReady(t, governed)
+}
+
+// TestDeletedCertificateHeals: the Secret comes back, and no request fails meanwhile.
+func TestDeletedCertificateHeals(t *testing.T) {
+	key := client.ObjectKey{Namespace: releaseNamespace, Name: release + "-webhook-cert"}
+	secret := &corev1.Secret{}
+	require.NoError(t, shared.Get(t.Context(), key, secret))
+	before := secret.DeepCopy()
+	require.NoError(t, shared.Delete(t.Context(), secret))
+	governed := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
+	t.Cleanup(func() { shared.deleted(t, governed) })
+	require.NoError(t, until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
+		healed := &corev1.Secret{}
+		err := shared.Get(ctx, key, healed)
+		return err == nil && len(healed.Data["tls.crt"]) > 0 && !equality.Semantic.DeepEqual(before.Data, healed.Data), nil
+	}))
+	var err error
+	require.NoError(t, until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
+		err = shared.apply(ctx, governed)
+		return err == nil, nil
+	}), "%v", err)
+	shared.exitReady(t, governed)
+}
+
+// TestIstiodIsContent: the objects of every shape passed istiod's own validating webhook, which is on.
+func TestIstiodIsContent(t *testing.T) {
+	bad := shared.decoded(t, "istio-system", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: bad}\nspec: {servers: [{port: {number: 80, name: http, protocol: NONSENSE}, hosts: ['*']}]}")[0]
+	require.Error(t, shared.apply(t.Context(), bad), "istiod's validation must be on, or our objects were never shown to it")
+}
