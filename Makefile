@@ -99,7 +99,6 @@ e2e: image e2e-tools ## Run the tests on a kind cluster with Istio; KEEP=1 keeps
 e2e-tools:
 	@mkdir -p $(RUN)/tools
 	cd tools/cluster && go build -o $(RUN)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
-	cd tools && CGO_ENABLED=0 go build -o $(RUN)/tools/ k8s.io/kubernetes/cmd/kubectl
 
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.

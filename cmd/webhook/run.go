@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
-	"time"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,7 +42,8 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("configuration: %s: %w", o.config, err)
 	}
 	source := &certs.Source{}
-	mgr, err := newManager(o, source)
+	stopping := &atomic.Bool{}
+	mgr, err := newManager(o, source, stopping)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,6 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	stopping := &atomic.Bool{}
 	ready := func(request *http.Request) error {
 		if stopping.Load() {
 			return errors.New("stopping")
@@ -67,7 +66,7 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(outlive(ctx, o.shutdownDelay, stopping))
 }
 
-func newManager(o options, source *certs.Source) (ctrl.Manager, error) {
+func newManager(o options, source *certs.Source, stopping *atomic.Bool) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
@@ -84,13 +83,13 @@ func newManager(o options, source *certs.Source) (ctrl.Manager, error) {
 		LeaderElectionReleaseOnCancel: true,
 		// Istio's kinds are read as they are stored, from the same cache as the registry.
 		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
-		WebhookServer: webhook.NewServer(webhook.Options{
+		WebhookServer: leaving{webhook.NewServer(webhook.Options{
 			Host: o.host, Port: o.port,
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 				c.MinVersion = o.minVersion()
 				c.GetCertificate = source.GetCertificate
 			}},
-		}),
+		}), stopping},
 	})
 }
 
@@ -141,15 +140,4 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh) (*parts,
 		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Metrics: metrics.Registry,
 	})
 	return &parts{synced, engine}, err
-}
-
-// outlive returns a context that ends a while after the given one: requests still come until every client has
-// learnt that this replica is going.
-func outlive(ctx context.Context, delay time.Duration, stopping *atomic.Bool) context.Context {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() {
-		stopping.Store(true)
-		time.AfterFunc(delay, cancel)
-	})
-	return out
 }

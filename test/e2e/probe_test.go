@@ -103,7 +103,7 @@ func (c *cluster) arrives(t *testing.T, namespace string, o order, port int, as 
 func (c *cluster) fails(t *testing.T, namespace string, o order) {
 	t.Helper()
 	var got answer
-	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+	err := until(context.WithoutCancel(t.Context()), time.Minute, func(ctx context.Context) (bool, error) {
 		var err error
 		got, err = c.call(ctx, namespace, o)
 		return err == nil && got.Error != "", nil

@@ -104,6 +104,11 @@ func TestShapes(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Cleanup(func() {
+				for _, a := range shape.arrivals {
+					shared.fails(t, a.from, a.order)
+				}
+			})
 			shared.applied(t, appA, shape.manifests)
 			for _, a := range shape.arrivals {
 				as := ""

@@ -8,14 +8,17 @@ folder=$2
 name=${CLUSTER:-egress-governor}
 export KUBECONFIG=$folder/kubeconfig
 
+# The node has one, whatever the machine has.
+kubectl() { docker exec "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf "$@"; }
+
 explain() {
 	echo "=== what explains it: $folder"
 	"$bin/kind" export logs --name "$name" "$folder/logs" >/dev/null 2>&1 || true
-	"$bin/kubectl" get serviceentries,virtualservices,gateways,destinationrules,egresspolicies -A -o yaml >"$folder/objects.yaml" || true
-	"$bin/kubectl" get events -A --sort-by=.lastTimestamp >"$folder/events.txt" || true
-	"$bin/kubectl" get pods -A -o jsonpath='{range .items[?(@.metadata.annotations.istio\.io/rev)]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |
+	kubectl get serviceentries,virtualservices,gateways,destinationrules,egresspolicies -A -o yaml >"$folder/objects.yaml" || true
+	kubectl get events -A --sort-by=.lastTimestamp >"$folder/events.txt" || true
+	kubectl get pods -A -o jsonpath='{range .items[?(@.metadata.annotations.istio\.io/rev)]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |
 		while read -r namespace pod; do
-			"$bin/kubectl" exec -n "$namespace" "$pod" -c istio-proxy -- pilot-agent request GET config_dump </dev/null >"$folder/envoy-$namespace-$pod.json" || true
+			kubectl exec -n "$namespace" "$pod" -c istio-proxy -- pilot-agent request GET config_dump </dev/null >"$folder/envoy-$namespace-$pod.json" || true
 		done
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a kind cluster with Istio, an egress gateway and this tree's chart, and writes its kubeconfig.
-#   up.sh BIN KUBECONFIG    BIN holds kind, helm and kubectl; WEBHOOK_IMAGE and PROBE_IMAGE are images of the engine.
+#   up.sh BIN KUBECONFIG    BIN holds kind and helm; WEBHOOK_IMAGE and PROBE_IMAGE are images of the engine.
 #   KIND_NODE_IMAGE         node image; kind's own by default
 #   ISTIO_HUB, ISTIO_TAG    Istio's images, loaded from the engine; the published ones of the release by default
 set -euo pipefail
