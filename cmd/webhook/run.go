@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -27,6 +29,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/exit"
 	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/preflight"
 	"github.com/egress-governor/egress-governor/internal/registry"
 	"github.com/egress-governor/egress-governor/policies"
 )
@@ -52,6 +55,9 @@ func run(ctx context.Context, o options) error {
 	}
 	parts, err := assemble(ctx, mgr, mesh)
 	if err != nil {
+		return err
+	}
+	if err := mgr.Add(watch(mgr, mesh, configuration.MeshConfig, o)); err != nil {
 		return err
 	}
 	ready := func(request *http.Request) error {
@@ -140,4 +146,12 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh) (*parts,
 		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Metrics: metrics.Registry,
 	})
 	return &parts{synced, engine}, err
+}
+
+func watch(mgr ctrl.Manager, mesh *egress.Mesh, meshConfig config.MeshConfig, o options) *preflight.Watch {
+	return &preflight.Watch{
+		Mesh: mesh, Live: mgr.GetAPIReader(), MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
+		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry,
+		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},
+	}
 }

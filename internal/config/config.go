@@ -33,8 +33,16 @@ type Configuration struct {
 	VirtualServices string `json:"virtualServices,omitempty"`
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight reads it.
+	MeshConfig MeshConfig `json:"meshConfig,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
+}
+
+// MeshConfig names Istio's ConfigMap.
+type MeshConfig struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
 }
 
 // Gateway is one way out of the mesh.
@@ -70,7 +78,7 @@ func Load(path string) (*Configuration, error) {
 
 // Parse reads and validates the content of a file. The error names the field.
 func Parse(raw []byte) (*Configuration, error) {
-	out := &Configuration{ClusterDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject"}
+	out := &Configuration{ClusterDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", MeshConfig: MeshConfig{"istio-system", "istio"}}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err
 	}
@@ -99,6 +107,9 @@ func (c *Configuration) validate() error {
 	}
 	if c.VirtualServices != "Inject" && c.VirtualServices != "Leave" {
 		bad("virtualServices", "must be Inject or Leave, is %q", c.VirtualServices)
+	}
+	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
+		bad("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
 	}
 	if len(c.Gateways) == 0 {
 		bad("gateways", "must name at least one egress gateway")

@@ -66,6 +66,12 @@ func (g Gateway) Namespace() string {
 	return parts[1]
 }
 
+// ServiceName returns the name of the gateway's Service in its namespace.
+func (g Gateway) ServiceName() string {
+	name, _, _ := strings.Cut(g.Service, ".")
+	return name
+}
+
 // Port returns the gateway port that serves a family, 0 for none.
 func (g Gateway) Port(family Family) uint32 {
 	switch family {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/preflight"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
@@ -30,6 +31,8 @@ type request struct{ Gateway, Host string }
 // Entries is what the controller asks the registry of hosts.
 type Entries interface {
 	Entries(host string) []*egress.Entry
+	// GatewayProblems says why a gateway's Service cannot carry calls.
+	GatewayProblems(gw egress.Gateway) []preflight.Problem
 	OnChange(listener func(hosts []string))
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/preflight"
 )
 
 const host = "api.example.com"
@@ -29,6 +30,14 @@ type entries map[string][]*egress.Entry
 
 func (e entries) Entries(host string) []*egress.Entry { return e[host] }
 func (entries) OnChange(func([]string))               {}
+
+// GatewayProblems finds one where there is an entry of the host "no-gateway".
+func (e entries) GatewayProblems(gw egress.Gateway) []preflight.Problem {
+	if len(e["no-gateway"]) > 0 {
+		return preflight.Service(gw, nil)
+	}
+	return nil
+}
 
 // stage is a reconciler over a fake cluster that counts writes.
 type stage struct {

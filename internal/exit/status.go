@@ -24,6 +24,7 @@ const (
 	reasonConfigured = "ExitConfigured"
 	reasonConflict   = "HostConflict"
 	reasonFailed     = "ExitFailed"
+	reasonGateway    = "GatewayNotReady"
 )
 
 type condition struct{ status, reason, message string }
@@ -54,6 +55,11 @@ func (r *Reconciler) judge(entry *egress.Entry, failure error) condition {
 	}
 	if failure != nil {
 		return condition{"False", reasonFailed, failure.Error()}
+	}
+	if gw, ok := r.Mesh.GatewayByName(entry.Gateway); ok {
+		if problems := r.Entries.GatewayProblems(gw); len(problems) > 0 {
+			return condition{"False", reasonGateway, problems[0].Message}
+		}
 	}
 	return condition{"True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", entry.Gateway)}
 }

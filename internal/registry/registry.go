@@ -15,6 +15,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/preflight"
 )
 
 // Registry implements egress.World. It is safe for concurrent use.
@@ -187,16 +188,39 @@ func (r *Registry) notify(hosts []string) {
 
 // PutService takes in a Service.
 func (r *Registry) PutService(service *corev1.Service) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.services[r.serviceHost(service.Namespace, service.Name)] = service
+	r.swapService(r.serviceHost(service.Namespace, service.Name), service)
 }
 
 // DeleteService forgets a Service.
 func (r *Registry) DeleteService(namespace, name string) {
+	r.swapService(r.serviceHost(namespace, name), nil)
+}
+
+func (r *Registry) swapService(host string, next *corev1.Service) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.services, r.serviceHost(namespace, name))
+	last := r.services[host]
+	if next == nil {
+		delete(r.services, host)
+	} else {
+		r.services[host] = next
+	}
+	var hosts []string
+	if gw, is := r.mesh.GatewayByService(host); is && !slices.Equal(preflight.Service(gw, last), preflight.Service(gw, next)) {
+		for _, entry := range r.entries {
+			if entry.Gateway == gw.Name {
+				hosts = append(hosts, entry.Hosts...)
+			}
+		}
+	}
+	r.mu.Unlock()
+	r.notify(hosts)
+}
+
+// GatewayProblems says why a gateway's Service cannot carry calls.
+func (r *Registry) GatewayProblems(gw egress.Gateway) []preflight.Problem {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return preflight.Service(gw, r.services[gw.Service])
 }
 
 func (r *Registry) serviceHost(namespace, name string) string {
