@@ -191,3 +191,16 @@ func TestSetConditionKeepsTheOthers(t *testing.T) {
 	assert.Equal(t, "1970-01-01T01:00:00Z", conditions[1].(map[string]any)["lastTransitionTime"])
 	assert.Equal(t, []any{"x"}, object.Object["status"].(map[string]any)["addresses"])
 }
+
+func TestAGatewayThatCannotCarryCallsIsSaid(t *testing.T) {
+	t.Parallel()
+	known := entries{host: {entry("a", "TLS")}, "no-gateway": {entry("a", "TLS")}}
+	s := newStage(t, known, author("a"))
+	s.reconcile(t)
+	said := s.condition(t, "a")
+	assert.Equal(t, []any{"False", reasonGateway}, []any{said["status"], said["reason"]})
+	assert.Contains(t, said["message"], "egress.gateways.svc.cluster.local")
+	delete(known, "no-gateway")
+	s.reconcile(t)
+	assert.Equal(t, "True", s.condition(t, "a")["status"])
+}

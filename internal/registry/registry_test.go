@@ -151,3 +151,20 @@ func TestDiffers(t *testing.T) {
 		})
 	}
 }
+
+func TestChangesOfTheGatewaysServiceReachItsHosts(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	gw := egress.Gateway{Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443}
+	r.PutEntry(object(t, "ServiceEntry", "a", "sealed", sealed, 0))
+	var told [][]string
+	r.OnChange(func(hosts []string) { told = append(told, hosts) })
+	require.Len(t, r.GatewayProblems(gw), 1)
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: gw.Namespace(), Name: gw.ServiceName()}}
+	service.Spec.Ports = []corev1.ServicePort{{Port: 80}, {Port: 443}}
+	r.PutService(service)
+	assert.Empty(t, r.GatewayProblems(gw))
+	r.PutService(service.DeepCopy())
+	r.DeleteService(service.Namespace, service.Name)
+	assert.Len(t, told, 2, "what changes nothing is not told")
+}

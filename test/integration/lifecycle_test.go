@@ -166,3 +166,18 @@ func TestThousandsOfRoutes(t *testing.T) {
 	t.Logf("refused %d routes in %s", bad, time.Since(start))
 	require.NoError(t, shared.Client.Create(t.Context(), virtualService(t, "v1", ns, routes(80))))
 }
+
+// TestGatewayWithoutItsServiceIsSaid is not parallel: every entry leaves through the one gateway.
+func TestGatewayWithoutItsServiceIsSaid(t *testing.T) {
+	ns := namespace(t, nil)
+	se := entry(t, "v1", ns, "gateway", strings.ReplaceAll(hostSpec, "HOST", "gateway.example.com"))
+	require.NoError(t, shared.Client.Create(t.Context(), se))
+	eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady")
+	service := &corev1.Service{}
+	require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Namespace: "istio-system", Name: "istio-egressgateway"}, service))
+	require.NoError(t, shared.Client.Delete(t.Context(), service.DeepCopy()))
+	eventually(t, func() bool { return ready(get(t, se), "False") }, "the entry says that nothing carries its calls")
+	service.ResourceVersion, service.UID = "", ""
+	require.NoError(t, shared.Client.Create(t.Context(), service))
+	eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady again")
+}

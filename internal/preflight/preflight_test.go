@@ -1,0 +1,105 @@
+package preflight
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+func gateway() egress.Gateway {
+	return egress.Gateway{Name: "default", Service: "egress.ways.svc.cluster.local", Selector: map[string]string{"app": "egress"}, HTTPPort: 80, TLSPort: 443}
+}
+
+func service(ports ...int32) *corev1.Service {
+	out := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ways", Name: "egress"}}
+	for _, port := range ports {
+		out.Spec.Ports = append(out.Spec.Ports, corev1.ServicePort{Port: port})
+	}
+	return out
+}
+
+func pod(phase corev1.PodPhase) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ways", Name: "p", Labels: map[string]string{"app": "egress"}}, Status: corev1.PodStatus{Phase: phase}}
+}
+
+func config(mesh string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: "istio"}, Data: map[string]string{"mesh": mesh}}
+}
+
+func codes(problems []Problem) []string {
+	var out []string
+	for _, problem := range problems {
+		out = append(out, problem.Code)
+	}
+	return out
+}
+
+func TestEveryProblemIsSeen(t *testing.T) {
+	t.Parallel()
+	closed := config("outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
+	for name, tc := range map[string]struct {
+		stored []client.Object
+		want   []string
+	}{
+		"nothing wrong":        {[]client.Object{service(80, 443), pod(corev1.PodRunning), closed}, nil},
+		"no Service":           {[]client.Object{pod(corev1.PodRunning), closed}, []string{"GatewayServiceMissing"}},
+		"no TLS port":          {[]client.Object{service(80), pod(corev1.PodRunning), closed}, []string{"GatewayPortMissing"}},
+		"neither port":         {[]client.Object{service(8080), pod(corev1.PodRunning), closed}, []string{"GatewayPortMissing", "GatewayPortMissing"}},
+		"no pod":               {[]client.Object{service(80, 443), closed}, []string{"GatewayWithoutPods"}},
+		"a pod that is done":   {[]client.Object{service(80, 443), pod(corev1.PodSucceeded), closed}, []string{"GatewayWithoutPods"}},
+		"ALLOW_ANY":            {[]client.Object{service(80, 443), pod(corev1.PodRunning), config("outboundTrafficPolicy: {mode: ALLOW_ANY}")}, []string{"OutboundAllowAny"}},
+		"ALLOW_ANY by default": {[]client.Object{service(80, 443), pod(corev1.PodRunning), config("accessLogFile: /dev/stdout")}, []string{"OutboundAllowAny"}},
+		"no Istio":             {[]client.Object{service(80, 443), pod(corev1.PodRunning)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &Watch{
+				Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: fake.NewClientBuilder().WithObjects(tc.stored...).Build(),
+				MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
+			}
+			got, err := w.problems(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, codes(got))
+		})
+	}
+}
+
+func TestUnreadableMeshConfigurationIsAnError(t *testing.T) {
+	t.Parallel()
+	_, err := Outbound("{")
+	require.ErrorContains(t, err, "mesh configuration")
+}
+
+// TestEachProblemIsToldOnce: an Event when it comes, the metric for as long as it lasts.
+func TestEachProblemIsToldOnce(t *testing.T) {
+	t.Parallel()
+	cluster := fake.NewClientBuilder().WithObjects(pod(corev1.PodRunning)).Build()
+	recorder := events.NewFakeRecorder(10)
+	w := &Watch{
+		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster, Recorder: recorder, Regarding: service(), Metrics: prometheus.NewRegistry(),
+		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
+		known:      map[Problem]bool{}, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "problem"}, []string{"code"}),
+	}
+	w.look(t.Context())
+	w.look(t.Context())
+	assert.Len(t, recorder.Events, 1)
+	assert.Contains(t, <-recorder.Events, `GatewayServiceMissing Service egress.ways.svc.cluster.local of egress gateway "default" does not exist`)
+	assert.InDelta(t, 1, testutil.ToFloat64(w.gauge.WithLabelValues("GatewayServiceMissing")), 0)
+	require.NoError(t, cluster.Create(t.Context(), service(80, 443)))
+	w.look(t.Context())
+	assert.Zero(t, testutil.CollectAndCount(w.gauge))
+	require.NoError(t, cluster.Delete(t.Context(), service()))
+	w.look(t.Context())
+	assert.Len(t, recorder.Events, 1, "it came back")
+}
