@@ -120,12 +120,14 @@ fmt: ## Format Go.
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
-generate: ## Regenerate deepcopy functions and the CRD.
+generate: ## Regenerate deepcopy functions, the CRD and the chart's README.
 	@mkdir -p $(RUN)/tools
 	cd tools/code && go build -o $(RUN)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
 	$(RUN)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(RUN)/crd
 	sed 's/^  annotations:$$/&\n    helm.sh\/resource-policy: keep/' $(RUN)/crd/egress-governor.io_egresspolicies.yaml \
 		> charts/egress-governor/templates/crd-egresspolicies.yaml
+	cd tools/docs && go build -o $(RUN)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
+	$(RUN)/tools/helm-docs --chart-search-root charts --sort-values-order file
 
 .PHONY: clean
 clean: ## Remove what was built.

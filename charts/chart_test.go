@@ -2,6 +2,7 @@
 package charts_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -38,7 +39,9 @@ func the[T any](t *testing.T, objects []*unstructured.Unstructured, kind string)
 		if object.GetKind() == kind {
 			require.Nil(t, out, "more than one %s", kind)
 			out = new(T)
-			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, out))
+			raw, err := object.MarshalJSON()
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(raw, out))
 		}
 	}
 	require.NotNil(t, out, "no %s", kind)
@@ -200,5 +203,36 @@ func TestCertificatesOfSomeoneElse(t *testing.T) {
 	assert.Contains(t, deployment.Spec.Template.Spec.Containers[0].Args, "--cert-mode=files")
 	for _, rule := range the[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
 		assert.NotContains(t, rule.APIGroups, "admissionregistration.k8s.io", "configurations are someone else's to write")
+	}
+}
+
+// TestCertManager: the certificate it makes is the one that is mounted, and both configurations trust its issuer.
+func TestCertManager(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, values{"certificates": values{"mode": "certManager"}})
+	certificate := the[unstructured.Unstructured](t, objects, "Certificate")
+	secret, _, _ := unstructured.NestedString(certificate.Object, "spec", "secretName")
+	names, _, _ := unstructured.NestedStringSlice(certificate.Object, "spec", "dnsNames")
+	the[corev1.ObjectReference](t, objects, "Issuer")
+	deployment := the[appsv1.Deployment](t, objects, "Deployment")
+	mounted := ""
+	for _, volume := range deployment.Spec.Template.Spec.Volumes {
+		if volume.Secret != nil {
+			mounted = volume.Secret.SecretName
+		}
+	}
+	require.NotEmpty(t, secret)
+	assert.Equal(t, secret, mounted)
+	service := the[corev1.Service](t, objects, "Service")
+	assert.Equal(t, []string{service.Name + "." + service.Namespace + ".svc"}, names)
+	from := controlplane.Namespace + "/" + controlplane.Release
+	for _, object := range objects {
+		if strings.HasSuffix(object.GetKind(), "WebhookConfiguration") {
+			assert.Equal(t, from, object.GetAnnotations()["cert-manager.io/inject-ca-from"])
+		}
+	}
+	given := rendered(t, values{"certificates": values{"mode": "certManager", "issuerRef": values{"kind": "ClusterIssuer", "name": "corporate"}}})
+	for _, object := range given {
+		assert.NotEqual(t, "Issuer", object.GetKind())
 	}
 }

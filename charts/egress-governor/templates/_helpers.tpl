@@ -23,6 +23,36 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* The Secret with the certificate, where someone else renews it. */}}
+{{- define "egress-governor.certificateSecret" -}}
+{{- if eq .Values.certificates.mode "certManager" -}}
+{{ include "egress-governor.fullname" . }}-cert-manager
+{{- else -}}
+{{ .Values.certificates.existingSecret }}
+{{- end -}}
+{{- end -}}
+
+{{/* Annotations of both webhook configurations. */}}
+{{- define "egress-governor.injectCA" -}}
+{{- if eq .Values.certificates.mode "certManager" }}
+annotations:
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "egress-governor.fullname" . }}
+{{- end -}}
+{{- end -}}
+
+{{/* Two releases would judge every object twice and fight over the exit sets. */}}
+{{- define "egress-governor.only" -}}
+{{- range (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items -}}
+{{- if eq (index (.metadata.labels | default dict) "app.kubernetes.io/name" | default "") $.Chart.Name -}}
+{{- $name := index (.metadata.annotations | default dict) "meta.helm.sh/release-name" | default "" -}}
+{{- $namespace := index (.metadata.annotations | default dict) "meta.helm.sh/release-namespace" | default "" -}}
+{{- if and $name (or (ne $name $.Release.Name) (ne $namespace $.Release.Namespace)) -}}
+{{- fail (printf "egress-governor is already installed in this cluster, as release %q in namespace %q; a cluster takes one. Upgrade that release, or uninstall it first" $name $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The namespaces of the gateways, one a line. */}}
 {{- define "egress-governor.gatewayNamespaces" -}}
 {{- $namespaces := list -}}
