@@ -179,6 +179,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"timeout":            {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
 		"mode":               {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
 		"gateway's service":  {values{"config": values{"gateways": []any{values{"name": "a", "service": "egress", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "service"},
+		"annotation":         {values{"podAnnotations": values{"n": 1}}, "podAnnotations"},
 		"tag that is number": {values{"image": values{"tag": 1.5}}, "tag"},
 	} {
 		t.Run(name, func(t *testing.T) {

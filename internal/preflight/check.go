@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -52,7 +53,7 @@ func Pods(gw egress.Gateway, pods []corev1.Pod) []Problem {
 			return nil
 		}
 	}
-	return []Problem{{"GatewayWithoutPods", fmt.Sprintf("no running pod of namespace %s matches the selector %v of egress gateway %q: every call through it fails", gw.Namespace(), gw.Selector, gw.Name)}}
+	return []Problem{{"GatewayWithoutPods", fmt.Sprintf("no running pod of namespace %s matches the selector %s of egress gateway %q: every call through it fails", gw.Namespace(), labels.Set(gw.Selector), gw.Name)}}
 }
 
 // Outbound says what leaves beside the gateway, by Istio's mesh configuration (the key mesh of its ConfigMap). The error
