@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
@@ -35,6 +37,22 @@ func TestDryRunAnswersAsTheRealRun(t *testing.T) {
 	shared.exitReady(t, entry)
 	require.NoError(t, shared.Patch(t.Context(), again, patch, client.FieldOwner("e2e")))
 	assert.Equal(t, applied.GetGeneration(), again.GetGeneration())
+}
+
+// TestClientSideApply governs as server-side apply does, and the same apply again changes nothing.
+func TestClientSideApply(t *testing.T) {
+	entry := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
+	t.Cleanup(func() { shared.deleted(t, entry) })
+	var generations []int64
+	for range 2 {
+		require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, entry))
+		shared.exitReady(t, entry)
+		stored := entry.DeepCopy()
+		require.NoError(t, shared.Get(t.Context(), client.ObjectKeyFromObject(entry), stored))
+		assert.True(t, sealed(stored), stored.Object["spec"])
+		generations = append(generations, stored.GetGeneration())
+	}
+	assert.Equal(t, generations[0], generations[1])
 }
 
 func sealed(entry *unstructured.Unstructured) bool {

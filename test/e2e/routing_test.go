@@ -95,6 +95,20 @@ func TestShapes(t *testing.T) {
 				virtualService("api", "{hosts: [api.partner.test], http: [{match: [{headers: {x-canary: {exact: 'yes'}}}], rewrite: {authority: canary.partner.test}, route: [{destination: {host: canary.partner.test, port: {number: 80}}}]}, {route: [{destination: {host: api.partner.test, port: {number: 80}}}]}]}"),
 			append([]arrival{{appA, order{Protocol: "http", Host: api, Port: 80, Headers: map[string]string{"x-canary": "yes"}}, 80}}, both...),
 		},
+		"private": {entry("api", api+"'], exportTo: ['.", webPorts), both},
+		"route before entry": {
+			virtualService("api", "{hosts: [api.partner.test], http: [{route: [{destination: {host: api.partner.test}}]}]}") + entry("api", api, webPorts),
+			both,
+		},
+		"tcp route": {
+			entry("api", api, webPorts) + virtualService("api", "{hosts: [api.partner.test], tcp: [{match: [{port: 443}], route: [{destination: {host: api.partner.test, port: {number: 443}}}]}]}"),
+			both,
+		},
+		"grpc route": {
+			entry("grpc", "grpc.partner.test", ports("{number: 50051, name: grpc, protocol: GRPC}")) +
+				virtualService("grpc", "{hosts: [grpc.partner.test], http: [{route: [{destination: {host: grpc.partner.test, port: {number: 50051}}}]}]}"),
+			[]arrival{{appA, order{Protocol: "grpc", Host: "grpc.partner.test", Port: 50051}, 50051}},
+		},
 		"sni": {
 			entry("api", api, webPorts) + virtualService("api", "{hosts: [api.partner.test], tls: [{match: [{sniHosts: [api.partner.test], port: 443}], route: [{destination: {host: api.partner.test, port: {number: 443}}}]}]}"),
 			both,
@@ -163,6 +177,10 @@ func TestUnreachable(t *testing.T) {
 	shared.deleted(t, shared.decoded(t, appA, entry("evil", "evil.test", webPorts))...)
 	shared.fails(t, appA, web("evil.test"))
 	shared.fails(t, appA, webs("evil.test"))
+	// Raw TCP names no host that a gateway could go by.
+	err := shared.apply(t.Context(), shared.decoded(t, appA, entry("db", "two.partner.test", "resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]"))[0])
+	require.ErrorContains(t, err, "spec.ports[0].protocol")
+	shared.fails(t, appA, order{Protocol: "tcp", Host: "two.partner.test", Port: 5432})
 	gone := entry("gone", "gone.partner.test", webPorts)
 	shared.applied(t, appA, gone)
 	for _, o := range []order{web("gone.partner.test"), webs("gone.partner.test")} {

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,11 +12,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
@@ -54,31 +50,6 @@ func TestRouteIsInjectedThroughEveryServedVersion(t *testing.T) {
 	}
 }
 
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
-// kubectlApply sends what client-side kubectl apply sends: a create, or the three-way merge patch of kubectl's own
-// function.
-func kubectlApply(t *testing.T, manifest *unstructured.Unstructured) {
-	t.Helper()
-	raw, err := json.Marshal(manifest.Object)
-	require.NoError(t, err)
-	in := manifest.DeepCopy()
-	in.SetAnnotations(map[string]string{lastApplied: string(raw)})
-	var live unstructured.Unstructured
-	live.SetGroupVersionKind(in.GroupVersionKind())
-	if client.IgnoreNotFound(shared.Client.Get(t.Context(), client.ObjectKeyFromObject(in), &live)) != nil || live.GetName() == "" {
-		require.NoError(t, shared.Client.Create(t.Context(), in))
-		return
-	}
-	current, err := live.MarshalJSON()
-	require.NoError(t, err)
-	modified, err := in.MarshalJSON()
-	require.NoError(t, err)
-	patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch([]byte(live.GetAnnotations()[lastApplied]), modified, current)
-	require.NoError(t, err)
-	require.NoError(t, shared.Client.Patch(t.Context(), &live, client.RawPatch(types.MergePatchType, patch)))
-}
-
 // A patch that names the author's endpoints again makes the API server set the time of the author's managedFields
 // anew, and sort them behind the status's: the first such apply writes that and nothing else, later ones nothing. It
 // does so in another second than the create only, hence the pauses; server-side apply never does.
@@ -97,13 +68,13 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := entry(t, "v1", ns, name, tc.spec)
-			kubectlApply(t, in)
+			require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, in))
 			eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
 			first := get(t, in)
 			require.Equal(t, gatewayHost, endpoints(t, first)[0].(map[string]any)["address"])
 
 			time.Sleep(second)
-			kubectlApply(t, in)
+			require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, in))
 			again := get(t, in)
 			if !tc.bookkeeping {
 				assert.Equal(t, first.GetResourceVersion(), again.GetResourceVersion())
@@ -112,7 +83,7 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 			assert.Equal(t, written(first), written(again))
 
 			time.Sleep(second)
-			kubectlApply(t, in)
+			require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, in))
 			assert.Equal(t, again.GetResourceVersion(), get(t, in).GetResourceVersion())
 		})
 	}
