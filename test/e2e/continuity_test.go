@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -127,23 +128,24 @@ func (c *cluster) callWithoutPause(t *testing.T, orders ...order) func() (made, 
 	return stop
 }
 
-// scale sets the replicas of the webhook and waits until as many are ready, and no other pod is left.
+// scale sets the replicas of the webhook.
 func (c *cluster) scale(t *testing.T, replicas int32) {
 	t.Helper()
-	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)))
-	deployment := &appsv1.Deployment{}
-	deployment.Namespace, deployment.Name = releaseNamespace, release
-	require.NoError(t, c.Patch(t.Context(), deployment, patch))
-	c.settled(t, releaseNamespace, release)
+	c.change(t, releaseNamespace, release, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 }
 
 // roll restarts a Deployment as kubectl rollout restart does.
 func (c *cluster) roll(t *testing.T, namespace, name string) {
 	t.Helper()
-	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"e2e/restarted":%q}}}}}`, time.Now().Format(time.RFC3339Nano))))
+	c.change(t, namespace, name, fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"e2e/restarted":%q}}}}}`, time.Now().Format(time.RFC3339Nano)))
+}
+
+// change patches a Deployment and waits until it has settled.
+func (c *cluster) change(t *testing.T, namespace, name, patch string) {
+	t.Helper()
 	deployment := &appsv1.Deployment{}
 	deployment.Namespace, deployment.Name = namespace, name
-	require.NoError(t, c.Patch(t.Context(), deployment, patch))
+	require.NoError(t, c.Patch(t.Context(), deployment, client.RawPatch(types.MergePatchType, []byte(patch))))
 	c.settled(t, namespace, name)
 }
 
