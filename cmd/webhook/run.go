@@ -151,7 +151,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh) (*parts,
 func watch(mgr ctrl.Manager, mesh *egress.Mesh, meshConfig config.MeshConfig, o options) *preflight.Watch {
 	return &preflight.Watch{
 		Mesh: mesh, Live: mgr.GetAPIReader(), MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
-		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry,
+		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry, Status: mgr.GetClient(),
 		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},
 	}
 }

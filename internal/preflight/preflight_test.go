@@ -87,7 +87,7 @@ func TestEachProblemIsToldOnce(t *testing.T) {
 	cluster := fake.NewClientBuilder().WithObjects(pod(corev1.PodRunning)).Build()
 	recorder := events.NewFakeRecorder(10)
 	w := &Watch{
-		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster, Recorder: recorder, Regarding: service(), Metrics: prometheus.NewRegistry(),
+		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster, Recorder: recorder, Regarding: service(), Metrics: prometheus.NewRegistry(), Status: cluster,
 		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
 		known:      map[Problem]bool{}, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "problem"}, []string{"code"}),
 	}

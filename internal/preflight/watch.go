@@ -37,9 +37,13 @@ type Watch struct {
 	Regarding runtime.Object
 	// Metrics takes the gauge.
 	Metrics prometheus.Registerer
+	// Status writes the condition Ready of the Gateway objects we keep.
+	Status client.StatusClient
 
 	gauge *prometheus.GaugeVec
 	known map[Problem]bool
+	// said is the message of the condition as it was last written, by gateway.
+	said map[string]string
 }
 
 // Start implements manager.Runnable. It returns when the context ends.
@@ -59,6 +63,8 @@ func (w *Watch) look(ctx context.Context) {
 	found, err := w.problems(ctx)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Preflight is incomplete")
+	} else if err := w.write(ctx, found); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Status of the Gateways is not written")
 	}
 	if err == nil || len(found) > 0 {
 		w.tell(ctx, found)

@@ -13,6 +13,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -182,4 +184,23 @@ func TestGatewayWithoutItsServiceIsSaid(t *testing.T) {
 	eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady again")
 	// The shapes begin with no exits at all.
 	require.NoError(t, shared.Client.Delete(t.Context(), se))
+}
+
+// TestPreflightIsInTheGatewaysStatus: the embedded control plane runs no pods, so the gateway has none.
+func TestPreflightIsInTheGatewaysStatus(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, nil)
+	se := entry(t, "v1", ns, "preflight", strings.ReplaceAll(hostSpec, "HOST", "preflight.example.com"))
+	require.NoError(t, shared.Client.Create(t.Context(), se))
+	gateway := &unstructured.Unstructured{}
+	gateway.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "Gateway"})
+	gateway.SetNamespace(controlplane.GatewayNamespace)
+	gateway.SetName("egress-governor-default")
+	require.Eventually(t, func() bool {
+		if shared.Client.Get(t.Context(), client.ObjectKeyFromObject(gateway), gateway) != nil {
+			return false
+		}
+		conditions, _, _ := unstructured.NestedSlice(gateway.Object, "status", "conditions")
+		return len(conditions) == 1 && conditions[0].(map[string]any)["reason"] == "GatewayWithoutPods"
+	}, 100*time.Second, 200*time.Millisecond)
 }
