@@ -7,14 +7,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 func gateway() egress.Gateway {
@@ -35,6 +38,15 @@ func pod(phase corev1.PodPhase) *corev1.Pod {
 
 func config(mesh string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: "istio"}, Data: map[string]string{"mesh": mesh}}
+}
+
+// cluster is one that knows Istio's kinds: the fake client teaches a scheme those it lacks, which would race on a shared one.
+func cluster(t *testing.T, stored ...client.Object) client.WithWatch {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	require.NoError(t, corev1.AddToScheme(scheme))
+	require.NoError(t, networkingv1.AddToScheme(scheme))
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored...).WithStatusSubresource(&networkingv1.Gateway{}).Build()
 }
 
 func codes(problems []Problem) []string {
@@ -65,7 +77,7 @@ func TestEveryProblemIsSeen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := &Watch{
-				Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: fake.NewClientBuilder().WithObjects(tc.stored...).Build(),
+				Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster(t, tc.stored...),
 				MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
 			}
 			got, err := w.problems(t.Context())
@@ -84,7 +96,8 @@ func TestUnreadableMeshConfigurationIsAnError(t *testing.T) {
 // TestEachProblemIsToldOnce: an Event when it comes, the metric for as long as it lasts.
 func TestEachProblemIsToldOnce(t *testing.T) {
 	t.Parallel()
-	cluster := fake.NewClientBuilder().WithObjects(pod(corev1.PodRunning)).Build()
+	kept := hop.GatewayObject(gateway())
+	cluster := cluster(t, pod(corev1.PodRunning), kept)
 	recorder := events.NewFakeRecorder(10)
 	w := &Watch{
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster, Recorder: recorder, Regarding: service(), Metrics: prometheus.NewRegistry(), Status: cluster,
@@ -96,10 +109,20 @@ func TestEachProblemIsToldOnce(t *testing.T) {
 	assert.Len(t, recorder.Events, 1)
 	assert.Contains(t, <-recorder.Events, `GatewayServiceMissing Service egress.ways.svc.cluster.local of egress gateway "default" does not exist`)
 	assert.InDelta(t, 1, testutil.ToFloat64(w.gauge.WithLabelValues("GatewayServiceMissing")), 0)
+	assert.Equal(t, "GatewayServiceMissing", reason(t, cluster, kept))
 	require.NoError(t, cluster.Create(t.Context(), service(80, 443)))
 	w.look(t.Context())
 	assert.Zero(t, testutil.CollectAndCount(w.gauge))
+	assert.Equal(t, "NoProblem", reason(t, cluster, kept))
 	require.NoError(t, cluster.Delete(t.Context(), service()))
 	w.look(t.Context())
 	assert.Len(t, recorder.Events, 1, "it came back")
+}
+
+// reason is that of the one condition of a Gateway.
+func reason(t *testing.T, cluster client.Reader, gateway *networkingv1.Gateway) string {
+	t.Helper()
+	require.NoError(t, cluster.Get(t.Context(), client.ObjectKeyFromObject(gateway), gateway))
+	require.Len(t, gateway.Status.Conditions, 1)
+	return gateway.Status.Conditions[0].Reason
 }
