@@ -3,7 +3,6 @@ package exit
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -172,24 +171,6 @@ func TestRepairKeepsWhatOthersAdd(t *testing.T) {
 	require.NoError(t, s.Exits.Get(t.Context(), key, exit))
 	assert.Equal(t, []string{host}, exit.Spec.Hosts)
 	assert.Equal(t, "x", exit.Labels["team"])
-}
-
-func TestSetConditionKeepsTheOthers(t *testing.T) {
-	t.Parallel()
-	object := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{
-		"addresses": []any{"x"}, "conditions": []any{map[string]any{"type": "Reconciled", "status": "True"}},
-	}}}
-	start := time.Unix(0, 0)
-	require.True(t, setCondition(object, condition{"False", "A", "a"}, start))
-	require.False(t, setCondition(object, condition{"False", "A", "a"}, start.Add(time.Hour)))
-	require.True(t, setCondition(object, condition{"False", "B", "b"}, start.Add(time.Hour)))
-	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	require.Len(t, conditions, 2)
-	assert.Equal(t, "1970-01-01T00:00:00Z", conditions[1].(map[string]any)["lastTransitionTime"], "the status is the same")
-	require.True(t, setCondition(object, condition{"True", "C", "c"}, start.Add(time.Hour)))
-	conditions, _, _ = unstructured.NestedSlice(object.Object, "status", "conditions")
-	assert.Equal(t, "1970-01-01T01:00:00Z", conditions[1].(map[string]any)["lastTransitionTime"])
-	assert.Equal(t, []any{"x"}, object.Object["status"].(map[string]any)["addresses"])
 }
 
 func TestAGatewayThatCannotCarryCallsIsSaid(t *testing.T) {

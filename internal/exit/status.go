@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/condition"
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
@@ -27,8 +28,6 @@ const (
 	reasonGateway    = "GatewayNotReady"
 )
 
-type condition struct{ status, reason, message string }
-
 // report writes ConditionExitReady to every entry that is sealed to the gateway. failure is why the exit set could not
 // be written, nil when it was.
 func (r *Reconciler) report(ctx context.Context, entries []*egress.Entry, gateway string, failure error) error {
@@ -42,29 +41,33 @@ func (r *Reconciler) report(ctx context.Context, entries []*egress.Entry, gatewa
 }
 
 // judge looks at all hosts of an entry: it is ready when none of them is another's.
-func (r *Reconciler) judge(entry *egress.Entry, failure error) condition {
+func (r *Reconciler) judge(entry *egress.Entry, failure error) condition.Condition {
 	for _, host := range entry.Hosts {
 		owner := registry.Owner(r.Entries.Entries(host), entry.Gateway)
 		if owner == nil {
 			continue
 		}
 		if reason := registry.Differs(owner.Definition, entry.Definition); reason != "" {
-			return condition{"False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
-				host, owner.Namespace, owner.Name, reason)}
+			return exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
+				host, owner.Namespace, owner.Name, reason))
 		}
 	}
 	if failure != nil {
-		return condition{"False", reasonFailed, failure.Error()}
+		return exitReady("False", reasonFailed, failure.Error())
 	}
 	if gw, ok := r.Mesh.GatewayByName(entry.Gateway); ok {
 		if problems := r.Entries.GatewayProblems(gw); len(problems) > 0 {
-			return condition{"False", reasonGateway, problems[0].Message}
+			return exitReady("False", reasonGateway, problems[0].Message)
 		}
 	}
-	return condition{"True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", entry.Gateway)}
+	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", entry.Gateway))
 }
 
-func (r *Reconciler) reportTo(ctx context.Context, entry *egress.Entry, want condition) error {
+func exitReady(status, reason, message string) condition.Condition {
+	return condition.Condition{Type: ConditionExitReady, Status: status, Reason: reason, Message: message}
+}
+
+func (r *Reconciler) reportTo(ctx context.Context, entry *egress.Entry, want condition.Condition) error {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "ServiceEntry"})
 	err := r.Authors.Get(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}, object)
@@ -72,42 +75,12 @@ func (r *Reconciler) reportTo(ctx context.Context, entry *egress.Entry, want con
 		return client.IgnoreNotFound(err)
 	}
 	before := object.DeepCopy()
-	if !setCondition(object, want, time.Now()) {
+	if !condition.Set(object, want, time.Now()) {
 		return nil
 	}
-	if want.reason == reasonConflict {
-		r.Recorder.Eventf(object, nil, corev1.EventTypeWarning, want.reason, "ConfigureExit", "%s", want.message)
+	if want.Reason == reasonConflict {
+		r.Recorder.Eventf(object, nil, corev1.EventTypeWarning, want.Reason, "ConfigureExit", "%s", want.Message)
 	}
 	err = r.Authors.Status().Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return client.IgnoreNotFound(err)
-}
-
-// setCondition puts the condition among the others and says whether anything changed. The transition time moves only
-// with the status.
-func setCondition(object *unstructured.Unstructured, want condition, now time.Time) bool {
-	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	next := map[string]any{
-		"type": ConditionExitReady, "status": want.status, "reason": want.reason, "message": want.message,
-		"lastTransitionTime": now.UTC().Format(time.RFC3339),
-	}
-	at := len(conditions)
-	for i, item := range conditions {
-		last, _ := item.(map[string]any)
-		if last["type"] != ConditionExitReady {
-			continue
-		}
-		at = i
-		if last["status"] == want.status {
-			if last["reason"] == want.reason && last["message"] == want.message {
-				return false
-			}
-			next["lastTransitionTime"] = last["lastTransitionTime"]
-		}
-	}
-	if at == len(conditions) {
-		conditions = append(conditions, next)
-	} else {
-		conditions[at] = next
-	}
-	return unstructured.SetNestedSlice(object.Object, conditions, "status", "conditions") == nil
 }

@@ -42,8 +42,6 @@ type Watch struct {
 
 	gauge *prometheus.GaugeVec
 	known map[Problem]bool
-	// said is the message of the condition as it was last written, by gateway.
-	said map[string]string
 }
 
 // Start implements manager.Runnable. It returns when the context ends.
