@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,19 +27,12 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/registry"
+	"github.com/egress-governor/egress-governor/test/draw"
 )
 
-const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+const gatewayService = draw.GatewayService
 
-func mesh() *egress.Mesh {
-	return &egress.Mesh{
-		ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true,
-		Gateways: []egress.Gateway{{
-			Name: "default", Service: gatewayService, Selector: map[string]string{"istio": "egressgateway"},
-			HTTPPort: 80, TLSPort: 443, Clients: labels.Everything(),
-		}},
-	}
-}
+func mesh() *egress.Mesh { return draw.Mesh() }
 
 // namespaces knows the namespace payments and nothing else.
 type namespaces struct{ client.Reader }

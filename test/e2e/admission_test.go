@@ -26,16 +26,16 @@ const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
 func TestDryRunAnswersAsTheRealRun(t *testing.T) {
 	entry := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
 	t.Cleanup(func() { shared.deleted(t, entry) })
-	rehearsed, applied, again := entry.DeepCopy(), entry.DeepCopy(), entry.DeepCopy()
-	//nolint:staticcheck // the typed apply needs a generated configuration of each kind
-	patch := client.Apply
-	require.NoError(t, shared.Patch(t.Context(), rehearsed, patch, client.FieldOwner("e2e"), client.DryRunAll))
-	require.NoError(t, shared.Patch(t.Context(), applied, patch, client.FieldOwner("e2e")))
+	rehearsed, err := shared.stored(t.Context(), entry, client.DryRunAll)
+	require.NoError(t, err)
+	applied, err := shared.stored(t.Context(), entry)
+	require.NoError(t, err)
 	assert.Equal(t, rehearsed.Object["spec"], applied.Object["spec"])
 	assert.Equal(t, rehearsed.GetAnnotations(), applied.GetAnnotations())
 	assert.True(t, sealed(applied), applied.Object["spec"])
 	shared.exitReady(t, entry)
-	require.NoError(t, shared.Patch(t.Context(), again, patch, client.FieldOwner("e2e")))
+	again, err := shared.stored(t.Context(), entry)
+	require.NoError(t, err)
 	assert.Equal(t, applied.GetGeneration(), again.GetGeneration())
 }
 
@@ -78,10 +78,9 @@ func TestNothingIsLostWhileTheWebhookRolls(t *testing.T) {
 			for n := 0; ctx.Err() == nil; n++ {
 				next := object.DeepCopy()
 				next.SetAnnotations(map[string]string{"n": fmt.Sprint(n)})
-				//nolint:staticcheck // the typed apply needs a generated configuration of each kind
-				err := shared.Patch(t.Context(), next, client.Apply, client.FieldOwner("e2e"))
-				if err == nil && !sealed(next) {
-					err = fmt.Errorf("stored ungoverned: %v", next.Object["spec"])
+				stored, err := shared.stored(t.Context(), next)
+				if err == nil && !sealed(stored) {
+					err = fmt.Errorf("stored ungoverned: %v", stored.Object["spec"])
 				}
 				if err != nil && len(failures) < cap(failures) {
 					failures <- err
@@ -128,14 +127,10 @@ func TestClosedWithoutTheWebhook(t *testing.T) {
 	require.NoError(t, shared.apply(t.Context(), rule), "nor are Istio's other kinds")
 	shared.deleted(t, rule)
 	shared.scale(t, 2)
-	require.NoError(t, until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
-		err = shared.apply(ctx, governed)
-		return err == nil, nil
-	}), "%v", err)
-	shared.exitReady(t, governed)
+	shared.serves(t, governed)
 }
 
-// TestDeletedCertificateHeals: the Secret comes back, and no request fails meanwhile.
+// TestDeletedCertificateHeals: the Secret comes back with another certificate, and the webhook answers with it.
 func TestDeletedCertificateHeals(t *testing.T) {
 	key := client.ObjectKey{Namespace: releaseNamespace, Name: release + "-webhook-cert"}
 	secret := &corev1.Secret{}
@@ -149,12 +144,7 @@ func TestDeletedCertificateHeals(t *testing.T) {
 		err := shared.Get(ctx, key, healed)
 		return err == nil && len(healed.Data["tls.crt"]) > 0 && !equality.Semantic.DeepEqual(before.Data, healed.Data), nil
 	}))
-	var err error
-	require.NoError(t, until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
-		err = shared.apply(ctx, governed)
-		return err == nil, nil
-	}), "%v", err)
-	shared.exitReady(t, governed)
+	shared.serves(t, governed)
 }
 
 // TestIstiodIsContent: the objects of every shape passed istiod's own validating webhook, which is on.

@@ -30,10 +30,28 @@ func (c *cluster) decoded(t *testing.T, namespace, manifests string) []*unstruct
 }
 
 // apply applies as kubectl apply --server-side does.
-func (c *cluster) apply(ctx context.Context, object *unstructured.Unstructured, options ...client.PatchOption) error {
+func (c *cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
+	_, err := c.stored(ctx, object)
+	return err
+}
+
+// stored applies, and returns what the API server answers.
+func (c *cluster) stored(ctx context.Context, object *unstructured.Unstructured, options ...client.PatchOption) (*unstructured.Unstructured, error) {
+	out := object.DeepCopy()
 	options = append(options, client.FieldOwner("e2e"), client.ForceOwnership)
 	//nolint:staticcheck // the typed apply needs a generated configuration of each kind
-	return c.Patch(ctx, object.DeepCopy(), client.Apply, options...)
+	return out, c.Patch(ctx, out, client.Apply, options...)
+}
+
+// serves waits until the webhook takes an entry, and the exit works.
+func (c *cluster) serves(t *testing.T, entry *unstructured.Unstructured) {
+	t.Helper()
+	var err error
+	require.NoError(t, until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
+		err = c.apply(ctx, entry)
+		return err == nil, nil
+	}), "%v", err)
+	c.exitReady(t, entry)
 }
 
 // applied applies manifests and deletes them when the test ends. It returns once the exits of all entries work.

@@ -52,10 +52,9 @@ func TestRouteIsInjectedThroughEveryServedVersion(t *testing.T) {
 
 // A patch that names the author's endpoints again makes the API server set the time of the author's managedFields
 // anew, and sort them behind the status's: the first such apply writes that and nothing else, later ones nothing. It
-// does so in another second than the create only, hence the pauses; server-side apply never does.
+// does so in another second than the create only, hence the waits; server-side apply never does.
 func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 	t.Parallel()
-	const second = 1100 * time.Millisecond
 	ns := namespace(t, nil)
 	for name, tc := range map[string]struct {
 		spec        string
@@ -73,7 +72,7 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 			first := get(t, in)
 			require.Equal(t, gatewayHost, endpoints(t, first)[0].(map[string]any)["address"])
 
-			time.Sleep(second)
+			anotherSecond(t, first)
 			require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, in))
 			again := get(t, in)
 			if !tc.bookkeeping {
@@ -82,11 +81,24 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 			assert.Equal(t, first.GetGeneration(), again.GetGeneration())
 			assert.Equal(t, written(first), written(again))
 
-			time.Sleep(second)
+			anotherSecond(t, again)
 			require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, in))
 			assert.Equal(t, again.GetResourceVersion(), get(t, in).GetResourceVersion())
 		})
 	}
+}
+
+// anotherSecond waits until the clock shows another second than any of the object's managedFields.
+func anotherSecond(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	eventually(t, func() bool {
+		for _, entry := range object.GetManagedFields() {
+			if time.Now().Unix() <= entry.Time.Unix() {
+				return false
+			}
+		}
+		return true
+	}, "another second")
 }
 
 // written is an object without the API server's own bookkeeping.

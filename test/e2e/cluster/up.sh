@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 bin=$1
 export KUBECONFIG=$2
 name=${CLUSTER:-egress-governor}
-release=1.31.4
+# The release whose API the module is built on.
+release=$(go list -m -f '{{.Version}}' istio.io/api)
 here=test/e2e/cluster
 charts=$(cd test/routing && go mod download istio.io/istio && go list -m -f '{{.Dir}}' istio.io/istio)/manifests/charts
 step() { echo "=== $*"; }
@@ -20,7 +21,7 @@ step "kind cluster $name"
 
 step "images"
 images=("$WEBHOOK_IMAGE" "$PROBE_IMAGE")
-istiod=(-f "$here/istiod.yaml" --set "global.hub=${ISTIO_HUB:-istio}" --set "global.tag=${ISTIO_TAG:-$release}")
+istiod=(-f "$here/istiod.yaml" --set "global.hub=${ISTIO_HUB:-istio}" --set "global.tag=${ISTIO_TAG:-${release#v}}")
 if [ -n "${ISTIO_HUB:-}" ]; then
 	images+=("$ISTIO_HUB/pilot:$ISTIO_TAG" "$ISTIO_HUB/proxyv2:$ISTIO_TAG")
 	# Envoys other than Istio's own lack these filters.
