@@ -13,7 +13,7 @@ export GOWORK := off
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 
 ##@ Run
 
@@ -35,8 +35,7 @@ down: build ## Stop it.
 build: ## Build the webhook and the programs of the embedded control plane.
 	@mkdir -p $(RUN)/bin
 	@go build -o $(RUN)/bin/webhook ./cmd/webhook
-	@go build -o $(RUN)/bin/controlplane ./test/controlplane/cmd
-	@go build -o $(RUN)/bin/demo ./test/controlplane/demo
+	@cd test && go build -o $(RUN)/bin/controlplane ./controlplane/cmd && go build -o $(RUN)/bin/demo ./controlplane/demo
 
 .PHONY: assets
 assets: ## Build kube-apiserver and etcd (about 5 minutes the first time).
@@ -70,17 +69,19 @@ test: check unit integration routing ## Run every test that needs no container e
 .PHONY: check
 check: ## Check the form of Go.
 	@files="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$files" || { echo "gofmt: make fmt mends $$files"; exit 1; }
-	go vet -tags e2e ./...
+	go vet ./...
+	cd test && go vet -tags e2e ./...
 	cd test/routing && go vet ./...
 
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
-	go test -race $$(go list ./... | grep -v /test/)
+	go test -race ./...
+	cd test && go test -race ./chart ./house ./laws
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave the objects that routing judges.
 	@rm -rf $(RUN)/shapes
-	go test -race -count=1 -timeout 20m ./test/...
+	cd test && go test -race -count=1 -timeout 20m ./integration
 
 .PHONY: routing
 routing: ## Judge the objects that integration stored by Istio's own generator.
@@ -91,7 +92,7 @@ PROBE := egress-governor-probe:dev
 .PHONY: e2e
 e2e: image e2e-tools ## Run the tests on a kind cluster with Istio; KEEP=1 keeps it. Needs a docker engine.
 	@mkdir -p $(RUN)/e2e
-	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w' -o $(RUN)/e2e/image/probe ./test/e2e/probe
+	CGO_ENABLED=0 GOOS=linux go build -C test -trimpath -ldflags '-s -w' -o $(RUN)/e2e/image/probe ./e2e/probe
 	docker build --quiet --file test/e2e/probe/Dockerfile --tag $(PROBE) $(RUN)/e2e/image
 	WEBHOOK_IMAGE=$(IMAGE) PROBE_IMAGE=$(PROBE) test/e2e/cluster/run.sh $(RUN)/tools $(RUN)/e2e
 
@@ -102,32 +103,47 @@ e2e-tools:
 
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.
-	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy
+	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy ./internal/registry
+
+.PHONY: bench-growth
+bench-growth: build assets ## Measure how the webhook grows with the entries of a cluster.
+	cd test && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./growth
 
 ##@ Care
 
 .PHONY: lint
-lint: ## Lint Go, check and format-check Rego (builds the linters the first time).
-	@mkdir -p $(RUN)/tools
+lint: opa ## Lint Go and its arrows, check and format-check Rego (builds the linters the first time).
 	cd tools/lint && go build -o $(RUN)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	cd tools/code && go build -o $(RUN)/tools/ github.com/open-policy-agent/opa
 	$(RUN)/tools/golangci-lint run ./...
+	cd test && $(RUN)/tools/golangci-lint run --config ../.golangci.yml ./...
 	$(RUN)/tools/opa check --strict --schema policies/schemas/input.json policies
 	$(RUN)/tools/opa fmt --fail --diff policies
 
 .PHONY: fmt
-fmt: ## Format Go.
+fmt: opa ## Format Go and Rego.
 	gofmt -w $$(git ls-files '*.go')
+	$(RUN)/tools/opa fmt --write policies
+
+.PHONY: opa
+opa:
+	@mkdir -p $(RUN)/tools
+	cd tools/code && go build -o $(RUN)/tools/ github.com/open-policy-agent/opa
 
 .PHONY: generate
 generate: ## Regenerate deepcopy functions, the CRD and the chart's README.
 	@mkdir -p $(RUN)/tools
 	cd tools/code && go build -o $(RUN)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
 	$(RUN)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(RUN)/crd
-	sed 's/^  annotations:$$/&\n    helm.sh\/resource-policy: keep/' $(RUN)/crd/egress-governor.io_egresspolicies.yaml \
-		> charts/egress-governor/templates/crd-egresspolicies.yaml
+	cp $(RUN)/crd/egress-governor.io_egresspolicies.yaml charts/egress-governor/templates/crd-egresspolicies.yaml
 	cd tools/docs && go build -o $(RUN)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
 	$(RUN)/tools/helm-docs --chart-search-root charts --sort-values-order file
+
+.PHONY: verify
+verify: opa generate ## Say whether generated files and go.mod files are current, and run the commands of the documents.
+	@git diff --exit-code --stat -- api charts || { echo 'generated files are not current: make generate, and commit what it changes'; exit 1; }
+	@for folder in $$(git ls-files go.mod '*/go.mod' | xargs -n1 dirname); do \
+		(cd $$folder && go mod tidy -diff) || { echo "$$folder/go.mod is not tidy: go mod tidy there"; exit 1; }; done
+	docs/check.sh $(RUN)/tools/opa
 
 .PHONY: clean
 clean: ## Remove what was built.

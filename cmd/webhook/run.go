@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -26,11 +26,12 @@ import (
 	"github.com/egress-governor/egress-governor/certs"
 	"github.com/egress-governor/egress-governor/internal/admit"
 	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/exit"
 	"github.com/egress-governor/egress-governor/internal/policy"
-	"github.com/egress-governor/egress-governor/internal/preflight"
+	"github.com/egress-governor/egress-governor/internal/record"
 	"github.com/egress-governor/egress-governor/internal/registry"
+	"github.com/egress-governor/egress-governor/internal/review"
 	"github.com/egress-governor/egress-governor/policies"
 )
 
@@ -46,18 +47,19 @@ func run(ctx context.Context, o options) error {
 	}
 	source := &certs.Source{}
 	stopping := &atomic.Bool{}
-	mgr, err := newManager(o, source, stopping)
+	hosts := registry.New(mesh)
+	mgr, err := newManager(o, source, hosts, stopping)
 	if err != nil {
 		return err
 	}
 	if err := serveCertificate(mgr, source, o); err != nil {
 		return err
 	}
-	parts, err := assemble(ctx, mgr, mesh)
+	parts, err := assemble(ctx, mgr, mesh, hosts)
 	if err != nil {
 		return err
 	}
-	if err := mgr.Add(watch(mgr, mesh, configuration.MeshConfig, o)); err != nil {
+	if err := mgr.Add(preflight(mgr, mesh, configuration.MeshConfig, o)); err != nil {
 		return err
 	}
 	ready := func(request *http.Request) error {
@@ -72,7 +74,7 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(outlive(ctx, o.shutdownDelay, stopping))
 }
 
-func newManager(o options, source *certs.Source, stopping *atomic.Bool) (ctrl.Manager, error) {
+func newManager(o options, source *certs.Source, hosts *registry.Registry, stopping *atomic.Bool) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
@@ -87,8 +89,7 @@ func newManager(o options, source *certs.Source, stopping *atomic.Bool) (ctrl.Ma
 		Metrics:                server.Options{BindAddress: o.metricsAddress},
 		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
 		LeaderElectionReleaseOnCancel: true,
-		// Istio's kinds are read as they are stored, from the same cache as the registry.
-		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+		Cache:                         cache.Options{ByObject: hosts.Caches(), DefaultTransform: cache.TransformStripManagedFields()},
 		WebhookServer: leaving{webhook.NewServer(webhook.Options{
 			Host: o.host, Port: o.port,
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
@@ -111,45 +112,49 @@ func serveCertificate(mgr ctrl.Manager, source *certs.Source, o options) error {
 
 // parts are what has to be there before the first request is answered.
 type parts struct {
-	synced func() bool
-	engine *policy.Engine
+	synced   func() bool
+	policies *controller.Policies
 }
 
 func (p parts) ready() error {
 	if !p.synced() {
 		return errors.New("the cache is not synced yet")
 	}
-	if !p.engine.Loaded() {
+	if !p.policies.Loaded() {
 		return errors.New("the policies are not compiled yet")
 	}
 	return nil
 }
 
-func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh) (*parts, error) {
-	hosts := registry.New(mesh)
-	synced, err := hosts.Watch(ctx, mgr.GetCache())
-	if err != nil {
+func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry) (*parts, error) {
+	out := &parts{}
+	var err error
+	if out.synced, err = hosts.Watch(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
 	engine, err := policy.NewEngine(policies.Library())
 	if err != nil {
 		return nil, err
 	}
-	if err := engine.SetupWithManager(mgr); err != nil {
+	if out.policies, err = controller.SetupPolicies(mgr, engine); err != nil {
 		return nil, err
 	}
-	if err := exit.SetupWithManager(mgr, mesh, hosts); err != nil {
+	if err := controller.SetupExits(ctx, mgr, mesh, hosts); err != nil {
 		return nil, err
 	}
-	err = admit.Register(mgr.GetWebhookServer(), admit.Options{
-		Mesh: mesh, World: hosts, Judge: engine, Checker: engine,
-		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Metrics: metrics.Registry,
-	})
-	return &parts{synced, engine}, err
+	recorder, err := record.New(metrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	admit.New(admit.Options{
+		Reviewer: &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}, Recorder: recorder, Checker: engine,
+		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
+	}).Register(mgr.GetWebhookServer())
+	return out, nil
 }
 
-func watch(mgr ctrl.Manager, mesh *egress.Mesh, meshConfig config.MeshConfig, o options) *preflight.Watch {
-	return &preflight.Watch{
+func preflight(mgr ctrl.Manager, mesh *egress.Mesh, meshConfig config.MeshConfig, o options) *controller.Preflight {
+	return &controller.Preflight{
 		Mesh: mesh, Live: mgr.GetAPIReader(), MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
 		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry, Status: mgr.GetClient(),
 		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},

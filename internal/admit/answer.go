@@ -9,86 +9,71 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/review"
 )
 
 // maxReasons bounds the reasons of one answer: an object of a thousand routes must not answer with a thousand lines.
 const maxReasons = 20
 
-// Verdicts: the three noes differ in HTTP code and reason.
-const (
-	allowed = "allowed"
-	denied  = "denied"  // a policy said no: 403 Forbidden
-	refused = "refused" // it cannot be expressed: 422 Invalid
-	failed  = "failed"  // a policy could not be evaluated: 500 InternalError
-)
+// statuses are how the three noes differ to a client.
+var statuses = map[review.Verdict]struct {
+	code   int32
+	reason metav1.StatusReason
+}{
+	review.Denied:  {http.StatusForbidden, metav1.StatusReasonForbidden},
+	review.Refused: {http.StatusUnprocessableEntity, metav1.StatusReasonInvalid},
+	review.Failed:  {http.StatusInternalServerError, metav1.StatusReasonInternalError},
+}
 
-// answer turns everything that was found into one response and the verdict it stands for.
-func answer(refusals hop.Refusals, decision policy.Decision) (string, admission.Response) {
+// answer turns an outcome into a response.
+func answer(outcome *review.Outcome) admission.Response {
+	var warnings []string
+	for _, finding := range outcome.Of(review.Warned) {
+		warnings = append(warnings, strings.ReplaceAll(finding.Sentence(), "\n", " "))
+	}
+	out := admission.Allowed("")
+	if outcome.Verdict != review.Allowed {
+		out = refusal(outcome)
+	}
+	out.Warnings = bounded(append(bounded(outcome.Changes), warnings...))
+	if audited := outcome.Of(review.Audited); len(audited) > 0 {
+		out.AuditAnnotations = map[string]string{"violations": lines(audited)}
+	}
+	return out
+}
+
+// refusal says everything that speaks against an object, and the codes where a program looks for them. Not with 422:
+// kubectl would print these causes in place of the message.
+func refusal(outcome *review.Outcome) admission.Response {
 	var reasons []string
-	for _, failure := range decision.Failed {
-		reasons = append(reasons, fmt.Sprintf("%s: policy could not be evaluated: %v\nFix: this is not your object's fault; ask the platform team", failure.Policy, failure.Err))
+	var causes []metav1.StatusCause
+	for _, finding := range outcome.Findings {
+		switch finding.Effect {
+		case review.Denied, review.Refused, review.Failed:
+			reasons = append(reasons, finding.Sentence())
+			causes = append(causes, metav1.StatusCause{Type: metav1.CauseType(finding.Code), Field: finding.Field, Message: finding.Message})
+		}
 	}
-	for _, violation := range decision.Denied {
-		reasons = append(reasons, sentence(violation))
+	out := no(outcome.Verdict, strings.Join(bounded(reasons), "\n"))
+	if outcome.Verdict != review.Refused {
+		out.Result.Details = &metav1.StatusDetails{Causes: causes[:min(len(causes), maxReasons)]}
 	}
-	for _, refusal := range refusals {
-		reasons = append(reasons, fmt.Sprintf("egress-governor: %s: %s (%s).\nFix: %s", refusal.Field, refusal.Message, refusal.Code, refusal.Fix))
-	}
-	warnings := make([]string, len(decision.Warned))
-	for i, violation := range decision.Warned {
-		warnings[i] = strings.ReplaceAll(sentence(violation), "\n", " ")
-	}
-	verdict, code, reason := allowed, int32(http.StatusOK), metav1.StatusReason("")
-	switch {
-	case len(decision.Failed) > 0:
-		verdict, code, reason = failed, http.StatusInternalServerError, metav1.StatusReasonInternalError
-	case len(decision.Denied) > 0:
-		verdict, code, reason = denied, http.StatusForbidden, metav1.StatusReasonForbidden
-	case len(refusals) > 0:
-		verdict, code, reason = refused, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid
-	}
-	response := admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{
-		Allowed: verdict == allowed,
-		Result: &metav1.Status{
-			Code: code, Reason: reason,
-			Message: strings.Join(bounded(reasons), "\n"),
-		},
-		Warnings: bounded(warnings),
-	}}
-	if len(decision.Audited) > 0 {
-		response.AuditAnnotations = map[string]string{"violations": audited(decision.Audited)}
-	}
-	return verdict, response
+	return out
 }
 
-// sentence is how a violation reads: policy, field, what is wrong, rule; and how to mend it on the next line.
-func sentence(v policy.Violation) string {
-	var out strings.Builder
-	out.WriteString(v.Policy + ": ")
-	if v.Field != "" {
-		out.WriteString(v.Field + ": ")
-	}
-	out.WriteString(v.Message)
-	if v.Library != "" {
-		out.WriteString(" (" + v.Library + ")")
-	}
-	if !strings.HasSuffix(v.Message, ".") || v.Library != "" {
-		out.WriteString(".")
-	}
-	if v.Fix != "" {
-		out.WriteString("\nFix: " + v.Fix)
-	}
-	return out.String()
+func no(verdict review.Verdict, message string) admission.Response {
+	status := statuses[verdict]
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Code: status.code, Reason: status.reason, Message: message,
+	}}}
 }
 
-func audited(violations []policy.Violation) string {
-	lines := make([]string, len(violations))
-	for i, violation := range violations {
-		lines[i] = sentence(violation)
+func lines(findings []review.Finding) string {
+	out := make([]string, len(findings))
+	for i, finding := range findings {
+		out[i] = finding.Line()
 	}
-	return strings.Join(bounded(lines), "\n")
+	return strings.Join(bounded(out), "\n")
 }
 
 func bounded(lines []string) []string {

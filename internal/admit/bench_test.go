@@ -15,7 +15,7 @@ import (
 )
 
 func BenchmarkMutate(b *testing.B) {
-	g := governor(b, judge(silent))
+	g := handler(b, evaluator(silent))
 	in := request("ServiceEntry", entryJSON(goodSpec))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -42,7 +42,7 @@ func BenchmarkValidate(b *testing.B) {
 				Spec:       v1alpha1.EgressPolicySpec{Policy: "allowed-hosts", Parameters: parameters},
 			}))
 		}
-		g := governor(b, engine)
+		g := handler(b, engine)
 		in := request("ServiceEntry", sealedJSON())
 		b.Run(fmt.Sprintf("policies=%d", count), func(b *testing.B) {
 			b.ReportAllocs()

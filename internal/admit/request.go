@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,10 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-)
 
-// group is the API group of the governed kinds.
-const group = "networking.istio.io"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
 
 // problem is a request that cannot be judged, with the HTTP code that says whose fault it is.
 type problem struct {
@@ -29,43 +30,55 @@ func malformed(format string, args ...any) *problem {
 	return &problem{http.StatusBadRequest, fmt.Errorf(format, args...)}
 }
 
-// subject is a request taken apart.
-type subject struct {
-	object, old *unstructured.Unstructured
-	namespace   *corev1.Namespace
+// operations are those that are governed.
+var operations = map[admissionv1.Operation]review.Operation{
+	admissionv1.Create: review.Create,
+	admissionv1.Update: review.Update,
 }
 
 // read takes a request apart. It refuses whatever it was not made for: a rule that is too wide in a webhook
 // configuration must not turn into an allow.
-func (g *Governor) read(ctx context.Context, req admission.Request) (*subject, *problem) {
-	if req.Kind.Group != group || (req.Kind.Kind != "ServiceEntry" && req.Kind.Kind != "VirtualService") {
-		return nil, malformed("kind %s %s is not governed here; governed are ServiceEntry and VirtualService of %s", req.Kind.Group, req.Kind.Kind, group)
+func (h *Handler) read(ctx context.Context, req admission.Request) (review.Request, *problem) {
+	out := review.Request{
+		Operation: operations[req.Operation], Name: req.Name,
+		User:   review.User{Name: req.UserInfo.Username, Groups: req.UserInfo.Groups},
+		DryRun: req.DryRun != nil && *req.DryRun,
 	}
-	switch req.Kind.Version {
-	case "v1", "v1beta1", "v1alpha3":
-	default:
-		return nil, malformed("version %q of %s is not known", req.Kind.Version, req.Kind.Kind)
+	if problem := governed(req); problem != nil {
+		return out, problem
 	}
-	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
-		return nil, malformed("operation %q is not governed here", req.Operation)
+	var err error
+	if out.Object, err = decode(req.Object.Raw, req.Kind.Kind, req.Namespace); err != nil {
+		return out, malformed("object: %w", err)
 	}
-	if req.Namespace == "" {
-		return nil, malformed("request names no namespace")
-	}
-	object, err := decode(req.Object.Raw, req.Kind.Kind, req.Namespace)
-	if err != nil {
-		return nil, malformed("object: %w", err)
-	}
-	out := &subject{object: object}
-	if req.Operation == admissionv1.Update {
-		if out.old, err = decode(req.OldObject.Raw, req.Kind.Kind, req.Namespace); err != nil {
-			return nil, malformed("oldObject: %w", err)
+	if out.Operation == review.Update {
+		if out.Old, err = decode(req.OldObject.Raw, req.Kind.Kind, req.Namespace); err != nil {
+			return out, malformed("oldObject: %w", err)
 		}
 	}
-	if out.namespace, err = g.namespaceOf(ctx, req.Namespace); err != nil {
-		return nil, &problem{http.StatusInternalServerError, fmt.Errorf("namespace %q cannot be read: %w", req.Namespace, err)}
+	namespace, err := h.namespace(ctx, req.Namespace)
+	if err != nil {
+		return out, &problem{http.StatusInternalServerError, fmt.Errorf("namespace %q cannot be read: %w", req.Namespace, err)}
 	}
+	out.Namespace = review.Namespace{Name: req.Namespace, Labels: namespace.Labels, Annotations: namespace.Annotations}
 	return out, nil
+}
+
+func governed(req admission.Request) *problem {
+	if req.Kind.Group != review.Group || !slices.Contains(review.Kinds(), req.Kind.Kind) {
+		return malformed("kind %s %s is not governed here; governed are %s of %s",
+			req.Kind.Group, req.Kind.Kind, strings.Join(review.Kinds(), " and "), review.Group)
+	}
+	if !slices.Contains([]string{"v1", "v1beta1", "v1alpha3"}, req.Kind.Version) {
+		return malformed("version %q of %s is not known", req.Kind.Version, req.Kind.Kind)
+	}
+	if operations[req.Operation] == "" {
+		return malformed("operation %q is not governed here", req.Operation)
+	}
+	if req.Namespace == "" {
+		return malformed("request names no namespace")
+	}
+	return nil
 }
 
 func decode(raw []byte, kind, namespace string) (*unstructured.Unstructured, error) {
@@ -83,11 +96,11 @@ func decode(raw []byte, kind, namespace string) (*unstructured.Unstructured, err
 	return out, nil
 }
 
-func (g *Governor) namespaceOf(ctx context.Context, name string) (*corev1.Namespace, error) {
+func (h *Handler) namespace(ctx context.Context, name string) (*corev1.Namespace, error) {
 	out := &corev1.Namespace{}
-	err := g.Namespaces.Get(ctx, types.NamespacedName{Name: name}, out)
+	err := h.Namespaces.Get(ctx, types.NamespacedName{Name: name}, out)
 	if apierrors.IsNotFound(err) {
-		err = g.Live.Get(ctx, types.NamespacedName{Name: name}, out)
+		err = h.Live.Get(ctx, types.NamespacedName{Name: name}, out)
 	}
 	return out, err
 }

@@ -3,9 +3,11 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -148,8 +150,8 @@ func (g Gateway) validate(clusterDomain string) (errs []error) {
 	if g.Ports.HTTP == g.Ports.TLS {
 		errs = append(errs, errors.New("ports: http and tls must be given and differ"))
 	}
-	if g.Transport != "" && g.Transport != "Plain" {
-		errs = append(errs, fmt.Errorf("transport: %q is not available, only Plain is", g.Transport))
+	if g.Transport != "" && !slices.Contains(egress.Transports(), egress.Transport(g.Transport)) {
+		errs = append(errs, fmt.Errorf("transport: %q is not available, only %s is", g.Transport, egress.Plain))
 	}
 	return errs
 }
@@ -172,6 +174,7 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		out.Gateways = append(out.Gateways, egress.Gateway{
 			Name: gateway.Name, Service: gateway.Service, Selector: labels.Set(gateway.Selector),
 			HTTPPort: gateway.Ports.HTTP, TLSPort: gateway.Ports.TLS, Clients: clients,
+			Transport: egress.Transport(cmp.Or(gateway.Transport, string(egress.Plain))),
 		})
 	}
 	return out, nil

@@ -1,9 +1,8 @@
 package egress
 
 import (
-	"fmt"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Destination is one place in a VirtualService that names where a call goes: a weighted destination or a mirror.
@@ -11,10 +10,12 @@ import (
 type Destination struct {
 	// Section is http, tls or tcp.
 	Section string
-	// Field is the path of the destination, such as spec.http[0].route[1].destination.
-	Field string
-	// Route is the route that holds the destination, Holder the element of its list, Raw the destination itself.
+	// Path is where the destination stands, such as spec.http[0].route[1].destination; RoutePath its route's.
+	Path, RoutePath *field.Path
+	// Route is the route that holds the destination, Holder the element of its list (the route itself for a mirror) and
+	// Key the destination's in it, Raw the destination itself.
 	Route, Holder, Raw map[string]any
+	Key                string
 }
 
 // Host returns the destination's host as written.
@@ -48,27 +49,33 @@ func Destinations(vs *unstructured.Unstructured) []Destination {
 			if !ok {
 				continue
 			}
-			at := fmt.Sprintf("spec.%s[%d]", section, i)
-			out = append(out, listed(section, at, "route", route)...)
+			of := Destination{Section: section, Route: route, RoutePath: field.NewPath("spec", section).Index(i)}
+			out = append(out, of.listed("route")...)
 			if mirror, ok := route["mirror"].(map[string]any); ok {
-				out = append(out, Destination{section, at + ".mirror", route, route, mirror})
+				out = append(out, of.at(of.RoutePath, route, "mirror", mirror))
 			}
-			out = append(out, listed(section, at, "mirrors", route)...)
+			out = append(out, of.listed("mirrors")...)
 		}
 	}
 	return out
 }
 
-func listed(section, at, key string, route map[string]any) []Destination {
-	items, _ := route[key].([]any)
+// listed returns the destinations of a list of the route that d stands in.
+func (d Destination) listed(key string) []Destination {
+	items, _ := d.Route[key].([]any)
 	var out []Destination
 	for i, item := range items {
 		holder, _ := item.(map[string]any)
 		if raw, ok := holder["destination"].(map[string]any); ok {
-			out = append(out, Destination{section, fmt.Sprintf("%s.%s[%d].destination", at, key, i), route, holder, raw})
+			out = append(out, d.at(d.RoutePath.Child(key).Index(i), holder, "destination", raw))
 		}
 	}
 	return out
+}
+
+func (d Destination) at(holderPath *field.Path, holder map[string]any, key string, raw map[string]any) Destination {
+	d.Path, d.Holder, d.Key, d.Raw = holderPath.Child(key), holder, key, raw
+	return d
 }
 
 // Matches returns the match blocks of a route.
@@ -83,13 +90,15 @@ func Matches(route map[string]any) []map[string]any {
 	return out
 }
 
+// MatchesPort says whether a match block takes calls of this port only.
+func MatchesPort(match map[string]any, port uint32) bool { return number(match["port"]) == port }
+
 // Reach says which proxies apply a route.
 type Reach struct{ Mesh, Gateway bool }
 
-// ReachOf returns which proxies apply a route of a VirtualService: the match's gateways narrow those of the spec,
-// and none at all means the mesh.
-func ReachOf(vs *unstructured.Unstructured, route map[string]any) Reach {
-	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+// reachOf returns which proxies apply a route: the match's gateways narrow those of the spec, which are given, and
+// none at all means the mesh.
+func reachOf(gateways []string, route map[string]any) Reach {
 	whole := reach(gateways)
 	var out Reach
 	matches := Matches(route)
@@ -147,6 +156,3 @@ func number(value any) uint32 {
 	}
 	return 0
 }
-
-// MatchesPort says whether a match block takes calls of this port only.
-func MatchesPort(match map[string]any, port uint32) bool { return number(match["port"]) == port }

@@ -1,9 +1,8 @@
 package egress
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -58,47 +57,6 @@ func ParseServiceEntry(obj *unstructured.Unstructured) (*ServiceEntry, error) {
 // External says whether the hosts lie outside the mesh; Istio's default.
 func (s *ServiceEntry) External() bool { return s.Location != "MESH_INTERNAL" }
 
-// Definition is what the exit leg of a host is built from: two entries with equal definitions share one exit.
-type Definition struct {
-	// Resolution is DNS, DNS_ROUND_ROBIN or STATIC.
-	Resolution string
-	// Ports are sorted by number, protocols in upper case, names "<protocol>-<number>".
-	Ports []Port
-	// Endpoints are the author's, their ports keyed by the names in Ports.
-	Endpoints []Endpoint
-}
-
-// Define returns the definition an entry's author gave, spelling differences removed. The entry must be the
-// author's intent, not the sealed form.
-func (s *ServiceEntry) Define() Definition {
-	d := Definition{Resolution: s.Resolution}
-	if d.Resolution == "" || d.Resolution == "NONE" {
-		d.Resolution = "DNS"
-	}
-	names := map[string]string{}
-	for _, p := range s.Ports {
-		canonical := Port{Number: p.Number, Protocol: strings.ToUpper(p.Protocol), TargetPort: p.TargetPort}
-		canonical.Name = fmt.Sprintf("%s-%d", strings.ToLower(canonical.Protocol), p.Number)
-		names[p.Name] = canonical.Name
-		if canonical.TargetPort == canonical.Number {
-			canonical.TargetPort = 0
-		}
-		d.Ports = append(d.Ports, canonical)
-	}
-	slices.SortFunc(d.Ports, func(a, b Port) int { return int(a.Number) - int(b.Number) })
-	for _, e := range s.Endpoints {
-		ports := map[string]uint32{}
-		for name, number := range e.Ports {
-			if canonical, ok := names[name]; ok {
-				ports[canonical] = number
-			}
-		}
-		e.Ports = ports
-		d.Endpoints = append(d.Endpoints, e)
-	}
-	return d
-}
-
 // Entry is a stored ServiceEntry as the registry of hosts knows it.
 type Entry struct {
 	Namespace, Name string
@@ -110,10 +68,17 @@ type Entry struct {
 	Hosts []string
 	// External is false for MESH_INTERNAL.
 	External bool
+	// ExportTo holds the namespaces that see the entry, as written; empty for all.
+	ExportTo []string
 	// Gateway names the egress gateway the entry is sealed to; empty when it is not sealed.
 	Gateway string
 	// Ports are the entry's own, as written.
 	Ports []Port
 	// Definition is the author's intent.
 	Definition Definition
+}
+
+// Older orders entries: negative where e comes before another.
+func (e *Entry) Older(other *Entry) int {
+	return cmp.Or(e.Created.Compare(other.Created), cmp.Compare(e.Namespace, other.Namespace), cmp.Compare(e.Name, other.Name))
 }

@@ -2,9 +2,7 @@
 package egress
 
 import (
-	"fmt"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // How a route leaves, from the proxy that takes it.
@@ -21,6 +19,8 @@ const (
 
 // Facts is what an object does to egress: the part of the policy input that authors of policies rely on.
 type Facts struct {
+	// Gateway is the name of the egress gateway through which the object's namespace leaves, empty for none.
+	Gateway   string
 	Hosts     []HostFact
 	Routes    []RouteFact
 	Conflicts []Conflict
@@ -28,49 +28,54 @@ type Facts struct {
 
 // HostFact is a host that the object names.
 type HostFact struct {
-	Host, Canonical, Field string
+	Host, Canonical string
+	Path            *field.Path
 	// InMesh is true under the cluster domain and for hosts of Services.
 	InMesh bool
 	// Leaves is true when the object leads traffic to the host out of the mesh.
 	Leaves bool
-	// Owner is the oldest entry that names the host, nil for none.
+	// Owner is the entry that defines the host at the namespace's gateway, or else the oldest that names it; nil for
+	// none.
 	Owner *Entry
 }
 
 // RouteFact is a way to a host that the object opens or changes.
 type RouteFact struct {
-	Host, Protocol, From, Via, Gateway, Field string
+	Host, Protocol, From, Via, Gateway string
+	Path                               *field.Path
 	// Port is 0 when the object leaves it open.
 	Port uint32
-	// written is the host in the author's spelling.
-	written string
 }
 
 // Conflict is a host that an older entry defines otherwise.
 type Conflict struct {
-	Host, Reason, Field string
-	Owner               *Entry
+	Host, Reason string
+	Path         *field.Path
+	Owner        *Entry
 }
 
-// EntryFacts returns the facts of a ServiceEntry: intent is what its author wrote, gateway the name of the egress
-// gateway the stored form is sealed to, empty for none.
-func EntryFacts(intent *ServiceEntry, gateway string, mesh *Mesh, world World) Facts {
-	var out Facts
+// EntryFacts returns the facts of a ServiceEntry: intent is what its author wrote, gw the egress gateway of its
+// namespace and sealed the one that the stored form leads to; the zero value for none.
+func EntryFacts(intent *ServiceEntry, gw, sealed Gateway, mesh *Mesh, view View) Facts {
+	out := Facts{Gateway: gw.Name}
 	via := ViaDirect
 	switch {
 	case !intent.External() && intent.withinMesh(mesh):
 		via = ViaMesh
-	case intent.External() && gateway != "":
+	case intent.External() && sealed.Name != "":
 		via = ViaGateway
 	}
 	for i, host := range intent.Hosts {
-		fact := hostFact(host, indexed("spec.hosts", i), mesh, world)
+		fact := hostFact(host, Canonical(host), field.NewPath("spec", "hosts").Index(i), gw, mesh, view)
 		fact.Leaves = via != ViaMesh
 		out.Hosts = append(out.Hosts, fact)
 		for j, port := range intent.Ports {
-			route := RouteFact{Host: fact.Canonical, Port: port.Number, Protocol: port.Protocol, From: "mesh", Via: via, Field: indexed("spec.ports", j)}
+			route := RouteFact{
+				Host: fact.Canonical, Port: port.Number, Protocol: port.Protocol, From: "mesh", Via: via,
+				Path: field.NewPath("spec", "ports").Index(j),
+			}
 			if via == ViaGateway {
-				route.Gateway = gateway
+				route.Gateway = sealed.Name
 			}
 			out.Routes = append(out.Routes, route)
 		}
@@ -92,157 +97,125 @@ func (s *ServiceEntry) withinMesh(mesh *Mesh) bool {
 	return true
 }
 
-func hostFact(host, field string, mesh *Mesh, world World) HostFact {
-	canonical := Canonical(host)
-	fact := HostFact{Host: host, Canonical: canonical, Field: field, InMesh: mesh.InCluster(canonical) || world.IsService(canonical)}
-	if entries := world.Entries(canonical); len(entries) > 0 {
-		fact.Owner = entries[0]
+func hostFact(host, canonical string, path *field.Path, gw Gateway, mesh *Mesh, view View) HostFact {
+	out := HostFact{
+		Host: host, Canonical: canonical, Path: path,
+		InMesh: mesh.InCluster(canonical) || view.Service(canonical) != nil,
 	}
-	return fact
+	if out.Owner = mesh.Owner(view, canonical, gw.Namespace()); out.Owner != nil {
+		return out
+	}
+	if entries := view.Entries(canonical); len(entries) > 0 {
+		out.Owner = entries[0]
+	}
+	return out
 }
 
-// RouteFacts returns the facts of a VirtualService as it will be stored.
-func RouteFacts(vs *unstructured.Unstructured, mesh *Mesh, world World) Facts {
-	var out Facts
-	namespace := vs.GetNamespace()
-	hosts := map[string]int{}
-	name := func(host, field string, leaves bool) {
-		qualified := mesh.Qualify(host, namespace)
-		i, known := hosts[qualified]
-		if !known {
-			i = len(out.Hosts)
-			hosts[qualified] = i
-			fact := hostFact(qualified, field, mesh, world)
-			fact.Host = host
-			out.Hosts = append(out.Hosts, fact)
-		}
-		out.Hosts[i].Leaves = out.Hosts[i].Leaves || leaves
-	}
-	specHosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-	for i, host := range specHosts {
-		if reach := ReachOf(vs, nil); reach.Mesh {
-			name(host, indexed("spec.hosts", i), false)
+// RouteFacts returns the facts of a VirtualService as it will be stored; gw is the egress gateway of its namespace.
+func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
+	out := routeFacts{Facts: Facts{Gateway: gw.Name}, gw: gw, mesh: mesh, view: view, hosts: map[string]int{}, opened: map[RouteFact]bool{}}
+	if vs.Mesh {
+		for _, host := range vs.Hosts {
+			out.name(host, false)
 		}
 	}
-	for _, d := range Destinations(vs) {
-		for _, route := range destinationRoutes(vs, d, mesh, world) {
-			out.Routes = append(out.Routes, route)
-			name(route.written, route.Field, route.Via != ViaMesh)
-		}
+	for _, route := range vs.Routes {
+		out.add(route)
 		// A rewritten authority is what the gateway or a shared front end goes by, wherever the connection leads.
-		for _, target := range Targets(vs, d) {
-			if target.Field != d.Field && !isSpecHost(target) {
-				name(target.Host, target.Field, !mesh.InCluster(mesh.Qualify(target.Host, namespace)))
+		for _, target := range route.Targets {
+			if !target.OfSpec {
+				out.name(target, !mesh.InCluster(target.Canonical))
 			}
 		}
 	}
-	return out
+	return out.Facts
 }
 
-func isSpecHost(target Target) bool {
-	return len(target.Field) > 10 && target.Field[:10] == "spec.hosts"
+// routeFacts collects the facts of one VirtualService, each distinct way once.
+type routeFacts struct {
+	Facts
+	gw     Gateway
+	mesh   *Mesh
+	view   View
+	hosts  map[string]int
+	opened map[RouteFact]bool
 }
 
-func destinationRoutes(vs *unstructured.Unstructured, d Destination, mesh *Mesh, world World) []RouteFact {
-	host := mesh.Qualify(d.Host(), vs.GetNamespace())
-	base := RouteFact{Host: host, Port: d.Port(), Protocol: protocolOf(d, host, world), Field: d.Field + ".host", written: d.Host()}
-	reach := ReachOf(vs, d.Route)
-	var out []RouteFact
-	if gw, ok := mesh.GatewayByService(host); ok {
-		base.Via, base.Gateway, base.From = ViaGateway, gw.Name, from(reach)
-		for _, target := range Targets(vs, d) {
-			base.Host = mesh.Qualify(target.Host, vs.GetNamespace())
-			base.Field, base.written = target.Field, target.Host
-			out = append(out, base)
+// name adds a host, or what more is known of one that is there.
+func (f *routeFacts) name(host Target, leaves bool) {
+	i, known := f.hosts[host.Canonical]
+	if !known {
+		i = len(f.Hosts)
+		f.hosts[host.Canonical] = i
+		f.Hosts = append(f.Hosts, hostFact(host.Host, host.Canonical, host.Path, f.gw, f.mesh, f.view))
+	}
+	f.Hosts[i].Leaves = f.Hosts[i].Leaves || leaves
+}
+
+// open adds a way to a host, unless the object has opened the same before.
+func (f *routeFacts) open(fact RouteFact, host Target) {
+	key := fact
+	key.Path = nil
+	if fact.Via == ViaGateway && f.opened[key] && host.OfSpec {
+		return
+	}
+	f.opened[key] = true
+	f.Routes = append(f.Routes, fact)
+	f.name(host, fact.Via != ViaMesh)
+}
+
+func (f *routeFacts) add(route Route) {
+	base := RouteFact{Host: route.Canonical, Port: route.Port(), Protocol: route.protocol(), Path: route.Path.Child("host")}
+	if gw, ok := f.mesh.GatewayByService(route.Canonical); ok {
+		base.Via, base.Gateway, base.From = ViaGateway, gw.Name, "gateway"
+		if route.Reach.Mesh {
+			base.From = "mesh"
 		}
-		return out
-	}
-	for _, side := range []struct {
-		applies bool
-		from    string
-	}{{reach.Mesh, "mesh"}, {reach.Gateway, "gateway"}} {
-		if !side.applies {
-			continue
+		for _, target := range route.Targets {
+			base.Host, base.Path = target.Canonical, target.Path
+			f.open(base, target)
 		}
-		route := base
-		route.From = side.from
-		route.Via, route.Gateway = viaOf(host, side.from, mesh, world)
-		out = append(out, route)
+		return
 	}
-	return out
+	host := Target{Host: route.Host(), Canonical: route.Canonical, Path: base.Path}
+	if route.Reach.Mesh {
+		base.From = "mesh"
+		base.Via, base.Gateway = route.via(base.From)
+		f.open(base, host)
+	}
+	if route.Reach.Gateway {
+		base.From = "gateway"
+		base.Via, base.Gateway = route.via(base.From)
+		f.open(base, host)
+	}
 }
 
-func from(reach Reach) string {
-	if reach.Mesh {
-		return "mesh"
-	}
-	return "gateway"
-}
-
-func viaOf(host, from string, mesh *Mesh, world World) (via, gateway string) {
-	if mesh.InCluster(host) || world.IsService(host) {
-		return ViaMesh, ""
-	}
-	entries := world.Entries(host)
+// via says how calls of the route leave the proxies of a side, and by which gateway.
+func (r Route) via(from string) (via, gateway string) {
 	switch {
-	case len(entries) == 0:
-		return ViaUnregistered, ""
-	case !entries[0].External:
+	case r.InMesh:
 		return ViaMesh, ""
-	case from == "mesh" && entries[0].Gateway != "":
-		return ViaGateway, entries[0].Gateway
+	case r.Serving == nil:
+		return ViaUnregistered, ""
+	case !r.Serving.External:
+		return ViaMesh, ""
+	case from == "mesh" && r.Serving.Gateway != "":
+		return ViaGateway, r.Serving.Gateway
 	}
 	return ViaDirect, ""
 }
 
-func protocolOf(d Destination, host string, world World) string {
-	if entries := world.Entries(host); len(entries) > 0 {
-		for _, port := range entries[0].Ports {
-			if port.Number == d.Port() {
+// protocol is the one that the host's entry declares for the route's port, or else what the route's section takes.
+func (r Route) protocol() string {
+	if r.Serving != nil {
+		for _, port := range r.Serving.Ports {
+			if port.Number == r.Port() {
 				return port.Protocol
 			}
 		}
 	}
-	if d.Section == "tcp" {
+	if r.Section == "tcp" {
 		return "TCP"
 	}
-	return string(d.Family())
+	return string(r.Family())
 }
-
-func patterns(canonical string) []any {
-	var out []any
-	for _, pattern := range Patterns(canonical) {
-		out = append(out, pattern)
-	}
-	return out
-}
-
-// Document returns the facts as the policy input has them (docs/policies.md).
-func (f Facts) Document(mesh *Mesh, gateway string) map[string]any {
-	hosts, routes, conflicts := make([]any, len(f.Hosts)), make([]any, len(f.Routes)), make([]any, len(f.Conflicts))
-	for i, h := range f.Hosts {
-		host := map[string]any{
-			"host": h.Host, "canonical": h.Canonical, "wildcard": IsWildcard(h.Canonical), "ip": IsIP(h.Canonical),
-			"patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "field": h.Field,
-		}
-		if h.Owner != nil {
-			host["owner"] = ownerDocument(h.Owner)
-		}
-		hosts[i] = host
-	}
-	for i, r := range f.Routes {
-		routes[i] = map[string]any{
-			"host": r.Host, "port": int64(r.Port), "protocol": r.Protocol, "from": r.From, "via": r.Via, "gateway": r.Gateway, "field": r.Field,
-		}
-	}
-	for i, c := range f.Conflicts {
-		conflicts[i] = map[string]any{"host": c.Host, "owner": ownerDocument(c.Owner), "reason": c.Reason, "field": c.Field}
-	}
-	return map[string]any{"clusterDomain": mesh.ClusterDomain, "gateway": gateway, "hosts": hosts, "routes": routes, "conflicts": conflicts}
-}
-
-func ownerDocument(owner *Entry) map[string]any {
-	return map[string]any{"namespace": owner.Namespace, "name": owner.Name}
-}
-
-func indexed(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }

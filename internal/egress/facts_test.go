@@ -6,48 +6,38 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
-const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+const gatewayService = egresstest.GatewayService
 
-func mesh() *egress.Mesh {
-	return &egress.Mesh{ClusterDomain: "cluster.local", Gateways: []egress.Gateway{{
-		Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443, Clients: labels.Everything(),
-	}}}
+func mesh() *egress.Mesh { return egresstest.Mesh() }
+
+func cluster() *egresstest.Cluster {
+	out := egresstest.NewCluster()
+	out.Known = []*egress.Entry{
+		egresstest.Sealed("sealed.test", egress.Port{Number: 80, Protocol: "GRPC"}),
+		{Namespace: "payments", Name: "bare", Hosts: []string{"bare.test"}, External: true},
+		{Namespace: "payments", Name: "internal", Hosts: []string{"internal.test"}},
+	}
+	return out
 }
 
-type world map[string]*egress.Entry
-
-func (w world) Entries(host string) []*egress.Entry {
-	if entry := w[host]; entry != nil {
-		return []*egress.Entry{entry}
-	}
-	return nil
-}
-
-func (w world) IsService(host string) bool                { return host == "local.payments.svc.cluster.local" }
-func (w world) ServicePortProtocol(string, uint32) string { return "" }
-func (w world) HasTrafficPolicy(string, string) bool      { return false }
-
-func cluster() world {
-	return world{
-		"sealed.test":   {Namespace: "payments", Name: "sealed", External: true, Gateway: "default", Ports: []egress.Port{{Number: 80, Protocol: "GRPC"}}},
-		"bare.test":     {Namespace: "payments", Name: "bare", External: true},
-		"internal.test": {Namespace: "payments", Name: "internal"},
-	}
+func routeFacts(t *testing.T, spec string) egress.Facts {
+	t.Helper()
+	vs := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte("kind: VirtualService\nmetadata: {namespace: payments}\nspec: "+spec), &vs.Object))
+	return egress.RouteFacts(egress.Resolve(vs, mesh(), cluster()), mesh().Gateways[0], mesh(), cluster())
 }
 
 func routes(t *testing.T, spec string) []string {
 	t.Helper()
-	vs := &unstructured.Unstructured{}
-	require.NoError(t, yaml.Unmarshal([]byte("kind: VirtualService\nmetadata: {namespace: payments}\nspec: "+spec), &vs.Object))
 	var out []string
-	for _, r := range egress.RouteFacts(vs, mesh(), cluster()).Routes {
-		out = append(out, r.From+" "+r.Host+" via "+r.Via+" "+r.Gateway+" "+r.Field)
+	for _, r := range routeFacts(t, spec).Routes {
+		out = append(out, r.From+" "+r.Host+" via "+r.Via+" "+r.Gateway+" "+r.Path.String())
 	}
 	return out
 }
@@ -79,10 +69,8 @@ func TestRouteFacts(t *testing.T) {
 
 func TestRewrittenAuthorityLeaves(t *testing.T) {
 	t.Parallel()
-	vs := &unstructured.Unstructured{}
-	require.NoError(t, yaml.Unmarshal([]byte(`{kind: VirtualService, metadata: {namespace: payments}, spec: {hosts: [sealed.test], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: sealed.test}}]}]}}`), &vs.Object))
 	leaves := map[string]bool{}
-	for _, host := range egress.RouteFacts(vs, mesh(), cluster()).Hosts {
+	for _, host := range routeFacts(t, `{hosts: [sealed.test], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: sealed.test}}]}]}`).Hosts {
 		leaves[host.Canonical] = host.Leaves
 	}
 	assert.Equal(t, map[string]bool{"sealed.test": true, "evil.test": true}, leaves)
@@ -106,7 +94,8 @@ func TestEntryFacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.entry.Hosts, tc.entry.Ports = []string{"a.test"}, []egress.Port{{Number: 443, Protocol: "TLS"}}
-			facts := egress.EntryFacts(&tc.entry, tc.gateway, mesh(), cluster())
+			sealed, _ := mesh().GatewayByName(tc.gateway)
+			facts := egress.EntryFacts(&tc.entry, mesh().Gateways[0], sealed, mesh(), cluster())
 			assert.Equal(t, tc.via, facts.Routes[0].Via)
 			assert.Equal(t, tc.leaves, facts.Hosts[0].Leaves)
 		})

@@ -4,52 +4,51 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Target is a host that a route asks the far side for: by Host header or SNI.
 type Target struct {
-	// Host is as written; Field is its path in the object.
-	Host, Field string
+	// Host is as written, Canonical with a short name expanded.
+	Host, Canonical string
+	// Path is where it stands in the object.
+	Path *field.Path
+	// OfSpec is true for a host of the VirtualService itself, which its routes leave as it is.
+	OfSpec bool
 	// Certain is false when the route changes the Host header in a way that hides what is asked for.
 	Certain bool
 }
 
-// Targets returns the hosts that the calls of a destination ask for: a rewritten authority, the SNI a TLS route
-// matches, or else the VirtualService's hosts.
-func Targets(vs *unstructured.Unstructured, d Destination) []Target {
-	if d.Section == "http" {
+// targets returns the hosts that the calls of a destination ask for: a rewritten authority, the SNI a TLS route
+// matches, or else the VirtualService's hosts, which are given.
+func (r *resolver) targets(d Destination) []Target {
+	switch d.Section {
+	case "http":
 		if rewrite, ok := d.Route["rewrite"].(map[string]any); ok {
 			if authority, _ := rewrite["authority"].(string); authority != "" {
-				return []Target{{authority, routeField(d) + ".rewrite.authority", true}}
+				return []Target{r.target(authority, d.RoutePath.Child("rewrite", "authority"), true)}
 			}
 		}
 		for _, holder := range []map[string]any{d.Route, d.Holder} {
 			if host, ok := setHost(holder); ok {
-				return []Target{{host, routeField(d) + ".headers.request.set", false}}
+				return []Target{r.target(host, d.RoutePath.Child("headers", "request", "set"), false)}
 			}
 		}
-	}
-	if d.Section == "tls" {
-		var out []Target
+	case "tls":
+		out := []Target{}
 		for _, match := range Matches(d.Route) {
 			names, _ := stringList(match["sniHosts"])
 			for _, name := range names {
-				out = append(out, Target{name, routeField(d) + ".match", true})
+				out = append(out, r.target(name, d.RoutePath.Child("match"), true))
 			}
 		}
 		return out
 	}
-	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-	out := make([]Target, len(hosts))
-	for i, host := range hosts {
-		out[i] = Target{host, indexed("spec.hosts", i), true}
-	}
-	return out
+	return r.hosts
 }
 
-// routeField is the path of the route that holds a destination: spec.http[0] of spec.http[0].route[1].destination.
-func routeField(d Destination) string {
-	return d.Field[:strings.Index(d.Field, "]")+1]
+func (r *resolver) target(host string, path *field.Path, certain bool) Target {
+	return Target{Host: host, Canonical: r.mesh.Qualify(host, r.namespace), Path: path, Certain: certain}
 }
 
 func setHost(holder map[string]any) (string, bool) {

@@ -5,6 +5,12 @@ package hop
 import (
 	"fmt"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 const (
@@ -13,7 +19,7 @@ const (
 	IntentAnnotation = "egress-governor.io/intent"
 	// HostAnnotation names, on the objects of an exit set, the external host they serve.
 	HostAnnotation = "egress-governor.io/host"
-	// GatewayLabel names, on the objects we keep, the egress gateway they belong to.
+	// GatewayLabel names, on the objects that one egress gateway alone uses, that gateway.
 	GatewayLabel = "egress-governor.io/gateway"
 	// ManagedByLabel with the value Manager marks the objects we keep.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
@@ -21,18 +27,14 @@ const (
 	Manager = "egress-governor"
 )
 
-// Refusal says that an object asks for something that a hop cannot express.
-type Refusal struct {
-	// Code identifies the kind of refusal: stable, lower case with hyphens.
-	Code string
-	// Field is the path of the offending field.
-	Field string
-	// Message says what is wrong, Fix how to mend it.
-	Message, Fix string
+// Object is an object that we keep.
+type Object interface {
+	metav1.Object
+	runtime.Object
 }
 
-// Refusals is the error of an object that cannot be expressed; it is never empty when returned.
-type Refusals []Refusal
+// Refusals say why an object asks for something that a hop cannot express. As an error it is never empty.
+type Refusals []egress.Finding
 
 // Error joins the refusals.
 func (r Refusals) Error() string {
@@ -41,4 +43,9 @@ func (r Refusals) Error() string {
 		lines[i] = fmt.Sprintf("%s: %s", refusal.Field, refusal.Message)
 	}
 	return strings.Join(lines, "; ")
+}
+
+// add appends a refusal of a field.
+func (r *Refusals) add(code string, path *field.Path, message, fix string) {
+	*r = append(*r, egress.Finding{Code: code, Field: path.String(), Message: message, Fix: fix})
 }

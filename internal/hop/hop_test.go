@@ -9,13 +9,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/test/draw"
 )
 
-const gatewayService = draw.GatewayService
+const gatewayService = egresstest.GatewayService
 
-func mesh() *egress.Mesh { return draw.Mesh() }
+func mesh() *egress.Mesh { return egresstest.Mesh() }
 
 func object(t *testing.T, manifest string) *unstructured.Unstructured {
 	t.Helper()
@@ -82,7 +82,7 @@ func TestIntentFollowsTheAuthor(t *testing.T) {
 			for key, value := range entry(t, tc.change).Object["spec"].(map[string]any) {
 				stored.Object["spec"].(map[string]any)[key] = value
 			}
-			intent, err := hop.Intent(stored, mesh())
+			intent, err := hop.EntryIntent(stored, mesh())
 			require.NoError(t, err)
 			assert.Equal(t, entry(t, tc.want).Object, intent.Object)
 		})
@@ -93,7 +93,7 @@ func TestSmuggledEndpointIsTheIntent(t *testing.T) {
 	t.Parallel()
 	stored := entry(t, `{hosts: [a.example.com], resolution: DNS, endpoints: [{address: `+gatewayService+`}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	stored.SetAnnotations(map[string]string{hop.IntentAnnotation: `{"resolution":"STATIC","endpoints":[{"address":"203.0.113.66"}]}`})
-	intent, err := hop.Intent(stored, mesh())
+	intent, err := hop.EntryIntent(stored, mesh())
 	require.NoError(t, err)
 	parsed, err := egress.ParseServiceEntry(intent)
 	require.NoError(t, err)
@@ -146,31 +146,4 @@ func TestEntryOfTheMeshIsLeft(t *testing.T) {
 	out, err := hop.Seal(in, mesh().Gateways[0], mesh())
 	require.NoError(t, err)
 	assert.Equal(t, in.Object, out.Object)
-}
-
-func TestExitSetTellsHTTPPortsApart(t *testing.T) {
-	t.Parallel()
-	definition := egress.Definition{Resolution: "DNS", Ports: []egress.Port{
-		{Number: 80, Protocol: "HTTP", Name: "http-80"}, {Number: 8080, Protocol: "HTTP", Name: "http-8080"},
-	}}
-	_, vs := hop.ExitSet(mesh().Gateways[0], "api.example.com", definition)
-	require.Len(t, vs.Spec.Http, 3)
-	var got []string
-	for _, route := range vs.Spec.Http {
-		require.Len(t, route.Match, 1)
-		got = append(got, route.Match[0].Authority.GetRegex())
-	}
-	assert.Equal(t, []string{".*:80", ".*:8080", "[^:]*"}, got)
-	assert.Equal(t, uint32(80), vs.Spec.Http[2].Route[0].Destination.Port.Number)
-}
-
-func TestExitNamesDiffer(t *testing.T) {
-	t.Parallel()
-	names := map[string]string{}
-	for _, host := range []string{"a.b.c", "a-b.c", "*.b.c", "wildcard.b.c", "b.c"} {
-		name := hop.ExitName(host)
-		assert.LessOrEqual(t, len(name), 63)
-		assert.Empty(t, names[name])
-		names[name] = host
-	}
 }

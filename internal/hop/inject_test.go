@@ -10,11 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/test/draw"
 )
 
-func cluster() draw.World { return draw.NewWorld() }
+func cluster() *egresstest.Cluster { return egresstest.NewCluster() }
 
 func route(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
@@ -35,11 +35,11 @@ func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
 	traffic := cluster()
 	traffic.Ruled = []string{api}
 	plain := cluster()
-	plain.Carrier = "HTTP"
+	plain.Services[gw] = egresstest.Carrier("HTTP")
 	for name, tc := range map[string]struct {
-		spec  string
-		world draw.World
-		want  []string
+		spec string
+		view *egresstest.Cluster
+		want []string
 	}{
 		"an HTTP route":                       {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`, cluster(), []string{gw}},
 		"a host in another spelling":          {`{hosts: [API.example.com.], http: [{route: [{destination: {host: api.EXAMPLE.com}}]}]}`, cluster(), []string{gw}},
@@ -77,14 +77,14 @@ func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
 			t.Parallel()
 			in := route(t, tc.spec)
 			before := in.DeepCopy()
-			out, err := hop.Inject(in, mesh(), tc.world)
+			out, err := hop.Inject(in, mesh().Gateways[0], mesh(), tc.view)
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, hostsOf(out))
 			assert.Equal(t, before.Object, in.Object, "Inject must not touch what it is given")
-			intent, err := hop.Intent(out, mesh())
+			intent, err := hop.RouteIntent(out, mesh())
 			require.NoError(t, err)
 			assert.Equal(t, in.Object, intent.Object, "Intent gives back what the author wrote")
-			again, err := hop.Inject(out, mesh(), tc.world)
+			again, err := hop.Inject(out, mesh().Gateways[0], mesh(), tc.view)
 			require.NoError(t, err)
 			assert.Equal(t, out.Object, again.Object, "injecting twice changes nothing")
 		})
@@ -94,7 +94,7 @@ func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
 func TestPortMappingIsRefused(t *testing.T) {
 	t.Parallel()
 	vs := route(t, `{hosts: [two.example.com], http: [{match: [{port: 80}], route: [{destination: {host: two.example.com, port: {number: 8080}}}]}, {match: [{port: 8080}], route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`)
-	refusals := hop.CheckRoutes(vs, mesh(), cluster())
+	refusals := hop.CheckRoutes(egress.Resolve(vs, mesh(), cluster()))
 	require.Len(t, refusals, 1)
 	assert.Equal(t, "port-mapping", refusals[0].Code)
 	assert.Equal(t, "spec.http[0].route[0].destination.port.number", refusals[0].Field)
@@ -104,11 +104,11 @@ func TestForgedRouteIntentChangesNothingButGatewayRoutes(t *testing.T) {
 	t.Parallel()
 	vs := route(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`)
 	vs.SetAnnotations(map[string]string{hop.IntentAnnotation: `[{"destination": {"host": "evil.test"}, "fields": ["spec.http[0].route[0].destination"]}, null]`})
-	intent, err := hop.Intent(vs, mesh())
+	intent, err := hop.RouteIntent(vs, mesh())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"local"}, hostsOf(intent))
 	vs.SetAnnotations(map[string]string{hop.IntentAnnotation: `{`})
-	_, err = hop.Inject(vs, mesh(), cluster())
+	_, err = hop.Inject(vs, mesh().Gateways[0], mesh(), cluster())
 	var refusals hop.Refusals
 	require.ErrorAs(t, err, &refusals)
 	assert.Equal(t, "intent-annotation", refusals[0].Code)
@@ -122,7 +122,7 @@ func TestObjectsTooLargeToRemember(t *testing.T) {
 		routes.WriteString(`{route: [{destination: {host: api.example.com}}]},`)
 	}
 	vs := route(t, `{hosts: [api.example.com], http: [`+routes.String()+`]}`)
-	out, err := hop.Inject(vs, mesh(), cluster())
+	out, err := hop.Inject(vs, mesh().Gateways[0], mesh(), cluster())
 	require.NoError(t, err)
 	assert.Equal(t, vs.Object, out.Object, "left to the sealed entry")
 

@@ -1,128 +1,162 @@
 package hop
 
 import (
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"encoding/json"
+	"fmt"
+	"reflect"
 
-	"github.com/egress-governor/egress-governor/internal/egress"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// entryIntent is the content of IntentAnnotation on a ServiceEntry.
-type entryIntent struct {
-	// Gateway is the Service the entry was sealed to, so that a seal is still known after the gateway was renamed.
-	Gateway string `json:"gateway"`
-	// Resolution and Endpoints are the author's; absent where the author left them out.
-	Resolution *string `json:"resolution,omitempty"`
-	Endpoints  []any   `json:"endpoints,omitempty"`
+// record is the content of IntentAnnotation: every value that a rewrite put in the place of an author's.
+type record []*replaced
+
+// replaced is one such value, in one or more fields.
+type replaced struct {
+	// Was is the author's value; absent where the author left the field out.
+	Was any `json:"was,omitempty"`
+	// Now is what the rewrite put there.
+	Now any `json:"now"`
+	// Paths are the fields.
+	Paths []string `json:"paths"`
 }
 
-// Intent returns the object as its author wrote it: a ServiceEntry unsealed, a VirtualService with its own
-// destinations. An object that was not rewritten comes back as it is. The error is Refusals when the annotation
-// does not decode. The result shares nothing with obj.
-func Intent(obj *unstructured.Unstructured, mesh *egress.Mesh) (*unstructured.Unstructured, error) {
-	out := obj.DeepCopy()
-	raw, annotated := out.GetAnnotations()[IntentAnnotation]
+// slot is a field of an object that a rewrite may replace.
+type slot struct {
+	path   string
+	parent map[string]any
+	key    string
+}
+
+// recorder makes the record of a rewrite.
+type recorder struct {
+	record
+	// known are the record's items by what was there and what is.
+	known map[string]*replaced
+}
+
+// replace writes a value into the slot and remembers what was there.
+func (r *recorder) replace(s slot, now any) {
+	was := runtime.DeepCopyJSONValue(s.parent[s.key])
+	if reflect.DeepEqual(was, now) {
+		return
+	}
+	s.parent[s.key] = now
+	key, _ := json.Marshal([]any{was, now}) // values of a decoded object always encode
+	if item := r.known[string(key)]; item != nil {
+		item.Paths = append(item.Paths, s.path)
+		return
+	}
+	item := &replaced{Was: was, Now: now, Paths: []string{s.path}}
+	r.record = append(r.record, item)
+	if r.known == nil {
+		r.known = map[string]*replaced{}
+	}
+	r.known[string(key)] = item
+}
+
+// restore puts the author's values back wherever what replaced them still stands. Whatever else stands there is the
+// author's newer word and stays. The record is not trusted: it reaches no field but the slots.
+func (r record) restore(slots []slot) {
+	byPath := map[string]*replaced{}
+	for _, item := range r {
+		if item == nil {
+			continue
+		}
+		for _, path := range item.Paths {
+			byPath[path] = item
+		}
+	}
+	for _, s := range slots {
+		item, known := byPath[s.path]
+		have, given := s.parent[s.key]
+		if !known || !given {
+			continue
+		}
+		if value := putBack(item.Was, item.Now, have); value == nil {
+			delete(s.parent, s.key)
+		} else {
+			s.parent[s.key] = value
+		}
+	}
+}
+
+// putBack returns have with the author's parts in the place of those that a rewrite put there: a patch may have changed
+// some of them alone. Nil stands for an absent value.
+func putBack(was, now, have any) any {
+	if reflect.DeepEqual(now, have) {
+		return runtime.DeepCopyJSONValue(was)
+	}
+	switch have := have.(type) {
+	case map[string]any:
+		nowMap, ok := now.(map[string]any)
+		if !ok {
+			return have
+		}
+		wasMap, _ := was.(map[string]any)
+		for key, value := range have {
+			if part, written := nowMap[key]; !written {
+				continue
+			} else if value := putBack(wasMap[key], part, value); value == nil {
+				delete(have, key)
+			} else {
+				have[key] = value
+			}
+		}
+	case []any:
+		nowList, _ := now.([]any)
+		if len(nowList) != len(have) {
+			return have
+		}
+		wasList, _ := was.([]any)
+		for i, value := range have {
+			var part any
+			if len(wasList) == len(have) {
+				part = wasList[i]
+			}
+			have[i] = putBack(part, nowList[i], value)
+		}
+	}
+	return have
+}
+
+// take removes the annotation from an object and returns its content, empty for none.
+func take(object *unstructured.Unstructured) string {
+	raw, annotated := object.GetAnnotations()[IntentAnnotation]
 	if annotated {
-		unstructured.RemoveNestedField(out.Object, "metadata", "annotations", IntentAnnotation)
-		if len(out.GetAnnotations()) == 0 {
-			unstructured.RemoveNestedField(out.Object, "metadata", "annotations")
+		unstructured.RemoveNestedField(object.Object, "metadata", "annotations", IntentAnnotation)
+		if len(object.GetAnnotations()) == 0 {
+			unstructured.RemoveNestedField(object.Object, "metadata", "annotations")
 		}
 	}
-	switch obj.GetKind() {
-	case "ServiceEntry":
-		return out, unseal(out, raw, mesh)
-	case "VirtualService":
-		return out, restoreRoutes(out, raw, mesh)
-	}
-	return out, nil
+	return raw
 }
 
-// unseal restores the fields that Seal replaced. Fields that no longer hold what Seal wrote are the author's newer
-// word and stay.
-func unseal(entry *unstructured.Unstructured, raw string, mesh *egress.Mesh) error {
-	var intent entryIntent
-	if raw != "" {
-		if err := decode(raw, &intent); err != nil {
-			return badAnnotation(err)
-		}
-		for i, endpoint := range intent.Endpoints {
-			intent.Endpoints[i] = plain(endpoint)
-		}
+// put writes the record into the object's annotations. The error says that they would be larger than the API server
+// takes.
+func (r record) put(object *unstructured.Unstructured) error {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode intent: %w", err)
 	}
-	if !sealedEndpoint(entry, intent.Gateway, mesh) {
-		return nil
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
 	}
-	spec, ok := entry.Object["spec"].(map[string]any)
-	if !ok {
-		return nil
+	annotations[IntentAnnotation] = string(raw)
+	if err := apivalidation.ValidateAnnotationsSize(annotations); err != nil {
+		return fmt.Errorf("the author's fields do not fit into an annotation: %w", err)
 	}
-	delete(spec, "endpoints")
-	if len(intent.Endpoints) > 0 {
-		spec["endpoints"] = intent.Endpoints
-	}
-	written, _ := spec["resolution"].(string)
-	if raw != "" && written == sealedResolution(intent.resolution()) {
-		delete(spec, "resolution")
-		if intent.Resolution != nil {
-			spec["resolution"] = *intent.Resolution
-		}
-	}
+	object.SetAnnotations(annotations)
 	return nil
 }
 
-func (i entryIntent) resolution() string {
-	if i.Resolution == nil {
-		return ""
-	}
-	return *i.Resolution
-}
-
-// SealedTo returns the egress gateway that is a ServiceEntry's only endpoint.
-func SealedTo(obj *unstructured.Unstructured, mesh *egress.Mesh) (egress.Gateway, bool) {
-	address, ok := soleEndpoint(obj)
-	if !ok {
-		return egress.Gateway{}, false
-	}
-	return mesh.GatewayByService(address)
-}
-
-// sealedEndpoint says whether the sole endpoint is a gateway of today or the one the annotation names.
-func sealedEndpoint(entry *unstructured.Unstructured, recorded string, mesh *egress.Mesh) bool {
-	address, ok := soleEndpoint(entry)
-	if !ok {
-		return false
-	}
-	if _, ok := mesh.GatewayByService(address); ok {
-		return true
-	}
-	return recorded != "" && address == recorded
-}
-
-func soleEndpoint(entry *unstructured.Unstructured) (string, bool) {
-	spec, _ := entry.Object["spec"].(map[string]any)
-	endpoints, _ := spec["endpoints"].([]any)
-	if len(endpoints) != 1 {
-		return "", false
-	}
-	endpoint, _ := endpoints[0].(map[string]any)
-	address, _ := endpoint["address"].(string)
-	return address, address != ""
-}
-
-// sealedResolution is what Seal writes for an author's resolution. NONE becomes a value that its usual successor,
-// DNS, differs from: otherwise an apply that corrects NONE to DNS would show no difference and be lost.
-func sealedResolution(intent string) string {
-	switch intent {
-	case "DNS", "STATIC":
-		return "DNS"
-	}
-	return "DNS_ROUND_ROBIN"
-}
-
 func badAnnotation(err error) error {
-	return Refusals{{
-		Code:    "intent-annotation",
-		Field:   "metadata.annotations[" + IntentAnnotation + "]",
-		Message: "does not decode: " + err.Error(),
-		Fix:     "remove the annotation; it is written by egress-governor",
-	}}
+	var out Refusals
+	out.add("intent-annotation", field.NewPath("metadata", "annotations").Key(IntentAnnotation),
+		"does not decode: "+err.Error(), "remove the annotation; it is written by egress-governor")
+	return out
 }

@@ -14,7 +14,7 @@ func (d *Decision) add(policy *compiled, denied, warned []Violation, err error) 
 		return
 	}
 	if err != nil {
-		denied = []Violation{{Policy: policy.name, Library: policy.library, Code: "evaluation_failed", Message: "policy could not be evaluated: " + err.Error()}}
+		denied = []Violation{{Policy: policy.name, Library: policy.library, Code: CodeEvaluationFailed, Message: "policy could not be evaluated: " + err.Error()}}
 	}
 	switch policy.enforcement {
 	case v1alpha1.Deny:

@@ -27,7 +27,7 @@ func TestPolicyOfTheDocuments(t *testing.T) {
 	require.NoError(t, err)
 	require.Error(t, e.Check(egressPolicy("owned", v1alpha1.EgressPolicySpec{Rego: rego})), "its parameter is required")
 	require.NoError(t, e.Set(egressPolicy("owned", v1alpha1.EgressPolicySpec{Rego: rego, Parameters: parameters(`{"label": "owner"}`)})))
-	got := e.Judge(t.Context(), policy.Review{Kind: "ServiceEntry", Document: map[string]any{
+	got := e.Evaluate(t.Context(), policy.Review{Kind: "ServiceEntry", Document: map[string]any{
 		"object": map[string]any{"metadata": map[string]any{}},
 		"egress": map[string]any{"hosts": []any{map[string]any{"wildcard": true}}},
 	}})

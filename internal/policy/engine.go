@@ -23,7 +23,6 @@ type Engine struct {
 	// writing serialises changes; readers take the snapshot.
 	writing  sync.Mutex
 	snapshot atomic.Pointer[[]*compiled]
-	loaded   atomic.Bool
 }
 
 // NewEngine returns an engine without policies. The error is that of a library file that does not parse.
@@ -66,9 +65,6 @@ func (e *Engine) Remove(name string) {
 	e.change(func(policies map[string]*compiled) { delete(policies, name) })
 }
 
-// Loaded says whether the policies stored before start are in force.
-func (e *Engine) Loaded() bool { return e.loaded.Load() }
-
 func (e *Engine) change(apply func(map[string]*compiled)) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
@@ -81,9 +77,9 @@ func (e *Engine) change(apply func(map[string]*compiled)) {
 	e.snapshot.Store(&next)
 }
 
-// Judge asks every policy that selects the review. A policy that cannot answer, or not before the context ends, is a
+// Evaluate asks every policy that selects the review. A policy that cannot answer, or not before the context ends, is a
 // failure and never a yes.
-func (e *Engine) Judge(ctx context.Context, review Review) Decision {
+func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 	var out Decision
 	var input ast.Object
 	for _, policy := range *e.snapshot.Load() {

@@ -60,21 +60,21 @@ func review(name string) policy.Review {
 	return policy.Review{Kind: "ServiceEntry", NamespaceLabels: map[string]string{"team": "a"}, Document: map[string]any{"name": name}}
 }
 
-func TestJudgeSaysWhatThePolicySays(t *testing.T) {
+func TestEvaluateSaysWhatThePolicySays(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
 	require.NoError(t, e.Set(egressPolicy("b", v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: parameters(`{"names": ["good"]}`)})))
 	require.NoError(t, e.Set(inline("a", `deny contains "plain" if input.name == "bad"`+"\n"+`warn contains "careful" if input.name == "bad"`)))
-	assert.Equal(t, policy.Decision{}, e.Judge(t.Context(), review("good")))
+	assert.Equal(t, policy.Decision{}, e.Evaluate(t.Context(), review("good")))
 	assert.Equal(t, policy.Decision{
 		Denied: []policy.Violation{
 			{Policy: "a", Message: "plain"},
 			{Policy: "b", Library: "listed", Code: "unlisted", Field: "metadata.name", Message: "bad is not listed", Fix: "rename it"},
 		},
 		Warned: []policy.Violation{{Policy: "a", Message: "careful"}},
-	}, e.Judge(t.Context(), review("bad")))
+	}, e.Evaluate(t.Context(), review("bad")))
 	e.Remove("b")
-	assert.Len(t, e.Judge(t.Context(), review("bad")).Denied, 1)
+	assert.Len(t, e.Evaluate(t.Context(), review("bad")).Denied, 1)
 }
 
 func TestMatchNarrows(t *testing.T) {
@@ -95,7 +95,7 @@ func TestMatchNarrows(t *testing.T) {
 			t.Parallel()
 			e := engine(t)
 			require.NoError(t, e.Set(egressPolicy("p", v1alpha1.EgressPolicySpec{Rego: always, Match: tc.match})))
-			assert.Len(t, e.Judge(t.Context(), review("x")).Denied, tc.want)
+			assert.Len(t, e.Evaluate(t.Context(), review("x")).Denied, tc.want)
 		})
 	}
 }
@@ -138,7 +138,7 @@ func TestBadPolicyNeverReplacesAGoodOne(t *testing.T) {
 	e := engine(t)
 	require.NoError(t, e.Set(inline("p", `deny contains "good" if input.name`)))
 	require.Error(t, e.Set(inline("p", `deny contains`)))
-	assert.Equal(t, []policy.Violation{{Policy: "p", Message: "good"}}, e.Judge(t.Context(), review("x")).Denied)
+	assert.Equal(t, []policy.Violation{{Policy: "p", Message: "good"}}, e.Evaluate(t.Context(), review("x")).Denied)
 }
 
 func TestFailureFollowsTheEnforcement(t *testing.T) {
@@ -157,7 +157,7 @@ func TestFailureFollowsTheEnforcement(t *testing.T) {
 				p := inline("p", rules)
 				p.Spec.Enforcement = enforcement
 				_ = e.Set(p)
-				got := e.Judge(t.Context(), review("x"))
+				got := e.Evaluate(t.Context(), review("x"))
 				found := map[v1alpha1.Enforcement]int{v1alpha1.Deny: len(got.Failed), v1alpha1.Warn: len(got.Warned), v1alpha1.Audit: len(got.Audited)}
 				assert.Empty(t, got.Denied)
 				for other, count := range found {
@@ -174,7 +174,7 @@ func TestTimeIsUp(t *testing.T) {
 	require.NoError(t, e.Set(inline("p", `deny contains "x" if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) < 0`)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.Len(t, e.Judge(ctx, review("x")).Failed, 1)
+	assert.Len(t, e.Evaluate(ctx, review("x")).Failed, 1)
 }
 
 func TestPoliciesChangeUnderLoad(t *testing.T) {
@@ -186,7 +186,7 @@ func TestPoliciesChangeUnderLoad(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 200 {
-				got := e.Judge(t.Context(), review("x"))
+				got := e.Evaluate(t.Context(), review("x"))
 				if assert.Len(t, got.Denied, 1) {
 					assert.Contains(t, []string{"one", "two"}, got.Denied[0].Message)
 				}
@@ -203,7 +203,7 @@ func TestPoliciesChangeUnderLoad(t *testing.T) {
 	wg.Wait()
 }
 
-func BenchmarkJudge(b *testing.B) {
+func BenchmarkEvaluate(b *testing.B) {
 	names := make([]string, 10000)
 	for i := range names {
 		names[i] = fmt.Sprintf("%q", fmt.Sprintf("host-%d.example.com", i))
@@ -221,7 +221,7 @@ func BenchmarkJudge(b *testing.B) {
 		b.Run(fmt.Sprintf("policies=%d", count), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if decision := e.Judge(b.Context(), review("host-77.example.com")); len(decision.Denied) != 0 {
+				if decision := e.Evaluate(b.Context(), review("host-77.example.com")); len(decision.Denied) != 0 {
 					b.Fatal(decision)
 				}
 			}

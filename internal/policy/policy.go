@@ -1,5 +1,4 @@
-// Package policy judges reviews by Rego policies, and keeps the policies equal to the stored EgressPolicies. The engine
-// itself knows OPA alone; only controller.go knows the cluster.
+// Package policy judges reviews by Rego policies. It knows OPA alone.
 package policy
 
 // Review is one object to be judged.
@@ -22,6 +21,9 @@ type Violation struct {
 	Message, Fix string
 }
 
+// CodeEvaluationFailed is the code of a policy that could not be evaluated.
+const CodeEvaluationFailed = "evaluation-failed"
+
 // Failure is a policy that could not be evaluated.
 type Failure struct {
 	Policy string
@@ -33,6 +35,6 @@ type Decision struct {
 	// Denied holds the violations of policies that deny, Warned those that warn, Audited those that only record.
 	Denied, Warned, Audited []Violation
 	// Failed holds the failures of policies that deny; those of policies that warn or audit are
-	// among Warned and Audited as violations with the code "evaluation_failed".
+	// among Warned and Audited as violations with the code CodeEvaluationFailed.
 	Failed []Failure
 }

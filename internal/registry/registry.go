@@ -3,79 +3,109 @@
 package registry
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// Registry implements egress.World. It is safe for concurrent use.
+// Registry implements egress.View. It is safe for concurrent use.
 type Registry struct {
 	mesh *egress.Mesh
 
 	mu sync.RWMutex
-	// entries and rules by object, byHost derived from entries; namespaces holds the governed ones.
-	entries   map[types.NamespacedName]*egress.Entry
-	byHost    map[string][]*egress.Entry
-	services  map[string]*corev1.Service
-	rules     map[types.NamespacedName]string
-	governed  map[string]bool
-	listeners []func(hosts []string)
+	// entries are all that are stored, byNamespace the same; hosts has those of the governed namespaces.
+	entries     map[types.NamespacedName]*Stored
+	byNamespace map[string]map[types.NamespacedName]*Stored
+	hosts       index
+	governed    map[string]bool
+	services    map[string]*egress.Service
+	rules       map[types.NamespacedName]string
+	ruled       map[ruleKey]int
+	listeners   []func(Change)
 }
 
-var _ egress.World = (*Registry)(nil)
+var _ egress.View = (*Registry)(nil)
+
+// Change names what a change of the cluster touches.
+type Change struct {
+	// Hosts are canonical hosts whose entries are others than before.
+	Hosts []string
+	// Entries are stored entries whose own part changed, or whose gateway's Service did.
+	Entries []types.NamespacedName
+}
 
 // New returns an empty registry.
 func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
-		mesh: mesh, entries: map[types.NamespacedName]*egress.Entry{}, byHost: map[string][]*egress.Entry{},
-		services: map[string]*corev1.Service{}, rules: map[types.NamespacedName]string{}, governed: map[string]bool{},
+		mesh:    mesh,
+		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
+		hosts: index{}, governed: map[string]bool{}, services: map[string]*egress.Service{},
+		rules: map[types.NamespacedName]string{}, ruled: map[ruleKey]int{},
 	}
 }
 
-// OnChange calls back with the canonical hosts whose entries changed, before and after. Register before start.
-func (r *Registry) OnChange(listener func(hosts []string)) {
+// OnChange calls back with everything there is, and then with each change.
+func (r *Registry) OnChange(listener func(Change)) {
+	var all Change
+	r.mu.Lock()
+	for name, stored := range r.entries {
+		if r.governed[name.Namespace] {
+			all.Entries = append(all.Entries, name)
+			if stored.Entry != nil {
+				all.Hosts = append(all.Hosts, stored.Entry.Hosts...)
+			}
+		}
+	}
 	r.listeners = append(r.listeners, listener)
+	r.mu.Unlock()
+	listener(all)
 }
 
-// Entries implements egress.World: the entries of governed namespaces alone.
+func (r *Registry) tell(change Change) {
+	if len(change.Hosts)+len(change.Entries) == 0 {
+		return
+	}
+	r.mu.RLock()
+	listeners := r.listeners
+	r.mu.RUnlock()
+	for _, listener := range listeners {
+		listener(change)
+	}
+}
+
+// Entries implements egress.View.
 func (r *Registry) Entries(host string) []*egress.Entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := r.byHost[host]
-	out := make([]*egress.Entry, 0, len(all))
-	for _, entry := range all {
-		if r.governed[entry.Namespace] {
-			out = append(out, entry)
-		}
-	}
-	return out
+	return r.hosts[place{host: host}]
 }
 
-// HasTrafficPolicy implements egress.World.
-func (r *Registry) HasTrafficPolicy(namespace, host string) bool {
+// Oldest implements egress.View.
+func (r *Registry) Oldest(host, gateway string) *egress.Entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for name, ruled := range r.rules {
-		if name.Namespace == namespace && ruled == host {
-			return true
-		}
+	if sealed := r.hosts[place{host, gateway}]; len(sealed) > 0 && gateway != "" {
+		return sealed[0]
 	}
-	return false
+	return nil
+}
+
+// Stored returns a stored entry, nil for none; those of namespaces that are not governed are none.
+func (r *Registry) Stored(name types.NamespacedName) *Stored {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.governed[name.Namespace] {
+		return nil
+	}
+	return r.entries[name]
 }
 
 // PutEntry takes in a stored ServiceEntry.
-func (r *Registry) PutEntry(obj *unstructured.Unstructured) {
-	entry := r.parse(obj)
-	name := types.NamespacedName{Namespace: obj.GetNamespace(), Name: obj.GetName()}
-	r.swap(name, entry)
+func (r *Registry) PutEntry(next *Stored) {
+	r.swap(types.NamespacedName{Namespace: next.GetNamespace(), Name: next.GetName()}, next)
 }
 
 // DeleteEntry forgets a ServiceEntry.
@@ -83,118 +113,70 @@ func (r *Registry) DeleteEntry(namespace, name string) {
 	r.swap(types.NamespacedName{Namespace: namespace, Name: name}, nil)
 }
 
-// parse returns the entry an object stands for, nil when it cannot be read; our own exit entries are not authors'.
-func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
-	if obj.GetLabels()[hop.ManagedByLabel] == hop.Manager {
-		if _, ours := obj.GetAnnotations()[hop.HostAnnotation]; ours && r.isGatewayNamespace(obj.GetNamespace()) {
-			return nil
-		}
-	}
-	intent, err := hop.Intent(obj, r.mesh)
-	if err != nil {
-		return nil
-	}
-	parsed, err := egress.ParseServiceEntry(intent)
-	if err != nil {
-		return nil
-	}
-	out := &egress.Entry{
-		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
-		External: parsed.External(), Ports: parsed.Ports, Definition: parsed.Define(),
-	}
-	for _, host := range parsed.Hosts {
-		out.Hosts = append(out.Hosts, egress.Canonical(host))
-	}
-	if gw, sealed := hop.SealedTo(obj, r.mesh); sealed && out.External && len(hop.Check(parsed, gw, r.mesh)) == 0 {
-		out.Gateway = gw.Name
-	}
-	return out
-}
-
-func (r *Registry) isGatewayNamespace(namespace string) bool {
-	return slices.ContainsFunc(r.mesh.Gateways, func(g egress.Gateway) bool { return g.Namespace() == namespace })
-}
-
-func (r *Registry) swap(name types.NamespacedName, next *egress.Entry) {
+func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	r.mu.Lock()
 	last := r.entries[name]
-	var hosts []string
-	if last != nil {
-		hosts = append(hosts, last.Hosts...)
-		for _, host := range last.Hosts {
-			r.byHost[host] = slices.DeleteFunc(slices.Clone(r.byHost[host]), func(e *egress.Entry) bool { return e == last })
-			if len(r.byHost[host]) == 0 {
-				delete(r.byHost, host)
-			}
-		}
-		delete(r.entries, name)
+	if last.same(next) || (last == nil && next == nil) {
+		// Its status, or something else that is not the author's, changed.
+		r.keep(name, next)
+		r.mu.Unlock()
+		return
 	}
-	if next != nil {
-		hosts = append(hosts, next.Hosts...)
-		r.entries[name] = next
-		for _, host := range next.Hosts {
-			sorted := append(slices.Clone(r.byHost[host]), next)
-			slices.SortFunc(sorted, older)
-			r.byHost[host] = sorted
-		}
+	change := Change{Entries: []types.NamespacedName{name}}
+	if r.governed[name.Namespace] {
+		change.Hosts = append(r.hosts.remove(last.entry()), r.hosts.add(next.entry())...)
 	}
+	r.keep(name, next)
 	r.mu.Unlock()
-	r.notify(hosts)
+	r.tell(change)
 }
 
-func older(a, b *egress.Entry) int {
-	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-}
-
-func (r *Registry) notify(hosts []string) {
-	slices.Sort(hosts)
-	hosts = slices.Compact(hosts)
-	for _, listener := range r.listeners {
-		if len(hosts) > 0 {
-			listener(hosts)
+func (r *Registry) keep(name types.NamespacedName, next *Stored) {
+	if next == nil {
+		delete(r.entries, name)
+		delete(r.byNamespace[name.Namespace], name)
+		if len(r.byNamespace[name.Namespace]) == 0 {
+			delete(r.byNamespace, name.Namespace)
 		}
+		return
 	}
-}
-
-// PutRule takes in a DestinationRule.
-func (r *Registry) PutRule(rule *unstructured.Unstructured) {
-	name := types.NamespacedName{Namespace: rule.GetNamespace(), Name: rule.GetName()}
-	host, _, _ := unstructured.NestedString(rule.Object, "spec", "host")
-	_, policy, _ := unstructured.NestedMap(rule.Object, "spec", "trafficPolicy")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.rules, name)
-	if policy {
-		r.rules[name] = r.mesh.Qualify(host, rule.GetNamespace())
+	if last := r.entries[name]; last.same(next) {
+		// The entry that hosts hold stays the one.
+		next.Entry = last.Entry
 	}
-}
-
-// DeleteRule forgets a DestinationRule.
-func (r *Registry) DeleteRule(namespace, name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.rules, types.NamespacedName{Namespace: namespace, Name: name})
+	r.entries[name] = next
+	if r.byNamespace[name.Namespace] == nil {
+		r.byNamespace[name.Namespace] = map[types.NamespacedName]*Stored{}
+	}
+	r.byNamespace[name.Namespace][name] = next
 }
 
 // PutNamespace takes in a namespace's labels, which decide whether it is governed.
 func (r *Registry) PutNamespace(name string, set map[string]string) {
-	governed := r.mesh.Governed.Matches(labels.Set(set))
-	r.mu.Lock()
-	changed := r.governed[name] != governed
-	r.governed[name] = governed
-	var hosts []string
-	for _, entry := range r.entries {
-		if changed && entry.Namespace == name {
-			hosts = append(hosts, entry.Hosts...)
-		}
-	}
-	r.mu.Unlock()
-	r.notify(hosts)
+	r.govern(name, r.mesh.Governed.Matches(labels.Set(set)))
 }
 
 // DeleteNamespace forgets a namespace.
-func (r *Registry) DeleteNamespace(name string) {
+func (r *Registry) DeleteNamespace(name string) { r.govern(name, false) }
+
+func (r *Registry) govern(namespace string, governed bool) {
+	var change Change
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.governed, name)
+	if r.governed[namespace] != governed {
+		for name, stored := range r.byNamespace[namespace] {
+			change.Entries = append(change.Entries, name)
+			if governed {
+				change.Hosts = append(change.Hosts, r.hosts.add(stored.entry())...)
+			} else {
+				change.Hosts = append(change.Hosts, r.hosts.remove(stored.entry())...)
+			}
+		}
+	}
+	if governed {
+		r.governed[namespace] = true
+	} else {
+		delete(r.governed, namespace)
+	}
+	r.mu.Unlock()
+	r.tell(change)
 }

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -45,6 +47,11 @@ func object(t *testing.T, kind, namespace, name, spec string, created time.Durat
 
 const sealed = `{hosts: [Api.example.com.], resolution: DNS, endpoints: [{address: ` + gatewayService + `}], ports: [{number: 443, name: tls, protocol: TLS}]}`
 
+func put(t *testing.T, r *registry.Registry, object *unstructured.Unstructured) {
+	t.Helper()
+	require.NoError(t, r.Put(object))
+}
+
 func names(entries []*egress.Entry) []string {
 	out := []string{}
 	for _, entry := range entries {
@@ -57,13 +64,14 @@ func TestEntriesComeOldestFirst(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "")
 	var touched [][]string
-	r.OnChange(func(hosts []string) { touched = append(touched, hosts) })
-	r.PutEntry(object(t, "ServiceEntry", "b", "young", sealed, time.Minute))
-	r.PutEntry(object(t, "ServiceEntry", "b", "same", sealed, 0))
-	r.PutEntry(object(t, "ServiceEntry", "a", "same", sealed, 0))
+	r.OnChange(func(change registry.Change) { touched = append(touched, change.Hosts) })
+	touched = nil
+	put(t, r, object(t, "ServiceEntry", "b", "young", sealed, time.Minute))
+	put(t, r, object(t, "ServiceEntry", "b", "same", sealed, 0))
+	put(t, r, object(t, "ServiceEntry", "a", "same", sealed, 0))
 	assert.Equal(t, []string{"a/same", "b/same", "b/young"}, names(r.Entries("api.example.com")))
 	assert.Equal(t, "default", r.Entries("api.example.com")[0].Gateway)
-	r.PutEntry(object(t, "ServiceEntry", "a", "same", `{hosts: [new.example.com]}`, 0))
+	put(t, r, object(t, "ServiceEntry", "a", "same", `{hosts: [new.example.com]}`, 0))
 	assert.Equal(t, []string{"b/same", "b/young"}, names(r.Entries("api.example.com")))
 	assert.Equal(t, []string{"api.example.com", "new.example.com"}, touched[3], "hosts before and after")
 	r.DeleteEntry("a", "same")
@@ -75,20 +83,20 @@ func TestUngovernedNamespacesOwnNothing(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "!exempt")
 	var touched []string
-	r.OnChange(func(hosts []string) { touched = append(touched, hosts...) })
-	r.PutEntry(object(t, "ServiceEntry", "a", "e", sealed, 0))
+	r.OnChange(func(change registry.Change) { touched = append(touched, change.Hosts...) })
+	put(t, r, object(t, "ServiceEntry", "a", "e", sealed, 0))
 	require.Len(t, r.Entries("api.example.com"), 1)
 	r.PutNamespace("a", map[string]string{"exempt": "true"})
 	assert.Empty(t, r.Entries("api.example.com"))
 	assert.Len(t, touched, 2, "its hosts are looked at again")
-	r.PutEntry(object(t, "ServiceEntry", "never-seen", "e", sealed, 0))
+	put(t, r, object(t, "ServiceEntry", "never-seen", "e", sealed, 0))
 	assert.Empty(t, r.Entries("api.example.com"))
 }
 
 func TestSealThatCannotBeExpressedIsNone(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "")
-	r.PutEntry(object(t, "ServiceEntry", "a", "e", `{hosts: [db.example.com], resolution: DNS, endpoints: [{address: `+gatewayService+`}], ports: [{number: 5432, name: db, protocol: TCP}]}`, 0))
+	put(t, r, object(t, "ServiceEntry", "a", "e", `{hosts: [db.example.com], resolution: DNS, endpoints: [{address: `+gatewayService+`}], ports: [{number: 5432, name: db, protocol: TCP}]}`, 0))
 	require.Len(t, r.Entries("db.example.com"), 1)
 	assert.Empty(t, r.Entries("db.example.com")[0].Gateway)
 }
@@ -101,70 +109,115 @@ func TestServicesAndRules(t *testing.T) {
 		{Name: "http2-web", Port: 80}, {Name: "x", Port: 81, AppProtocol: &grpc},
 	}}})
 	const host = "s.a.svc.cluster.local"
-	assert.True(t, r.IsService(host))
-	assert.Equal(t, "HTTP2", r.ServicePortProtocol(host, 80))
-	assert.Equal(t, "GRPC", r.ServicePortProtocol(host, 81))
-	assert.Empty(t, r.ServicePortProtocol(host, 82))
+	assert.Equal(t, "HTTP2", r.Service(host).Protocol(80))
+	assert.Equal(t, "GRPC", r.Service(host).Protocol(81))
+	assert.Empty(t, r.Service(host).Protocol(82))
 	r.DeleteService("a", "s")
-	assert.False(t, r.IsService(host))
+	assert.Nil(t, r.Service(host))
+	assert.Empty(t, r.Service(host).Protocol(80))
 
-	r.PutRule(object(t, "DestinationRule", "a", "d", `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`, 0))
+	put(t, r, object(t, "DestinationRule", "a", "d", `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`, 0))
 	assert.True(t, r.HasTrafficPolicy("a", "api.example.com"))
 	assert.False(t, r.HasTrafficPolicy("b", "api.example.com"))
-	r.PutRule(object(t, "DestinationRule", "a", "d", `{host: api.example.com}`, 0))
+	put(t, r, object(t, "DestinationRule", "a", "d", `{host: api.example.com}`, 0))
 	assert.False(t, r.HasTrafficPolicy("a", "api.example.com"))
-}
-
-func TestOwnerIsTheOldestOfItsGateway(t *testing.T) {
-	t.Parallel()
-	entries := []*egress.Entry{{Name: "bare", External: true}, {Name: "other", External: true, Gateway: "other"}, {Name: "first", External: true, Gateway: "default"}, {Name: "second", External: true, Gateway: "default"}}
-	assert.Equal(t, "first", registry.Owner(entries, "default").Name)
-	assert.Nil(t, registry.Owner(entries[:2], "default"))
-}
-
-func TestDiffers(t *testing.T) {
-	t.Parallel()
-	base := egress.ServiceEntry{Resolution: "DNS", Ports: []egress.Port{{Number: 443, Name: "a", Protocol: "TLS"}, {Number: 80, Name: "b", Protocol: "http", TargetPort: 80}}, Endpoints: []egress.Endpoint{{Address: "x", Ports: map[string]uint32{"a": 1}}}}
-	for name, tc := range map[string]struct {
-		change func(*egress.ServiceEntry)
-		want   string
-	}{
-		"nothing": {func(*egress.ServiceEntry) {}, ""},
-		"spelling": {func(s *egress.ServiceEntry) {
-			s.Ports = []egress.Port{{Number: 80, Name: "z", Protocol: "HTTP"}, {Number: 443, Name: "y", Protocol: "tls"}}
-			s.Endpoints = []egress.Endpoint{{Address: "x", Ports: map[string]uint32{"y": 1}}}
-		}, ""},
-		"resolution":    {func(s *egress.ServiceEntry) { s.Resolution = "STATIC" }, "its resolution is DNS there and STATIC here"},
-		"protocol":      {func(s *egress.ServiceEntry) { s.Ports = []egress.Port{{Number: 443, Protocol: "HTTP"}} }, "port 443 is TLS there and HTTP here"},
-		"a further one": {func(s *egress.ServiceEntry) { s.Ports = []egress.Port{{Number: 81, Protocol: "HTTP"}} }, "port 81 is not declared there"},
-		"one less":      {func(s *egress.ServiceEntry) { s.Ports = s.Ports[:1] }, "port 80 is declared there and not here"},
-		"targetPort": {func(s *egress.ServiceEntry) {
-			s.Ports = []egress.Port{{Number: 80, Protocol: "HTTP", TargetPort: 8000}}
-		}, "port 80 has another targetPort there"},
-		"endpoints": {func(s *egress.ServiceEntry) { s.Endpoints = nil }, "its endpoints are others"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			other := base
-			tc.change(&other)
-			assert.Equal(t, tc.want, registry.Differs(base.Define(), other.Define()))
-		})
-	}
 }
 
 func TestChangesOfTheGatewaysServiceReachItsHosts(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "")
 	gw := egress.Gateway{Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443}
-	r.PutEntry(object(t, "ServiceEntry", "a", "sealed", sealed, 0))
-	var told [][]string
-	r.OnChange(func(hosts []string) { told = append(told, hosts) })
-	require.Len(t, r.GatewayProblems(gw), 1)
+	put(t, r, object(t, "ServiceEntry", "a", "sealed", sealed, 0))
+	var told [][]types.NamespacedName
+	r.OnChange(func(change registry.Change) { told = append(told, change.Entries) })
+	told = nil
+	require.Len(t, gw.Problems(r.Service(gw.Service)), 1)
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: gw.Namespace(), Name: gw.ServiceName()}}
 	service.Spec.Ports = []corev1.ServicePort{{Port: 80}, {Port: 443}}
 	r.PutService(service)
-	assert.Empty(t, r.GatewayProblems(gw))
+	assert.Empty(t, gw.Problems(r.Service(gw.Service)))
 	r.PutService(service.DeepCopy())
 	r.DeleteService(service.Namespace, service.Name)
-	assert.Len(t, told, 2, "what changes nothing is not told")
+	sealedEntry := []types.NamespacedName{{Namespace: "a", Name: "sealed"}}
+	assert.Equal(t, [][]types.NamespacedName{sealedEntry, sealedEntry}, told, "what changes nothing is not told")
+}
+
+// TestWhoeverListensLateHearsEverything: a leader that is elected later knows what came before.
+func TestWhoeverListensLateHearsEverything(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	put(t, r, object(t, "ServiceEntry", "a", "e", sealed, 0))
+	put(t, r, object(t, "ServiceEntry", "ungoverned", "e", sealed, 0))
+	var heard []registry.Change
+	r.OnChange(func(change registry.Change) { heard = append(heard, change) })
+	require.Equal(t, []registry.Change{{
+		Hosts: []string{"api.example.com"}, Entries: []types.NamespacedName{{Namespace: "a", Name: "e"}},
+	}}, heard)
+}
+
+// TestAStatusIsNoChange: what a controller writes into an entry's status does not come back to it.
+func TestAStatusIsNoChange(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	entry := object(t, "ServiceEntry", "a", "e", sealed, 0)
+	put(t, r, entry)
+	var heard []registry.Change
+	r.OnChange(func(change registry.Change) { heard = append(heard, change) })
+	before := r.Entries("api.example.com")[0]
+	entry.SetResourceVersion("7")
+	require.NoError(t, unstructured.SetNestedSlice(entry.Object, []any{map[string]any{"type": "ExitReady"}}, "status", "conditions"))
+	put(t, r, entry)
+	assert.Len(t, heard, 1, "nothing after what was there")
+	stored := r.Stored(types.NamespacedName{Namespace: "a", Name: "e"})
+	assert.Equal(t, "7", stored.ResourceVersion)
+	assert.Len(t, stored.Conditions, 1)
+	assert.Same(t, before, r.Entries("api.example.com")[0])
+}
+
+// TestReadersKeepWhatTheyWereGiven while entries come and go in every order.
+func TestReadersKeepWhatTheyWereGiven(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	for i := range 5 {
+		put(t, r, object(t, "ServiceEntry", "a", fmt.Sprint(i), sealed, time.Duration(i)*time.Second))
+	}
+	given := r.Entries("api.example.com")
+	want := names(given)
+	r.DeleteEntry("a", "2")
+	put(t, r, object(t, "ServiceEntry", "a", "older", sealed, -time.Second))
+	put(t, r, object(t, "ServiceEntry", "a", "newest", sealed, time.Hour))
+	r.DeleteEntry("a", "newest")
+	put(t, r, object(t, "ServiceEntry", "a", "newer", sealed, time.Hour))
+	assert.Equal(t, want, names(given))
+	assert.Equal(t, []string{"a/older", "a/0", "a/1", "a/3", "a/4", "a/newer"}, names(r.Entries("api.example.com")))
+	assert.Equal(t, "older", r.Oldest("api.example.com", "default").Name)
+	assert.Nil(t, r.Oldest("api.example.com", "other"))
+}
+
+// BenchmarkEntryComes is the cost of one more entry of a host that has many.
+func BenchmarkEntryComes(b *testing.B) {
+	for _, count := range []int{10, 1000, 10000} {
+		b.Run(fmt.Sprintf("entries=%d", count), func(b *testing.B) {
+			r := registry.New(&egress.Mesh{ClusterDomain: "cluster.local", Governed: labels.Everything(), Gateways: []egress.Gateway{{
+				Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443, Clients: labels.Everything(),
+			}}})
+			r.PutNamespace("a", nil)
+			stored := func(i int) *registry.Stored {
+				name := fmt.Sprintf("e%09d", i)
+				return &registry.Stored{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name},
+					Entry:      &egress.Entry{Namespace: "a", Name: name, Hosts: []string{"api.example.com"}, External: true, Gateway: "default"},
+				}
+			}
+			for i := range count {
+				r.PutEntry(stored(i))
+			}
+			b.ReportAllocs()
+			next := count
+			for b.Loop() {
+				r.PutEntry(stored(next))
+				next++
+			}
+		})
+	}
 }

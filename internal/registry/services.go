@@ -5,42 +5,30 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/preflight"
 )
 
-// IsService implements egress.World.
-func (r *Registry) IsService(host string) bool {
+// Service implements egress.View.
+func (r *Registry) Service(host string) *egress.Service {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.services[host] != nil
-}
-
-// ServicePortProtocol implements egress.World.
-func (r *Registry) ServicePortProtocol(host string, number uint32) string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	service := r.services[host]
-	if service == nil {
-		return ""
-	}
-	for _, port := range service.Spec.Ports {
-		if uint32(port.Port) != number {
-			continue
-		}
-		if port.AppProtocol != nil {
-			return strings.ToUpper(*port.AppProtocol)
-		}
-		prefix, _, _ := strings.Cut(port.Name, "-")
-		return strings.ToUpper(prefix)
-	}
-	return ""
+	return r.services[host]
 }
 
 // PutService takes in a Service.
 func (r *Registry) PutService(service *corev1.Service) {
-	r.swapService(r.serviceHost(service.Namespace, service.Name), service)
+	r.swapService(r.serviceHost(service.Namespace, service.Name), ReadService(service))
+}
+
+// ReadService returns the part of a Service that governs egress.
+func ReadService(service *corev1.Service) *egress.Service {
+	out := &egress.Service{}
+	for _, port := range service.Spec.Ports {
+		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: protocol(port)})
+	}
+	return out
 }
 
 // DeleteService forgets a Service.
@@ -48,7 +36,17 @@ func (r *Registry) DeleteService(namespace, name string) {
 	r.swapService(r.serviceHost(namespace, name), nil)
 }
 
-func (r *Registry) swapService(host string, next *corev1.Service) {
+// protocol is what Istio takes a Service's port for.
+func protocol(port corev1.ServicePort) string {
+	if port.AppProtocol != nil {
+		return strings.ToUpper(*port.AppProtocol)
+	}
+	prefix, _, _ := strings.Cut(port.Name, "-")
+	return strings.ToUpper(prefix)
+}
+
+func (r *Registry) swapService(host string, next *egress.Service) {
+	var change Change
 	r.mu.Lock()
 	last := r.services[host]
 	if next == nil {
@@ -56,23 +54,20 @@ func (r *Registry) swapService(host string, next *corev1.Service) {
 	} else {
 		r.services[host] = next
 	}
-	var hosts []string
-	if gw, is := r.mesh.GatewayByService(host); is && !slices.Equal(preflight.Service(gw, last), preflight.Service(gw, next)) {
-		for _, entry := range r.entries {
-			if entry.Gateway == gw.Name {
-				hosts = append(hosts, entry.Hosts...)
-			}
-		}
+	if gw, is := r.mesh.GatewayByService(host); is && !slices.Equal(gw.Problems(last), gw.Problems(next)) {
+		change.Entries = r.sealedTo(gw)
 	}
 	r.mu.Unlock()
-	r.notify(hosts)
+	r.tell(change)
 }
 
-// GatewayProblems says why a gateway's Service cannot carry calls.
-func (r *Registry) GatewayProblems(gw egress.Gateway) []preflight.Problem {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return preflight.Service(gw, r.services[gw.Service])
+func (r *Registry) sealedTo(gw egress.Gateway) (out []types.NamespacedName) {
+	for name, stored := range r.entries {
+		if stored.Entry != nil && stored.Entry.Gateway == gw.Name {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func (r *Registry) serviceHost(namespace, name string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -12,19 +13,47 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Watch fills the registry from a cache. Call it before the cache starts; Synced is true once everything that was
-// stored at start has been taken in. Istio's kinds are read as they are stored, so that a field this program does not
-// know is no reason to miss an object.
-func (r *Registry) Watch(ctx context.Context, cache cache.Cache) (synced func() bool, err error) {
+// source is a kind that the registry is filled from. Istio's kinds are read as they are stored, so that a field this
+// program does not know is no reason to miss an object.
+type source struct {
+	kind client.Object
+	// keep returns what the cache keeps of an object: what is used and nothing else.
+	keep   func(obj any) any
+	put    func(kept any)
+	remove func(namespace, name string)
+}
+
+func (r *Registry) sources() []source {
+	return []source{
+		{&corev1.Namespace{}, slimNamespace, r.putNamespace, func(_, name string) { r.DeleteNamespace(name) }},
+		{&corev1.Service{}, slimService, r.putService, r.DeleteService},
+		{istio("ServiceEntry"), r.slimEntry, r.putEntry, r.DeleteEntry},
+		{istio("DestinationRule"), slimRule, r.putRule, r.DeleteRule},
+	}
+}
+
+// Caches returns how the cache that Watch is given must keep the registry's kinds. For the kinds of Istio and for
+// Services it holds no whole objects, so nothing else can read them from there.
+func (r *Registry) Caches() map[client.Object]cache.ByObject {
+	out := map[client.Object]cache.ByObject{}
+	for _, s := range r.sources() {
+		out[s.kind] = cache.ByObject{Transform: func(obj any) (any, error) { return s.keep(obj), nil }}
+	}
+	return out
+}
+
+// Watch fills the registry from a cache. Call it before the cache starts; synced is true once everything that was
+// stored at start has been taken in.
+func (r *Registry) Watch(ctx context.Context, from cache.Cache) (synced func() bool, err error) {
 	var registrations []toolscache.ResourceEventHandlerRegistration
-	for _, source := range r.sources() {
-		informer, err := cache.GetInformer(ctx, source.kind)
+	for _, s := range r.sources() {
+		informer, err := from.GetInformer(ctx, s.kind)
 		if err != nil {
-			return nil, fmt.Errorf("watch %T: %w", source.kind, err)
+			return nil, fmt.Errorf("watch %T: %w", s.kind, err)
 		}
-		registration, err := informer.AddEventHandler(source.handler())
+		registration, err := informer.AddEventHandler(s.handler())
 		if err != nil {
-			return nil, fmt.Errorf("watch %T: %w", source.kind, err)
+			return nil, fmt.Errorf("watch %T: %w", s.kind, err)
 		}
 		registrations = append(registrations, registration)
 	}
@@ -38,43 +67,6 @@ func (r *Registry) Watch(ctx context.Context, cache cache.Cache) (synced func() 
 	}, nil
 }
 
-type source struct {
-	kind   client.Object
-	put    func(obj any)
-	remove func(namespace, name string)
-}
-
-func (r *Registry) sources() []source {
-	return []source{
-		{&corev1.Namespace{}, func(obj any) {
-			if namespace, ok := obj.(*corev1.Namespace); ok {
-				r.PutNamespace(namespace.Name, namespace.Labels)
-			}
-		}, func(_, name string) { r.DeleteNamespace(name) }},
-		{&corev1.Service{}, func(obj any) {
-			if service, ok := obj.(*corev1.Service); ok {
-				r.PutService(service)
-			}
-		}, r.DeleteService},
-		{istio("ServiceEntry"), raw(r.PutEntry), r.DeleteEntry},
-		{istio("DestinationRule"), raw(r.PutRule), r.DeleteRule},
-	}
-}
-
-func raw(put func(*unstructured.Unstructured)) func(any) {
-	return func(obj any) {
-		if object, ok := obj.(*unstructured.Unstructured); ok {
-			put(object)
-		}
-	}
-}
-
-func istio(kind string) *unstructured.Unstructured {
-	out := &unstructured.Unstructured{}
-	out.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: kind})
-	return out
-}
-
 func (s source) handler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    s.put,
@@ -86,5 +78,73 @@ func (s source) handler() toolscache.ResourceEventHandler {
 				}
 			}
 		},
+	}
+}
+
+func istio(kind string) *unstructured.Unstructured {
+	out := &unstructured.Unstructured{}
+	out.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: kind})
+	return out
+}
+
+// identity is what a cache needs of any object.
+func identity(of metav1.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: of.GetNamespace(), Name: of.GetName(), UID: of.GetUID(), ResourceVersion: of.GetResourceVersion()}
+}
+
+// slimNamespace keeps what policies select by and read.
+func slimNamespace(obj any) any {
+	namespace, ok := obj.(*corev1.Namespace)
+	if !ok {
+		return obj
+	}
+	out := &corev1.Namespace{ObjectMeta: identity(namespace)}
+	out.Labels, out.Annotations = namespace.Labels, namespace.Annotations
+	return out
+}
+
+func (r *Registry) putNamespace(kept any) {
+	if namespace, ok := kept.(*corev1.Namespace); ok {
+		r.PutNamespace(namespace.Name, namespace.Labels)
+	}
+}
+
+func slimService(obj any) any {
+	service, ok := obj.(*corev1.Service)
+	if !ok {
+		return obj
+	}
+	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{Ports: service.Spec.Ports}}
+}
+
+func (r *Registry) putService(kept any) {
+	if service, ok := kept.(*corev1.Service); ok {
+		r.PutService(service)
+	}
+}
+
+func (r *Registry) slimEntry(obj any) any {
+	if object, ok := obj.(*unstructured.Unstructured); ok {
+		return r.Read(object)
+	}
+	return obj
+}
+
+func (r *Registry) putEntry(kept any) {
+	if stored, ok := kept.(*Stored); ok {
+		r.PutEntry(stored)
+	}
+}
+
+func slimRule(obj any) any {
+	if object, ok := obj.(*unstructured.Unstructured); ok {
+		return &storedRule{ObjectMeta: identity(object), host: RuledHost(object)}
+	}
+	return obj
+}
+
+func (r *Registry) putRule(kept any) {
+	if rule, ok := kept.(*storedRule); ok {
+		r.PutRule(rule.Namespace, rule.Name, rule.host)
 	}
 }

@@ -96,7 +96,7 @@ func (c *ControlPlane) install(ctx context.Context, port int) (config string, er
 	if err != nil {
 		return "", err
 	}
-	objects, err := Render(filepath.Join(root, "charts", "egress-governor"), nil)
+	objects, err := Render(filepath.Join(root, "charts", "egress-governor"), c.options.Values)
 	if err != nil {
 		return "", err
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	Assets string
 	// Webhook is the webhook binary.
 	Webhook string
+	// Values are the chart's; its own by default.
+	Values map[string]any
 }
 
 // ControlPlane is a running one.
@@ -106,7 +108,10 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err := c.writeKubeconfig(); err != nil {
 		return err
 	}
-	if err := c.createGateway(ctx); err != nil {
+	if err := c.createNamespaces(ctx); err != nil {
+		return err
+	}
+	if err := c.CreateGateway(ctx, GatewayService, "egressgateway"); err != nil {
 		return err
 	}
 	return c.StartWebhook(ctx)
@@ -147,25 +152,27 @@ func (c *ControlPlane) writeKubeconfig() error {
 	return os.WriteFile(c.Kubeconfig, raw, 0o600)
 }
 
-// createGateway makes what the platform team has: the namespaces and the egress gateway's Service, as Istio's own
-// chart makes it.
-func (c *ControlPlane) createGateway(ctx context.Context) error {
-	selector := map[string]string{"istio": "egressgateway"}
-	objects := []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: GatewayNamespace}},
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}},
-		&corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: GatewayNamespace, Name: GatewayService, Labels: selector},
-			Spec: corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{
-				{Name: "http2", Port: 80, TargetPort: intstr.FromInt32(8080)},
-				{Name: "https", Port: 443, TargetPort: intstr.FromInt32(8443)},
-			}},
-		},
-	}
-	for _, object := range objects {
-		if err := c.Client.Create(ctx, object); err != nil {
-			return fmt.Errorf("create %T %s: %w", object, object.GetName(), err)
+func (c *ControlPlane) createNamespaces(ctx context.Context) error {
+	for _, name := range []string{GatewayNamespace, Namespace} {
+		if err := c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// CreateGateway makes the Service of an egress gateway as Istio's own chart makes it, with the label istio of its pods.
+func (c *ControlPlane) CreateGateway(ctx context.Context, name, istio string) error {
+	selector := map[string]string{"istio": istio}
+	err := c.Client.Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: GatewayNamespace, Name: name, Labels: selector},
+		Spec: corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{
+			{Name: "http2", Port: 80, TargetPort: intstr.FromInt32(8080)},
+			{Name: "https", Port: 443, TargetPort: intstr.FromInt32(8443)},
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("create Service %s: %w", name, err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"pgregory.net/rapid"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
 // Entry draws a ServiceEntry. Not every one can be sealed.
@@ -28,7 +30,7 @@ func Entry(t *rapid.T) *unstructured.Unstructured {
 	if endpoints := entryEndpoints(t, resolution); endpoints != nil {
 		spec["endpoints"] = endpoints
 	}
-	metadata := map[string]any{"name": "e", "namespace": Namespace}
+	metadata := map[string]any{"name": "e", "namespace": egresstest.Namespace}
 	if rapid.Bool().Draw(t, "annotated") {
 		metadata["annotations"] = map[string]any{"note": "the author's"}
 	}

@@ -3,12 +3,14 @@ package draw
 import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"pgregory.net/rapid"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
-// VirtualService draws one whose routes lead to hosts of World, sealed and not. Not every one is valid, and not every
+// VirtualService draws one whose routes lead to hosts of egresstest.NewCluster, sealed and not. Not every one is valid, and not every
 // route can be injected.
 func VirtualService(t *rapid.T) *unstructured.Unstructured {
-	host := rapid.SampledFrom([]string{"api.example.com", "two.example.com", "grpc.example.com", "local." + Namespace + ".svc.cluster.local"}).Draw(t, "host")
+	host := rapid.SampledFrom([]string{"api.example.com", "two.example.com", "grpc.example.com", "local." + egresstest.Namespace + ".svc.cluster.local"}).Draw(t, "host")
 	spec := map[string]any{"hosts": []any{host}}
 	if gateways := rapid.SampledFrom([][]any{nil, nil, {"mesh"}, {"own"}, {"mesh", "own"}}).Draw(t, "gateways"); gateways != nil {
 		spec["gateways"] = gateways
@@ -22,7 +24,7 @@ func VirtualService(t *rapid.T) *unstructured.Unstructured {
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-		"metadata": map[string]any{"name": "vs", "namespace": Namespace}, "spec": spec,
+		"metadata": map[string]any{"name": "vs", "namespace": egresstest.Namespace}, "spec": spec,
 	}}
 }
 

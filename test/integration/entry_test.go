@@ -27,18 +27,14 @@ func endpoints(t *testing.T, entry *unstructured.Unstructured) []any {
 
 func exits(t *testing.T, host string) (int, *networkingv1.VirtualService) {
 	t.Helper()
-	key := types.NamespacedName{Namespace: controlplane.GatewayNamespace, Name: hop.ExitName(host)}
-	entry, vs := &networkingv1.ServiceEntry{}, &networkingv1.VirtualService{}
-	found := 0
-	for _, object := range []client.Object{entry, vs} {
-		err := shared.Client.Get(t.Context(), key, object)
-		if err == nil {
-			found++
-		} else {
-			require.True(t, apierrors.IsNotFound(err), err)
-		}
+	found, err := controlplane.ExitSet(t.Context(), shared.Client, controlplane.GatewayNamespace, host)
+	require.NoError(t, err)
+	vs := &networkingv1.VirtualService{}
+	if len(found) == 2 {
+		err := shared.Client.Get(t.Context(), client.ObjectKeyFromObject(found[1]), vs)
+		require.NoError(t, client.IgnoreNotFound(err))
 	}
-	return found, vs
+	return len(found), vs
 }
 
 func TestEntryIsSealedThroughEveryServedVersion(t *testing.T) {

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,10 +55,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	shared, err = controlplane.Start(context.Background(), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: webhook,
+		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: webhook, Values: twoGateways(),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := shared.CreateGateway(context.Background(), pciService, pciService); err != nil {
+		fmt.Fprintln(os.Stderr, errors.Join(err, shared.Stop()))
 		return 1
 	}
 	code := m.Run()
@@ -66,6 +71,23 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return code
+}
+
+// pciService is the name of a second gateway's Service, beside the first; namespaces labelled egress=pci leave by it.
+const pciService = "pci-egress"
+
+// twoGateways are values of the chart with a second egress gateway in the same namespace.
+func twoGateways() map[string]any {
+	gateway := func(name, service, istio string, clients map[string]any) map[string]any {
+		return map[string]any{
+			"name": name, "service": service + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
+			"selector": map[string]any{"istio": istio}, "ports": map[string]any{"http": 80, "tls": 443}, "namespaceSelector": clients,
+		}
+	}
+	return map[string]any{"config": map[string]any{"gateways": []any{
+		gateway("pci", pciService, pciService, map[string]any{"matchLabels": map[string]any{"egress": "pci"}}),
+		gateway("default", controlplane.GatewayService, "egressgateway", map[string]any{}),
+	}}}
 }
 
 // namespace makes a namespace of its own for a test.

@@ -28,8 +28,9 @@ func TestShapes(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.MkdirAll(folder, 0o755))
-	for _, name := range []string{"app-a", "app-b"} {
-		require.NoError(t, shared.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+	for name, labels := range map[string]map[string]string{"app-a": nil, "app-b": nil, "cards": {"egress": "pci"}} {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+		require.NoError(t, shared.Client.Create(t.Context(), namespace))
 	}
 	files, err := filepath.Glob("testdata/shapes/*.yaml")
 	require.NoError(t, err)

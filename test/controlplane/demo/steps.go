@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
@@ -84,14 +83,16 @@ func sealed(entry *unstructured.Unstructured) error {
 }
 
 func showExits(ctx context.Context, s *stage) error {
-	for _, object := range []struct{ kind, name string }{
-		{"Gateway", "egress-governor-default"}, {"ServiceEntry", hop.ExitName(host)}, {"VirtualService", hop.ExitName(host)},
-	} {
-		stored, err := s.get(ctx, istio, object.kind, controlplane.GatewayNamespace, object.name)
-		if err != nil {
-			return err
-		}
-		if err := s.print(stored); err != nil {
+	gateway, err := s.get(ctx, istio, "Gateway", controlplane.GatewayNamespace, "egress-governor-default")
+	if err != nil {
+		return err
+	}
+	exit, err := controlplane.ExitSet(ctx, s.client, controlplane.GatewayNamespace, host)
+	if err != nil {
+		return err
+	}
+	for _, object := range append([]*unstructured.Unstructured{gateway}, exit...) {
+		if err := s.print(object); err != nil {
 			return err
 		}
 	}
@@ -170,12 +171,11 @@ func deleteEntry(ctx context.Context, s *stage) error {
 	if err := s.client.Delete(ctx, entry); err != nil {
 		return err
 	}
-	for _, kind := range []string{"VirtualService", "ServiceEntry"} {
-		if err := await(ctx, kind+" of the exit goes", func() (bool, error) {
-			return gone(second(s.get(ctx, istio, kind, controlplane.GatewayNamespace, hop.ExitName(host))))
-		}); err != nil {
-			return err
-		}
+	if err := await(ctx, "the exit goes", func() (bool, error) {
+		exit, err := controlplane.ExitSet(ctx, s.client, controlplane.GatewayNamespace, host)
+		return len(exit) == 0, err
+	}); err != nil {
+		return err
 	}
 	s.out.good("the exit set of " + host + " is gone")
 	return nil

@@ -32,5 +32,5 @@ trap finish EXIT
 
 "$here/up.sh" "$bin" "$KUBECONFIG"
 echo "=== tests"
-cd "$here/../../.."
-go test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
+cd "$here/../.."
+go test -tags e2e -count=1 -timeout 20m -v ./e2e

@@ -1,0 +1,137 @@
+// Package admit is the edge between the API server and the decision: it turns an AdmissionReview into a request for
+// package review, and the outcome into an answer. Everything that is not a clear yes is a no: a request that does not
+// decode, a namespace that cannot be read, a policy that cannot be evaluated.
+package admit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// Paths of the handlers; the chart's webhook configurations name the same.
+const (
+	MutatePath         = "/mutate"
+	ValidatePath       = "/validate"
+	ValidatePolicyPath = "/validate-policy"
+)
+
+// Reviewer decides on objects.
+type Reviewer interface {
+	Rewrite(req review.Request) (*unstructured.Unstructured, error)
+	Review(ctx context.Context, req review.Request) (*review.Outcome, error)
+}
+
+// Recorder takes account of outcomes.
+type Recorder interface {
+	Record(ctx context.Context, req review.Request, outcome *review.Outcome)
+}
+
+// Checker compiles a policy without putting it in force. The error is for its author.
+type Checker interface {
+	Check(policy *v1alpha1.EgressPolicy) error
+}
+
+// Options are what the handlers answer with.
+type Options struct {
+	// Reviewer decides, Recorder takes account of it, Checker is the policy engine.
+	Reviewer Reviewer
+	Recorder Recorder
+	Checker  Checker
+	// Namespaces reads Namespace objects, Live the same past any cache, for a namespace the cache has not seen yet.
+	Namespaces, Live client.Reader
+	// Scheme decodes EgressPolicies.
+	Scheme *runtime.Scheme
+}
+
+// Handler answers admission requests.
+type Handler struct {
+	Options
+	decoder admission.Decoder
+}
+
+// New returns a Handler.
+func New(options Options) *Handler {
+	return &Handler{Options: options, decoder: admission.NewDecoder(options.Scheme)}
+}
+
+// Register serves the handler on a webhook server.
+func (h *Handler) Register(server webhook.Server) {
+	server.Register(MutatePath, &webhook.Admission{Handler: admission.HandlerFunc(h.Mutate)})
+	server.Register(ValidatePath, &webhook.Admission{Handler: admission.HandlerFunc(h.Validate)})
+	server.Register(ValidatePolicyPath, &webhook.Admission{Handler: admission.HandlerFunc(h.ValidatePolicy)})
+}
+
+// Mutate rewrites an object into the form in which it will be stored. One that cannot be rewritten passes unchanged:
+// Validate, which follows, refuses it together with everything else that is wrong with it.
+func (h *Handler) Mutate(ctx context.Context, req admission.Request) admission.Response {
+	in, problem := h.read(ctx, req)
+	if problem != nil {
+		return problem.response()
+	}
+	if in.Object.GetDeletionTimestamp() != nil {
+		return admission.Allowed("")
+	}
+	rewritten, err := h.Reviewer.Rewrite(in)
+	var refusals review.Refusals
+	switch {
+	case errors.As(err, &refusals):
+		return admission.Allowed("")
+	case err != nil:
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	raw, err := json.Marshal(rewritten)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode object: %w", err))
+	}
+	return admission.PatchResponseFromRaw(req.Object.Raw, raw)
+}
+
+// Validate judges the object that will be stored.
+func (h *Handler) Validate(ctx context.Context, req admission.Request) admission.Response {
+	in, problem := h.read(ctx, req)
+	if problem != nil {
+		return problem.response()
+	}
+	if in.Object.GetDeletionTimestamp() != nil {
+		return admission.Allowed("")
+	}
+	outcome, err := h.Reviewer.Review(ctx, in)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	h.Recorder.Record(ctx, in, outcome)
+	return answer(outcome)
+}
+
+// ValidatePolicy refuses an EgressPolicy that does not compile or whose parameters do not fit, with file and line.
+func (h *Handler) ValidatePolicy(_ context.Context, req admission.Request) admission.Response {
+	if req.Kind.Group != v1alpha1.GroupVersion.Group || req.Kind.Kind != "EgressPolicy" {
+		return malformed("kind %s %s is not an EgressPolicy", req.Kind.Group, req.Kind.Kind).response()
+	}
+	if len(req.Object.Raw) == 0 {
+		return malformed("object: is empty").response()
+	}
+	egressPolicy := &v1alpha1.EgressPolicy{}
+	if err := h.decoder.Decode(req, egressPolicy); err != nil {
+		return malformed("object: %w", err).response()
+	}
+	if egressPolicy.DeletionTimestamp != nil {
+		return admission.Allowed("")
+	}
+	if err := h.Checker.Check(egressPolicy); err != nil {
+		return no(review.Refused, fmt.Sprintf("EgressPolicy %q: %v", req.Name, err))
+	}
+	return admission.Allowed("")
+}

@@ -1,0 +1,158 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/registry"
+)
+
+// ConditionExitReady is the condition in a ServiceEntry's status that tells its author whether calls get out.
+const ConditionExitReady = "ExitReady"
+
+// Reasons of ConditionExitReady, beside those of findings.
+const (
+	reasonConfigured = "ExitConfigured"
+	reasonConflict   = "HostConflict"
+	reasonFailed     = "ExitFailed"
+)
+
+// again is when to try once more with what the cache will know by then.
+const again = 200 * time.Millisecond
+
+// ExitReady writes ConditionExitReady. Only the leader runs it.
+type ExitReady struct {
+	mesh     *egress.Mesh
+	entries  Entries
+	standing *standing
+	writer   client.StatusClient
+	recorder events.EventRecorder
+	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
+}
+
+func (e *ExitReady) setup(mgr ctrl.Manager) error {
+	c, err := controller.NewTyped("exitready", mgr, controller.TypedOptions[types.NamespacedName]{Reconciler: e})
+	if err != nil {
+		return err
+	}
+	return c.Watch(source.TypedFunc[types.NamespacedName](e.follow))
+}
+
+// follow enqueues entries that are there, come and change.
+func (e *ExitReady) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
+	e.standing.mu.Lock()
+	e.queue = queue
+	e.standing.mu.Unlock()
+	e.entries.OnChange(func(change registry.Change) { e.wake(change.Entries) })
+	return nil
+}
+
+// wake looks at entries again.
+func (e *ExitReady) wake(entries []types.NamespacedName) {
+	e.standing.mu.Lock()
+	queue := e.queue
+	e.standing.mu.Unlock()
+	if queue == nil {
+		// Everything there is comes when the controller starts.
+		return
+	}
+	for _, name := range entries {
+		queue.Add(name)
+	}
+}
+
+// Reconcile implements reconcile.TypedReconciler.
+func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (reconcile.Result, error) {
+	stored := e.entries.Stored(name)
+	if stored == nil || stored.Entry == nil || stored.Entry.Gateway == "" {
+		e.standing.forget(name)
+		return reconcile.Result{}, nil
+	}
+	gw, _ := e.mesh.GatewayByName(stored.Entry.Gateway)
+	want, known := e.condition(gw, name, stored.Entry)
+	if !known {
+		return reconcile.Result{}, nil
+	}
+	return e.write(ctx, stored, want)
+}
+
+// condition is what is to be said of an entry. It is not known before every exit set has been looked at; the change
+// that brings the last one brings the entry back.
+func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entry *egress.Entry) (out condition, known bool) {
+	known = true
+	for _, host := range entry.Hosts {
+		key := exitKey{gw.Namespace(), host}
+		owner := e.mesh.Owner(e.entries, host, key.Namespace)
+		reason := ""
+		if owner != nil {
+			reason = owner.Definition.Differs(entry.Definition)
+		}
+		e.standing.lose(key, name, reason != "")
+		state, stands := e.standing.get(key)
+		switch {
+		case out.Type != "":
+		case reason != "":
+			out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
+				host, owner.Namespace, owner.Name, reason))
+		case stands && state.err != nil:
+			out = exitReady("False", reasonFailed, state.err.Error())
+		case !stands || state.owner.Definition.Differs(entry.Definition) != "":
+			known = false
+		}
+	}
+	if out.Type != "" {
+		return out, true
+	}
+	if problems := gw.Problems(e.entries.Service(gw.Service)); len(problems) > 0 {
+		return exitReady("False", "GatewayNotReady", problems[0].Message), known
+	}
+	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
+}
+
+func exitReady(status, reason, message string) condition {
+	return condition{Type: ConditionExitReady, Status: status, Reason: reason, Message: message}
+}
+
+// write puts the condition among the others of the stored entry, unless it is there.
+func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want condition) (reconcile.Result, error) {
+	conditions, changed := want.among(stored.Conditions, time.Now())
+	if !changed {
+		return reconcile.Result{}, nil
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": stored.UID, "resourceVersion": stored.ResourceVersion},
+		"status":   map[string]any{"conditions": conditions},
+	})
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	object := empty(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "ServiceEntry"})
+	object.SetNamespace(stored.Namespace)
+	object.SetName(stored.Name)
+	err = e.writer.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: again}, nil
+	}
+	if err == nil && want.Reason == reasonConflict {
+		about := &corev1.ObjectReference{
+			APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID,
+		}
+		e.recorder.Eventf(about, nil, corev1.EventTypeWarning, want.Reason, "ConfigureExit", "%s", want.Message)
+	}
+	return reconcile.Result{}, client.IgnoreNotFound(err)
+}

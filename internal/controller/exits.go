@@ -1,0 +1,214 @@
+// Package controller is the background work of the leader, and of every replica where it says so: exit sets and what
+// their authors are told, policies, and what is wrong around the webhook.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/registry"
+)
+
+// Entries is what the controllers ask of the stored ServiceEntries.
+type Entries interface {
+	egress.View
+	Stored(name types.NamespacedName) *registry.Stored
+	OnChange(listener func(registry.Change))
+}
+
+// Exits makes the stored exit sets equal to what the entries ask for, in the gateways' namespaces. Only the leader runs
+// it.
+type Exits struct {
+	mesh     *egress.Mesh
+	entries  Entries
+	objects  owned
+	kinds    []schema.GroupVersionKind
+	standing *standing
+	// tell wakes the controller of conditions.
+	tell func(entries []types.NamespacedName)
+}
+
+// byHost is the index of our objects by the host they serve.
+const byHost = "host"
+
+// SetupExits runs the controllers of exit sets and of what authors are told of them. Our objects are read from a cache
+// of their own that holds nothing else, and little of them.
+func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries) error {
+	stored, err := newCache(mgr, mesh)
+	if err != nil {
+		return fmt.Errorf("cache of exit sets: %w", err)
+	}
+	state := newStanding()
+	ready := &ExitReady{
+		mesh: mesh, entries: entries, standing: state,
+		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"),
+	}
+	exits := &Exits{mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}, standing: state, tell: ready.wake}
+	if exits.kinds, err = kindsOf(mgr.GetClient()); err != nil {
+		return err
+	}
+	for _, kind := range exits.kinds {
+		if err := stored.IndexField(ctx, empty(kind), byHost, hostOf); err != nil {
+			return fmt.Errorf("index of %s: %w", kind.Kind, err)
+		}
+	}
+	c, err := controller.NewTyped("exits", mgr, controller.TypedOptions[exitKey]{Reconciler: exits})
+	if err != nil {
+		return err
+	}
+	watches := []source.TypedSource[exitKey]{source.TypedFunc[exitKey](exits.follow)}
+	for _, kind := range append(exits.kinds, networkingv1.SchemeGroupVersion.WithKind("Gateway")) {
+		watches = append(watches, source.TypedKind[client.Object](stored, empty(kind), handler.TypedEnqueueRequestsFromMapFunc(keyOf)))
+	}
+	for _, watch := range watches {
+		if err := c.Watch(watch); err != nil {
+			return err
+		}
+	}
+	return ready.setup(mgr)
+}
+
+func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
+	namespaces := map[string]cache.Config{}
+	for _, gw := range mesh.Gateways {
+		namespaces[gw.Namespace()] = cache.Config{}
+	}
+	out, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultNamespaces: namespaces,
+		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{hop.ManagedByLabel: hop.Manager}),
+		DefaultTransform:     slim,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, mgr.Add(out)
+}
+
+// kindsOf returns the kinds of exit sets, in the order of writing.
+func kindsOf(c client.Client) (out []schema.GroupVersionKind, err error) {
+	for _, object := range hop.ExitKinds() {
+		kind, err := apiutil.GVKForObject(object, c.Scheme())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, kind)
+	}
+	return out, nil
+}
+
+func hostOf(object client.Object) []string {
+	return []string{object.GetAnnotations()[hop.HostAnnotation]}
+}
+
+// follow enqueues the hosts of entries that are there, come, change and go.
+func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
+	namespaces := map[string]bool{}
+	for _, gw := range e.mesh.Gateways {
+		namespaces[gw.Namespace()] = true
+	}
+	e.entries.OnChange(func(change registry.Change) {
+		for namespace := range namespaces {
+			for _, host := range change.Hosts {
+				queue.Add(exitKey{namespace, host})
+			}
+		}
+	})
+	return nil
+}
+
+// keyOf maps an object of ours to the exit set it belongs to; those whose entries went while nobody watched come up
+// here at start. A Gateway object belongs to none.
+func keyOf(_ context.Context, object client.Object) []exitKey {
+	return []exitKey{{object.GetNamespace(), object.GetAnnotations()[hop.HostAnnotation]}}
+}
+
+// Reconcile implements reconcile.TypedReconciler.
+func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
+	for _, gw := range e.mesh.GatewaysIn(key.Namespace) {
+		if err := e.objects.ensure(ctx, hop.GatewayObject(gw)); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	if key.Host == "" {
+		return reconcile.Result{}, nil
+	}
+	owner := e.mesh.Owner(e.entries, key.Host, key.Namespace)
+	err := e.apply(ctx, key)
+	switch e.standing.set(key, exitState{owner, err}) {
+	case everybody:
+		e.tell(e.sealedIn(key))
+	case losers:
+		e.tell(e.standing.losersOf(key))
+	}
+	return reconcile.Result{}, err
+}
+
+// apply writes the exit set, in its order, and then takes away what is no longer part of it, in the other: a route never
+// leads to a host that the gateway does not know, and a host is never without its routes in between.
+func (e *Exits) apply(ctx context.Context, key exitKey) error {
+	wanted := map[string]bool{}
+	for _, object := range hop.ExitSet(e.mesh, e.entries, key.Namespace, key.Host) {
+		if err := e.objects.ensure(ctx, object); err != nil {
+			return err
+		}
+		kind, err := apiutil.GVKForObject(object, e.objects.writer.Scheme())
+		if err != nil {
+			return err
+		}
+		wanted[kind.Kind+"/"+object.GetName()] = true
+	}
+	for _, kind := range slices.Backward(e.kinds) {
+		stored := &unstructured.UnstructuredList{}
+		stored.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		err := e.objects.stored.List(ctx, stored, client.InNamespace(key.Namespace), client.MatchingFields{byHost: key.Host})
+		if err != nil {
+			return err
+		}
+		for i := range stored.Items {
+			if object := &stored.Items[i]; !wanted[kind.Kind+"/"+object.GetName()] && e.ofToday(object) {
+				err = errors.Join(err, e.objects.remove(ctx, object))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofToday says whether an object of ours is for a gateway of the configuration: whoever takes a gateway out of it may
+// still have entries that lead there.
+func (e *Exits) ofToday(object *unstructured.Unstructured) bool {
+	name, given := object.GetLabels()[hop.GatewayLabel]
+	_, known := e.mesh.GatewayByName(name)
+	return known || !given
+}
+
+// sealedIn returns the entries whose calls the exit set carries.
+func (e *Exits) sealedIn(key exitKey) (out []types.NamespacedName) {
+	for _, entry := range e.entries.Entries(key.Host) {
+		if gw, ok := e.mesh.GatewayByName(entry.Gateway); ok && gw.Namespace() == key.Namespace {
+			out = append(out, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
+		}
+	}
+	return out
+}

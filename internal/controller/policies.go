@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+// Engine holds the policies in force.
+type Engine interface {
+	// Set puts a policy in force; on error the last good version stays.
+	Set(policy *v1alpha1.EgressPolicy) error
+	// Remove takes one out of force.
+	Remove(name string)
+}
+
+// Policies keeps an engine's policies equal to the stored EgressPolicies, on every replica, and writes their status.
+type Policies struct {
+	engine Engine
+	client client.Client
+	cache  manager.Manager
+	loaded atomic.Bool
+}
+
+// SetupPolicies runs the controller of policies.
+func SetupPolicies(mgr ctrl.Manager, engine Engine) (*Policies, error) {
+	everywhere := false
+	out := &Policies{engine: engine, client: mgr.GetClient(), cache: mgr}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
+		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
+		Complete(out); err != nil {
+		return nil, fmt.Errorf("egresspolicy controller: %w", err)
+	}
+	return out, mgr.Add(loader{out})
+}
+
+// Loaded says whether the policies stored before start are in force.
+func (p *Policies) Loaded() bool { return p.loaded.Load() }
+
+// loader puts every stored policy in force before the webhook reports ready.
+type loader struct{ *Policies }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica evaluates.
+func (loader) NeedLeaderElection() bool { return false }
+
+// Start implements manager.Runnable.
+func (l loader) Start(ctx context.Context) error {
+	if !l.cache.GetCache().WaitForCacheSync(ctx) {
+		return nil
+	}
+	var stored v1alpha1.EgressPolicyList
+	if err := l.client.List(ctx, &stored); err != nil {
+		return fmt.Errorf("list EgressPolicies: %w", err)
+	}
+	for i := range stored.Items {
+		if err := l.engine.Set(&stored.Items[i]); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
+		}
+	}
+	l.loaded.Store(true)
+	return nil
+}
+
+// Reconcile puts a policy in force, or out of it, and says so in its status.
+func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	policy := &v1alpha1.EgressPolicy{}
+	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
+		if apierrors.IsNotFound(err) {
+			p.engine.Remove(req.Name)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	condition := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce", Message: "the policy is in force",
+		ObservedGeneration: policy.Generation,
+	}
+	if err := p.engine.Set(policy); err != nil {
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "Invalid", err.Error()
+	}
+	before := policy.DeepCopy()
+	policy.Status.ObservedGeneration = policy.Generation
+	meta.SetStatusCondition(&policy.Status.Conditions, condition)
+	if equality.Semantic.DeepEqual(before.Status, policy.Status) {
+		return ctrl.Result{}, nil
+	}
+	err := p.client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return ctrl.Result{}, client.IgnoreNotFound(err)
+}

@@ -1,0 +1,144 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/registry"
+)
+
+// interval is how often the leader looks again.
+const interval = time.Minute
+
+// Preflight looks at start and every minute at what is around the webhook, and tells of each problem once, when it comes
+// and when it goes: in the log, by an Event, and by the metric egress_governor_problem for as long as it lasts; and in
+// the status of the Gateway object of every egress gateway that it concerns. The leader alone runs it.
+type Preflight struct {
+	// Mesh names the gateways.
+	Mesh *egress.Mesh
+	// Live reads from the API server.
+	Live client.Reader
+	// MeshConfig is Istio's ConfigMap.
+	MeshConfig types.NamespacedName
+	// Recorder writes Events about Regarding.
+	Recorder  events.EventRecorder
+	Regarding runtime.Object
+	// Metrics takes the gauge.
+	Metrics prometheus.Registerer
+	// Status writes the condition Ready of the Gateway objects we keep.
+	Status client.StatusClient
+
+	gauge *prometheus.GaugeVec
+	known map[problem]bool
+}
+
+// problem is a finding about one egress gateway, or about the mesh and so about all of them where gateway is empty.
+type problem struct {
+	egress.Finding
+	gateway string
+}
+
+// Start implements manager.Runnable. It returns when the context ends.
+func (p *Preflight) Start(ctx context.Context) error {
+	p.known = map[problem]bool{}
+	p.gauge = newGauge()
+	if err := p.Metrics.Register(p.gauge); err != nil {
+		return err
+	}
+	wait.UntilWithContext(ctx, p.look, interval)
+	return nil
+}
+
+func newGauge() *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "egress_governor_problem",
+		Help: "1 for each problem that keeps calls from an egress gateway, or lets them out beside all of them (gateway is empty).",
+	}, []string{"code", "gateway"})
+}
+
+func (p *Preflight) look(ctx context.Context) {
+	found, err := p.problems(ctx)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Preflight is incomplete")
+	} else if err := p.write(ctx, found); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Status of the Gateways is not written")
+	}
+	if err == nil || len(found) > 0 {
+		p.tell(ctx, found)
+	}
+}
+
+// problems looks at everything. With an error come the problems that were found all the same.
+func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
+	var errs []error
+	for _, gw := range p.Mesh.Gateways {
+		found, err := p.gateway(ctx, gw)
+		for _, finding := range found {
+			out = append(out, problem{finding, gw.Name})
+		}
+		errs = append(errs, err)
+	}
+	config := &corev1.ConfigMap{}
+	switch err := p.Live.Get(ctx, p.MeshConfig, config); {
+	case apierrors.IsNotFound(err): // Istio is not here, or elsewhere.
+	case err != nil:
+		errs = append(errs, fmt.Errorf("mesh configuration: %w", err))
+	default:
+		found, err := outbound(config.Data["mesh"])
+		for _, finding := range found {
+			out = append(out, problem{finding, ""})
+		}
+		errs = append(errs, err)
+	}
+	return out, errors.Join(errs...)
+}
+
+func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway) ([]egress.Finding, error) {
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: gw.Namespace(), Name: gw.ServiceName()}}
+	var read *egress.Service
+	if err := p.Live.Get(ctx, client.ObjectKeyFromObject(service), service); err == nil {
+		read = registry.ReadService(service)
+	} else if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("egress gateway %q: %w", gw.Name, err)
+	}
+	out := gw.Problems(read)
+	list := &corev1.PodList{}
+	if err := p.Live.List(ctx, list, client.InNamespace(gw.Namespace()), client.MatchingLabels(gw.Selector)); err != nil {
+		return out, fmt.Errorf("egress gateway %q: %w", gw.Name, err)
+	}
+	return append(out, pods(gw, list.Items)...), nil
+}
+
+func (p *Preflight) tell(ctx context.Context, found []problem) {
+	log := ctrl.LoggerFrom(ctx)
+	now := map[problem]bool{}
+	p.gauge.Reset()
+	for _, problem := range found {
+		now[problem] = true
+		p.gauge.WithLabelValues(problem.Code, problem.gateway).Set(1)
+		if !p.known[problem] {
+			log.Info("Problem", "code", problem.Code, "gateway", problem.gateway, "message", problem.Message)
+			p.Recorder.Eventf(p.Regarding, nil, corev1.EventTypeWarning, problem.Reason(), "Preflight", "%s", problem.Message)
+		}
+	}
+	for problem := range p.known {
+		if !now[problem] {
+			log.Info("Problem is gone", "code", problem.Code, "gateway", problem.gateway, "message", problem.Message)
+		}
+	}
+	p.known = now
+}

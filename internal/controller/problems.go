@@ -1,0 +1,102 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// pods says why no proxy takes a gateway's exits; given are those that the gateway's selector matches.
+func pods(gw egress.Gateway, given []corev1.Pod) []egress.Finding {
+	for _, pod := range given {
+		if pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning {
+			return nil
+		}
+	}
+	return []egress.Finding{{
+		Code: "gateway-without-pods",
+		Message: fmt.Sprintf("no running pod of namespace %s matches the selector %s of egress gateway %q: every call through it fails",
+			gw.Namespace(), labels.Set(gw.Selector), gw.Name),
+		Fix: "start the gateway, or correct its selector in the configuration",
+	}}
+}
+
+// outbound says what leaves beside the gateways, by Istio's mesh configuration (the key mesh of its ConfigMap). The error
+// is that of a configuration that is not YAML.
+func outbound(meshConfig string) ([]egress.Finding, error) {
+	var parsed struct {
+		OutboundTrafficPolicy struct {
+			Mode string `json:"mode"`
+		} `json:"outboundTrafficPolicy"`
+	}
+	if err := yaml.Unmarshal([]byte(meshConfig), &parsed); err != nil {
+		return nil, fmt.Errorf("mesh configuration: %w", err)
+	}
+	if strings.EqualFold(parsed.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY") {
+		return nil, nil
+	}
+	return []egress.Finding{{
+		Code: "outbound-allow-any",
+		Message: "the mesh's outboundTrafficPolicy is ALLOW_ANY: hosts that no ServiceEntry names, and unnamed ports of governed hosts, " +
+			"leave directly and are not governed; set REGISTRY_ONLY",
+		Fix: "set meshConfig.outboundTrafficPolicy.mode to REGISTRY_ONLY",
+	}}, nil
+}
+
+// conditionReady is the condition in the status of the Gateway objects we keep.
+const conditionReady = "Ready"
+
+// write tells of the problems in the status of the Gateway object of every egress gateway that they concern, when it
+// does not say so already. A Gateway that is not there yet is told of them later.
+func (p *Preflight) write(ctx context.Context, found []problem) error {
+	var errs []error
+	for _, gw := range p.Mesh.Gateways {
+		errs = append(errs, client.IgnoreNotFound(p.writeTo(ctx, gw, gatewayReady(gw, found))))
+	}
+	return errors.Join(errs...)
+}
+
+func gatewayReady(gw egress.Gateway, found []problem) condition {
+	out := condition{Type: conditionReady, Status: "True", Reason: "NoProblem", Message: "preflight found nothing wrong"}
+	var messages []string
+	for _, problem := range found {
+		if problem.gateway != gw.Name && problem.gateway != "" {
+			continue
+		}
+		if len(messages) == 0 {
+			out.Status, out.Reason = "False", problem.Reason()
+		}
+		messages = append(messages, problem.Message)
+		out.Message = strings.Join(messages, "; ")
+	}
+	return out
+}
+
+func (p *Preflight) writeTo(ctx context.Context, gw egress.Gateway, want condition) error {
+	object := empty(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+	if err := p.Live.Get(ctx, client.ObjectKeyFromObject(hop.GatewayObject(gw)), object); err != nil {
+		return err
+	}
+	before := object.DeepCopy()
+	stored, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	conditions, changed := want.among(stored, time.Now())
+	if !changed {
+		return nil
+	}
+	if err := unstructured.SetNestedSlice(object.Object, conditions, "status", "conditions"); err != nil {
+		return err
+	}
+	return p.Status.Status().Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}

@@ -1,0 +1,116 @@
+package controller
+
+import (
+	"reflect"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// exitKey names an exit set: a host, in a namespace of egress gateways.
+type exitKey struct{ Namespace, Host string }
+
+// exitState is what is known of an exit set.
+type exitState struct {
+	// owner is the entry by whose definition it stands.
+	owner *egress.Entry
+	// err is why it could not be written, nil when it stands.
+	err error
+}
+
+// standing is what the controller of exits knows and the controller of conditions tells. Neither walks all entries of
+// a host for a change that concerns one of them.
+type standing struct {
+	mu    sync.Mutex
+	exits map[exitKey]exitState
+	// losers are the entries that are told of another owner of a host.
+	losers map[exitKey]map[types.NamespacedName]bool
+}
+
+func newStanding() *standing {
+	return &standing{exits: map[exitKey]exitState{}, losers: map[exitKey]map[types.NamespacedName]bool{}}
+}
+
+// affected says which entries of a host a change of its exit set concerns.
+type affected int
+
+const (
+	nobody affected = iota
+	// losers are those that are told of its owner.
+	losers
+	// everybody is all entries of the host.
+	everybody
+)
+
+// set takes in the state of an exit set, and says whom it concerns.
+func (s *standing) set(key exitKey, next exitState) affected {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, known := s.exits[key]
+	if next.owner == nil {
+		delete(s.exits, key)
+	} else {
+		s.exits[key] = next
+	}
+	switch {
+	case !known || next.owner == nil || text(last.err) != text(next.err) ||
+		!reflect.DeepEqual(last.owner.Definition, next.owner.Definition):
+		return everybody
+	case last.owner != next.owner:
+		return losers
+	}
+	return nobody
+}
+
+func (s *standing) get(key exitKey) (exitState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, known := s.exits[key]
+	return out, known
+}
+
+// lose notes whether an entry is told of another owner of a host.
+func (s *standing) lose(key exitKey, entry types.NamespacedName, lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !lost {
+		delete(s.losers[key], entry)
+		if len(s.losers[key]) == 0 {
+			delete(s.losers, key)
+		}
+		return
+	}
+	if s.losers[key] == nil {
+		s.losers[key] = map[types.NamespacedName]bool{}
+	}
+	s.losers[key][entry] = true
+}
+
+// forget takes an entry that is gone, or leads to no gateway, from all losers.
+func (s *standing) forget(entry types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, entries := range s.losers {
+		if delete(entries, entry); len(entries) == 0 {
+			delete(s.losers, key)
+		}
+	}
+}
+
+func (s *standing) losersOf(key exitKey) (out []types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.losers[key] {
+		out = append(out, name)
+	}
+	return out
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

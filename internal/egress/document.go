@@ -1,0 +1,38 @@
+package egress
+
+// Document returns the facts as the policy input has them (docs/policies.md).
+func (f Facts) Document(mesh *Mesh) map[string]any {
+	hosts, routes, conflicts := make([]any, len(f.Hosts)), make([]any, len(f.Routes)), make([]any, len(f.Conflicts))
+	for i, h := range f.Hosts {
+		host := map[string]any{
+			"host": h.Host, "canonical": h.Canonical, "wildcard": IsWildcard(h.Canonical), "ip": IsIP(h.Canonical),
+			"patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "field": h.Path.String(),
+		}
+		if h.Owner != nil {
+			host["owner"] = ownerDocument(h.Owner)
+		}
+		hosts[i] = host
+	}
+	for i, r := range f.Routes {
+		routes[i] = map[string]any{
+			"host": r.Host, "port": int64(r.Port), "protocol": r.Protocol, "from": r.From, "via": r.Via, "gateway": r.Gateway,
+			"field": r.Path.String(),
+		}
+	}
+	for i, c := range f.Conflicts {
+		conflicts[i] = map[string]any{"host": c.Host, "owner": ownerDocument(c.Owner), "reason": c.Reason, "field": c.Path.String()}
+	}
+	return map[string]any{"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "hosts": hosts, "routes": routes, "conflicts": conflicts}
+}
+
+func patterns(canonical string) []any {
+	var out []any
+	for _, pattern := range Patterns(canonical) {
+		out = append(out, pattern)
+	}
+	return out
+}
+
+func ownerDocument(owner *Entry) map[string]any {
+	return map[string]any{"namespace": owner.Namespace, "name": owner.Name}
+}

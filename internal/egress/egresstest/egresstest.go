@@ -1,0 +1,120 @@
+// Package egresstest has a small mesh and a small cluster for tests.
+package egresstest
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+const (
+	// Namespace is that of the objects.
+	Namespace = "payments"
+	// GatewayService is the FQDN of the gateway through which it leaves.
+	GatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
+	// PCIService is the FQDN of a second gateway, in the same namespace as the first.
+	PCIService = "pci-egress.istio-system.svc.cluster.local"
+)
+
+// Mesh returns a mesh with one egress gateway, which everything leaves through.
+func Mesh() *egress.Mesh {
+	return &egress.Mesh{
+		ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true,
+		Gateways: []egress.Gateway{{
+			Name: "default", Service: GatewayService, Selector: map[string]string{"istio": "egressgateway"},
+			HTTPPort: 80, TLSPort: 443, Transport: egress.Plain, Clients: labels.Everything(),
+		}},
+	}
+}
+
+// TwoGateways returns a mesh in which namespaces labelled egress=pci leave through a gateway of their own.
+func TwoGateways() *egress.Mesh {
+	out := Mesh()
+	out.Gateways = append([]egress.Gateway{{
+		Name: "pci", Service: PCIService, Selector: map[string]string{"istio": "pci-egress"},
+		HTTPPort: 80, TLSPort: 443, Transport: egress.Plain, Clients: labels.SelectorFromSet(labels.Set{"egress": "pci"}),
+	}}, out.Gateways...)
+	return out
+}
+
+// Cluster is a small one: it implements egress.View.
+type Cluster struct {
+	// Known are the entries, in any order.
+	Known []*egress.Entry
+	// Services are by FQDN.
+	Services map[string]*egress.Service
+	// Ruled are the hosts with a traffic policy.
+	Ruled []string
+	// Asked counts the questions.
+	Asked int
+}
+
+var _ egress.View = (*Cluster)(nil)
+
+// NewCluster returns one with a host for every kind of port, all sealed to the gateway "default", and one Service.
+func NewCluster() *Cluster {
+	http, tls := egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}
+	alt, grpc := egress.Port{Number: 8080, Name: "alt", Protocol: "HTTP"}, egress.Port{Number: 50051, Name: "grpc", Protocol: "GRPC"}
+	return &Cluster{
+		Known: []*egress.Entry{
+			Sealed("api.example.com", http, tls), Sealed("two.example.com", http, alt), Sealed("grpc.example.com", grpc),
+			Sealed("tls.example.com", tls), Sealed("*.wild.test", http, tls),
+		},
+		Services: map[string]*egress.Service{
+			GatewayService: Carrier("HTTP2"),
+			PCIService:     Carrier("HTTP2"),
+			"local." + Namespace + ".svc.cluster.local": {Ports: []egress.ServicePort{{Number: 80, Protocol: "HTTP"}}},
+		},
+	}
+}
+
+// Carrier returns the Service of a gateway whose HTTP port speaks a protocol.
+func Carrier(protocol string) *egress.Service {
+	return &egress.Service{Ports: []egress.ServicePort{{Number: 80, Protocol: protocol}, {Number: 443, Protocol: "HTTPS"}}}
+}
+
+// Sealed returns the entry of a host in Namespace, sealed to the gateway "default".
+func Sealed(host string, ports ...egress.Port) *egress.Entry {
+	return &egress.Entry{
+		Namespace: Namespace, Name: host, UID: host, Created: time.Unix(1000, 0), Hosts: []string{host},
+		External: true, Gateway: "default", Ports: ports, Definition: (&egress.ServiceEntry{Resolution: "DNS", Ports: ports}).Define(),
+	}
+}
+
+// Entries implements egress.View.
+func (c *Cluster) Entries(host string) []*egress.Entry {
+	c.Asked++
+	var out []*egress.Entry
+	for _, entry := range c.Known {
+		if slices.Contains(entry.Hosts, host) {
+			out = append(out, entry)
+		}
+	}
+	slices.SortFunc(out, (*egress.Entry).Older)
+	return out
+}
+
+// Oldest implements egress.View.
+func (c *Cluster) Oldest(host, gateway string) *egress.Entry {
+	for _, entry := range c.Entries(host) {
+		if entry.Gateway == gateway && gateway != "" {
+			return entry
+		}
+	}
+	return nil
+}
+
+// Service implements egress.View.
+func (c *Cluster) Service(host string) *egress.Service {
+	c.Asked++
+	return c.Services[host]
+}
+
+// HasTrafficPolicy implements egress.View: true for Ruled hosts.
+func (c *Cluster) HasTrafficPolicy(_, host string) bool {
+	c.Asked++
+	return slices.Contains(c.Ruled, host)
+}

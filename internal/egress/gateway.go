@@ -1,0 +1,89 @@
+package egress
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Transport names how calls travel from a client to an egress gateway.
+type Transport string
+
+// Plain is the transport of calls as the app speaks: HTTP by Host, TLS passed through by SNI.
+const Plain Transport = "Plain"
+
+// Transports returns the transports there are.
+func Transports() []Transport { return []Transport{Plain} }
+
+// Gateway is one named way out of the mesh.
+type Gateway struct {
+	// Name is unique among the gateways, a DNS label.
+	Name string
+	// Service is the FQDN of the gateway's Service.
+	Service string
+	// Selector holds the labels of the gateway's pods.
+	Selector map[string]string
+	// HTTPPort and TLSPort are ports of the Service; 0 for none.
+	HTTPPort, TLSPort uint32
+	// Transport is how clients reach it.
+	Transport Transport
+	// Clients selects the namespaces that leave through this gateway.
+	Clients labels.Selector
+}
+
+// Namespace returns the namespace of the gateway's Service.
+func (g Gateway) Namespace() string {
+	parts := strings.SplitN(g.Service, ".", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[1]
+}
+
+// ServiceName returns the name of the gateway's Service in its namespace.
+func (g Gateway) ServiceName() string {
+	name, _, _ := strings.Cut(g.Service, ".")
+	return name
+}
+
+// Port returns the port of the gateway's Service for a family, 0 for none.
+func (g Gateway) Port(family Family) uint32 {
+	switch family {
+	case FamilyHTTP:
+		return g.HTTPPort
+	case FamilyTLS:
+		return g.TLSPort
+	}
+	return 0
+}
+
+// Codes of what keeps a gateway from carrying calls.
+const (
+	CodeGatewayServiceMissing = "gateway-service-missing"
+	CodeGatewayPortMissing    = "gateway-port-missing"
+)
+
+// Problems returns why the gateway's Service cannot carry calls; nil stands for a Service that does not exist.
+func (g Gateway) Problems(service *Service) []Finding {
+	if service == nil {
+		return []Finding{{
+			Code:    CodeGatewayServiceMissing,
+			Message: fmt.Sprintf("Service %s of egress gateway %q does not exist: every call through it fails", g.Service, g.Name),
+			Fix:     "install the gateway, or correct the name of its Service in the configuration",
+		}}
+	}
+	var out []Finding
+	for _, family := range []Family{FamilyHTTP, FamilyTLS} {
+		number := g.Port(family)
+		if number == 0 || service.HasPort(number) {
+			continue
+		}
+		out = append(out, Finding{
+			Code:    CodeGatewayPortMissing,
+			Message: fmt.Sprintf("Service %s of egress gateway %q has no port %d: %s calls through it fail", g.Service, g.Name, number, family),
+			Fix:     "add the port to the Service, or correct it in the configuration",
+		})
+	}
+	return out
+}

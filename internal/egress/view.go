@@ -1,0 +1,46 @@
+package egress
+
+import "slices"
+
+// View is what the rest of the cluster says. Answers come from memory and may lag.
+type View interface {
+	// Entries returns every ServiceEntry of the governed namespaces that names exactly this canonical host, oldest
+	// first. The slice is shared and must not be changed.
+	Entries(host string) []*Entry
+	// Oldest returns the oldest of these that is sealed to an egress gateway, nil for none.
+	Oldest(host, gateway string) *Entry
+	// Service returns the Service with this canonical FQDN, nil for none.
+	Service(host string) *Service
+	// HasTrafficPolicy says whether a DestinationRule of the namespace sets a traffic policy for a canonical host.
+	HasTrafficPolicy(namespace, host string) bool
+}
+
+// Service is the part of a Service that governs egress.
+type Service struct {
+	Ports []ServicePort
+}
+
+// ServicePort is a port of a Service.
+type ServicePort struct {
+	Number uint32
+	// Protocol is the Istio protocol, upper case, by appProtocol or the prefix of the name; empty when neither says.
+	Protocol string
+}
+
+// HasPort says whether the Service has a port of this number.
+func (s *Service) HasPort(number uint32) bool {
+	return slices.ContainsFunc(s.Ports, func(p ServicePort) bool { return p.Number == number })
+}
+
+// Protocol returns the protocol of a port, empty when it is unknown or the Service is nil.
+func (s *Service) Protocol(number uint32) string {
+	if s == nil {
+		return ""
+	}
+	for _, port := range s.Ports {
+		if port.Number == number {
+			return port.Protocol
+		}
+	}
+	return ""
+}

@@ -1,0 +1,98 @@
+package hop
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// ExitSet returns the exit leg of one canonical host in the namespace of egress gateways, in the order of writing:
+// where the host really is, as its owner defines it, and the routes to it from each gateway that some entry is sealed to.
+// All of it is private to the namespace. Without an owner it is empty.
+func ExitSet(mesh *egress.Mesh, view egress.View, namespace, host string) []Object {
+	owner := mesh.Owner(view, host, namespace)
+	if owner == nil {
+		return nil
+	}
+	out := []Object{exitEntry(namespace, host, owner.Definition)}
+	for _, gw := range mesh.GatewaysIn(namespace) {
+		if view.Oldest(host, gw.Name) != nil {
+			out = append(out, transportOf(gw).routes(gw, host, owner.Definition)...)
+		}
+	}
+	return out
+}
+
+// ExitKinds returns an empty object of every kind that an exit set may hold, in the order of writing.
+func ExitKinds() []Object {
+	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.VirtualService{}}
+}
+
+// GatewayName returns the name of the Gateway object of an egress gateway.
+func GatewayName(gw egress.Gateway) string { return "egress-governor-" + gw.Name }
+
+// GatewayObject returns the Gateway that opens the gateway's ports to the VirtualServices of its own namespace, and
+// to no other's: a host without an exit gets 404 or a reset.
+func GatewayObject(gw egress.Gateway) *networkingv1.Gateway {
+	out := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), GatewayName(gw), "")}
+	out.Labels[GatewayLabel] = gw.Name
+	out.Spec.Selector = gw.Selector
+	out.Spec.Servers = transportOf(gw).servers(gw)
+	return out
+}
+
+// exitEntry says where a host really is. Gateways of one namespace share it.
+func exitEntry(namespace, host string, definition egress.Definition) *networkingv1.ServiceEntry {
+	out := &networkingv1.ServiceEntry{ObjectMeta: meta(namespace, exitName(host, host), host)}
+	out.Spec.Hosts = []string{host}
+	out.Spec.ExportTo = []string{"."}
+	out.Spec.Location = networking.ServiceEntry_MESH_EXTERNAL
+	out.Spec.Resolution = networking.ServiceEntry_Resolution(networking.ServiceEntry_Resolution_value[definition.Resolution])
+	for _, port := range definition.Ports {
+		out.Spec.Ports = append(out.Spec.Ports, &networking.ServicePort{
+			Number: port.Number, Protocol: port.Protocol, Name: port.Name, TargetPort: port.TargetPort,
+		})
+	}
+	for _, endpoint := range definition.Endpoints {
+		out.Spec.Endpoints = append(out.Spec.Endpoints, &networking.WorkloadEntry{
+			Address: endpoint.Address, Ports: endpoint.Ports, Labels: endpoint.Labels, Network: endpoint.Network,
+			Locality: endpoint.Locality, Weight: endpoint.Weight, ServiceAccount: endpoint.ServiceAccount,
+		})
+	}
+	return out
+}
+
+// routesName returns the name of a gateway's routes to a host.
+func routesName(gw egress.Gateway, host string) string { return exitName(host, gw.Name+"/"+host) }
+
+const (
+	// hashBytes make names that nobody finds two of.
+	hashBytes = 16
+	// maxNamePrefix leaves room for a hyphen and the hash within a DNS label of 63 characters.
+	maxNamePrefix = 63 - 1 - (hashBytes*8+4)/5
+)
+
+// exitName returns a name that is readable by the host and unique by a hash of the key.
+func exitName(host, key string) string {
+	prefix := strings.NewReplacer("*", "wildcard", ".", "-").Replace(host)
+	if len(prefix) > maxNamePrefix {
+		prefix = prefix[:maxNamePrefix]
+	}
+	sum := sha256.Sum256([]byte(key))
+	hash := base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:hashBytes])
+	return strings.TrimRight(prefix, "-") + "-" + strings.ToLower(hash)
+}
+
+func meta(namespace, name, host string) metav1.ObjectMeta {
+	out := metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{ManagedByLabel: Manager}}
+	if host != "" {
+		out.Annotations = map[string]string{HostAnnotation: host}
+	}
+	return out
+}

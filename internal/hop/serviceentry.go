@@ -1,0 +1,135 @@
+package hop
+
+import (
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+const (
+	endpointsPath  = "spec.endpoints"
+	resolutionPath = "spec.resolution"
+)
+
+// EntryIntent returns a ServiceEntry as its author wrote it; one that was not sealed comes back as it is. The error is
+// Refusals when the annotation does not decode. The result shares nothing with the entry.
+func EntryIntent(entry *unstructured.Unstructured, mesh *egress.Mesh) (*unstructured.Unstructured, error) {
+	out := entry.DeepCopy()
+	raw := take(out)
+	spec, ok := out.Object["spec"].(map[string]any)
+	if !ok {
+		return out, nil
+	}
+	endpoints := spec["endpoints"]
+	_, atGateway := mesh.GatewayByService(soleAddress(endpoints))
+	known, err := decodeEntry(raw, endpoints, atGateway)
+	if err != nil {
+		return nil, badAnnotation(err)
+	}
+	if atGateway {
+		known = known.standing(endpointsPath, endpoints)
+	}
+	known.restore(entrySlots(spec))
+	return out, nil
+}
+
+// standing returns the record with a field taken as it stands: a gateway as the only endpoint is never an author's,
+// whatever the record says.
+func (r record) standing(path string, now any) record {
+	for _, item := range r {
+		if item != nil && slices.Contains(item.Paths, path) {
+			item.Now = now
+			return r
+		}
+	}
+	return append(r, &replaced{Now: now, Paths: []string{path}})
+}
+
+func entrySlots(spec map[string]any) []slot {
+	return []slot{{resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"}}
+}
+
+// Seal returns the ServiceEntry with the gateway as its only endpoint and the author's own fields in
+// IntentAnnotation. An entry of the mesh's own (MESH_INTERNAL) comes back as its author wrote it. Sealing a sealed
+// entry changes nothing. The error is Refusals when the entry cannot be expressed as a hop.
+func Seal(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh) (*unstructured.Unstructured, error) {
+	out, err := EntryIntent(entry, mesh)
+	if err != nil {
+		return nil, err
+	}
+	return out, SealIntent(out, gw, mesh)
+}
+
+// SealIntent is Seal in place, of an entry as its author wrote it.
+func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh) error {
+	parsed, err := ParseEntry(entry)
+	if err != nil || !parsed.External() {
+		return err
+	}
+	if refusals := Check(parsed, gw, mesh); len(refusals) > 0 {
+		return refusals
+	}
+	spec, _ := entry.Object["spec"].(map[string]any)
+	sealed := transportOf(gw).seal(parsed, gw)
+	var known recorder
+	for _, s := range entrySlots(spec) {
+		if now, replaces := sealed[s.key]; replaces {
+			known.replace(s, now)
+		}
+	}
+	if err := known.put(entry); err != nil {
+		var out Refusals
+		out.add("too-large", field.NewPath("spec", "endpoints"), err.Error(), "give fewer endpoints, or spread them over several entries")
+		return out
+	}
+	return nil
+}
+
+// ParseEntry reads a ServiceEntry. The error is Refusals.
+func ParseEntry(entry *unstructured.Unstructured) (*egress.ServiceEntry, error) {
+	out, err := egress.ParseServiceEntry(entry)
+	if err != nil {
+		var refusals Refusals
+		refusals.add("undecodable", field.NewPath("spec"), "is not a ServiceEntry's: "+err.Error(), "write the spec as Istio's API has it")
+		return nil, refusals
+	}
+	return out, nil
+}
+
+// SealedTo returns the egress gateway that is a ServiceEntry's only endpoint.
+func SealedTo(entry *unstructured.Unstructured, mesh *egress.Mesh) (egress.Gateway, bool) {
+	spec, _ := entry.Object["spec"].(map[string]any)
+	return mesh.GatewayByService(soleAddress(spec["endpoints"]))
+}
+
+// soleAddress returns the address of a list of one endpoint, empty for any other.
+func soleAddress(endpoints any) string {
+	list, _ := endpoints.([]any)
+	if len(list) != 1 {
+		return ""
+	}
+	endpoint, _ := list[0].(map[string]any)
+	address, _ := endpoint["address"].(string)
+	return address
+}
+
+// entryChecks are what an entry is held against, in the order of the answer.
+var entryChecks = []func(*egress.ServiceEntry, egress.Gateway, *egress.Mesh) Refusals{
+	checkHosts, checkPorts, checkResolution, checkEndpoints,
+}
+
+// Check returns why an external ServiceEntry, as its author wrote it, cannot be expressed as a hop through the
+// gateway; nothing when it can. It also repeats those rules of Istio's own validation that sealing would hide from it.
+func Check(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh) Refusals {
+	var out Refusals
+	for _, check := range entryChecks {
+		out = append(out, check(entry, gw, mesh)...)
+	}
+	return out
+}
+
+func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }

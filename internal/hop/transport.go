@@ -1,0 +1,33 @@
+package hop
+
+import (
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// transport is how calls travel from a client to an egress gateway: what it can carry, what a sealed entry looks like,
+// and how the gateway takes what arrives.
+type transport interface {
+	// check returns why the ports of an entry cannot be carried to the gateway.
+	check(entry *egress.ServiceEntry, gw egress.Gateway) Refusals
+	// seal returns the fields of the spec that take the entry's calls to the gateway, in place of the author's.
+	seal(entry *egress.ServiceEntry, gw egress.Gateway) map[string]any
+	// servers returns what the gateway opens for all hosts alike.
+	servers(gw egress.Gateway) []*networking.Server
+	// routes returns what leads the calls of one host on from the gateway, in the order of writing.
+	routes(gw egress.Gateway, host string, definition egress.Definition) []Object
+}
+
+// transports is the table of them, one row a name of the configuration.
+var transports = map[egress.Transport]transport{
+	egress.Plain: plain{},
+}
+
+// transportOf returns a gateway's. The configuration has checked its name; the zero value is Plain.
+func transportOf(gw egress.Gateway) transport {
+	if gw.Transport == "" {
+		return plain{}
+	}
+	return transports[gw.Transport]
+}

@@ -1,0 +1,56 @@
+// Package record keeps account of what was decided: in metrics and in the log.
+package record
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// Recorder counts decisions and logs what is only recorded. It is safe for concurrent use.
+type Recorder struct {
+	decisions, findings *prometheus.CounterVec
+}
+
+// New returns a Recorder with its metrics registered; a nil registerer takes none. The error is that of registering.
+func New(registerer prometheus.Registerer) (*Recorder, error) {
+	out := &Recorder{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "egress_governor_decisions_total",
+			Help: "Validated requests by kind, operation and verdict (allowed, denied, refused, failed); dry runs are not counted.",
+		}, []string{"kind", "operation", "verdict"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "egress_governor_violations_total",
+			Help: "Findings by EgressPolicy (empty for what no policy found), code and effect (denied, refused, failed, warned, audited); dry runs are not counted.",
+		}, []string{"policy", "code", "effect"}),
+	}
+	if registerer == nil {
+		return out, nil
+	}
+	for _, collector := range []prometheus.Collector{out.decisions, out.findings} {
+		if err := registerer.Register(collector); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// Record takes account of an outcome. A dry run leaves no trace.
+func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *review.Outcome) {
+	if req.DryRun {
+		return
+	}
+	r.decisions.WithLabelValues(req.Object.GetKind(), string(req.Operation), string(outcome.Verdict)).Inc()
+	for _, finding := range outcome.Findings {
+		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()
+		if finding.Effect == review.Audited {
+			logr.FromContextOrDiscard(ctx).Info("Audited violation", "policy", finding.Policy, "code", finding.Code,
+				"kind", req.Object.GetKind(), "namespace", req.Namespace.Name, "name", req.Name,
+				"field", finding.Field, "message", finding.Message)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package record_test
+
+import (
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/record"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// TestACodeReachesTheMetricAndTheLog, and a dry run neither.
+func TestACodeReachesTheMetricAndTheLog(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	recorder, err := record.New(registry)
+	require.NoError(t, err)
+	var logged []string
+	logger := funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{})
+	ctx := logr.NewContext(t.Context(), logger)
+	object := &unstructured.Unstructured{}
+	object.SetKind("ServiceEntry")
+	req := review.Request{Operation: review.Create, Object: object, Name: "x", Namespace: review.Namespace{Name: "payments"}}
+	outcome := &review.Outcome{Verdict: review.Refused, Findings: []review.Finding{
+		{Finding: egress.Finding{Code: "raw-protocol", Field: "spec.ports[0]"}, Effect: review.Refused},
+		{Finding: egress.Finding{Code: "host-not-allowed", Message: "no"}, Effect: review.Audited, Policy: "hosts", Library: "allowed-hosts"},
+	}}
+	recorder.Record(ctx, req, outcome)
+	req.DryRun = true
+	recorder.Record(ctx, req, outcome)
+
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			key := family.GetName()
+			for _, label := range metric.GetLabel() {
+				key += " " + label.GetName() + "=" + label.GetValue()
+			}
+			got[key] = metric.GetCounter().GetValue()
+		}
+	}
+	assert.Equal(t, map[string]float64{
+		"egress_governor_decisions_total kind=ServiceEntry operation=CREATE verdict=refused": 1,
+		"egress_governor_violations_total code=raw-protocol effect=refused policy=":          1,
+		"egress_governor_violations_total code=host-not-allowed effect=audited policy=hosts": 1,
+	}, got)
+	require.Len(t, logged, 1)
+	for _, part := range []string{`"code"="host-not-allowed"`, `"policy"="hosts"`, `"namespace"="payments"`, `"name"="x"`} {
+		assert.Contains(t, logged[0], part)
+	}
+	problems, err := testutil.GatherAndLint(registry)
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+	_, err = record.New(registry)
+	require.ErrorContains(t, err, "register metrics")
+}

@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"reflect"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// Stored is what is kept of a stored ServiceEntry: all that is asked of it, and not the object itself, of which a
+// cluster may have thousands.
+type Stored struct {
+	metav1.ObjectMeta
+	// Entry is nil for one that cannot be read, or that is not an author's.
+	Entry *egress.Entry
+	// Conditions are those of its status, everybody's.
+	Conditions []any
+}
+
+var _ runtime.Object = (*Stored)(nil)
+
+// GetObjectKind implements runtime.Object.
+func (*Stored) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. What is shared is never changed.
+func (s *Stored) DeepCopyObject() runtime.Object {
+	out := *s
+	return &out
+}
+
+// Read returns what is kept of a ServiceEntry.
+func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
+	out := &Stored{ObjectMeta: identity(obj)}
+	out.Conditions, _, _ = unstructured.NestedSlice(obj.Object, "status", "conditions")
+	out.Entry = r.parse(obj)
+	return out
+}
+
+func (s *Stored) entry() *egress.Entry {
+	if s == nil {
+		return nil
+	}
+	return s.Entry
+}
+
+// same says whether two have the same to say about hosts.
+func (s *Stored) same(other *Stored) bool {
+	return s != nil && other != nil && s.UID == other.UID && reflect.DeepEqual(s.Entry, other.Entry)
+}
+
+// parse returns the entry an object stands for, nil when it cannot be read; our own exit entries are not authors'.
+func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
+	if obj.GetLabels()[hop.ManagedByLabel] == hop.Manager {
+		if _, ours := obj.GetAnnotations()[hop.HostAnnotation]; ours && len(r.mesh.GatewaysIn(obj.GetNamespace())) > 0 {
+			return nil
+		}
+	}
+	intent, err := hop.EntryIntent(obj, r.mesh)
+	if err != nil {
+		return nil
+	}
+	parsed, err := egress.ParseServiceEntry(intent)
+	if err != nil {
+		return nil
+	}
+	out := &egress.Entry{
+		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
+		External: parsed.External(), ExportTo: parsed.ExportTo, Ports: parsed.Ports, Definition: parsed.Define(),
+	}
+	for _, host := range parsed.Hosts {
+		if host = egress.Canonical(host); !slices.Contains(out.Hosts, host) {
+			out.Hosts = append(out.Hosts, host)
+		}
+	}
+	if gw, sealed := hop.SealedTo(obj, r.mesh); sealed && out.External && len(hop.Check(parsed, gw, r.mesh)) == 0 {
+		out.Gateway = gw.Name
+	}
+	return out
+}

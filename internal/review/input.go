@@ -1,0 +1,54 @@
+package review
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// inputVersion names the contract of the policy input (docs/policies.md).
+const inputVersion = "input.egress-governor.io/v1alpha1"
+
+// document returns the policy input without the parameters, which are each policy's own.
+func (s *subject) document(facts egress.Facts) map[string]any {
+	name := s.Name
+	if name == "" {
+		name = s.Object.GetName()
+	}
+	groups := make([]any, len(s.User.Groups))
+	for i, group := range s.User.Groups {
+		groups[i] = group
+	}
+	return map[string]any{
+		"apiVersion": inputVersion,
+		"operation":  string(s.Operation),
+		"kind":       s.Object.GetKind(),
+		"name":       name,
+		"namespace": map[string]any{
+			"name": s.Namespace.Name, "labels": values(s.Namespace.Labels), "annotations": values(s.Namespace.Annotations),
+		},
+		"user":      map[string]any{"name": s.User.Name, "groups": groups},
+		"dryRun":    s.DryRun,
+		"object":    content(s.intent),
+		"oldObject": content(s.oldIntent),
+		"egress":    facts.Document(s.Mesh),
+	}
+}
+
+// content returns an object without what the API server keeps for itself.
+func content(object *unstructured.Unstructured) any {
+	if object == nil {
+		return nil
+	}
+	out := object.DeepCopy()
+	unstructured.RemoveNestedField(out.Object, "metadata", "managedFields")
+	return out.Object
+}
+
+func values(in map[string]string) map[string]any {
+	out := make(map[string]any, len(in))
+	for key, value := range in {
+		out[key] = value
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+package review
+
+import (
+	"strings"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/policy"
+)
+
+// Verdict is the answer in a word. The three noes differ in whose word they are.
+type Verdict string
+
+// The verdicts.
+const (
+	Allowed Verdict = "allowed"
+	// Denied: a policy said no.
+	Denied Verdict = "denied"
+	// Refused: it cannot be expressed as a hop.
+	Refused Verdict = "refused"
+	// Failed: a policy could not be evaluated.
+	Failed Verdict = "failed"
+)
+
+// Effect is what a finding does: it brings about a verdict other than Allowed, or it is said and no more.
+type Effect = Verdict
+
+// The effects that let an object pass.
+const (
+	Warned  Effect = "warned"
+	Audited Effect = "audited"
+)
+
+// Finding is something that is wrong with an object, by whomever it was found.
+type Finding struct {
+	egress.Finding
+	// Effect is what follows from it.
+	Effect Effect
+	// Policy is the name of the EgressPolicy that found it, Library that of the library policy it uses; both are empty
+	// where it was none.
+	Policy, Library string
+}
+
+// Sentence is how a finding reads to an author: who found it, the field, what is wrong, the rule; and how to mend it on
+// the next line.
+func (f Finding) Sentence() string {
+	var out strings.Builder
+	rule := f.Library
+	if f.Policy == "" {
+		out.WriteString("egress-governor: ")
+		rule = f.Code
+	} else {
+		out.WriteString(f.Policy + ": ")
+	}
+	if f.Field != "" {
+		out.WriteString(f.Field + ": ")
+	}
+	out.WriteString(f.Message)
+	if f.Effect != Failed {
+		if rule != "" {
+			out.WriteString(" (" + rule + ")")
+		}
+		if rule != "" || !strings.HasSuffix(f.Message, ".") {
+			out.WriteString(".")
+		}
+	}
+	if f.Fix != "" {
+		out.WriteString("\nFix: " + f.Fix)
+	}
+	return out.String()
+}
+
+// Line is a finding on one line, its code first, for logs.
+func (f Finding) Line() string {
+	return strings.ReplaceAll("["+f.Code+"] "+f.Sentence(), "\n", " ")
+}
+
+// Outcome is everything that was decided about an object.
+type Outcome struct {
+	Verdict Verdict
+	// Findings are sorted: failures, denials, refusals, warnings and what is only recorded, and within these as the
+	// policies are named and the fields stand.
+	Findings []Finding
+	// Facts are what the object does to egress.
+	Facts egress.Facts
+	// Changes tell the author of an allowed object what was rewritten. An object that stays as it was has none.
+	Changes []string
+}
+
+// Of returns the findings with an effect.
+func (o *Outcome) Of(effect Effect) (out []Finding) {
+	for _, finding := range o.Findings {
+		if finding.Effect == effect {
+			out = append(out, finding)
+		}
+	}
+	return out
+}
+
+func (o *Outcome) add(decision policy.Decision, refusals hop.Refusals) {
+	for _, failure := range decision.Failed {
+		o.Findings = append(o.Findings, Finding{
+			Finding: egress.Finding{
+				Code: policy.CodeEvaluationFailed, Message: "policy could not be evaluated: " + failure.Err.Error(),
+				Fix: "this is not your object's fault; ask the platform team",
+			},
+			Effect: Failed, Policy: failure.Policy,
+		})
+	}
+	o.violations(Denied, decision.Denied)
+	for _, refusal := range refusals {
+		o.Findings = append(o.Findings, Finding{Finding: refusal, Effect: Refused})
+	}
+	o.Verdict = Allowed
+	if len(o.Findings) > 0 {
+		o.Verdict = o.Findings[0].Effect
+	}
+	o.violations(Warned, decision.Warned)
+	o.violations(Audited, decision.Audited)
+}
+
+func (o *Outcome) violations(effect Effect, violations []policy.Violation) {
+	for _, v := range violations {
+		o.Findings = append(o.Findings, Finding{
+			Finding: egress.Finding{Code: v.Code, Field: v.Field, Message: v.Message, Fix: v.Fix},
+			Effect:  effect, Policy: v.Policy, Library: v.Library,
+		})
+	}
+}

@@ -1,0 +1,148 @@
+// Package review is the decision about one object: the form in which it is stored, the facts of that form, and
+// everything that is wrong with it. The webhook asks it, and whoever else has an object and a view of a cluster: it
+// knows neither requests nor clients.
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/policy"
+)
+
+// evaluationTimeout bounds the evaluation of all policies for one object. It is below the timeouts of the chart's
+// webhook configurations, so that the author reads our reason and not the API server's.
+const evaluationTimeout = 3 * time.Second
+
+// Operation says what is done with an object.
+type Operation string
+
+// The operations that are governed.
+const (
+	Create Operation = "CREATE"
+	Update Operation = "UPDATE"
+)
+
+// Request is an object to be decided on.
+type Request struct {
+	// Operation is Create or Update.
+	Operation Operation
+	// Object is what was sent, or what will be stored; Old what is stored already, nil with Create.
+	Object, Old *unstructured.Unstructured
+	// Name is empty while the API server has not generated it.
+	Name string
+	// Namespace is the object's.
+	Namespace Namespace
+	// User asks for it.
+	User User
+	// DryRun says that nothing will be stored.
+	DryRun bool
+}
+
+// Namespace is what is known of an object's namespace.
+type Namespace struct {
+	Name                string
+	Labels, Annotations map[string]string
+}
+
+// User is who asks.
+type User struct {
+	Name   string
+	Groups []string
+}
+
+// Refusals is the error of an object that cannot be expressed as a hop.
+type Refusals = hop.Refusals
+
+// Evaluator evaluates policies.
+type Evaluator interface {
+	Evaluate(ctx context.Context, review policy.Review) policy.Decision
+}
+
+// Reviewer decides on objects. It is safe for concurrent use.
+type Reviewer struct {
+	// Mesh is the operator's configuration.
+	Mesh *egress.Mesh
+	// View is the rest of the cluster.
+	View egress.View
+	// Policies are those in force.
+	Policies Evaluator
+}
+
+// Rewrite returns the form in which an object will be stored. The error is Refusals when there is none.
+func (r *Reviewer) Rewrite(req Request) (*unstructured.Unstructured, error) {
+	s, err := r.subject(req)
+	if err != nil {
+		return nil, err
+	}
+	if s.kind.rewrite == nil {
+		return req.Object, nil
+	}
+	return s.kind.rewrite(s)
+}
+
+// Review judges an object in the form in which it will be stored: what a hop cannot express is refused, what a policy
+// forbids is denied, and every reason is in the one outcome. The error is that of an object that cannot be judged.
+func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
+	out := &Outcome{}
+	s, err := r.subject(req)
+	var refusals hop.Refusals
+	switch {
+	case errors.As(err, &refusals):
+		// Policies see what was sent, since what was meant cannot be read.
+		s = &subject{Request: req, Reviewer: r, intent: req.Object, oldIntent: req.Old}
+		out.Facts.Gateway = r.gateway(req).Name
+	case err != nil:
+		return nil, err
+	default:
+		out.Facts, refusals = s.kind.examine(s)
+	}
+	ctx, cancel := context.WithTimeout(ctx, evaluationTimeout)
+	defer cancel()
+	decision := r.Policies.Evaluate(ctx, policy.Review{
+		Kind: req.Object.GetKind(), NamespaceLabels: req.Namespace.Labels, Document: s.document(out.Facts),
+	})
+	out.add(decision, refusals)
+	if out.Verdict == Allowed && s.changed() {
+		out.Changes = s.kind.changes(s)
+	}
+	return out, nil
+}
+
+// gateway returns the egress gateway through which the request's namespace leaves, the zero value for none.
+func (r *Reviewer) gateway(req Request) egress.Gateway {
+	gw, _ := r.Mesh.GatewayFor(labels.Set(req.Namespace.Labels))
+	return gw
+}
+
+// subject reads an object as its author wrote it, and its kind's row. The error is hop.Refusals when the annotation
+// does not decode.
+func (r *Reviewer) subject(req Request) (*subject, error) {
+	row, known := kinds[req.Object.GetKind()]
+	if !known {
+		return nil, fmt.Errorf("kind %q is not governed", req.Object.GetKind())
+	}
+	return r.subjectOf(row, req)
+}
+
+func (r *Reviewer) subjectOf(row kind, req Request) (*subject, error) {
+	s := &subject{Request: req, Reviewer: r, kind: row, gateway: r.gateway(req)}
+	var err error
+	if s.intent, err = row.intent(s, req.Object); err != nil {
+		return nil, err
+	}
+	if req.Old == nil {
+		return s, nil
+	}
+	if s.oldIntent, err = row.intent(s, req.Old); err != nil {
+		s.oldIntent = req.Old
+	}
+	return s, nil
+}

@@ -1,0 +1,103 @@
+package review
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// seals says whether ServiceEntries of the namespace are sealed.
+func (s *subject) seals() bool { return s.Mesh.Seal && s.gateway.Name != "" }
+
+// entryIntent reads the annotation where it tells what is or will be carried to a gateway. Anywhere else it is a
+// tenant's word without effect, and the spec itself is what counts.
+func entryIntent(s *subject, entry *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	intent, err := hop.EntryIntent(entry, s.Mesh)
+	if err != nil {
+		return nil, err
+	}
+	if _, sealed := hop.SealedTo(entry, s.Mesh); !sealed && !s.seals() {
+		return entry.DeepCopy(), nil
+	}
+	return intent, nil
+}
+
+func seal(s *subject) (*unstructured.Unstructured, error) {
+	if !s.seals() {
+		return s.Object, nil
+	}
+	out := s.intent.DeepCopy()
+	return out, hop.SealIntent(out, s.gateway, s.Mesh)
+}
+
+func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
+	parsed, err := hop.ParseEntry(s.intent)
+	if err != nil {
+		var refusals hop.Refusals
+		errors.As(err, &refusals)
+		return egress.Facts{Gateway: s.gateway.Name}, refusals
+	}
+	refusals := checkSealed(s)
+	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
+	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
+	if sealed.Name != "" && parsed.External() {
+		facts.Conflicts = conflicts(s, parsed, sealed)
+	}
+	for _, conflict := range facts.Conflicts {
+		owner := conflict.Owner.Namespace + "/" + conflict.Owner.Name
+		refusals = append(refusals, egress.Finding{
+			Code: "host-conflict", Field: conflict.Path.String(),
+			Message: fmt.Sprintf("host %q is already defined otherwise by ServiceEntry %s: %s", conflict.Host, owner, conflict.Reason),
+			Fix:     fmt.Sprintf("define the host as ServiceEntry %s does, or agree with its owners on one definition", owner),
+		})
+	}
+	return facts, refusals
+}
+
+// checkSealed holds the entry against the form in which it would be stored. Another mutating webhook may have come
+// after ours; what it made of a sealed entry is not taken on trust.
+func checkSealed(s *subject) hop.Refusals {
+	want, err := seal(s)
+	var refusals hop.Refusals
+	if errors.As(err, &refusals) || equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+		return refusals
+	}
+	return hop.Refusals{{
+		Code: "not-sealed", Field: "spec.endpoints", Message: "the entry was changed after it was sealed",
+		Fix: "apply it again; if this stays, another mutating webhook rewrites ServiceEntries",
+	}}
+}
+
+// conflicts finds hosts that an older entry defines otherwise: the first comer keeps the exit.
+func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (out []egress.Conflict) {
+	definition := intent.Define()
+	for i, host := range intent.Hosts {
+		owner := s.Mesh.Owner(s.View, egress.Canonical(host), sealed.Namespace())
+		if owner == nil || (owner.Namespace == s.Object.GetNamespace() && owner.Name == s.Object.GetName()) {
+			continue
+		}
+		if reason := owner.Definition.Differs(definition); reason != "" {
+			out = append(out, egress.Conflict{Host: host, Reason: reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: owner})
+		}
+	}
+	return out
+}
+
+func entryChanges(s *subject) []string {
+	gw, ok := hop.SealedTo(s.Object, s.Mesh)
+	if !ok {
+		return nil
+	}
+	out := []string{fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name)}
+	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
+	if resolution == "" || resolution == "NONE" {
+		out = append(out, "spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead")
+	}
+	return out
+}

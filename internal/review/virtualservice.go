@@ -1,0 +1,38 @@
+package review
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+func routeIntent(s *subject, vs *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return hop.RouteIntent(vs, s.Mesh)
+}
+
+func inject(s *subject) (*unstructured.Unstructured, error) {
+	if !s.Mesh.Inject {
+		return s.Object, nil
+	}
+	return hop.InjectIntent(s.intent, s.gateway, s.Mesh, s.View), nil
+}
+
+// examineRoutes judges the routes that will be stored. An entry may have come or gone since they were injected: either
+// form leads to the gateway or is in the facts.
+func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
+	resolved := egress.Resolve(s.Object, s.Mesh, s.View)
+	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), hop.CheckRoutes(resolved)
+}
+
+func routeChanges(s *subject) (out []string) {
+	was := egress.Destinations(s.intent)
+	for i, d := range egress.Destinations(s.Object) {
+		if gw, ok := s.Mesh.GatewayByService(d.Host()); ok && was[i].Host() != d.Host() {
+			out = append(out, fmt.Sprintf("%s: calls to %s now leave through egress gateway %q", d.Path, was[i].Host(), gw.Name))
+		}
+	}
+	return out
+}

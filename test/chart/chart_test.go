@@ -1,0 +1,239 @@
+// Package chart holds the chart to what the webhook needs of it.
+package chart
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+const chart = "../../charts/egress-governor"
+
+type values = map[string]any
+
+func rendered(t *testing.T, given values) []*unstructured.Unstructured {
+	t.Helper()
+	out, err := controlplane.Render(chart, given)
+	require.NoError(t, err)
+	return out
+}
+
+// the returns the one object of a kind.
+func the[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) *T {
+	t.Helper()
+	var out *T
+	for _, object := range objects {
+		if object.GetKind() == kind {
+			require.Nil(t, out, "more than one %s", kind)
+			out = new(T)
+			raw, err := object.MarshalJSON()
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(raw, out))
+		}
+	}
+	require.NotNil(t, out, "no %s", kind)
+	return out
+}
+
+// TestWebhooksFailClosedOnTheirKindsAlone: whatever else happens in the cluster goes on without us.
+func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, nil)
+	mutating := the[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
+	validating := the[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration")
+	require.Len(t, mutating.Webhooks, 1)
+	require.Len(t, validating.Webhooks, 2)
+	mutate, validate, policy := mutating.Webhooks[0], validating.Webhooks[0], validating.Webhooks[1]
+	assert.Equal(t, mutate.Rules, validate.Rules)
+	assert.Equal(t, mutate.NamespaceSelector, validate.NamespaceSelector, "what is judged is what is sealed")
+	require.Len(t, mutate.Rules, 1)
+	assert.Equal(t, []string{"networking.istio.io"}, mutate.Rules[0].APIGroups)
+	assert.Equal(t, []string{"v1", "v1beta1", "v1alpha3"}, mutate.Rules[0].APIVersions)
+	assert.Equal(t, []string{"serviceentries", "virtualservices"}, mutate.Rules[0].Resources)
+	assert.Equal(t, []admissionv1.OperationType{"CREATE", "UPDATE"}, mutate.Rules[0].Operations)
+	require.Len(t, policy.Rules, 1)
+	assert.Equal(t, []string{"egress-governor.io"}, policy.Rules[0].APIGroups)
+	for _, failure := range []*admissionv1.FailurePolicyType{mutate.FailurePolicy, validate.FailurePolicy, policy.FailurePolicy} {
+		assert.Equal(t, admissionv1.Fail, *failure)
+	}
+	for _, match := range []*admissionv1.MatchPolicyType{mutate.MatchPolicy, validate.MatchPolicy, policy.MatchPolicy} {
+		assert.Equal(t, admissionv1.Equivalent, *match)
+	}
+	for _, effects := range []*admissionv1.SideEffectClass{mutate.SideEffects, validate.SideEffects, policy.SideEffects} {
+		assert.Equal(t, admissionv1.SideEffectClassNone, *effects)
+	}
+	for _, client := range []admissionv1.WebhookClientConfig{mutate.ClientConfig, validate.ClientConfig, policy.ClientConfig} {
+		service := the[corev1.Service](t, objects, "Service")
+		assert.Equal(t, service.Name, client.Service.Name)
+		assert.Equal(t, service.Namespace, client.Service.Namespace)
+		assert.Equal(t, service.Spec.Ports[0].Port, *client.Service.Port)
+	}
+}
+
+// TestConfigurationIsTheWebhooksOwn: what the chart writes is what the webhook reads, with the selector that the API
+// server goes by.
+func TestConfigurationIsTheWebhooksOwn(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, values{"config": values{"gateways": []any{
+		values{"name": "a", "service": "out.ways.svc.cluster.local", "selector": values{"app": "out"}, "ports": values{"http": 8080, "tls": 8443}, "namespaceSelector": values{"matchLabels": values{"team": "a"}}},
+		values{"name": "b", "service": "egress.istio-system.svc.cluster.local", "selector": values{"app": "b"}, "ports": values{"http": 80, "tls": 443}},
+	}}})
+	configuration, err := config.Parse([]byte(the[corev1.ConfigMap](t, objects, "ConfigMap").Data["config.yaml"]))
+	require.NoError(t, err)
+	require.Len(t, configuration.Gateways, 2)
+	assert.Equal(t, "a", configuration.Gateways[0].NamespaceSelector.MatchLabels["team"])
+	mutate := the[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
+	assert.Equal(t, *mutate.NamespaceSelector, configuration.NamespaceSelector)
+	mesh, err := configuration.Mesh()
+	require.NoError(t, err)
+	for namespace, governed := range map[string]bool{"payments": true, "kube-system": false, controlplane.Namespace: false, "ways": false, "istio-system": false} {
+		assert.Equal(t, governed, mesh.Governed.Matches(labels.Set{"kubernetes.io/metadata.name": namespace}), namespace)
+	}
+	assert.False(t, mesh.Governed.Matches(labels.Set{"kubernetes.io/metadata.name": "payments", "egress-governor.io/exempt": "true"}))
+	var exits []string
+	for _, object := range objects {
+		if object.GetKind() == "Role" && strings.HasSuffix(object.GetName(), "-exits") {
+			exits = append(exits, object.GetNamespace())
+		}
+	}
+	assert.ElementsMatch(t, []string{"ways", "istio-system"}, exits, "exit sets are written beside each gateway")
+}
+
+// TestRightsNameWhatTheyAreFor: names in roles are those that the webhook is told on its command line.
+func TestRightsNameWhatTheyAreFor(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, nil)
+	args := the[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Containers[0].Args
+	cluster := the[rbacv1.ClusterRole](t, objects, "ClusterRole")
+	for _, rule := range cluster.Rules {
+		writes := false
+		for _, verb := range rule.Verbs {
+			assert.NotEqual(t, "*", verb)
+			writes = writes || (verb != "get" && verb != "list" && verb != "watch")
+		}
+		for _, resource := range rule.Resources {
+			assert.NotContains(t, []string{"*", "secrets"}, resource, "not in the whole cluster")
+			if writes && strings.HasSuffix(resource, "webhookconfigurations") {
+				require.Len(t, rule.ResourceNames, 1)
+				assert.Contains(t, args, "--webhook-configuration="+rule.ResourceNames[0])
+			}
+		}
+	}
+	secret := the[corev1.Secret](t, objects, "Secret")
+	assert.Contains(t, args, "--secret-name="+secret.Name)
+	named := 0
+	for _, object := range objects {
+		if object.GetKind() != "Role" {
+			continue
+		}
+		role := &rbacv1.Role{}
+		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, role))
+		for _, rule := range role.Rules {
+			if len(rule.ResourceNames) > 0 && rule.Resources[0] == "secrets" {
+				named++
+				assert.Equal(t, []string{secret.Name}, rule.ResourceNames)
+			}
+		}
+	}
+	assert.Equal(t, 1, named)
+}
+
+// TestPodIsRestricted holds the pod to the restricted Pod Security Standard.
+func TestPodIsRestricted(t *testing.T) {
+	t.Parallel()
+	pod := the[appsv1.Deployment](t, rendered(t, nil), "Deployment").Spec.Template.Spec
+	assert.True(t, *pod.SecurityContext.RunAsNonRoot)
+	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type)
+	container := pod.Containers[0]
+	assert.True(t, *container.SecurityContext.ReadOnlyRootFilesystem)
+	assert.False(t, *container.SecurityContext.AllowPrivilegeEscalation)
+	assert.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop)
+}
+
+// TestWrongValuesAreRefused: helm names the value before anything is installed.
+func TestWrongValuesAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		given values
+		says  string
+	}{
+		"unknown":            {values{"replicas": 3}, "replicas"},
+		"unknown, nested":    {values{"image": values{"name": "x"}}, "name"},
+		"no replica":         {values{"replicaCount": 0}, "replicaCount"},
+		"no gateway":         {values{"config": values{"gateways": []any{}}}, "gateways"},
+		"transport":          {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "MutualTLS"}}}}, "transport"},
+		"no Secret":          {values{"certificates": values{"mode": "existingSecret"}}, "existingSecret"},
+		"timeout":            {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
+		"mode":               {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
+		"gateway's service":  {values{"config": values{"gateways": []any{values{"name": "a", "service": "egress", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "service"},
+		"annotation":         {values{"podAnnotations": values{"n": 1}}, "podAnnotations"},
+		"tag that is number": {values{"image": values{"tag": 1.5}}, "tag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := controlplane.Render(chart, tc.given)
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), tc.says)
+		})
+	}
+}
+
+// TestCertificatesOfSomeoneElse: nothing of the self-managed ones is left.
+func TestCertificatesOfSomeoneElse(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, values{"certificates": values{"mode": "existingSecret", "existingSecret": "tls", "caBundle": "Y2E="}})
+	for _, object := range objects {
+		assert.NotEqual(t, "Secret", object.GetKind())
+	}
+	mutate := the[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
+	assert.Equal(t, "ca", string(mutate.ClientConfig.CABundle))
+	deployment := the[appsv1.Deployment](t, objects, "Deployment")
+	assert.Contains(t, deployment.Spec.Template.Spec.Containers[0].Args, "--cert-mode=files")
+	for _, rule := range the[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
+		assert.NotContains(t, rule.APIGroups, "admissionregistration.k8s.io", "configurations are someone else's to write")
+	}
+}
+
+// TestCertManager: the certificate it makes is the one that is mounted, and both configurations trust its issuer.
+func TestCertManager(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, values{"certificates": values{"mode": "certManager"}})
+	certificate := the[unstructured.Unstructured](t, objects, "Certificate")
+	secret, _, _ := unstructured.NestedString(certificate.Object, "spec", "secretName")
+	names, _, _ := unstructured.NestedStringSlice(certificate.Object, "spec", "dnsNames")
+	the[corev1.ObjectReference](t, objects, "Issuer")
+	deployment := the[appsv1.Deployment](t, objects, "Deployment")
+	mounted := ""
+	for _, volume := range deployment.Spec.Template.Spec.Volumes {
+		if volume.Secret != nil {
+			mounted = volume.Secret.SecretName
+		}
+	}
+	require.NotEmpty(t, secret)
+	assert.Equal(t, secret, mounted)
+	service := the[corev1.Service](t, objects, "Service")
+	assert.Equal(t, []string{service.Name + "." + service.Namespace + ".svc"}, names)
+	from := controlplane.Namespace + "/" + controlplane.Release
+	for _, object := range objects {
+		if strings.HasSuffix(object.GetKind(), "WebhookConfiguration") {
+			assert.Equal(t, from, object.GetAnnotations()["cert-manager.io/inject-ca-from"])
+		}
+	}
+	given := rendered(t, values{"certificates": values{"mode": "certManager", "issuerRef": values{"kind": "ClusterIssuer", "name": "corporate"}}})
+	for _, object := range given {
+		assert.NotEqual(t, "Issuer", object.GetKind())
+	}
+}

@@ -1,0 +1,67 @@
+// Package laws holds rewrites to their laws, on generated objects.
+package laws
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/test/draw"
+)
+
+func mesh() *egress.Mesh { return egresstest.Mesh() }
+
+func TestLawsOfSealing(t *testing.T) {
+	t.Parallel()
+	sealedOnce := false
+	rapid.Check(t, func(t *rapid.T) {
+		x := draw.Entry(t)
+		before := x.DeepCopy()
+		sealed, err := hop.Seal(x, mesh().Gateways[0], mesh())
+		require.Equal(t, before.Object, x.Object, "Seal must not touch what it is given")
+		if err != nil {
+			var refusals hop.Refusals
+			require.ErrorAs(t, err, &refusals)
+			return
+		}
+		want, err := hop.EntryIntent(x, mesh())
+		require.NoError(t, err)
+		got, err := hop.EntryIntent(sealed, mesh())
+		require.NoError(t, err)
+		require.Equal(t, x.Object, want.Object, "an unsealed entry is its own intent") //nolint:testifylint // x is what is expected
+		require.Equal(t, want.Object, got.Object, "Intent(Seal(x)) == Intent(x)")
+		again, err := hop.Seal(sealed, mesh().Gateways[0], mesh())
+		require.NoError(t, err)
+		require.Equal(t, sealed.Object, again.Object, "Seal(Seal(x)) == Seal(x)")
+		_, is := hop.SealedTo(sealed, mesh())
+		sealedOnce = sealedOnce || is
+	})
+	require.True(t, sealedOnce, "the generator must draw entries that can be sealed")
+}
+
+func TestLawsOfInjection(t *testing.T) {
+	t.Parallel()
+	injectedOnce, leftOnce := false, false
+	cluster := egresstest.NewCluster()
+	rapid.Check(t, func(t *rapid.T) {
+		x := draw.VirtualService(t)
+		before := x.DeepCopy()
+		injected, err := hop.Inject(x, mesh().Gateways[0], mesh(), cluster)
+		require.NoError(t, err)
+		require.Equal(t, before.Object, x.Object, "Inject must not touch what it is given")
+		got, err := hop.RouteIntent(injected, mesh())
+		require.NoError(t, err)
+		require.Equal(t, before.Object, got.Object, "Intent(Inject(x)) == x")
+		again, err := hop.Inject(injected, mesh().Gateways[0], mesh(), cluster)
+		require.NoError(t, err)
+		require.Equal(t, injected.Object, again.Object, "Inject(Inject(x)) == Inject(x)")
+		_, changed := injected.GetAnnotations()[hop.IntentAnnotation]
+		injectedOnce, leftOnce = injectedOnce || changed, leftOnce || !changed
+	})
+	require.True(t, injectedOnce, "the generator must draw routes that can be injected")
+	require.True(t, leftOnce, "the generator must draw routes that cannot be")
+}
