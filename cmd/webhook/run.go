@@ -71,7 +71,7 @@ func run(ctx context.Context, o options) error {
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", ready)); err != nil {
 		return err
 	}
-	return mgr.Start(outlive(ctx, o.shutdownDelay, stopping))
+	return mgr.Start(drainContext(ctx, o.shutdownDelay, stopping))
 }
 
 func newManager(o options, source *certs.Source, hosts *registry.Registry, stopping *atomic.Bool) (ctrl.Manager, error) {
@@ -90,7 +90,7 @@ func newManager(o options, source *certs.Source, hosts *registry.Registry, stopp
 		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Cache:                         cache.Options{ByObject: hosts.Caches(), DefaultTransform: cache.TransformStripManagedFields()},
-		WebhookServer: leaving{webhook.NewServer(webhook.Options{
+		WebhookServer: drainingServer{webhook.NewServer(webhook.Options{
 			Host: o.host, Port: o.port,
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 				c.MinVersion = o.minVersion()

@@ -9,27 +9,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
-// leaving is a webhook server that, once stopping, asks its clients after each answer to come back on another
+// drainingServer is a webhook server that, once stopping, asks its clients after each answer to come back on another
 // connection, which finds another replica. Closing idle connections at the end would not do: the API server keeps one
 // for hours, and may send the next request on it in that very moment.
-type leaving struct {
+type drainingServer struct {
 	webhook.Server
 	stopping *atomic.Bool
 }
 
 // Register wraps the handler of a path.
-func (l leaving) Register(path string, handler http.Handler) {
-	l.Server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l.stopping.Load() {
+func (s drainingServer) Register(path string, handler http.Handler) {
+	s.Server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.stopping.Load() {
 			w.Header().Set("Connection", "close")
 		}
 		handler.ServeHTTP(w, r)
 	}))
 }
 
-// outlive returns a context that ends a while after the given one: requests still come until every client has
-// learnt that this replica is going.
-func outlive(ctx context.Context, delay time.Duration, stopping *atomic.Bool) context.Context {
+// drainContext returns a context that ends a delay after the given one: requests still come until every client has
+// learnt that this replica is going. In between, stopping is true.
+func drainContext(ctx context.Context, delay time.Duration, stopping *atomic.Bool) context.Context {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
 		stopping.Store(true)
