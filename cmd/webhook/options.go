@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
+// The values of --cert-mode.
 const (
 	selfManaged = "self-managed"
 	files       = "files"
@@ -38,14 +37,19 @@ func command() *cobra.Command {
 		Use: "webhook", Short: "Governs how traffic leaves an Istio mesh", Version: version(),
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctrl.SetLogger(zap.New())
 			if err := o.validate(); err != nil {
 				return err
 			}
 			return run(cmd.Context(), o)
 		},
 	}
-	flags := out.Flags()
+	o.bind(out)
+	return out
+}
+
+// bind makes the options the command's flags.
+func (o *options) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&o.config, "config", "/etc/egress-governor/config.yaml", "configuration file")
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the release (default $POD_NAMESPACE)")
 	flags.StringVar(&o.certMode, "cert-mode", selfManaged, "who makes the serving certificate: self-managed or files")
@@ -61,33 +65,39 @@ func command() *cobra.Command {
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "elect one replica to keep the exit sets")
 	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to serve on after SIGTERM, while clients learn that this replica goes")
-	return out
 }
 
+// validate names every flag that cannot be used, always in the same order.
 func (o options) validate() error {
 	var errs []error
-	for flag, value := range map[string]string{"config": o.config, "namespace": o.namespace, "service-name": o.service, "webhook-configuration": o.webhookConfiguration} {
-		if value == "" {
-			errs = append(errs, fmt.Errorf("--%s must be given", flag))
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, required := range [][2]string{
+		{"config", o.config}, {"namespace", o.namespace}, {"service-name", o.service}, {"webhook-configuration", o.webhookConfiguration},
+	} {
+		if required[1] == "" {
+			bad("--%s must be given", required[0])
 		}
 	}
 	switch o.certMode {
 	case selfManaged:
 		if o.secret == "" {
-			errs = append(errs, errors.New("--secret-name must be given with --cert-mode=self-managed"))
+			bad("--secret-name must be given with --cert-mode=self-managed")
 		}
 	case files:
 		if o.certDir == "" {
-			errs = append(errs, errors.New("--cert-dir must be given with --cert-mode=files"))
+			bad("--cert-dir must be given with --cert-mode=files")
 		}
 	default:
-		errs = append(errs, fmt.Errorf("--cert-mode must be self-managed or files, is %q", o.certMode))
+		bad("--cert-mode must be self-managed or files, is %q", o.certMode)
 	}
 	if o.tlsMinVersion != "1.2" && o.tlsMinVersion != "1.3" {
-		errs = append(errs, fmt.Errorf("--tls-min-version must be 1.2 or 1.3, is %q", o.tlsMinVersion))
+		bad("--tls-min-version must be 1.2 or 1.3, is %q", o.tlsMinVersion)
 	}
 	if o.port < 1 || o.port > 65535 {
-		errs = append(errs, fmt.Errorf("--port must be a port, is %d", o.port))
+		bad("--port must be a port, is %d", o.port)
+	}
+	if o.shutdownDelay < 0 {
+		bad("--shutdown-delay must not be negative, is %s", o.shutdownDelay)
 	}
 	return errors.Join(errs...)
 }
@@ -107,9 +117,8 @@ func version() string {
 	if release != "" {
 		return release
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
 	}
-	return info.Main.Version
+	return "unknown"
 }

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const configuration = `apiVersion: config.egress-governor.io/v1alpha1
+kind: Configuration
+namespaceSelector: {matchExpressions: [{key: exempt, operator: NotIn, values: ["true"]}]}
+gateways:
+- name: default
+  service: istio-egressgateway.istio-system.svc.cluster.local
+  selector: {istio: egressgateway}
+  ports: {http: 80, tls: 443}
+`
+
+func written(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestABadConfigurationNamesFileAndField(t *testing.T) {
+	t.Parallel()
+	for want, edit := range map[string][2]string{
+		`unknown field "knid"`: {"kind: ", "knid: x\nkind: "},
+		"gateways[0].ports: ":  {"http: 80", "http: 443"},
+		"namespaceSelector: ":  {"NotIn", "Like"},
+		"error converting":     {"gateways:", "gateways"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			require.Contains(t, configuration, edit[0])
+			file := written(t, strings.Replace(configuration, edit[0], edit[1], 1))
+			_, err := executed(t, "--namespace=egress-system", "--config="+file)
+			require.ErrorContains(t, err, "configuration: "+file+": ")
+			assert.ErrorContains(t, err, want)
+		})
+	}
+}
+
+func TestAMissingConfigurationIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "missing.yaml")
+	_, err := executed(t, "--namespace=egress-system", "--config="+file)
+	require.ErrorContains(t, err, "configuration: open "+file)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
