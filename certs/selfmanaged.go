@@ -1,26 +1,24 @@
 package certs
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// SelfManaged says where the program keeps its own certificates.
-type SelfManaged struct {
+// SelfManagedOptions say where the program keeps its own certificates.
+type SelfManagedOptions struct {
 	// Secret holds the authority and the serving certificate. The chart creates it empty.
 	Secret types.NamespacedName
 	// Service is the name of the webhook's Service, ExtraDNSNames what clients call it besides.
@@ -32,100 +30,90 @@ type SelfManaged struct {
 
 // SelfManaged makes and renews the certificate in a Secret and keeps the webhook configurations' caBundle equal to
 // its authority. Each replica does so; whoever comes second finds the work done.
-func (s *Source) SelfManaged(mgr manager.Manager, options SelfManaged) error {
+type SelfManaged struct {
+	options SelfManagedOptions
+	current atomic.Pointer[tls.Certificate]
+	// injected is closed once the authority is in the webhook configurations.
+	injected chan struct{}
+}
+
+var _ Source = (*SelfManaged)(nil)
+
+// NewSelfManaged returns a source that has no certificate until its manager runs.
+func NewSelfManaged(options SelfManagedOptions) *SelfManaged {
+	return &SelfManaged{options: options, injected: make(chan struct{})}
+}
+
+// GetCertificate implements Source.
+func (s *SelfManaged) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if current := s.current.Load(); current != nil {
+		return current, nil
+	}
+	return nil, errNone
+}
+
+// Ready implements Source.
+func (s *SelfManaged) Ready() error {
+	if s.current.Load() == nil {
+		return errNone
+	}
+	select {
+	case <-s.injected:
+		return nil
+	default:
+		return errors.New("the authority is not in the webhook configurations yet")
+	}
+}
+
+// AddTo implements Source.
+func (s *SelfManaged) AddTo(mgr manager.Manager) error {
 	// The rotator waits for a mounted file before it reports ready. A Secret's mount lags by up to minutes; here the
 	// certificate is taken from the API instead, and the file only says that it is being served.
 	served, err := os.MkdirTemp("", "egress-governor-certs-")
 	if err != nil {
 		return fmt.Errorf("serving certificate: %w", err)
 	}
-	ready := make(chan struct{})
-	waiting := errors.New("the authority is not in the webhook configurations yet")
-	s.blocked.Store(&waiting)
-	err = rotator.AddRotator(mgr, &rotator.CertRotator{
-		SecretKey: options.Secret, CertDir: served, IsReady: ready,
-		CAName: "egress-governor-ca", CAOrganization: "egress-governor",
-		DNSName:       fmt.Sprintf("%s.%s.svc", options.Service, options.Secret.Namespace),
-		ExtraDNSNames: options.ExtraDNSNames,
-		FieldOwner:    "egress-governor-certs",
-		Webhooks: []rotator.WebhookInfo{
-			{Name: options.Configuration, Type: rotator.Mutating},
-			{Name: options.Configuration, Type: rotator.Validating},
-		},
-	})
-	if err != nil {
+	if err := rotator.AddRotator(mgr, s.rotator(served)); err != nil {
 		return fmt.Errorf("certificate rotation: %w", err)
 	}
-	follower := &follower{source: s, secret: options.Secret, mgr: mgr, ready: ready, marker: filepath.Join(served, "tls.crt")}
+	follower, err := s.follower(mgr, filepath.Join(served, "tls.crt"))
+	if err != nil {
+		return fmt.Errorf("watch Secret %s: %w", s.options.Secret, err)
+	}
 	return mgr.Add(follower)
 }
 
-// follower serves whatever certificate the Secret holds.
-type follower struct {
-	source *Source
-	secret types.NamespacedName
-	mgr    manager.Manager
-	ready  <-chan struct{}
-	marker string
+func (s *SelfManaged) rotator(served string) *rotator.CertRotator {
+	return &rotator.CertRotator{
+		SecretKey: s.options.Secret, CertDir: served, IsReady: s.injected,
+		CAName: "egress-governor-ca", CAOrganization: "egress-governor",
+		DNSName:       fmt.Sprintf("%s.%s.svc", s.options.Service, s.options.Secret.Namespace),
+		ExtraDNSNames: s.options.ExtraDNSNames,
+		FieldOwner:    "egress-governor-certs",
+		Webhooks: []rotator.WebhookInfo{
+			{Name: s.options.Configuration, Type: rotator.Mutating},
+			{Name: s.options.Configuration, Type: rotator.Validating},
+		},
+	}
 }
 
-// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
-func (f *follower) NeedLeaderElection() bool { return false }
-
-// Start implements manager.Runnable.
-func (f *follower) Start(ctx context.Context) error {
-	secrets, err := cache.New(f.mgr.GetConfig(), cache.Options{
-		Scheme: f.mgr.GetScheme(), Mapper: f.mgr.GetRESTMapper(),
-		DefaultNamespaces: map[string]cache.Config{f.secret.Namespace: {}},
+func (s *SelfManaged) follower(mgr manager.Manager, marker string) (*follower, error) {
+	secrets, err := cache.New(mgr.GetConfig(), cache.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		DefaultNamespaces: map[string]cache.Config{s.options.Secret.Namespace: {}},
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", f.secret.Name)},
+			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", s.options.Secret.Name)},
 		},
 	})
-	if err != nil {
-		return fmt.Errorf("watch Secret %s: %w", f.secret, err)
-	}
-	informer, err := secrets.GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return fmt.Errorf("watch Secret %s: %w", f.secret, err)
-	}
-	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { f.take(ctx, obj) },
-		UpdateFunc: func(_, obj any) { f.take(ctx, obj) },
-		DeleteFunc: func(any) { f.restore(ctx) },
-	}); err != nil {
-		return fmt.Errorf("watch Secret %s: %w", f.secret, err)
-	}
-	go func() {
-		select {
-		case <-f.ready:
-			f.source.blocked.Store(nil)
-		case <-ctx.Done():
-		}
-	}()
-	return secrets.Start(ctx)
+	return &follower{secret: s.options.Secret, secrets: secrets, writer: mgr.GetClient(), serve: s.serve, marker: marker}, err
 }
 
-func (f *follower) take(ctx context.Context, obj any) {
-	secret, ok := obj.(*corev1.Secret)
-	if !ok || len(secret.Data["tls.crt"]) == 0 {
-		return
+// serve shows clients a PEM-encoded certificate from now on. On error the last one stays.
+func (s *SelfManaged) serve(certificate, key []byte) error {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return fmt.Errorf("serving certificate: %w", err)
 	}
-	logger := ctrl.LoggerFrom(ctx).WithValues("secret", f.secret)
-	if err := f.source.Set(secret.Data["tls.crt"], secret.Data["tls.key"]); err != nil {
-		logger.Error(err, "Secret holds no usable certificate; the last one stays")
-		return
-	}
-	if err := os.WriteFile(f.marker, secret.Data["tls.crt"], 0o600); err != nil {
-		logger.Error(err, "Cannot mark the certificate as served")
-		return
-	}
-	logger.Info("Serving the certificate of the Secret")
-}
-
-// restore puts an empty Secret in the place of a deleted one; the rotation fills it.
-func (f *follower) restore(ctx context.Context) {
-	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.secret.Namespace, Name: f.secret.Name}}
-	if err := f.mgr.GetClient().Create(ctx, empty); client.IgnoreAlreadyExists(err) != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Cannot restore the deleted certificate Secret", "secret", f.secret)
-	}
+	s.current.Store(&pair)
+	return nil
 }

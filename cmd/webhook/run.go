@@ -45,14 +45,17 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %s: %w", o.config, err)
 	}
-	source := &certs.Source{}
+	source, err := certificate(o)
+	if err != nil {
+		return err
+	}
 	stopping := &atomic.Bool{}
 	hosts := registry.New(mesh)
 	mgr, err := newManager(o, source, hosts, stopping)
 	if err != nil {
 		return err
 	}
-	if err := serveCertificate(mgr, source, o); err != nil {
+	if err := source.AddTo(mgr); err != nil {
 		return err
 	}
 	parts, err := assemble(ctx, mgr, mesh, hosts)
@@ -74,7 +77,7 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(drainContext(ctx, o.shutdownDelay, stopping))
 }
 
-func newManager(o options, source *certs.Source, hosts *registry.Registry, stopping *atomic.Bool) (ctrl.Manager, error) {
+func newManager(o options, source certs.Source, hosts *registry.Registry, stopping *atomic.Bool) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
@@ -100,14 +103,14 @@ func newManager(o options, source *certs.Source, hosts *registry.Registry, stopp
 	})
 }
 
-func serveCertificate(mgr ctrl.Manager, source *certs.Source, o options) error {
+func certificate(o options) (certs.Source, error) {
 	if o.certMode == files {
-		return source.Files(mgr, filepath.Join(o.certDir, "tls.crt"), filepath.Join(o.certDir, "tls.key"))
+		return certs.NewFiles(filepath.Join(o.certDir, "tls.crt"), filepath.Join(o.certDir, "tls.key"))
 	}
-	return source.SelfManaged(mgr, certs.SelfManaged{
+	return certs.NewSelfManaged(certs.SelfManagedOptions{
 		Secret:  types.NamespacedName{Namespace: o.namespace, Name: o.secret},
 		Service: o.service, ExtraDNSNames: o.extraDNSNames, Configuration: o.webhookConfiguration,
-	})
+	}), nil
 }
 
 // parts are what has to be there before the first request is answered.

@@ -53,3 +53,10 @@ func TestAMissingConfigurationIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "configuration: open "+file)
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
+
+func TestAMissingCertificateIsNamed(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	_, err := executed(t, "--namespace=egress-system", "--config="+written(t, configuration), "--cert-mode=files", "--cert-dir="+folder)
+	require.ErrorContains(t, err, "serving certificate: open "+filepath.Join(folder, "tls.crt"))
+}
