@@ -4,15 +4,11 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -49,8 +45,11 @@ type MeshConfig struct {
 
 // Gateway is one way out of the mesh.
 type Gateway struct {
-	Name     string            `json:"name"`
-	Service  string            `json:"service"`
+	// Name is unique among the gateways, a DNS label.
+	Name string `json:"name"`
+	// Service is the FQDN of the gateway's Service; no two gateways share one.
+	Service string `json:"service"`
+	// Selector holds the labels of the gateway's pods. No other gateway of its namespace may select them.
 	Selector map[string]string `json:"selector"`
 	Ports    Ports             `json:"ports"`
 	// Transport is Plain, the default and so far the only one.
@@ -80,7 +79,10 @@ func Load(path string) (*Configuration, error) {
 
 // Parse reads and validates the content of a file. The error names the field.
 func Parse(raw []byte) (*Configuration, error) {
-	out := &Configuration{ClusterDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", MeshConfig: MeshConfig{"istio-system", "istio"}}
+	out := &Configuration{
+		ClusterDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject",
+		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"},
+	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err
 	}
@@ -88,72 +90,6 @@ func Parse(raw []byte) (*Configuration, error) {
 		return nil, err
 	}
 	return out, nil
-}
-
-func (c *Configuration) validate() error {
-	var errs []error
-	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf(field+": "+format, args...))
-	}
-	if c.APIVersion != apiVersion {
-		bad("apiVersion", "must be %q, is %q", apiVersion, c.APIVersion)
-	}
-	if c.Kind != kind {
-		bad("kind", "must be %q, is %q", kind, c.Kind)
-	}
-	if len(validation.IsDNS1123Subdomain(c.ClusterDomain)) > 0 {
-		bad("clusterDomain", "%q is not a DNS name", c.ClusterDomain)
-	}
-	if c.ServiceEntries != "Seal" && c.ServiceEntries != "Leave" {
-		bad("serviceEntries", "must be Seal or Leave, is %q", c.ServiceEntries)
-	}
-	if c.VirtualServices != "Inject" && c.VirtualServices != "Leave" {
-		bad("virtualServices", "must be Inject or Leave, is %q", c.VirtualServices)
-	}
-	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
-		bad("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
-	}
-	if len(c.Gateways) == 0 {
-		bad("gateways", "must name at least one egress gateway")
-	}
-	seen := map[string]bool{}
-	for i, gateway := range c.Gateways {
-		field := fmt.Sprintf("gateways[%d]", i)
-		for _, err := range gateway.validate(c.ClusterDomain) {
-			errs = append(errs, fmt.Errorf("%s.%w", field, err))
-		}
-		if seen[gateway.Name] || seen[gateway.Service] {
-			bad(field, "name and service must be unique among the gateways")
-		}
-		seen[gateway.Name], seen[gateway.Service] = true, true
-	}
-	return errors.Join(errs...)
-}
-
-func (g Gateway) validate(clusterDomain string) (errs []error) {
-	if len(validation.IsDNS1123Label(g.Name)) > 0 || len(g.Name) > 40 {
-		errs = append(errs, fmt.Errorf("name: %q is not a DNS label of at most 40 characters", g.Name))
-	}
-	suffix := ".svc." + clusterDomain
-	name, ok := strings.CutSuffix(g.Service, suffix)
-	if !ok || strings.Count(name, ".") != 1 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-		errs = append(errs, fmt.Errorf("service: %q is not of the form <name>.<namespace>%s", g.Service, suffix))
-	}
-	if len(g.Selector) == 0 {
-		errs = append(errs, errors.New("selector: must hold the labels of the gateway's pods"))
-	}
-	for port, number := range map[string]uint32{"http": g.Ports.HTTP, "tls": g.Ports.TLS} {
-		if number > 65535 {
-			errs = append(errs, fmt.Errorf("ports.%s: %d is not a port", port, number))
-		}
-	}
-	if g.Ports.HTTP == g.Ports.TLS {
-		errs = append(errs, errors.New("ports: http and tls must be given and differ"))
-	}
-	if g.Transport != "" && !slices.Contains(egress.Transports(), egress.Transport(g.Transport)) {
-		errs = append(errs, fmt.Errorf("transport: %q is not available, only %s is", g.Transport, egress.Plain))
-	}
-	return errs
 }
 
 // Mesh returns the configuration as the decisions use it. The error names the selector that does not parse.

@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 const good = `apiVersion: config.egress-governor.io/v1alpha1
@@ -27,52 +30,87 @@ gateways:
   transport: Plain
 `
 
+// edited returns the good configuration with one change.
+func edited(t *testing.T, before, after string) []byte {
+	t.Helper()
+	require.Contains(t, good, before)
+	return []byte(strings.Replace(good, before, after, 1))
+}
+
 func TestMeshOfAConfiguration(t *testing.T) {
 	t.Parallel()
 	configuration, err := config.Parse([]byte(good))
 	require.NoError(t, err)
 	mesh, err := configuration.Mesh()
 	require.NoError(t, err)
-	assert.True(t, mesh.Seal && mesh.Inject)
-	assert.Equal(t, "cluster.local", mesh.ClusterDomain)
 	assert.False(t, mesh.Governed.Matches(labels.Set{"exempt": "true"}))
 	assert.True(t, mesh.Governed.Matches(labels.Set{}))
 	gateway, _ := mesh.GatewayFor(labels.Set{"pci": "true"})
 	assert.Equal(t, "pci", gateway.Name)
 	assert.Equal(t, "gateways", gateway.Namespace())
+	assert.Equal(t, map[string]string{"app": "pci"}, gateway.Selector)
+	assert.Equal(t, []uint32{80, 443}, []uint32{gateway.HTTPPort, gateway.TLSPort})
+	assert.Equal(t, egress.Plain, gateway.Transport, "left out")
 	gateway, _ = mesh.GatewayFor(labels.Set{})
 	assert.Equal(t, "default", gateway.Name)
+	assert.Equal(t, egress.Plain, gateway.Transport, "written")
 }
 
-func TestBadConfigurationNamesTheField(t *testing.T) {
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	configuration, err := config.Parse([]byte(good))
+	require.NoError(t, err)
+	assert.Equal(t, config.MeshConfig{Namespace: "istio-system", Name: "istio"}, configuration.MeshConfig)
+	mesh, err := configuration.Mesh()
+	require.NoError(t, err)
+	assert.Equal(t, "cluster.local", mesh.ClusterDomain)
+	assert.True(t, mesh.Seal)
+	assert.True(t, mesh.Inject)
+}
+
+func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
+	t.Parallel()
+	configuration, err := config.Parse([]byte(strings.ReplaceAll(good, "cluster.local", "corp.example") +
+		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nmeshConfig: {namespace: mesh}\n"))
+	require.NoError(t, err)
+	assert.Equal(t, config.MeshConfig{Namespace: "mesh", Name: "istio"}, configuration.MeshConfig)
+	mesh, err := configuration.Mesh()
+	require.NoError(t, err)
+	assert.Equal(t, "corp.example", mesh.ClusterDomain)
+	assert.False(t, mesh.Seal)
+	assert.False(t, mesh.Inject)
+}
+
+func TestASelectorThatDoesNotParseIsNamed(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string][2]string{
-		"unknown field":                                {"kind: Configuration", "kind: Configuration\nclusterDomian: x"},
-		"apiVersion: must be":                          {"config.egress-governor.io/v1alpha1", "v1"},
-		"kind: must be":                                {"kind: Configuration", "kind: Config"},
-		"clusterDomain: ":                              {"kind: Configuration", "kind: Configuration\nclusterDomain: a_b"},
-		"serviceEntries: must be Seal or Leave":        {"kind: Configuration", "kind: Configuration\nserviceEntries: seal"},
-		"virtualServices: must be Inject or Leave":     {"kind: Configuration", "kind: Configuration\nvirtualServices: x"},
-		"gateways[0].name: ":                           {"name: pci", "name: PCI"},
-		"gateways[1].service: ":                        {"istio-egressgateway.istio-system.svc.cluster.local", "istio-egressgateway"},
-		"gateways[0].selector: ":                       {"selector: {app: pci}", "selector: {}"},
-		"gateways[0].ports: ":                          {"{http: 80, tls: 443}", "{http: 80, tls: 80}"},
-		"gateways[0].ports.http: ":                     {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
-		"gateways[1].transport: ":                      {"Plain", "MutualTLS"},
-		"gateways[1]: name and service must be unique": {"name: default", "name: pci"},
+		"namespaceSelector: ":             {"NotIn", "Like"},
+		"gateways[0].namespaceSelector: ": {`{matchLabels: {pci: "true"}}`, "{matchExpressions: [{key: pci, operator: Like}]}"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, good, change[0])
-			_, err := config.Parse([]byte(strings.Replace(good, change[0], change[1], 1)))
+			configuration, err := config.Parse(edited(t, change[0], change[1]))
+			require.NoError(t, err)
+			_, err = configuration.Mesh()
 			require.Error(t, err)
-			assert.Contains(t, err.Error(), want)
+			assert.True(t, strings.HasPrefix(err.Error(), want), err)
 		})
 	}
-	_, err := config.Parse([]byte("apiVersion: config.egress-governor.io/v1alpha1\nkind: Configuration\n"))
-	require.ErrorContains(t, err, "gateways: must name at least one")
-	configuration, err := config.Parse([]byte(strings.Replace(good, "NotIn", "Like", 1)))
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	_, err := config.Load(file)
+	require.ErrorContains(t, err, file)
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	require.NoError(t, os.WriteFile(file, edited(t, "kind: Configuration", "kind: Config"), 0o600))
+	_, err = config.Load(file)
+	require.ErrorContains(t, err, file+": kind: must be Configuration")
+
+	require.NoError(t, os.WriteFile(file, []byte(good), 0o600))
+	loaded, err := config.Load(file)
 	require.NoError(t, err)
-	_, err = configuration.Mesh()
-	require.ErrorContains(t, err, "namespaceSelector: ")
+	assert.Len(t, loaded.Gateways, 2)
 }

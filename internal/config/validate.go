@@ -1,0 +1,114 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// validate names every field that cannot be used.
+func (c *Configuration) validate() error {
+	var bad problems
+	bad.unlessOneOf("apiVersion", c.APIVersion, apiVersion)
+	bad.unlessOneOf("kind", c.Kind, kind)
+	if len(validation.IsDNS1123Subdomain(c.ClusterDomain)) > 0 {
+		bad.add("clusterDomain", "%q is not a DNS name", c.ClusterDomain)
+	}
+	bad.unlessOneOf("serviceEntries", c.ServiceEntries, "Seal", "Leave")
+	bad.unlessOneOf("virtualServices", c.VirtualServices, "Inject", "Leave")
+	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
+		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
+	}
+	if len(c.Gateways) == 0 {
+		bad.add("gateways", "must name at least one egress gateway")
+	}
+	for i, gateway := range c.Gateways {
+		field := fmt.Sprintf("gateways[%d]", i)
+		gateway.validate(&bad, field, c.ClusterDomain)
+		for j, earlier := range c.Gateways[:i] {
+			gateway.distinguish(&bad, field, earlier, j, c.ClusterDomain)
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// validate looks at a gateway alone.
+func (g Gateway) validate(bad *problems, field, clusterDomain string) {
+	if len(validation.IsDNS1123Label(g.Name)) > 0 || len(g.Name) > 40 {
+		bad.add(field+".name", "%q is not a DNS label of at most 40 characters", g.Name)
+	}
+	if g.namespace(clusterDomain) == "" {
+		bad.add(field+".service", "%q is not of the form <name>.<namespace>.svc.%s", g.Service, clusterDomain)
+	}
+	if len(g.Selector) == 0 {
+		bad.add(field+".selector", "must hold the labels of the gateway's pods")
+	}
+	if g.Ports.HTTP > 65535 {
+		bad.add(field+".ports.http", "%d is not a port", g.Ports.HTTP)
+	}
+	if g.Ports.TLS > 65535 {
+		bad.add(field+".ports.tls", "%d is not a port", g.Ports.TLS)
+	}
+	if g.Ports.HTTP == g.Ports.TLS {
+		bad.add(field+".ports", "http and tls must be given and differ")
+	}
+	if g.Transport != "" && !slices.Contains(egress.Transports(), egress.Transport(g.Transport)) {
+		bad.add(field+".transport", "%q is not available, only %s is", g.Transport, egress.Plain)
+	}
+}
+
+// distinguish looks at what a gateway must not share with an earlier one.
+func (g Gateway) distinguish(bad *problems, field string, earlier Gateway, index int, clusterDomain string) {
+	if g.Name == earlier.Name {
+		bad.add(field+".name", "%q is gateways[%d] already", g.Name, index)
+	}
+	if g.Service == earlier.Service {
+		bad.add(field+".service", "%q is that of gateways[%d] already", g.Service, index)
+	}
+	if len(g.Selector) == 0 || len(earlier.Selector) == 0 {
+		return
+	}
+	namespace := g.namespace(clusterDomain)
+	if namespace == "" || namespace != earlier.namespace(clusterDomain) {
+		return
+	}
+	// A pod serves what all Gateway objects that select it say: their servers merge.
+	if contains(g.Selector, earlier.Selector) || contains(earlier.Selector, g.Selector) {
+		bad.add(field+".selector", "{%s} and {%s} of gateways[%d] select the same pods in namespace %s, which would serve both gateways",
+			labels.Set(g.Selector), labels.Set(earlier.Selector), index, namespace)
+	}
+}
+
+// contains says whether every pod that the narrow selector matches is matched by the wide one.
+func contains(narrow, wide labels.Set) bool {
+	return labels.SelectorFromSet(wide).Matches(narrow)
+}
+
+// namespace returns the namespace of the gateway's Service, "" where that does not name one.
+func (g Gateway) namespace(clusterDomain string) string {
+	service, ok := strings.CutSuffix(g.Service, ".svc."+clusterDomain)
+	name, namespace, _ := strings.Cut(service, ".")
+	if !ok || len(validation.IsDNS1123Label(name)) > 0 || len(validation.IsDNS1123Label(namespace)) > 0 {
+		return ""
+	}
+	return namespace
+}
+
+// problems are what is wrong, by field.
+type problems []error
+
+func (p *problems) add(field, format string, args ...any) {
+	*p = append(*p, fmt.Errorf("%s: "+format, append([]any{field}, args...)...))
+}
+
+func (p *problems) unlessOneOf(field, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		p.add(field, "must be %s, is %q", strings.Join(allowed, " or "), value)
+	}
+}

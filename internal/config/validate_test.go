@@ -1,0 +1,101 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/config"
+)
+
+func TestBadConfigurationNamesTheField(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string][2]string{
+		"unknown field":                                 {"kind: Configuration", "kind: Configuration\nclusterDomian: x"},
+		"apiVersion: must be":                           {"config.egress-governor.io/v1alpha1", "v1"},
+		"kind: must be":                                 {"kind: Configuration", "kind: Config"},
+		"clusterDomain: ":                               {"kind: Configuration", "kind: Configuration\nclusterDomain: a_b"},
+		"serviceEntries: must be Seal or Leave":         {"kind: Configuration", "kind: Configuration\nserviceEntries: seal"},
+		"virtualServices: must be Inject or Leave":      {"kind: Configuration", "kind: Configuration\nvirtualServices: x"},
+		"meshConfig: ":                                  {"kind: Configuration", "kind: Configuration\nmeshConfig: {name: Istio}"},
+		"gateways[0].name: ":                            {"name: pci", "name: PCI"},
+		"gateways[1].name: ":                            {"name: default", "name: " + strings.Repeat("a", 41)},
+		"gateways[1].service: ":                         {"istio-egressgateway.istio-system.svc.cluster.local", "istio-egressgateway"},
+		"gateways[0].service: ":                         {"pci-egress.gateways.svc", "a.pci-egress.gateways.svc"},
+		"gateways[0].selector: ":                        {"selector: {app: pci}", "selector: {}"},
+		"gateways[0].ports: ":                           {"{http: 80, tls: 443}", "{http: 80, tls: 80}"},
+		"gateways[0].ports: http and tls must be given": {"{http: 80, tls: 443}", "{}"},
+		"gateways[0].ports.http: ":                      {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
+		"gateways[0].ports.tls: ":                       {"{http: 80, tls: 443}", "{http: 80, tls: 70000}"},
+		"gateways[1].transport: ":                       {"Plain", "MutualTLS"},
+		`gateways[1].name: "pci" is gateways[0]`:        {"name: default", "name: pci"},
+		`gateways[1].service: "pci-egress.gateways.svc.cluster.local" is that of gateways[0]`: {"istio-egressgateway.istio-system", "pci-egress.gateways"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse(edited(t, change[0], change[1]))
+			require.ErrorContains(t, err, want)
+		})
+	}
+}
+
+func TestAMeshNeedsAGateway(t *testing.T) {
+	t.Parallel()
+	_, err := config.Parse([]byte("apiVersion: config.egress-governor.io/v1alpha1\nkind: Configuration\n"))
+	require.EqualError(t, err, "gateways: must name at least one egress gateway")
+}
+
+func TestAllBadFieldsAreNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := config.Parse([]byte("serviceEntries: x\ngateways: [{}]\n"))
+	require.Error(t, err)
+	var fields []string
+	for line := range strings.Lines(err.Error()) {
+		field, _, _ := strings.Cut(line, ": ")
+		fields = append(fields, field)
+	}
+	assert.Equal(t, []string{
+		"apiVersion", "kind", "serviceEntries",
+		"gateways[0].name", "gateways[0].service", "gateways[0].selector", "gateways[0].ports",
+	}, fields)
+}
+
+// TestGatewaysOfOneNamespace: a pod that two gateways select would serve both.
+func TestGatewaysOfOneNamespace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		namespaces, selectors [2]string
+		shared                bool
+	}{
+		"their own pods":                  {[2]string{"istio-system", "istio-system"}, [2]string{"{istio: a}", "{istio: b}"}, false},
+		"one label in common":             {[2]string{"istio-system", "istio-system"}, [2]string{"{app: gw, istio: a}", "{app: gw, istio: b}"}, false},
+		"the same pods":                   {[2]string{"istio-system", "istio-system"}, [2]string{"{istio: a}", "{istio: a}"}, true},
+		"the second's are of the first's": {[2]string{"istio-system", "istio-system"}, [2]string{"{istio: a}", "{istio: a, tier: pci}"}, true},
+		"the first's are of the second's": {[2]string{"istio-system", "istio-system"}, [2]string{"{istio: a, tier: pci}", "{istio: a}"}, true},
+		"the same labels elsewhere":       {[2]string{"istio-system", "gateways"}, [2]string{"{istio: a}", "{istio: a}"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			raw := "apiVersion: config.egress-governor.io/v1alpha1\nkind: Configuration\ngateways:\n"
+			for i := range test.namespaces {
+				raw += fmt.Sprintf("- {name: g%d, service: g%d.%s.svc.cluster.local, selector: %s, ports: {http: 80, tls: 443}}\n",
+					i, i, test.namespaces[i], test.selectors[i])
+			}
+			configuration, err := config.Parse([]byte(raw))
+			if test.shared {
+				require.ErrorContains(t, err, "gateways[1].selector: ")
+				assert.ErrorContains(t, err, "gateways[0] select the same pods in namespace istio-system")
+				return
+			}
+			require.NoError(t, err)
+			mesh, err := configuration.Mesh()
+			require.NoError(t, err)
+			for i, gateway := range mesh.Gateways {
+				assert.Equal(t, test.namespaces[i], gateway.Namespace())
+			}
+		})
+	}
+}
