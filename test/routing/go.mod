@@ -30,6 +30,7 @@ require (
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
 	github.com/egress-governor/egress-governor v0.0.0
+	github.com/egress-governor/egress-governor/test v0.0.0
 	github.com/emicklei/go-restful/v3 v3.13.0 // indirect
 	github.com/envoyproxy/go-control-plane/contrib v1.36.1-0.20260713214202-ca8ce173c36f // indirect
 	github.com/envoyproxy/protoc-gen-validate v1.3.3 // indirect
@@ -156,3 +157,5 @@ require (
 )
 
 replace github.com/egress-governor/egress-governor => ../..
+
+replace github.com/egress-governor/egress-governor/test => ../

@@ -11,13 +11,14 @@ import (
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/test/draw"
 )
 
 // TestIstioAcceptsWhatItAcceptedBefore: whatever Istio's validation accepts, it accepts sealed or injected.
 func TestIstioAcceptsWhatItAcceptedBefore(t *testing.T) {
-	mesh, world := draw.Mesh(), draw.NewWorld()
+	mesh, cluster := egresstest.Mesh(), egresstest.NewCluster()
 	t.Run("sealed", func(t *testing.T) {
 		changed := 0
 		rapid.Check(t, func(t *rapid.T) {
@@ -43,7 +44,7 @@ func TestIstioAcceptsWhatItAcceptedBefore(t *testing.T) {
 			if accepted(x) != nil {
 				return
 			}
-			injected, err := hop.Inject(x, mesh, world)
+			injected, err := hop.Inject(x, mesh.Gateways[0], mesh, cluster)
 			require.NoError(t, err)
 			require.NoError(t, accepted(injected))
 			if injected.GetAnnotations()[hop.IntentAnnotation] != "" {

@@ -4,6 +4,7 @@
 package routing
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const gatewayHost = "istio-egressgateway.istio-system.svc.cluster.local"
+const (
+	gatewayHost = "istio-egressgateway.istio-system.svc.cluster.local"
+	// pciGateway is the label istio of the second gateway's pods, pciHost its Service.
+	pciGateway = "pci-egress"
+	pciHost    = "pci-egress.istio-system.svc.cluster.local"
+)
 
 // mesh is a control plane that holds the objects of one dump.
 type mesh struct {
@@ -102,8 +108,9 @@ func (m *mesh) sidecar(t *testing.T, namespace string) *proxy {
 	})
 }
 
-func (m *mesh) gateway(t *testing.T) *proxy {
-	labels := map[string]string{"istio": "egressgateway"}
+// gateway is the egress gateway with a label; the first one where it is empty.
+func (m *mesh) gateway(t *testing.T, istio string) *proxy {
+	labels := map[string]string{"istio": cmp.Or(istio, "egressgateway")}
 	return m.proxy(t, &model.Proxy{
 		Type: model.Router, ID: "gateway.istio-system", ConfigNamespace: "istio-system", IPAddresses: []string{"10.1.0.2"},
 		Labels: labels, Metadata: &model.NodeMetadata{Namespace: "istio-system", Labels: labels},

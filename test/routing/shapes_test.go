@@ -22,6 +22,14 @@ type expectation struct {
 	exit []string
 	// mesh holds in-mesh clusters that routes may name besides.
 	mesh []string
+	// by is the label istio of the egress gateway's pods; the first gateway's when empty.
+	by string
+}
+
+// through is a call that leaves by the second gateway.
+func through(e expectation) expectation {
+	e.by = pciGateway
+	return e
 }
 
 func http(host string, port int, exit ...string) expectation {
@@ -61,20 +69,23 @@ func expectations() map[string][]expectation {
 			http("one.example.com", 80, "one.example.com:80"), tls("one.example.com", 443, "one.example.com:443"),
 			http("two.example.com", 80, "two.example.com:80"), tls("two.example.com", 443, "two.example.com:443"),
 		},
-		"static":             {http(api, 80, static[0]+":80", static[1]+":8000"), tls(api, 443, static[0]+":443", static[1]+":443")},
-		"wildcard":           {http("de.wikipedia.org", 80, "www.wikipedia.org:80"), tls("de.wikipedia.org", 443, "www.wikipedia.org:443")},
-		"none":               both,
-		"round-robin":        both,
-		"target-port":        {http(api, 80, api+":8000")},
-		"private":            both,
-		"two-namespaces":     append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
-		"weights":            {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
-		"mirror":             append(slices.Clone(both), http("shadow.example.com", 80, "shadow.example.com:80")),
-		"header-match":       append(slices.Clone(both), http("canary.example.com", 80, "canary.example.com:80")),
-		"sni":                both,
-		"tcp-route":          both,
-		"route-before-entry": both,
-		"grpc-injected":      {http("grpc.example.com", 50051, "grpc.example.com:50051")},
+		"static":         {http(api, 80, static[0]+":80", static[1]+":8000"), tls(api, 443, static[0]+":443", static[1]+":443")},
+		"wildcard":       {http("de.wikipedia.org", 80, "www.wikipedia.org:80"), tls("de.wikipedia.org", 443, "www.wikipedia.org:443")},
+		"none":           both,
+		"round-robin":    both,
+		"target-port":    {http(api, 80, api+":8000")},
+		"private":        both,
+		"two-namespaces": append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
+		// Each from its own namespace and through its own gateway, although both gateways lie in one.
+		"two-gateways":          append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
+		"two-gateways-injected": append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
+		"weights":               {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
+		"mirror":                append(slices.Clone(both), http("shadow.example.com", 80, "shadow.example.com:80")),
+		"header-match":          append(slices.Clone(both), http("canary.example.com", 80, "canary.example.com:80")),
+		"sni":                   both,
+		"tcp-route":             both,
+		"route-before-entry":    both,
+		"grpc-injected":         {http("grpc.example.com", 50051, "grpc.example.com:50051")},
 		// The hand-written Gateway lets the hand-written leg to the host itself bind, in whichever namespace it is.
 		"guide-hop-on-top": both,
 	}
@@ -89,12 +100,11 @@ func TestEveryCallLeavesThroughTheGateway(t *testing.T) {
 	for shape, calls := range all {
 		t.Run(shape, func(t *testing.T) {
 			m := stored(t, shape)
-			gateway := m.gateway(t)
 			for _, want := range calls {
 				t.Run(want.String(), func(t *testing.T) {
-					client := m.sidecar(t, want.namespace)
+					client, gateway := m.sidecar(t, want.namespace), m.gateway(t, want.by)
 					for _, name := range targets(t, client, want.call, want.port, simulation.CallModeOutbound) {
-						assert.True(t, slices.Contains(want.mesh, name) || leadsToGateway(client, name, want.tls), "%s leads to %v", name, addresses(client, name))
+						assert.True(t, slices.Contains(want.mesh, name) || leadsToGateway(client, name, want.by, want.tls), "%s leads to %v", name, addresses(client, name))
 					}
 					port := 8080
 					if want.tls {
@@ -122,7 +132,11 @@ func targets(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMod
 
 // leadsToGateway says whether a client's cluster is the gateway's Service, or resolves to nothing else, on the port of
 // the call's family.
-func leadsToGateway(client *proxy, name string, tls bool) bool {
+func leadsToGateway(client *proxy, name, by string, tls bool) bool {
+	gatewayHost := gatewayHost
+	if by == pciGateway {
+		gatewayHost = pciHost
+	}
 	port := 80
 	if tls {
 		port = 443
@@ -161,7 +175,7 @@ func TestTheWalkerSeesLeaks(t *testing.T) {
 		client := written(t, "bare-entry").sidecar(t, "app-a")
 		for _, want := range both {
 			for _, name := range targets(t, client, want.call, want.port, simulation.CallModeOutbound) {
-				assert.False(t, leadsToGateway(client, name, want.tls))
+				assert.False(t, leadsToGateway(client, name, "", want.tls))
 				assert.Equal(t, want.exit, addresses(client, name))
 			}
 		}
@@ -170,7 +184,7 @@ func TestTheWalkerSeesLeaks(t *testing.T) {
 		m := written(t, "guide-hop-alone")
 		client := m.sidecar(t, "app-a")
 		for _, name := range targets(t, client, both[0].call, 80, simulation.CallModeOutbound) {
-			assert.True(t, leadsToGateway(client, name, false))
+			assert.True(t, leadsToGateway(client, name, "", false))
 		}
 		for _, name := range targets(t, client, both[1].call, 443, simulation.CallModeOutbound) {
 			assert.Equal(t, []string{webs}, addresses(client, name))
@@ -189,7 +203,7 @@ func TestTheWalkerSeesLeaks(t *testing.T) {
 
 // TestUnknownHostsEndAtTheGateway asks the gateway for a host without an exit.
 func TestUnknownHostsEndAtTheGateway(t *testing.T) {
-	gateway := stored(t, "http-and-tls").gateway(t)
+	gateway := stored(t, "http-and-tls").gateway(t, "")
 	for _, c := range []call{{"app-a", "evil.test", 80, false}, {"app-a", "evil.test", 443, true}} {
 		port := 8080
 		if c.tls {
