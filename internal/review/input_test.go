@@ -65,7 +65,7 @@ spec:
 			document, err := jsonschema.UnmarshalJSON(strings.NewReader(string(raw)))
 			require.NoError(t, err)
 			require.NoError(t, schema.Validate(document))
-			file := filepath.Join(library, "testdata", name+".json")
+			file := filepath.Join(library, "testdata", name, "input.json")
 			if *update {
 				require.NoError(t, os.WriteFile(file, append(raw, '\n'), 0o600))
 			}

@@ -14,6 +14,11 @@ test_deny_direct_route if {
 	}}
 }
 
+test_allow_sealed_entry if {
+	result := require_egress_gateway.deny with input as data.testdata.serviceentry
+	result == set()
+}
+
 test_allow_everything_else if {
 	every case in [["mesh", "gateway"], ["mesh", "mesh"], ["mesh", "unregistered"], ["gateway", "direct"]] {
 		result := require_egress_gateway.deny with input as _input(case[0], case[1])
