@@ -47,7 +47,8 @@ func TestRego(t *testing.T) {
 	}
 }
 
-// TestForm wants every file formatted, and every package and public rule described.
+// TestForm wants every file formatted, every package and public rule described, and the sentence and the fix of a
+// denial in the METADATA of its rule.
 func TestForm(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, filepath.WalkDir(".", func(name string, _ fs.DirEntry, err error) error {
@@ -75,6 +76,7 @@ func TestForm(t *testing.T) {
 func describe(t *testing.T, name string, module *ast.Module) {
 	t.Helper()
 	described := map[string]bool{}
+	var titles []string
 	for _, annotations := range module.Annotations {
 		assert.NotEmpty(t, annotations.Title, "%s: title", annotations.Location)
 		assert.NotEmpty(t, annotations.Description, "%s: description", annotations.Location)
@@ -88,6 +90,15 @@ func describe(t *testing.T, name string, module *ast.Module) {
 		head := rule.Head.Ref()[0].String()
 		if !strings.HasPrefix(head, "_") && !rule.Default {
 			assert.True(t, described[module.Package.Path.String()+"."+head], "%s: METADATA of %s", rule.Location, head)
+		}
+		if head == "deny" || head == "warn" {
+			assert.Len(t, rule.Annotations, 1, "%s: METADATA of its own", rule.Location)
+			for _, annotations := range rule.Annotations {
+				assert.NotContains(t, titles, annotations.Title, "%s: the title is the code", rule.Location)
+				titles = append(titles, annotations.Title)
+				assert.NotEmpty(t, annotations.Custom["msg"], "%s: custom.msg", rule.Location)
+				assert.NotEmpty(t, annotations.Custom["fix"], "%s: custom.fix", rule.Location)
+			}
 		}
 	}
 }

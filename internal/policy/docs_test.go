@@ -31,6 +31,6 @@ func TestPolicyOfTheDocuments(t *testing.T) {
 		"object": map[string]any{"metadata": map[string]any{}},
 		"egress": map[string]any{"hosts": []any{map[string]any{"wildcard": true}}},
 	}})
-	assert.Equal(t, []policy.Violation{{Policy: "owned", Code: "no_owner", Field: "metadata.labels", Message: "names no owner", Fix: "add the label"}}, got.Denied)
+	assert.Equal(t, []policy.Violation{{Policy: "owned", Code: "no-owner", Field: "metadata.labels", Message: "names no owner", Fix: `add the label "owner"`}}, got.Denied)
 	assert.Equal(t, []policy.Violation{{Policy: "owned", Message: "wildcards are hard to audit"}}, got.Warned)
 }

@@ -15,7 +15,7 @@ type Review struct {
 type Violation struct {
 	// Policy is the name of the EgressPolicy, Library that of the library policy it uses; empty for inline Rego.
 	Policy, Library string
-	// Code identifies the rule within the policy. Field is a JSON path into the object.
+	// Code identifies the rule within the policy, in kebab case. Field is a JSON path into the object.
 	Code, Field string
 	// Message says what is wrong, Fix how to mend it.
 	Message, Fix string

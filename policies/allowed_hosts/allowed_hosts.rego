@@ -17,20 +17,18 @@
 package policies.allowed_hosts
 
 import data.policies.lib.hosts
+import data.policies.lib.result
 
 # METADATA
-# title: Host is not allowed
+# title: Host not allowed
 # description: A host that the object leads traffic to is covered by no pattern of the list.
-deny contains result if {
+# custom:
+#   msg: host %q is not allowed in namespace %q
+#   fix: 'ask the platform team to add it to this EgressPolicy, or use one of: %s'
+deny contains result.of(rego.metadata.rule(), host.field, [host.host, input.namespace.name], [hosts.listed(_allowed)]) if {
 	some host in input.egress.hosts
 	host.leaves
 	not _covered(host)
-	result := {
-		"code": "host_not_allowed",
-		"field": host.field,
-		"msg": sprintf("host %q is not allowed in namespace %q", [host.host, input.namespace.name]),
-		"fix": sprintf("ask the platform team to add it to this EgressPolicy, or use one of: %s", [hosts.listed(_allowed)]),
-	}
 }
 
 # The patterns that cover the host are looked up, not the list searched.

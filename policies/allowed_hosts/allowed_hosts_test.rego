@@ -11,7 +11,7 @@ _input(host, patterns, leaves, parameters) := {
 test_deny_unlisted_host if {
 	result := allowed_hosts.deny with input as _input("Evil.io", ["evil.io", "*.io", "*"], true, {"hosts": ["api.stripe.com", "*.paypal.com"]})
 	result == {{
-		"code": "host_not_allowed",
+		"code": "host-not-allowed",
 		"field": "spec.hosts[0]",
 		"msg": `host "Evil.io" is not allowed in namespace "payments"`,
 		"fix": "ask the platform team to add it to this EgressPolicy, or use one of: *.paypal.com, api.stripe.com",

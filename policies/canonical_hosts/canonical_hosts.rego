@@ -8,47 +8,40 @@
 #     additionalProperties: false
 package policies.canonical_hosts
 
+import data.policies.lib.result
+
 # METADATA
-# title: Host is not canonical
+# title: Not canonical
 # description: The host has upper case, a trailing dot or letters outside ASCII.
-deny contains result if {
+# custom:
+#   msg: host %q is not in canonical form
+#   fix: write %q
+deny contains result.of(rego.metadata.rule(), host.field, [host.host], [host.canonical]) if {
 	some host in input.egress.hosts
 	contains(host.host, ".")
 	host.host != host.canonical
-	result := {
-		"code": "not_canonical",
-		"field": host.field,
-		"msg": sprintf("host %q is not in canonical form", [host.host]),
-		"fix": sprintf("write %q", [host.canonical]),
-	}
 }
 
 # METADATA
-# title: Wildcard within a label
+# title: Partial wildcard
 # description: A wildcard that is not a whole label at the front matches hosts of other owners.
-deny contains result if {
+# custom:
+#   msg: wildcard host %q is not a whole label
+#   fix: write a wildcard as *.example.com
+deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	some host in input.egress.hosts
 	contains(trim_prefix(host.canonical, "*."), "*")
 	host.canonical != "*"
-	result := {
-		"code": "partial_wildcard",
-		"field": host.field,
-		"msg": sprintf("wildcard host %q is not a whole label", [host.host]),
-		"fix": "write a wildcard as *.example.com",
-	}
 }
 
 # METADATA
-# title: Address as a host
+# title: Address as host
 # description: A host is an IP address.
-deny contains result if {
+# custom:
+#   msg: host %q is an address
+#   fix: name the host and put the address into spec.endpoints
+deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	input.kind == "ServiceEntry"
 	some host in input.egress.hosts
 	host.ip
-	result := {
-		"code": "address_as_host",
-		"field": host.field,
-		"msg": sprintf("host %q is an address", [host.host]),
-		"fix": "name the host and put the address into spec.endpoints",
-	}
 }

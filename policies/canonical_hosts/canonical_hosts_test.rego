@@ -14,7 +14,7 @@ _codes(document) := {result.code |
 test_deny_not_canonical if {
 	result := canonical_hosts.deny with input as _input("API.example.com.", "api.example.com")
 	result == {{
-		"code": "not_canonical",
+		"code": "not-canonical",
 		"field": "spec.hosts[0]",
 		"msg": `host "API.example.com." is not in canonical form`,
 		"fix": `write "api.example.com"`,
@@ -22,13 +22,24 @@ test_deny_not_canonical if {
 }
 
 test_deny_partial_wildcard if {
-	_codes(_input("*foo.com", "*foo.com")) == {"partial_wildcard"}
-	_codes(_input("a*b.foo.com", "a*b.foo.com")) == {"partial_wildcard"}
+	_codes(_input("*foo.com", "*foo.com")) == {"partial-wildcard"}
+	_codes(_input("a*b.foo.com", "a*b.foo.com")) == {"partial-wildcard"}
 }
 
 test_deny_address if {
 	document := {"kind": "ServiceEntry", "egress": {"hosts": [{"host": "192.0.2.1", "canonical": "192.0.2.1", "ip": true, "field": "spec.hosts[0]"}]}}
-	_codes(document) == {"address_as_host"}
+	_codes(document) == {"address-as-host"}
+}
+
+test_sentences if {
+	document := {"kind": "ServiceEntry", "egress": {"hosts": [
+		{"host": "*foo.com", "canonical": "*foo.com", "ip": false, "field": "spec.hosts[0]"},
+		{"host": "192.0.2.1", "canonical": "192.0.2.1", "ip": true, "field": "spec.hosts[1]"},
+	]}}
+	{[r.field, r.msg, r.fix] | some r in canonical_hosts.deny with input as document} == {
+		["spec.hosts[0]", `wildcard host "*foo.com" is not a whole label`, "write a wildcard as *.example.com"],
+		["spec.hosts[1]", `host "192.0.2.1" is an address`, "name the host and put the address into spec.endpoints"],
+	}
 }
 
 test_allow_canonical if {

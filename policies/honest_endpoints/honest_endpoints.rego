@@ -13,93 +13,76 @@
 package policies.honest_endpoints
 
 import data.policies.lib.hosts
+import data.policies.lib.result
 
 # METADATA
-# title: Endpoint elsewhere
+# title: Foreign endpoint
 # description: An endpoint of an external host is neither the host itself nor allowed by the parameters.
-deny contains result if {
+# custom:
+#   msg: endpoint %q is not the host that the entry names
+#   fix: remove the endpoint and set resolution DNS, or ask the platform team to allow it (allowedEndpoints)
+deny contains result.of(rego.metadata.rule(), sprintf("spec.endpoints[%d].address", [i]), [endpoint.address], []) if {
 	_external
 	some i, endpoint in input.object.spec.endpoints
 	not hosts.within(endpoint.address, _named | _parameter("allowedEndpoints"))
-	result := {
-		"code": "foreign_endpoint",
-		"field": sprintf("spec.endpoints[%d].address", [i]),
-		"msg": sprintf("endpoint %q is not the host that the entry names", [endpoint.address]),
-		"fix": "remove the endpoint and set resolution DNS, or ask the platform team to allow it (allowedEndpoints)",
-	}
 }
 
 # METADATA
-# title: Address claimed
+# title: Claimed address
 # description: The entry claims an address, which catches calls to whatever is there.
-deny contains result if {
+# custom:
+#   msg: address %q would catch calls to whatever is there
+#   fix: remove the address, or ask the platform team to allow it (allowedAddresses)
+deny contains result.of(rego.metadata.rule(), sprintf("spec.addresses[%d]", [i]), [address], []) if {
 	input.kind == "ServiceEntry"
 	some i, address in input.object.spec.addresses
 	not hosts.within(address, _parameter("allowedAddresses"))
-	result := {
-		"code": "claimed_address",
-		"field": sprintf("spec.addresses[%d]", [i]),
-		"msg": sprintf("address %q would catch calls to whatever is there", [address]),
-		"fix": "remove the address, or ask the platform team to allow it (allowedAddresses)",
-	}
 }
 
 # METADATA
-# title: Name of another host
+# title: Foreign name
 # description: A certificate of another host would be accepted for this one.
-deny contains result if {
+# custom:
+#   msg: certificate name %q is not the host that the entry names
+#   fix: remove it; the host's own name is checked without it
+deny contains result.of(rego.metadata.rule(), sprintf("spec.subjectAltNames[%d]", [i]), [name], []) if {
 	_external
 	some i, name in input.object.spec.subjectAltNames
 	not hosts.covered(lower(name), _named)
-	result := {
-		"code": "foreign_name",
-		"field": sprintf("spec.subjectAltNames[%d]", [i]),
-		"msg": sprintf("certificate name %q is not the host that the entry names", [name]),
-		"fix": "remove it; the host's own name is checked without it",
-	}
 }
 
 # METADATA
-# title: Resolution left to the client
+# title: Client resolution
 # description: With resolution NONE the client chooses the address for the host.
-deny contains result if {
+# custom:
+#   msg: resolution NONE lets the client choose the address
+#   fix: set resolution DNS
+deny contains result.of(rego.metadata.rule(), "spec.resolution", [], []) if {
 	_external
 	object.get(input.object.spec, "resolution", "NONE") == "NONE"
-	result := {
-		"code": "client_resolution",
-		"field": "spec.resolution",
-		"msg": "resolution NONE lets the client choose the address",
-		"fix": "set resolution DNS",
-	}
 }
 
 # METADATA
-# title: Workloads as an external host
+# title: Selected workloads
 # description: The entry selects workloads of the mesh for a host outside it.
-deny contains result if {
+# custom:
+#   msg: selects workloads of the mesh for an external host
+#   fix: remove it, or set location MESH_INTERNAL
+deny contains result.of(rego.metadata.rule(), "spec.workloadSelector", [], []) if {
 	_external
 	count(object.get(input.object.spec, "workloadSelector", {})) > 0
-	result := {
-		"code": "selected_workloads",
-		"field": "spec.workloadSelector",
-		"msg": "selects workloads of the mesh for an external host",
-		"fix": "remove it, or set location MESH_INTERNAL",
-	}
 }
 
 # METADATA
-# title: Internal in name only
+# title: Not internal
 # description: The entry says MESH_INTERNAL, and nothing shows that its endpoints are in the mesh.
-deny contains result if {
+# custom:
+#   msg: location MESH_INTERNAL takes the host past the egress gateway, and its endpoints are not known to be in the mesh
+#   fix: set location MESH_EXTERNAL, or ask the platform team to list the endpoints' range (meshCIDRs)
+deny contains result.of(rego.metadata.rule(), "spec.location", [], []) if {
 	input.kind == "ServiceEntry"
 	not _external
 	not _in_mesh
-	result := {
-		"code": "not_internal",
-		"field": "spec.location",
-		"msg": "location MESH_INTERNAL takes the host past the egress gateway, and its endpoints are not known to be in the mesh",
-		"fix": "set location MESH_EXTERNAL, or ask the platform team to list the endpoints' range (meshCIDRs)",
-	}
 }
 
 _external if {

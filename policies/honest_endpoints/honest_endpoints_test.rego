@@ -13,11 +13,15 @@ _found(spec, parameters) := {sprintf("%s %s", [result.code, result.field]) |
 	some result in honest_endpoints.deny with input as _input(spec, parameters)
 }
 
+_said(spec) := {[result.msg, result.fix] |
+	some result in honest_endpoints.deny with input as _input(spec, {})
+}
+
 _internal(spec) := object.union({"location": "MESH_INTERNAL"}, spec)
 
 test_deny_foreign_endpoint if {
-	_found({"endpoints": [{"address": "api.example.com"}, {"address": "203.0.113.1"}]}, {}) == {"foreign_endpoint spec.endpoints[1].address"}
-	_found({"endpoints": [{"address": "evil.test"}]}, {}) == {"foreign_endpoint spec.endpoints[0].address"}
+	_found({"endpoints": [{"address": "api.example.com"}, {"address": "203.0.113.1"}]}, {}) == {"foreign-endpoint spec.endpoints[1].address"}
+	_found({"endpoints": [{"address": "evil.test"}]}, {}) == {"foreign-endpoint spec.endpoints[0].address"}
 }
 
 test_allow_endpoint_of_parameters if {
@@ -29,34 +33,63 @@ test_allow_endpoint_under_wildcard if {
 }
 
 test_deny_claimed_address if {
-	_found({"addresses": ["192.0.2.1"]}, {}) == {"claimed_address spec.addresses[0]"}
+	_found({"addresses": ["192.0.2.1"]}, {}) == {"claimed-address spec.addresses[0]"}
 	_found({"addresses": ["192.0.2.1"]}, {"allowedAddresses": ["192.0.2.0/24"]}) == set()
-	_found({"addresses": ["192.0.2.0/23"]}, {"allowedAddresses": ["192.0.2.0/24"]}) == {"claimed_address spec.addresses[0]"}
+	_found({"addresses": ["192.0.2.0/23"]}, {"allowedAddresses": ["192.0.2.0/24"]}) == {"claimed-address spec.addresses[0]"}
 }
 
 test_deny_foreign_name if {
-	_found({"subjectAltNames": ["evil.test", "API.example.com"]}, {}) == {"foreign_name spec.subjectAltNames[0]"}
+	_found({"subjectAltNames": ["evil.test", "API.example.com"]}, {}) == {"foreign-name spec.subjectAltNames[0]"}
 }
 
 test_deny_client_resolution if {
-	_found({"resolution": "NONE"}, {}) == {"client_resolution spec.resolution"}
+	_found({"resolution": "NONE"}, {}) == {"client-resolution spec.resolution"}
 	result := honest_endpoints.deny with input as {
 		"kind": "ServiceEntry",
 		"object": {"spec": {"hosts": ["api.example.com"]}},
 		"egress": {"clusterDomain": "cluster.local", "hosts": []},
 		"parameters": {},
 	}
-	{r.code | some r in result} == {"client_resolution"}
+	{r.code | some r in result} == {"client-resolution"}
 }
 
 test_deny_selected_workloads if {
-	_found({"workloadSelector": {"labels": {"app": "a"}}}, {}) == {"selected_workloads spec.workloadSelector"}
+	_found({"workloadSelector": {"labels": {"app": "a"}}}, {}) == {"selected-workloads spec.workloadSelector"}
 }
 
 test_deny_internal_in_name_only if {
-	_found(_internal({}), {}) == {"not_internal spec.location"}
-	_found(_internal({"endpoints": [{"address": "203.0.113.1"}]}), {}) == {"not_internal spec.location"}
-	_found(_internal({"endpoints": [{"address": "db.svc.cluster.local"}, {"address": "203.0.113.1"}]}), {}) == {"not_internal spec.location"}
+	_found(_internal({}), {}) == {"not-internal spec.location"}
+	_found(_internal({"endpoints": [{"address": "203.0.113.1"}]}), {}) == {"not-internal spec.location"}
+	_found(_internal({"endpoints": [{"address": "db.svc.cluster.local"}, {"address": "203.0.113.1"}]}), {}) == {"not-internal spec.location"}
+}
+
+test_sentences if {
+	_said({
+		"resolution": "NONE",
+		"endpoints": [{"address": "203.0.113.1"}],
+		"addresses": ["192.0.2.1"],
+		"subjectAltNames": ["evil.test"],
+		"workloadSelector": {"labels": {"app": "a"}},
+	}) == {
+		[
+			`endpoint "203.0.113.1" is not the host that the entry names`,
+			"remove the endpoint and set resolution DNS, or ask the platform team to allow it (allowedEndpoints)",
+		],
+		[
+			`address "192.0.2.1" would catch calls to whatever is there`,
+			"remove the address, or ask the platform team to allow it (allowedAddresses)",
+		],
+		[
+			`certificate name "evil.test" is not the host that the entry names`,
+			"remove it; the host's own name is checked without it",
+		],
+		["resolution NONE lets the client choose the address", "set resolution DNS"],
+		["selects workloads of the mesh for an external host", "remove it, or set location MESH_INTERNAL"],
+	}
+	_said(_internal({})) == {[
+		"location MESH_INTERNAL takes the host past the egress gateway, and its endpoints are not known to be in the mesh",
+		"set location MESH_EXTERNAL, or ask the platform team to list the endpoints' range (meshCIDRs)",
+	]}
 }
 
 test_allow_internal if {

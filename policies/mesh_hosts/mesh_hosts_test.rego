@@ -12,13 +12,24 @@ _codes(kind, canonical, in_mesh) := {result.code |
 }
 
 test_deny_host_of_the_mesh if {
-	_codes("ServiceEntry", "db.internal.test", true) == {"mesh_host"}
-	_codes("ServiceEntry", "reviews.shop.svc", false) == {"mesh_host"}
-	_codes("ServiceEntry", "reviews.shop.svc.other.domain", false) == {"mesh_host"}
+	_codes("ServiceEntry", "db.internal.test", true) == {"mesh-host"}
+	_codes("ServiceEntry", "reviews.shop.svc", false) == {"mesh-host"}
+	_codes("ServiceEntry", "reviews.shop.svc.other.domain", false) == {"mesh-host"}
 }
 
 test_deny_short_name if {
-	_codes("ServiceEntry", "reviews", false) == {"short_name"}
+	_codes("ServiceEntry", "reviews", false) == {"short-name"}
+}
+
+test_sentences if {
+	document := {"kind": "ServiceEntry", "egress": {"hosts": [
+		{"host": "a.svc", "canonical": "a.svc", "inMesh": false, "field": "spec.hosts[0]"},
+		{"host": "reviews", "canonical": "reviews", "inMesh": false, "field": "spec.hosts[1]"},
+	]}}
+	{[r.field, r.msg, r.fix] | some r in mesh_hosts.deny with input as document} == {
+		["spec.hosts[0]", `host "a.svc" belongs to the mesh`, "name an external host; a Service needs no ServiceEntry"],
+		["spec.hosts[1]", `host "reviews" is a short name, such as workloads call Services by`, "write the full name of the external host"],
+	}
 }
 
 test_allow_external_host if {

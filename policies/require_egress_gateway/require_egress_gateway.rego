@@ -8,17 +8,16 @@
 #     additionalProperties: false
 package policies.require_egress_gateway
 
+import data.policies.lib.result
+
 # METADATA
-# title: Route bypasses the egress gateway
+# title: Direct route
 # description: Calls from the mesh would go straight to the external host.
-deny contains result if {
+# custom:
+#   msg: port %d of host %q would leave without passing an egress gateway
+#   fix: declare the host with location MESH_EXTERNAL in a namespace that an egress gateway serves
+deny contains result.of(rego.metadata.rule(), route.field, [route.port, route.host], []) if {
 	some route in input.egress.routes
 	route.from == "mesh"
 	route.via == "direct"
-	result := {
-		"code": "direct_route",
-		"field": route.field,
-		"msg": sprintf("port %d of host %q would leave without passing an egress gateway", [route.port, route.host]),
-		"fix": "declare the host with location MESH_EXTERNAL in a namespace that an egress gateway serves",
-	}
 }

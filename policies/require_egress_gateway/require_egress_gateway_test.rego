@@ -7,7 +7,7 @@ _input(from, via) := {"egress": {"routes": [{"host": "api.example.com", "port": 
 test_deny_direct_route if {
 	result := require_egress_gateway.deny with input as _input("mesh", "direct")
 	result == {{
-		"code": "direct_route",
+		"code": "direct-route",
 		"field": "spec.ports[0]",
 		"msg": `port 443 of host "api.example.com" would leave without passing an egress gateway`,
 		"fix": "declare the host with location MESH_EXTERNAL in a namespace that an egress gateway serves",
