@@ -26,6 +26,8 @@ type compiled struct {
 	kinds         []v1alpha1.Kind
 	query         rego.PreparedEvalQuery
 	parameters    *ast.Term
+	// fix is the package's own advice, for results that bring none.
+	fix string
 	// broken is why a policy that never compiled cannot judge; nil for all others.
 	broken error
 }
@@ -70,6 +72,7 @@ func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 	if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
 		return nil, err
 	}
+	out.fix, _ = custom(module, "fix").(string)
 	compiler := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)
 	modules := map[string]*ast.Module{module.Package.Location.File: module.Copy()}
 	for name, shared := range l.shared {
@@ -170,29 +173,49 @@ func parameters(module *ast.Module, given *apiextensionsv1.JSON) (*ast.Term, err
 }
 
 func parameterSchema(module *ast.Module) (map[string]any, error) {
-	for _, annotations := range module.Annotations {
-		if annotations.Scope != "package" || annotations.Custom["parameters"] == nil {
-			continue
-		}
-		raw, err := json.Marshal(annotations.Custom["parameters"])
-		if err != nil {
-			return nil, fmt.Errorf("rego: %s: custom.parameters: %w", annotations.Location, err)
-		}
-		var schema map[string]any
-		if err := json.Unmarshal(raw, &schema); err != nil {
-			return nil, fmt.Errorf("rego: %s: custom.parameters is not a JSON Schema: %w", annotations.Location, err)
-		}
-		return schema, nil
+	given := custom(module, "parameters")
+	if given == nil {
+		return nil, nil
 	}
-	return nil, nil
+	raw, err := json.Marshal(given)
+	if err != nil {
+		return nil, fmt.Errorf("rego: custom.parameters: %w", err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(raw, &schema); err != nil {
+		return nil, fmt.Errorf("rego: custom.parameters is not a JSON Schema: %w", err)
+	}
+	return schema, nil
+}
+
+// custom returns a custom field of the package's METADATA, nil for none.
+func custom(module *ast.Module, key string) any {
+	for _, annotations := range module.Annotations {
+		if annotations.Scope == "package" && annotations.Custom[key] != nil {
+			return annotations.Custom[key]
+		}
+	}
+	return nil
+}
+
+// schemaURL is what a schema of parameters refers to as itself; nothing is ever loaded from it.
+const schemaURL = "policy:///custom.parameters"
+
+// noLoader keeps a schema from reading the files of this process and from calling the network by its references.
+type noLoader struct{}
+
+// Load implements jsonschema.URLLoader.
+func (noLoader) Load(string) (any, error) {
+	return nil, errors.New("a schema of parameters may refer to its own definitions alone")
 }
 
 func validateParameters(schema map[string]any, value any) error {
 	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource("parameters.json", schema); err != nil {
+	compiler.UseLoader(noLoader{})
+	if err := compiler.AddResource(schemaURL, schema); err != nil {
 		return fmt.Errorf("rego: custom.parameters: %w", err)
 	}
-	validator, err := compiler.Compile("parameters.json")
+	validator, err := compiler.Compile(schemaURL)
 	if err != nil {
 		return fmt.Errorf("rego: custom.parameters: %w", err)
 	}

@@ -150,6 +150,9 @@ func (c *compiled) violations(binding any) ([]Violation, error) {
 				*into = text
 			}
 		}
+		if violation.Fix == "" {
+			violation.Fix = c.fix
+		}
 		if violation.Message == "" {
 			return nil, fmt.Errorf("a result is a string or an object with msg, not %v", item)
 		}

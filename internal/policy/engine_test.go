@@ -77,6 +77,17 @@ func TestEvaluateSaysWhatThePolicySays(t *testing.T) {
 	assert.Len(t, e.Evaluate(t.Context(), review("bad")).Denied, 1)
 }
 
+// TestAFixOfThePackageServesWhereTheResultHasNone: METADATA says once what every rule of a policy advises.
+func TestAFixOfThePackageServesWhereTheResultHasNone(t *testing.T) {
+	t.Parallel()
+	e := engine(t)
+	rego := "# METADATA\n# custom:\n#   fix: ask us\npackage any\ndeny contains \"plain\"\ndeny contains {\"msg\": \"own\", \"fix\": \"do this\"}\n"
+	require.NoError(t, e.Set(egressPolicy("p", v1alpha1.EgressPolicySpec{Rego: rego})))
+	assert.Equal(t, []policy.Violation{
+		{Policy: "p", Message: "own", Fix: "do this"}, {Policy: "p", Message: "plain", Fix: "ask us"},
+	}, e.Evaluate(t.Context(), review("x")).Denied)
+}
+
 func TestMatchNarrows(t *testing.T) {
 	t.Parallel()
 	always := "package any\ndeny contains \"no\""
