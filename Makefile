@@ -138,7 +138,8 @@ generate: ## Regenerate deepcopy functions, the CRD and the chart's README.
 generated := '*zz_generated*' charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
 
 .PHONY: verify
-verify: generate ## Fail where generated files differ from the committed ones, or go.mod and go.sum from what tidy makes.
+verify: generate opa ## Fail where generated files, go.mod or go.sum are not current, or a command of the documents fails.
+	docs/check.sh $(RUN)/tools/opa
 	@failed=; \
 	if [ -n "$$(git status --porcelain -- $(generated))" ]; then \
 		echo 'These generated files differ from the committed ones; commit what make generate writes:'; \
