@@ -31,8 +31,8 @@ func rendered(t *testing.T, given values) []*unstructured.Unstructured {
 	return out
 }
 
-// the returns the one object of a kind.
-func the[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) *T {
+// only returns the one object of a kind.
+func only[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) *T {
 	t.Helper()
 	var out *T
 	for _, object := range objects {
@@ -52,8 +52,8 @@ func the[T any](t *testing.T, objects []*unstructured.Unstructured, kind string)
 func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 	t.Parallel()
 	objects := rendered(t, nil)
-	mutating := the[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
-	validating := the[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration")
+	mutating := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
+	validating := only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration")
 	require.Len(t, mutating.Webhooks, 1)
 	require.Len(t, validating.Webhooks, 2)
 	mutate, validate, policy := mutating.Webhooks[0], validating.Webhooks[0], validating.Webhooks[1]
@@ -76,7 +76,7 @@ func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 		assert.Equal(t, admissionv1.SideEffectClassNone, *effects)
 	}
 	for _, client := range []admissionv1.WebhookClientConfig{mutate.ClientConfig, validate.ClientConfig, policy.ClientConfig} {
-		service := the[corev1.Service](t, objects, "Service")
+		service := only[corev1.Service](t, objects, "Service")
 		assert.Equal(t, service.Name, client.Service.Name)
 		assert.Equal(t, service.Namespace, client.Service.Namespace)
 		assert.Equal(t, service.Spec.Ports[0].Port, *client.Service.Port)
@@ -91,11 +91,11 @@ func TestConfigurationIsTheWebhooksOwn(t *testing.T) {
 		values{"name": "a", "service": "out.ways.svc.cluster.local", "selector": values{"app": "out"}, "ports": values{"http": 8080, "tls": 8443}, "namespaceSelector": values{"matchLabels": values{"team": "a"}}},
 		values{"name": "b", "service": "egress.istio-system.svc.cluster.local", "selector": values{"app": "b"}, "ports": values{"http": 80, "tls": 443}},
 	}}})
-	configuration, err := config.Parse([]byte(the[corev1.ConfigMap](t, objects, "ConfigMap").Data["config.yaml"]))
+	configuration, err := config.Parse([]byte(only[corev1.ConfigMap](t, objects, "ConfigMap").Data["config.yaml"]))
 	require.NoError(t, err)
 	require.Len(t, configuration.Gateways, 2)
 	assert.Equal(t, "a", configuration.Gateways[0].NamespaceSelector.MatchLabels["team"])
-	mutate := the[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
+	mutate := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
 	assert.Equal(t, *mutate.NamespaceSelector, configuration.NamespaceSelector)
 	mesh, err := configuration.Mesh()
 	require.NoError(t, err)
@@ -116,8 +116,8 @@ func TestConfigurationIsTheWebhooksOwn(t *testing.T) {
 func TestRightsNameWhatTheyAreFor(t *testing.T) {
 	t.Parallel()
 	objects := rendered(t, nil)
-	args := the[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Containers[0].Args
-	cluster := the[rbacv1.ClusterRole](t, objects, "ClusterRole")
+	args := only[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Containers[0].Args
+	cluster := only[rbacv1.ClusterRole](t, objects, "ClusterRole")
 	for _, rule := range cluster.Rules {
 		writes := false
 		for _, verb := range rule.Verbs {
@@ -132,7 +132,7 @@ func TestRightsNameWhatTheyAreFor(t *testing.T) {
 			}
 		}
 	}
-	secret := the[corev1.Secret](t, objects, "Secret")
+	secret := only[corev1.Secret](t, objects, "Secret")
 	assert.Contains(t, args, "--secret-name="+secret.Name)
 	named := 0
 	for _, object := range objects {
@@ -154,7 +154,7 @@ func TestRightsNameWhatTheyAreFor(t *testing.T) {
 // TestPodIsRestricted holds the pod to the restricted Pod Security Standard.
 func TestPodIsRestricted(t *testing.T) {
 	t.Parallel()
-	pod := the[appsv1.Deployment](t, rendered(t, nil), "Deployment").Spec.Template.Spec
+	pod := only[appsv1.Deployment](t, rendered(t, nil), "Deployment").Spec.Template.Spec
 	assert.True(t, *pod.SecurityContext.RunAsNonRoot)
 	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type)
 	container := pod.Containers[0]
@@ -198,11 +198,11 @@ func TestCertificatesOfSomeoneElse(t *testing.T) {
 	for _, object := range objects {
 		assert.NotEqual(t, "Secret", object.GetKind())
 	}
-	mutate := the[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
+	mutate := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
 	assert.Equal(t, "ca", string(mutate.ClientConfig.CABundle))
-	deployment := the[appsv1.Deployment](t, objects, "Deployment")
+	deployment := only[appsv1.Deployment](t, objects, "Deployment")
 	assert.Contains(t, deployment.Spec.Template.Spec.Containers[0].Args, "--cert-mode=files")
-	for _, rule := range the[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
+	for _, rule := range only[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
 		assert.NotContains(t, rule.APIGroups, "admissionregistration.k8s.io", "configurations are someone else's to write")
 	}
 }
@@ -211,11 +211,11 @@ func TestCertificatesOfSomeoneElse(t *testing.T) {
 func TestCertManager(t *testing.T) {
 	t.Parallel()
 	objects := rendered(t, values{"certificates": values{"mode": "certManager"}})
-	certificate := the[unstructured.Unstructured](t, objects, "Certificate")
+	certificate := only[unstructured.Unstructured](t, objects, "Certificate")
 	secret, _, _ := unstructured.NestedString(certificate.Object, "spec", "secretName")
 	names, _, _ := unstructured.NestedStringSlice(certificate.Object, "spec", "dnsNames")
-	the[corev1.ObjectReference](t, objects, "Issuer")
-	deployment := the[appsv1.Deployment](t, objects, "Deployment")
+	only[corev1.ObjectReference](t, objects, "Issuer")
+	deployment := only[appsv1.Deployment](t, objects, "Deployment")
 	mounted := ""
 	for _, volume := range deployment.Spec.Template.Spec.Volumes {
 		if volume.Secret != nil {
@@ -224,7 +224,7 @@ func TestCertManager(t *testing.T) {
 	}
 	require.NotEmpty(t, secret)
 	assert.Equal(t, secret, mounted)
-	service := the[corev1.Service](t, objects, "Service")
+	service := only[corev1.Service](t, objects, "Service")
 	assert.Equal(t, []string{service.Name + "." + service.Namespace + ".svc"}, names)
 	from := controlplane.Namespace + "/" + controlplane.Release
 	for _, object := range objects {
