@@ -84,10 +84,7 @@ func TestContributingHasTheArrows(t *testing.T) {
 		}
 	}
 	for folder, allowed := range arrows(t) {
-		got := []string{}
-		for _, name := range said[folder] {
-			got = append(got, name)
-		}
+		got := append([]string{}, said[folder]...)
 		slices.Sort(got)
 		slices.Sort(allowed)
 		assert.Equal(t, allowed, got, "the row of %s in CONTRIBUTING.md", folder)
