@@ -17,21 +17,21 @@ func (m *Mesh) Owner(view View, host, gatewayNamespace string) *Entry {
 	return out
 }
 
-// Serving returns the entry by which a sidecar of a namespace finds a host, as Istio chooses: one that is exported to
-// the namespace by name or as its own before one that is exported to everybody, then the oldest; nil for none.
-func Serving(entries []*Entry, namespace string) *Entry {
-	var public *Entry
+// Serving returns the entry by which a sidecar of a namespace finds a host, as Istio chooses: the namespace's own before
+// others', then one that is exported to the namespace by name before one that is exported to everybody, then the oldest;
+// nil for none.
+func Serving(entries []*Entry, namespace string) (out *Entry) {
+	best := 0
 	for _, entry := range entries {
-		switch entry.reaches(namespace) {
-		case reachesByName:
-			return entry
-		case reachesAll:
-			if public == nil {
-				public = entry
-			}
+		rank := int(entry.reaches(namespace))
+		if entry.Namespace == namespace && rank > 0 {
+			rank += int(reachesByName)
+		}
+		if rank > best {
+			out, best = entry, rank
 		}
 	}
-	return public
+	return out
 }
 
 // Through returns the entry that lets a namespace reach a host by an egress gateway: the oldest that the namespace sees

@@ -46,7 +46,7 @@ func TestOwnerIsTheOldestOfTheGatewaysOfANamespace(t *testing.T) {
 	}
 }
 
-// TestServingIsIstiosChoice; test/routing holds the same cases against Istio's own generator.
+// TestServingIsIstiosChoice; test/routing holds the same cases against Istio's own generator (which takes no name beside "*").
 func TestServingIsIstiosChoice(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -54,13 +54,14 @@ func TestServingIsIstiosChoice(t *testing.T) {
 		want    string
 	}{
 		"nothing":                         {nil, "nobody"},
-		"the oldest":                      {[]*egress.Entry{at(1, "a", "x"), at(2, "client", "x")}, "a"},
+		"the oldest":                      {[]*egress.Entry{at(1, "b", "x"), at(2, "a", "x")}, "b"},
+		"one's own before it":             {[]*egress.Entry{at(1, "a", "x"), at(2, "client", "x")}, "client"},
 		"one's own, private, before it":   {[]*egress.Entry{at(1, "a", "x"), at(2, "client", "x", ".")}, "client"},
 		"one that is exported by name":    {[]*egress.Entry{at(1, "a", "x"), at(2, "b", "x", "client")}, "b"},
-		"the oldest of those":             {[]*egress.Entry{at(1, "b", "x", "client", "other"), at(2, "client", "x", ".")}, "b"},
+		"the oldest of those":             {[]*egress.Entry{at(1, "b", "x", "client", "other"), at(2, "a", "x", "client")}, "b"},
+		"one's own before those":          {[]*egress.Entry{at(1, "b", "x", "client"), at(2, "client", "x")}, "client"},
 		"no other's private one":          {[]*egress.Entry{at(1, "a", "x", "."), at(2, "b", "x")}, "b"},
 		"none that is exported to no one": {[]*egress.Entry{at(1, "client", "x", "~"), at(2, "b", "x", "*")}, "b"},
-		"everybody beside a name is all":  {[]*egress.Entry{at(1, "a", "x"), at(2, "b", "x", "client", "*")}, "a"},
 	} {
 		assert.Equal(t, tc.want, nameOf(egress.Serving(tc.entries, "client")), name)
 	}
