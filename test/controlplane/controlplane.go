@@ -61,6 +61,8 @@ type ControlPlane struct {
 	Client client.Client
 	// Kubeconfig is a file for the administrator.
 	Kubeconfig string
+	// Metrics is where the webhook tells its own.
+	Metrics string
 }
 
 // Start starts everything and returns when the webhook is ready. On error nothing is left running.

@@ -39,7 +39,7 @@ type process struct {
 // StartWebhook installs the chart and runs the webhook binary with the rights of the chart's service account. It
 // returns when the webhook is ready.
 func (c *ControlPlane) StartWebhook(ctx context.Context) error {
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return err
 	}
@@ -59,9 +59,10 @@ func (c *ControlPlane) StartWebhook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	probe := fmt.Sprintf("127.0.0.1:%d", ports[1])
+	probe, metrics := fmt.Sprintf("127.0.0.1:%d", ports[1]), fmt.Sprintf("127.0.0.1:%d", ports[2])
+	c.Metrics = "http://" + metrics + "/metrics"
 	cmd := exec.Command(c.options.Webhook, "--config="+file, "--namespace="+Namespace, "--host=127.0.0.1",
-		fmt.Sprintf("--port=%d", ports[0]), "--probe-address="+probe, "--metrics-address=0", "--extra-dns-names=localhost",
+		fmt.Sprintf("--port=%d", ports[0]), "--probe-address="+probe, "--metrics-address="+metrics, "--extra-dns-names=localhost",
 		"--webhook-configuration="+Release, "--shutdown-delay=0s")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	cmd.Stdout, cmd.Stderr = log, log
