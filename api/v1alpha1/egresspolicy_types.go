@@ -40,25 +40,25 @@ const ConditionReady = "Ready"
 // +kubebuilder:validation:Enum=ServiceEntry;VirtualService
 type Kind string
 
-// Match selects what a policy judges. An empty field selects everything.
+// Match selects what a policy evaluates. An empty field selects everything.
 type Match struct {
 	// NamespaceSelector selects namespaces by their labels.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// Kinds are the kinds that the policy judges; all governed kinds by default.
+	// Kinds are the kinds that the policy evaluates; all governed kinds by default.
 	// +optional
 	// +listType=set
 	Kinds []Kind `json:"kinds,omitempty"`
 }
 
-// EgressPolicySpec says what is judged, by which policy, and what a violation does.
+// EgressPolicySpec says what is evaluated, by which policy, and what a violation does.
 // +kubebuilder:validation:XValidation:rule="has(self.policy) != has(self.rego)",message="exactly one of policy and rego must be given"
 type EgressPolicySpec struct {
 	// Enforcement says what a violation does.
 	// +kubebuilder:default=Deny
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
-	// Match selects what the policy judges; everything governed by default.
+	// Match selects what the policy evaluates; everything governed by default.
 	// +optional
 	Match Match `json:"match,omitempty"`
 	// Policy names a policy of the library.
@@ -89,7 +89,7 @@ type EgressPolicyStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// EgressPolicy judges how objects lead traffic out of the mesh.
+// EgressPolicy says how objects lead traffic out of the mesh.
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=egp
 // +kubebuilder:subresource:status

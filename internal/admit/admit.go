@@ -98,7 +98,7 @@ func (h *Handler) Mutate(ctx context.Context, req admission.Request) admission.R
 	return admission.PatchResponseFromRaw(req.Object.Raw, raw)
 }
 
-// Validate judges the object that will be stored.
+// Validate evaluates the object that will be stored.
 func (h *Handler) Validate(ctx context.Context, req admission.Request) admission.Response {
 	in, problem := h.read(ctx, req)
 	if problem != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// problem is a request that cannot be judged, with the HTTP code that says whose fault it is.
+// problem is a request that cannot be evaluated, with the HTTP code that says whose fault it is.
 type problem struct {
 	code int32
 	err  error

@@ -49,16 +49,30 @@ func TestRouteFacts(t *testing.T) {
 		spec string
 		want []string
 	}{
-		"a sealed host":            {`{hosts: [sealed.test], http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at}},
-		"a bare host":              {`{hosts: [bare.test], http: [{route: [{destination: {host: bare.test}}]}]}`, []string{"mesh bare.test via direct " + at}},
-		"a host of the mesh":       {`{hosts: [x], http: [{route: [{destination: {host: internal.test}}]}]}`, []string{"mesh internal.test via mesh " + at}},
-		"a Service by short name":  {`{hosts: [x], http: [{route: [{destination: {host: local}}]}]}`, []string{"mesh local.payments.svc.cluster.local via mesh " + at}},
-		"a host that nobody names": {`{hosts: [x], http: [{route: [{destination: {host: new.test}}]}]}`, []string{"mesh new.test via unregistered " + at}},
-		"the exit leg by hand":     {`{hosts: [sealed.test], gateways: [g], http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"gateway sealed.test via direct " + at}},
-		"both legs in one":         {`{hosts: [sealed.test], gateways: [g, mesh], http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at, "gateway sealed.test via direct " + at}},
-		"the client leg by hand":   {`{hosts: [sealed.test, other.test], http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh sealed.test via gateway default spec.hosts[0]", "mesh other.test via gateway default spec.hosts[1]"}},
-		"the client leg by SNI":    {`{hosts: [sealed.test], tls: [{match: [{sniHosts: [sealed.test]}], route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh sealed.test via gateway default spec.tls[0].match"}},
-		"the gateway, fronted":     {`{hosts: [a.test], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh evil.test via gateway default spec.http[0].rewrite.authority"}},
+		"a sealed host": {`{hosts: [sealed.test],
+			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at}},
+		"a bare host": {`{hosts: [bare.test],
+			http: [{route: [{destination: {host: bare.test}}]}]}`, []string{"mesh bare.test via direct " + at}},
+		"a host of the mesh": {`{hosts: [x],
+			http: [{route: [{destination: {host: internal.test}}]}]}`, []string{"mesh internal.test via mesh " + at}},
+		"a Service by short name": {`{hosts: [x],
+			http: [{route: [{destination: {host: local}}]}]}`, []string{"mesh local.payments.svc.cluster.local via mesh " + at}},
+		"a host that nobody names": {`{hosts: [x],
+			http: [{route: [{destination: {host: new.test}}]}]}`, []string{"mesh new.test via unregistered " + at}},
+		"the exit leg by hand": {`{hosts: [sealed.test],
+			gateways: [g],
+			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"gateway sealed.test via direct " + at}},
+		"both legs in one": {`{hosts: [sealed.test],
+			gateways: [g, mesh],
+			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at, "gateway sealed.test via direct " + at}},
+		"the client leg by hand": {`{hosts: [sealed.test, other.test],
+			http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh sealed.test via gateway default spec.hosts[0]", "mesh other.test via gateway default spec.hosts[1]"}},
+		"the client leg by SNI": {`{hosts: [sealed.test],
+			tls: [{match: [{sniHosts: [sealed.test]}],
+				route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh sealed.test via gateway default spec.tls[0].match"}},
+		"the gateway, fronted": {`{hosts: [a.test],
+			http: [{rewrite: {authority: evil.test},
+				route: [{destination: {host: ` + gatewayService + `}}]}]}`, []string{"mesh evil.test via gateway default spec.http[0].rewrite.authority"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +84,8 @@ func TestRouteFacts(t *testing.T) {
 func TestRewrittenAuthorityLeaves(t *testing.T) {
 	t.Parallel()
 	leaves := map[string]bool{}
-	for _, host := range routeFacts(t, `{hosts: [sealed.test], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: sealed.test}}]}]}`).Hosts {
+	for _, host := range routeFacts(t, `{hosts: [sealed.test],
+		http: [{rewrite: {authority: evil.test}, route: [{destination: {host: sealed.test}}]}]}`).Hosts {
 		leaves[host.Canonical] = host.Leaves
 	}
 	assert.Equal(t, map[string]bool{"sealed.test": true, "evil.test": true}, leaves)

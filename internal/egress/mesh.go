@@ -36,7 +36,7 @@ func IsHTTP1(protocol string) bool { return strings.EqualFold(protocol, "HTTP") 
 type Mesh struct {
 	// ClusterDomain is the DNS suffix of Services, "cluster.local" by default.
 	ClusterDomain string
-	// Governed selects the namespaces whose objects are judged, by labels.
+	// Governed selects the namespaces whose objects are evaluated, by labels.
 	Governed labels.Selector
 	// Seal says whether ServiceEntries are sealed.
 	Seal bool

@@ -87,7 +87,10 @@ func golden(t *testing.T, name string, stored, intent *unstructured.Unstructured
 // A retired gateway is still known from the record, so that its entries can be sealed to another.
 func TestSealOfARetiredGatewayIsUndone(t *testing.T) {
 	t.Parallel()
-	in := entry(t, `{hosts: [api.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, `{hosts: [api.example.com],
+		resolution: STATIC,
+		endpoints: [{address: 192.0.2.1}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	sealed := rewrittenOf(t, in)
 	moved := mesh()
 	moved.Gateways[0].Service = "other-egress.istio-system.svc.cluster.local"
@@ -142,7 +145,10 @@ func TestAnnotationsThatDoNotDecodeAreRefused(t *testing.T) {
 // TestPatchesOfHalfASealedEntry: what stands of the seal is not the author's, whatever was changed beside it.
 func TestPatchesOfHalfASealedEntry(t *testing.T) {
 	t.Parallel()
-	static := `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.10}], ports: [{number: 8080, name: http, protocol: HTTP}]}`
+	static := `{hosts: [a.example.com],
+		resolution: STATIC,
+		endpoints: [{address: 203.0.113.10}],
+		ports: [{number: 8080, name: http, protocol: HTTP}]}`
 	endpoints := func(spec map[string]any) []any { return spec["endpoints"].([]any) }
 	for name, tc := range map[string]struct {
 		patch func(spec map[string]any)
@@ -150,22 +156,34 @@ func TestPatchesOfHalfASealedEntry(t *testing.T) {
 	}{
 		"a merge patch of the endpoints": {
 			func(spec map[string]any) { spec["endpoints"] = []any{map[string]any{"address": "203.0.113.11"}} },
-			`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.11}], ports: [{number: 8080, name: http, protocol: HTTP}]}`,
+			`{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 203.0.113.11}],
+				ports: [{number: 8080, name: http, protocol: HTTP}]}`,
 		},
 		"a JSON patch of an address": {
 			func(spec map[string]any) { endpoints(spec)[0].(map[string]any)["address"] = "203.0.113.12" },
-			`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.12}], ports: [{number: 8080, name: http, protocol: HTTP}]}`,
+			`{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 203.0.113.12}],
+				ports: [{number: 8080, name: http, protocol: HTTP}]}`,
 		},
 		"a JSON patch of an address and its port": {
 			func(spec map[string]any) {
 				endpoint := endpoints(spec)[0].(map[string]any)
 				endpoint["address"], endpoint["ports"] = "203.0.113.12", map[string]any{"http": int64(9000)}
 			},
-			`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.12, ports: {http: 9000}}], ports: [{number: 8080, name: http, protocol: HTTP}]}`,
+			`{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 203.0.113.12, ports: {http: 9000}}],
+				ports: [{number: 8080, name: http, protocol: HTTP}]}`,
 		},
 		"the resolution alone": {
 			func(spec map[string]any) { spec["resolution"] = "DNS" },
-			`{hosts: [a.example.com], resolution: DNS, endpoints: [{address: 203.0.113.10}], ports: [{number: 8080, name: http, protocol: HTTP}]}`,
+			`{hosts: [a.example.com],
+				resolution: DNS,
+				endpoints: [{address: 203.0.113.10}],
+				ports: [{number: 8080, name: http, protocol: HTTP}]}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,7 +198,10 @@ func TestPatchesOfHalfASealedEntry(t *testing.T) {
 // TestARecordReachesNothingButItsSlots: a forged one names other fields in vain.
 func TestARecordReachesNothingButItsSlots(t *testing.T) {
 	t.Parallel()
-	in := entry(t, `{hosts: [api.example.com], location: MESH_EXTERNAL, resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, `{hosts: [api.example.com],
+		location: MESH_EXTERNAL,
+		resolution: DNS,
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	in.SetAnnotations(map[string]string{hop.IntentAnnotation: `[null, {"was": "MESH_INTERNAL", "now": "MESH_EXTERNAL", "paths": ["spec.location"]}, {"was": ["evil.test"], "now": ["api.example.com"], "paths": ["spec.hosts"]}]`})
 	parsed, err := egress.ParseServiceEntry(intentOf(t, in))
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 
 const (
 	// IntentAnnotation holds, on a rewritten object, what its author wrote in the fields that were replaced.
-	// A tenant can write it, so whatever is read from it is judged like the fields themselves.
+	// A tenant can write it, so whatever is read from it is checked like the fields themselves.
 	IntentAnnotation = "egress-governor.io/intent"
 	// HostAnnotation names, on the objects of an exit set, the external host they serve.
 	HostAnnotation = "egress-governor.io/host"

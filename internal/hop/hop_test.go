@@ -36,7 +36,9 @@ func entry(t *testing.T, spec string) *unstructured.Unstructured {
 
 func TestSealLeavesTheGatewayAsTheOnlyEndpoint(t *testing.T) {
 	t.Parallel()
-	in := entry(t, `{hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, `{hosts: [api.example.com],
+		resolution: DNS,
+		ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
 	out, err := hop.Seal(in, mesh().Gateways[0], mesh())
 	require.NoError(t, err)
 	spec := out.Object["spec"].(map[string]any)
@@ -54,9 +56,15 @@ func TestIntentFollowsTheAuthor(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct{ first, change, want string }{
 		"an endpoint given later replaces the remembered ones": {
-			first:  `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			first: `{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 192.0.2.1}],
+				ports: [{number: 443, name: tls, protocol: TLS}]}`,
 			change: `{resolution: STATIC, endpoints: [{address: 192.0.2.2}]}`,
-			want:   `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.2}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			want: `{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 192.0.2.2}],
+				ports: [{number: 443, name: tls, protocol: TLS}]}`,
 		},
 		"NONE corrected to DNS": {
 			first:  `{hosts: [a.example.com], resolution: NONE, ports: [{number: 443, name: tls, protocol: TLS}]}`,
@@ -69,9 +77,15 @@ func TestIntentFollowsTheAuthor(t *testing.T) {
 			want:   `{hosts: [a.example.com], resolution: DNS_ROUND_ROBIN, ports: [{number: 443, name: tls, protocol: TLS}]}`,
 		},
 		"an untouched entry": {
-			first:  `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1, weight: 3}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			first: `{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 192.0.2.1, weight: 3}],
+				ports: [{number: 443, name: tls, protocol: TLS}]}`,
 			change: `{}`,
-			want:   `{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1, weight: 3}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
+			want: `{hosts: [a.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 192.0.2.1, weight: 3}],
+				ports: [{number: 443, name: tls, protocol: TLS}]}`,
 		},
 	}
 	for name, tc := range cases {
@@ -91,7 +105,10 @@ func TestIntentFollowsTheAuthor(t *testing.T) {
 
 func TestSmuggledEndpointIsTheIntent(t *testing.T) {
 	t.Parallel()
-	stored := entry(t, `{hosts: [a.example.com], resolution: DNS, endpoints: [{address: `+gatewayService+`}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	stored := entry(t, `{hosts: [a.example.com],
+		resolution: DNS,
+		endpoints: [{address: `+gatewayService+`}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	stored.SetAnnotations(map[string]string{hop.IntentAnnotation: `{"resolution":"STATIC","endpoints":[{"address":"203.0.113.66"}]}`})
 	intent, err := hop.EntryIntent(stored, mesh())
 	require.NoError(t, err)
@@ -106,22 +123,55 @@ func TestWhatCannotBeExpressedIsRefused(t *testing.T) {
 	t.Parallel()
 	ports := `ports: [{number: 443, name: tls, protocol: TLS}]`
 	cases := map[string]struct{ spec, code, field string }{
-		"bare wildcard":              {`{hosts: ["*.example.com"], resolution: NONE, ` + ports + `}`, "bare-wildcard", "spec.hosts[0]"},
-		"wildcard within a label":    {`{hosts: ["*example.com"], resolution: DNS, ` + ports + `}`, "bad-host", "spec.hosts[0]"},
-		"an address as host":         {`{hosts: [192.0.2.1], resolution: DNS, ` + ports + `}`, "ip-host", "spec.hosts[0]"},
-		"the gateway as host":        {`{hosts: [` + gatewayService + `], resolution: DNS, ` + ports + `}`, "gateway-host", "spec.hosts[0]"},
-		"raw TCP":                    {`{hosts: [db.example.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`, "raw-protocol", "spec.ports[0].protocol"},
-		"two TLS ports":              {`{hosts: [a.example.com], resolution: DNS, ports: [{number: 443, name: a, protocol: TLS}, {number: 8443, name: b, protocol: HTTPS}]}`, "second-tls-port", "spec.ports[1]"},
-		"CIDR with NONE":             {`{hosts: [a.example.com], addresses: [192.0.2.0/24], resolution: NONE, ` + ports + `}`, "cidr-address", "spec.addresses[0]"},
-		"DYNAMIC_DNS":                {`{hosts: [a.example.com], resolution: DYNAMIC_DNS, ` + ports + `}`, "resolution", "spec.resolution"},
-		"workloadSelector":           {`{hosts: [a.example.com], resolution: STATIC, workloadSelector: {labels: {app: a}}, ` + ports + `}`, "workload-selector", "spec.workloadSelector"},
-		"the gateway as endpoint":    {`{hosts: [a.example.com], resolution: DNS, endpoints: [{address: ` + gatewayService + `}, {address: b.example.com}], ` + ports + `}`, "gateway-endpoint", "spec.endpoints[0].address"},
-		"a socket as endpoint":       {`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: "unix:///run/x"}], ` + ports + `}`, "unix-endpoint", "spec.endpoints[0].address"},
-		"a name with STATIC":         {`{hosts: [a.example.com], resolution: STATIC, endpoints: [{address: b.example.com}], ` + ports + `}`, "static-endpoint", "spec.endpoints[0].address"},
-		"STATIC without endpoints":   {`{hosts: [a.example.com], resolution: STATIC, ` + ports + `}`, "static-without-endpoints", "spec.resolution"},
-		"NONE with endpoints":        {`{hosts: [a.example.com], endpoints: [{address: 192.0.2.1}], ` + ports + `}`, "endpoints-without-resolution", "spec.resolution"},
-		"an endpoint's unknown port": {`{hosts: [a.example.com], resolution: DNS, endpoints: [{address: b.example.com, ports: {x: 1}}], ` + ports + `}`, "endpoint-port", "spec.endpoints[0].ports"},
-		"no ports":                   {`{hosts: [a.example.com], resolution: DNS}`, "no-ports", "spec.ports"},
+		"bare wildcard": {`{hosts: ["*.example.com"],
+			resolution: NONE,
+			` + ports + `}`, "bare-wildcard", "spec.hosts[0]"},
+		"wildcard within a label": {`{hosts: ["*example.com"], resolution: DNS, ` + ports + `}`, "bad-host", "spec.hosts[0]"},
+		"an address as host":      {`{hosts: [192.0.2.1], resolution: DNS, ` + ports + `}`, "ip-host", "spec.hosts[0]"},
+		"the gateway as host": {`{hosts: [` + gatewayService + `],
+			resolution: DNS,
+			` + ports + `}`, "gateway-host", "spec.hosts[0]"},
+		"raw TCP": {`{hosts: [db.example.com],
+			resolution: DNS,
+			ports: [{number: 5432, name: db, protocol: TCP}]}`, "raw-protocol", "spec.ports[0].protocol"},
+		"two TLS ports": {`{hosts: [a.example.com],
+			resolution: DNS,
+			ports: [{number: 443, name: a, protocol: TLS},
+				{number: 8443, name: b, protocol: HTTPS}]}`, "second-tls-port", "spec.ports[1]"},
+		"CIDR with NONE": {`{hosts: [a.example.com],
+			addresses: [192.0.2.0/24],
+			resolution: NONE,
+			` + ports + `}`, "cidr-address", "spec.addresses[0]"},
+		"DYNAMIC_DNS": {`{hosts: [a.example.com],
+			resolution: DYNAMIC_DNS,
+			` + ports + `}`, "resolution", "spec.resolution"},
+		"workloadSelector": {`{hosts: [a.example.com],
+			resolution: STATIC,
+			workloadSelector: {labels: {app: a}},
+			` + ports + `}`, "workload-selector", "spec.workloadSelector"},
+		"the gateway as endpoint": {`{hosts: [a.example.com],
+			resolution: DNS,
+			endpoints: [{address: ` + gatewayService + `}, {address: b.example.com}],
+			` + ports + `}`, "gateway-endpoint", "spec.endpoints[0].address"},
+		"a socket as endpoint": {`{hosts: [a.example.com],
+			resolution: STATIC,
+			endpoints: [{address: "unix:///run/x"}],
+			` + ports + `}`, "unix-endpoint", "spec.endpoints[0].address"},
+		"a name with STATIC": {`{hosts: [a.example.com],
+			resolution: STATIC,
+			endpoints: [{address: b.example.com}],
+			` + ports + `}`, "static-endpoint", "spec.endpoints[0].address"},
+		"STATIC without endpoints": {`{hosts: [a.example.com],
+			resolution: STATIC,
+			` + ports + `}`, "static-without-endpoints", "spec.resolution"},
+		"NONE with endpoints": {`{hosts: [a.example.com],
+			endpoints: [{address: 192.0.2.1}],
+			` + ports + `}`, "endpoints-without-resolution", "spec.resolution"},
+		"an endpoint's unknown port": {`{hosts: [a.example.com],
+			resolution: DNS,
+			endpoints: [{address: b.example.com, ports: {x: 1}}],
+			` + ports + `}`, "endpoint-port", "spec.endpoints[0].ports"},
+		"no ports": {`{hosts: [a.example.com], resolution: DNS}`, "no-ports", "spec.ports"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +192,11 @@ func TestWhatCannotBeExpressedIsRefused(t *testing.T) {
 
 func TestEntryOfTheMeshIsLeft(t *testing.T) {
 	t.Parallel()
-	in := entry(t, `{hosts: [vm.internal.test], location: MESH_INTERNAL, resolution: STATIC, endpoints: [{address: 10.0.0.7}], ports: [{number: 5432, name: db, protocol: TCP}]}`)
+	in := entry(t, `{hosts: [vm.internal.test],
+		location: MESH_INTERNAL,
+		resolution: STATIC,
+		endpoints: [{address: 10.0.0.7}],
+		ports: [{number: 5432, name: db, protocol: TCP}]}`)
 	out, err := hop.Seal(in, mesh().Gateways[0], mesh())
 	require.NoError(t, err)
 	assert.Equal(t, in.Object, out.Object)

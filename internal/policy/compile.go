@@ -18,7 +18,7 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
 
-// compiled is a policy ready to judge.
+// compiled is a policy ready to evaluate.
 type compiled struct {
 	name, library string
 	enforcement   v1alpha1.Enforcement
@@ -28,7 +28,7 @@ type compiled struct {
 	parameters    *ast.Term
 	// fix is the package's own advice, for results that bring none.
 	fix string
-	// broken is why a policy that never compiled cannot judge; nil for all others.
+	// broken is why a policy that never compiled cannot be evaluated; nil for all others.
 	broken error
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
 
-// Engine judges reviews by the EgressPolicies it was given. It is safe for concurrent use; a request in flight keeps
+// Engine evaluates reviews by the EgressPolicies it was given. It is safe for concurrent use; a request in flight keeps
 // the policies it began with.
 type Engine struct {
 	library *library

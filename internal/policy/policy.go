@@ -1,7 +1,7 @@
-// Package policy judges reviews by Rego policies. It knows OPA alone.
+// Package policy evaluates reviews by Rego policies. It knows OPA alone.
 package policy
 
-// Review is one object to be judged.
+// Review is one object to be evaluated.
 type Review struct {
 	// Kind is ServiceEntry or VirtualService.
 	Kind string

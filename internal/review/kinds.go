@@ -15,7 +15,7 @@ import (
 type kind struct {
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
 	intent func(s *subject, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
-	// rewrite returns the form in which the subject will be stored; nil for a kind that is judged only. The error is
+	// rewrite returns the form in which the subject will be stored; nil for a kind that is evaluated only. The error is
 	// hop.Refusals.
 	rewrite func(s *subject) (*unstructured.Unstructured, error)
 	// examine returns the facts of the subject as it stands, and what a hop cannot express of it.

@@ -88,8 +88,8 @@ func (r *Reviewer) Rewrite(req Request) (*unstructured.Unstructured, error) {
 	return s.kind.rewrite(s)
 }
 
-// Review judges an object in the form in which it will be stored: what a hop cannot express is refused, what a policy
-// forbids is denied, and every reason is in the one outcome. The error is that of an object that cannot be judged.
+// Review evaluates an object in the form in which it will be stored: what a hop cannot express is refused, what a policy
+// forbids is denied, and every reason is in the one outcome. The error is that of an object that cannot be evaluated.
 func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	out := &Outcome{}
 	s, err := r.subject(req)

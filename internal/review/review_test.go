@@ -200,7 +200,10 @@ func TestARouteLeavesByTheGatewayOfItsNamespace(t *testing.T) {
 // TestWhoOwnsAHost: gateways of one namespace share its definition, another namespace has one of its own.
 func TestWhoOwnsAHost(t *testing.T) {
 	t.Parallel()
-	const otherwise = `{hosts: [api.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.7}], ports: [{number: 443, name: tls, protocol: TLS}]}`
+	const otherwise = `{hosts: [api.example.com],
+		resolution: STATIC,
+		endpoints: [{address: 203.0.113.7}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`
 	for name, tc := range map[string]struct {
 		service string
 		want    []string
@@ -237,13 +240,16 @@ func TestWhatIsNotSealedIsJudgedAsItStands(t *testing.T) {
 				t.Parallel()
 				asked := &policies{}
 				r := &Reviewer{Mesh: mesh, View: egresstest.NewCluster(), Policies: asked}
-				in := entry(t, `{hosts: [good.test], resolution: DNS, endpoints: [{address: evil.test}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+				in := entry(t, `{hosts: [good.test],
+					resolution: DNS,
+					endpoints: [{address: evil.test}],
+					ports: [{number: 443, name: tls, protocol: TLS}]}`)
 				in.SetAnnotations(map[string]string{hop.IntentAnnotation: annotation})
 				_, err := r.Review(t.Context(), stored(t, r, create(in)))
 				require.NoError(t, err)
-				judged, _, err := unstructured.NestedSlice(asked.asked[0].Document, "object", "spec", "endpoints")
+				evaluated, _, err := unstructured.NestedSlice(asked.asked[0].Document, "object", "spec", "endpoints")
 				require.NoError(t, err)
-				assert.Equal(t, []any{map[string]any{"address": "evil.test"}}, judged)
+				assert.Equal(t, []any{map[string]any{"address": "evil.test"}}, evaluated)
 				in.SetAnnotations(map[string]string{hop.IntentAnnotation: "{"})
 				outcome, err := r.Review(t.Context(), create(in))
 				require.NoError(t, err)
@@ -268,7 +274,8 @@ func TestChangesAreToldOnce(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, outcome.Changes)
 
-	injected := stored(t, r, create(routes(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`)))
+	injected := stored(t, r, create(routes(t, `{hosts: [api.example.com],
+		http: [{route: [{destination: {host: api.example.com}}]}]}`)))
 	outcome, err = r.Review(t.Context(), injected)
 	require.NoError(t, err)
 	assert.Equal(t, []string{`spec.http[0].route[0].destination: calls to api.example.com now leave through egress gateway "default"`}, outcome.Changes)

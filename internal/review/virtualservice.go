@@ -20,7 +20,7 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 	return hop.InjectIntent(s.intent, s.gateway, s.Mesh, s.View), nil
 }
 
-// examineRoutes judges the routes that will be stored. An entry may have come or gone since they were injected: either
+// examineRoutes looks at the routes that will be stored. An entry may have come or gone since they were injected: either
 // form leads to the gateway or is in the facts.
 func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 	resolved := egress.Resolve(s.Object, s.Mesh, s.View)

@@ -58,7 +58,7 @@ func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 	require.Len(t, validating.Webhooks, 2)
 	mutate, validate, policy := mutating.Webhooks[0], validating.Webhooks[0], validating.Webhooks[1]
 	assert.Equal(t, mutate.Rules, validate.Rules)
-	assert.Equal(t, mutate.NamespaceSelector, validate.NamespaceSelector, "what is judged is what is sealed")
+	assert.Equal(t, mutate.NamespaceSelector, validate.NamespaceSelector, "what is evaluated is what is sealed")
 	require.Len(t, mutate.Rules, 1)
 	assert.Equal(t, []string{"networking.istio.io"}, mutate.Rules[0].APIGroups)
 	assert.Equal(t, []string{"v1", "v1beta1", "v1alpha3"}, mutate.Rules[0].APIVersions)

@@ -29,7 +29,8 @@ const (
 func TestNeverADirectPacket(t *testing.T) {
 	calls := shared.callWithoutPause(t, web(churn), webs(churn))
 	entries := entry("churn", churn, webPorts)
-	route := virtualService("churn", "{hosts: [churn.partner.test], http: [{timeout: 3s, route: [{destination: {host: churn.partner.test, port: {number: 80}}}]}]}")
+	route := virtualService("churn", `{hosts: [churn.partner.test],
+		http: [{timeout: 3s, route: [{destination: {host: churn.partner.test, port: {number: 80}}}]}]}`)
 	works := func() {
 		shared.arrives(t, appA, web(churn), 80, "")
 		shared.arrives(t, appB, webs(churn), 443, "")
@@ -49,7 +50,8 @@ func TestNeverADirectPacket(t *testing.T) {
 			shared.deleted(t, vs)
 		}},
 		{"the entry changes", func() {
-			require.NoError(t, shared.apply(t.Context(), shared.decoded(t, appA, entry("churn", churn, "resolution: STATIC, endpoints: [{address: OUTSIDE}], ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]"))[0]))
+			require.NoError(t, shared.apply(t.Context(), shared.decoded(t, appA, entry("churn", churn, `resolution: STATIC, endpoints: [{address: OUTSIDE}], ports: [{number: 80, name: http, protocol: HTTP},
+				{number: 443, name: tls, protocol: TLS}]`))[0]))
 		}},
 		{"exit sets are deleted by hand", func() {
 			for _, kind := range []string{"ServiceEntry", "VirtualService"} {

@@ -20,7 +20,7 @@ func virtualService(name, spec string) string {
 }
 
 const (
-	webPorts = "resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]"
+	webPorts = `resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]`
 	api      = "api.partner.test"
 )
 
@@ -60,7 +60,7 @@ func TestShapes(t *testing.T) {
 	}{
 		"http and tls, two namespaces": {entry("api", api, webPorts), append([]arrival{{appB, web(api), 80}, {appB, webs(api), 443}}, both...)},
 		"two http ports": {
-			entry("api", api, ports("{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}")),
+			entry("api", api, ports(`{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}`)),
 			[]arrival{{appA, web(api), 80}, {appA, order{Protocol: "http", Host: api, Port: 8080}, 8080}},
 		},
 		"several hosts": {entry("several", api+"', 'two.partner.test", webPorts), append([]arrival{{appA, web("two.partner.test"), 80}, {appA, webs("two.partner.test"), 443}}, both...)},
@@ -70,47 +70,64 @@ func TestShapes(t *testing.T) {
 		},
 		"https": {entry("api", api, ports("{number: 443, name: https, protocol: HTTPS}")), both[1:]},
 		"static": {
-			entry("static", "static.partner.test", "resolution: STATIC, endpoints: [{address: OUTSIDE}], ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]"),
+			entry("static", "static.partner.test", `resolution: STATIC, endpoints: [{address: OUTSIDE}], ports: [{number: 80, name: http, protocol: HTTP},
+				{number: 443, name: tls, protocol: TLS}]`),
 			[]arrival{{appA, web("static.partner.test"), 80}, {appA, webs("static.partner.test"), 443}},
 		},
 		"none":        {entry("none", "none.partner.test", "resolution: NONE, ports: [{number: 80, name: http, protocol: HTTP}]"), []arrival{{appA, web("none.partner.test"), 80}}},
 		"round robin": {entry("robin", "robin.partner.test", "resolution: DNS_ROUND_ROBIN, ports: [{number: 443, name: tls, protocol: TLS}]"), []arrival{{appA, webs("robin.partner.test"), 443}}},
-		"target port": {entry("api", api, "resolution: DNS, ports: [{number: 80, targetPort: 8080, name: http, protocol: HTTP}]"), []arrival{{appA, web(api), 8080}}},
+		"target port": {entry("api", api, `resolution: DNS, ports: [{number: 80, targetPort: 8080, name: http, protocol: HTTP}]`), []arrival{{appA, web(api), 8080}}},
 		"wildcard": {
-			entry("wiki", "*.wiki.test", "resolution: DNS, endpoints: [{address: www.wiki.test}], ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]"),
+			entry("wiki", "*.wiki.test", `resolution: DNS, endpoints: [{address: www.wiki.test}], ports: [{number: 80, name: http, protocol: HTTP},
+				{number: 443, name: tls, protocol: TLS}]`),
 			[]arrival{{appA, web("de.wiki.test"), 80}, {appA, webs("de.wiki.test"), 443}},
 		},
 		"weights": {
 			entry("api", api, webPorts) + entry("canary", "canary.partner.test", webPorts) +
-				virtualService("api", "{hosts: [api.partner.test], http: [{route: [{destination: {host: api.partner.test, port: {number: 80}}, weight: 50}, {destination: {host: canary.partner.test, port: {number: 80}}, weight: 50}]}]}"),
+				virtualService("api", `{hosts: [api.partner.test],
+					http: [{route: [{destination: {host: api.partner.test, port: {number: 80}}, weight: 50},
+							{destination: {host: canary.partner.test, port: {number: 80}}, weight: 50}]}]}`),
 			append([]arrival{{appA, web(api), 80}, {appA, web(api), 80}, {appA, web(api), 80}, {appA, web(api), 80}}, both...),
 		},
 		"mirror": {
 			entry("api", api, webPorts) + entry("shadow", "shadow.partner.test", webPorts) +
-				virtualService("api", "{hosts: [api.partner.test], http: [{route: [{destination: {host: api.partner.test, port: {number: 80}}}], mirrors: [{destination: {host: shadow.partner.test, port: {number: 80}}, percentage: {value: 100}}]}]}"),
+				virtualService("api", `{hosts: [api.partner.test],
+					http: [{route: [{destination: {host: api.partner.test, port: {number: 80}}}],
+						mirrors: [{destination: {host: shadow.partner.test, port: {number: 80}},
+							percentage: {value: 100}}]}]}`),
 			both,
 		},
 		"header match": {
 			entry("api", api, webPorts) + entry("canary", "canary.partner.test", webPorts) +
-				virtualService("api", "{hosts: [api.partner.test], http: [{match: [{headers: {x-canary: {exact: 'yes'}}}], rewrite: {authority: canary.partner.test}, route: [{destination: {host: canary.partner.test, port: {number: 80}}}]}, {route: [{destination: {host: api.partner.test, port: {number: 80}}}]}]}"),
+				virtualService("api", `{hosts: [api.partner.test],
+					http: [{match: [{headers: {x-canary: {exact: 'yes'}}}],
+						rewrite: {authority: canary.partner.test},
+						route: [{destination: {host: canary.partner.test, port: {number: 80}}}]},
+						{route: [{destination: {host: api.partner.test, port: {number: 80}}}]}]}`),
 			append([]arrival{{appA, order{Protocol: "http", Host: api, Port: 80, Headers: map[string]string{"x-canary": "yes"}}, 80}}, both...),
 		},
 		"private": {entry("api", api+"'], exportTo: ['.", webPorts), both},
 		"route before entry": {
-			virtualService("api", "{hosts: [api.partner.test], http: [{route: [{destination: {host: api.partner.test}}]}]}") + entry("api", api, webPorts),
+			virtualService("api", `{hosts: [api.partner.test],
+				http: [{route: [{destination: {host: api.partner.test}}]}]}`) + entry("api", api, webPorts),
 			both,
 		},
 		"tcp route": {
-			entry("api", api, webPorts) + virtualService("api", "{hosts: [api.partner.test], tcp: [{match: [{port: 443}], route: [{destination: {host: api.partner.test, port: {number: 443}}}]}]}"),
+			entry("api", api, webPorts) + virtualService("api", `{hosts: [api.partner.test],
+				tcp: [{match: [{port: 443}],
+					route: [{destination: {host: api.partner.test, port: {number: 443}}}]}]}`),
 			both,
 		},
 		"grpc route": {
 			entry("grpc", "grpc.partner.test", ports("{number: 50051, name: grpc, protocol: GRPC}")) +
-				virtualService("grpc", "{hosts: [grpc.partner.test], http: [{route: [{destination: {host: grpc.partner.test, port: {number: 50051}}}]}]}"),
+				virtualService("grpc", `{hosts: [grpc.partner.test],
+					http: [{route: [{destination: {host: grpc.partner.test, port: {number: 50051}}}]}]}`),
 			[]arrival{{appA, order{Protocol: "grpc", Host: "grpc.partner.test", Port: 50051}, 50051}},
 		},
 		"sni": {
-			entry("api", api, webPorts) + virtualService("api", "{hosts: [api.partner.test], tls: [{match: [{sniHosts: [api.partner.test], port: 443}], route: [{destination: {host: api.partner.test, port: {number: 443}}}]}]}"),
+			entry("api", api, webPorts) + virtualService("api", `{hosts: [api.partner.test],
+				tls: [{match: [{sniHosts: [api.partner.test], port: 443}],
+					route: [{destination: {host: api.partner.test, port: {number: 443}}}]}]}`),
 			both,
 		},
 		"the guide's hop on top": {entry("guide", "guide.partner.test", webPorts) + guide, []arrival{

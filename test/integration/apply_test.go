@@ -23,7 +23,9 @@ func TestEntryIsRefusedThroughEveryServedVersion(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			in := entry(t, version, namespace(t, nil), "db", `{hosts: [db.`+version+`.example.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`)
+			in := entry(t, version, namespace(t, nil), "db", `{hosts: [db.`+version+`.example.com],
+				resolution: DNS,
+				ports: [{number: 5432, name: db, protocol: TCP}]}`)
 			err := shared.Client.Create(t.Context(), in)
 			require.Error(t, err)
 			assert.Equal(t, int32(422), code(err))
@@ -43,7 +45,9 @@ func TestRouteIsInjectedThroughEveryServedVersion(t *testing.T) {
 			se := entry(t, version, ns, "api", strings.ReplaceAll(hostSpec, "HOST", host))
 			require.NoError(t, shared.Client.Create(t.Context(), se))
 			eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady")
-			vs := virtualService(t, version, ns, `{hosts: [`+host+`], tls: [{match: [{sniHosts: [`+host+`]}], route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
+			vs := virtualService(t, version, ns, `{hosts: [`+host+`],
+				tls: [{match: [{sniHosts: [`+host+`]}],
+					route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
 			require.NoError(t, shared.Client.Create(t.Context(), vs))
 			assert.Equal(t, []string{gatewayHost}, destinations(get(t, vs)))
 		})
@@ -60,9 +64,16 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 		spec        string
 		bookkeeping bool
 	}{
-		"dns":    {spec: `{hosts: [dns.clientside.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`},
-		"static": {`{hosts: [static.clientside.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1}], ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
-		"none":   {`{hosts: [none.clientside.example.com], resolution: NONE, ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
+		"dns": {spec: `{hosts: [dns.clientside.example.com],
+			resolution: DNS,
+			ports: [{number: 443, name: tls, protocol: TLS}]}`},
+		"static": {`{hosts: [static.clientside.example.com],
+			resolution: STATIC,
+			endpoints: [{address: 192.0.2.1}],
+			ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
+		"none": {`{hosts: [none.clientside.example.com],
+			resolution: NONE,
+			ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

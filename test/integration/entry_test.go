@@ -42,7 +42,9 @@ func TestEntryIsSealedThroughEveryServedVersion(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			in := entry(t, version, namespace(t, nil), "api", `{hosts: [`+version+`.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
+			in := entry(t, version, namespace(t, nil), "api", `{hosts: [`+version+`.example.com],
+				resolution: DNS,
+				ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
 			require.NoError(t, shared.Client.Create(t.Context(), in))
 			assert.Equal(t, []any{map[string]any{"address": gatewayHost, "ports": map[string]any{"http": int64(80), "tls": int64(443)}}}, endpoints(t, get(t, in)))
 		})
@@ -52,7 +54,9 @@ func TestEntryIsSealedThroughEveryServedVersion(t *testing.T) {
 func TestEntryKeepsItsExitWhileItLives(t *testing.T) {
 	t.Parallel()
 	const host = "life.example.com"
-	in := entry(t, "v1", namespace(t, nil), "api", `{hosts: [`+host+`], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, "v1", namespace(t, nil), "api", `{hosts: [`+host+`],
+		resolution: DNS,
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), in))
 	eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
 	found, vs := exits(t, host)
@@ -83,7 +87,9 @@ func TestExitIsSharedUntilTheLastEntryGoes(t *testing.T) {
 	require.NoError(t, shared.Client.Create(t.Context(), second))
 	eventually(t, func() bool { return ready(get(t, second), "True") }, "ExitReady")
 	require.NoError(t, shared.Client.Delete(t.Context(), first))
-	third := entry(t, "v1", namespace(t, nil), "marker", `{hosts: [marker.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	third := entry(t, "v1", namespace(t, nil), "marker", `{hosts: [marker.example.com],
+		resolution: DNS,
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), third))
 	eventually(t, func() bool { return ready(get(t, third), "True") }, "the controller has gone on")
 	found, _ := exits(t, host)
@@ -96,9 +102,12 @@ func TestApplyAgainChangesNothing(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, nil)
 	specs := map[string]string{
-		"dns":    `{hosts: [a.again.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`,
-		"static": `{hosts: [b.again.example.com], resolution: STATIC, endpoints: [{address: 192.0.2.1}], ports: [{number: 443, name: tls, protocol: TLS}]}`,
-		"none":   `{hosts: [c.again.example.com], resolution: NONE, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		"dns": `{hosts: [a.again.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		"static": `{hosts: [b.again.example.com],
+			resolution: STATIC,
+			endpoints: [{address: 192.0.2.1}],
+			ports: [{number: 443, name: tls, protocol: TLS}]}`,
+		"none": `{hosts: [c.again.example.com], resolution: NONE, ports: [{number: 443, name: tls, protocol: TLS}]}`,
 	}
 	for name, spec := range specs {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +151,9 @@ func TestDryRunAnswersAsARealRun(t *testing.T) {
 
 func TestPatchAndReplaceAreJudgedAsCreate(t *testing.T) {
 	t.Parallel()
-	in := entry(t, "v1", namespace(t, nil), "api", `{hosts: [patched.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, "v1", namespace(t, nil), "api", `{hosts: [patched.example.com],
+		resolution: DNS,
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), in))
 	patch := []byte(`{"spec":{"endpoints":[{"address":"203.0.113.9"}],"resolution":"STATIC"}}`)
 	require.NoError(t, shared.Client.Patch(t.Context(), get(t, in), client.RawPatch(types.MergePatchType, patch)))
@@ -161,7 +172,9 @@ func TestPatchAndReplaceAreJudgedAsCreate(t *testing.T) {
 
 func TestGeneratedNamesAreGoverned(t *testing.T) {
 	t.Parallel()
-	in := entry(t, "v1", namespace(t, nil), "x", `{hosts: [generated.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, "v1", namespace(t, nil), "x", `{hosts: [generated.example.com],
+		resolution: DNS,
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	in.SetName("")
 	in.SetGenerateName("api-")
 	require.NoError(t, shared.Client.Create(t.Context(), in))
@@ -171,7 +184,9 @@ func TestGeneratedNamesAreGoverned(t *testing.T) {
 func TestExemptNamespacesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, ns := range []string{namespace(t, map[string]string{"egress-governor.io/exempt": "true"}), controlplane.GatewayNamespace, "kube-system"} {
-		in := entry(t, "v1", ns, "exempt", `{hosts: [exempt.example.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`)
+		in := entry(t, "v1", ns, "exempt", `{hosts: [exempt.example.com],
+			resolution: DNS,
+			ports: [{number: 5432, name: db, protocol: TCP}]}`)
 		require.NoError(t, shared.Client.Create(t.Context(), in), ns)
 		assert.Empty(t, endpoints(t, get(t, in)), ns)
 		require.NoError(t, shared.Client.Delete(t.Context(), in))
@@ -180,10 +195,15 @@ func TestExemptNamespacesAreLeftAlone(t *testing.T) {
 
 func TestHostDefinedOtherwiseIsRefused(t *testing.T) {
 	t.Parallel()
-	owner := entry(t, "v1", namespace(t, nil), "owner", `{hosts: [owned.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	owner := entry(t, "v1", namespace(t, nil), "owner", `{hosts: [owned.example.com],
+		resolution: DNS,
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), owner))
 	eventually(t, func() bool { return ready(get(t, owner), "True") }, "ExitReady")
-	other := entry(t, "v1", namespace(t, nil), "other", `{hosts: [Owned.example.com.], resolution: STATIC, endpoints: [{address: 203.0.113.7}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	other := entry(t, "v1", namespace(t, nil), "other", `{hosts: [Owned.example.com.],
+		resolution: STATIC,
+		endpoints: [{address: 203.0.113.7}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	err := shared.Client.Create(t.Context(), other)
 	require.Error(t, err)
 	assert.Equal(t, int32(422), code(err))
@@ -202,7 +222,10 @@ func code(err error) int32 {
 
 func TestForgedIntentIsJudged(t *testing.T) {
 	t.Parallel()
-	in := entry(t, "v1", namespace(t, nil), "forged", `{hosts: [forged.example.com], resolution: DNS, endpoints: [{address: `+gatewayHost+`}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	in := entry(t, "v1", namespace(t, nil), "forged", `{hosts: [forged.example.com],
+		resolution: DNS,
+		endpoints: [{address: `+gatewayHost+`}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	forged, err := json.Marshal(map[string]any{"resolution": "STATIC", "endpoints": []any{map[string]any{"address": gatewayHost}}})
 	require.NoError(t, err)
 	in.SetAnnotations(map[string]string{hop.IntentAnnotation: string(forged)})

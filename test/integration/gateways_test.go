@@ -62,7 +62,9 @@ func TestARouteIsInjectedWithTheGatewayOfItsNamespace(t *testing.T) {
 		require.NoError(t, shared.Client.Create(t.Context(), in))
 		eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
 	}
-	vs := virtualService(t, "v1", cards, `{hosts: [`+host+`], tls: [{match: [{sniHosts: [`+host+`]}], route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
+	vs := virtualService(t, "v1", cards, `{hosts: [`+host+`],
+		tls: [{match: [{sniHosts: [`+host+`]}],
+			route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), vs))
 	assert.Equal(t, []string{pciService + ".istio-system.svc.cluster.local"}, destinations(get(t, vs)))
 }
@@ -74,7 +76,10 @@ func TestGatewaysOfANamespaceShareTheDefinitionOfAHost(t *testing.T) {
 	owner := entry(t, "v1", namespace(t, nil), "owner", strings.ReplaceAll(hostSpec, "HOST", host))
 	require.NoError(t, shared.Client.Create(t.Context(), owner))
 	eventually(t, func() bool { return ready(get(t, owner), "True") }, "ExitReady")
-	other := entry(t, "v1", namespace(t, throughPCI), "other", `{hosts: [`+host+`], resolution: STATIC, endpoints: [{address: 203.0.113.7}], ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	other := entry(t, "v1", namespace(t, throughPCI), "other", `{hosts: [`+host+`],
+		resolution: STATIC,
+		endpoints: [{address: 203.0.113.7}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	err := shared.Client.Create(t.Context(), other)
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "host-conflict")

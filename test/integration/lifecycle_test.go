@@ -149,13 +149,16 @@ func TestThousandsOfRoutes(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, nil)
 	const host, bad = "many.example.com", 3000
-	se := entry(t, "v1", ns, "many", `{hosts: [`+host+`], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}]}`)
+	se := entry(t, "v1", ns, "many", `{hosts: [`+host+`],
+		resolution: DNS,
+		ports: [{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), se))
 	eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady")
 	routes := func(port int) string {
 		var out strings.Builder
 		for i := range bad {
-			fmt.Fprintf(&out, `{match: [{port: 80, uri: {prefix: /%d}}], route: [{destination: {host: %s, port: {number: %d}}}]},`, i, host, port)
+			fmt.Fprintf(&out, `{match: [{port: 80, uri: {prefix: /%d}}],
+				route: [{destination: {host: %s, port: {number: %d}}}]},`, i, host, port)
 		}
 		return `{hosts: [` + host + `], http: [` + out.String() + `]}`
 	}

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// policyFor makes an EgressPolicy that judges the namespaces of one label only, and removes it after the test.
+// policyFor makes an EgressPolicy that evaluates objects of the namespaces of one label only, and removes it after the test.
 func policyFor(t *testing.T, label, spec string) (*unstructured.Unstructured, error) {
 	t.Helper()
 	policy := object(t, "", "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: "+label+"}\nspec:\n  match: {namespaceSelector: {matchLabels: {test: "+label+"}}}\n"+spec)
@@ -120,11 +120,14 @@ func TestLibraryPoliciesJudgeBypasses(t *testing.T) {
 	ports := `ports: [{number: 443, name: tls, protocol: TLS}]`
 	for policy, specs := range map[string]map[string]string{
 		"honest-endpoints": {
-			"an endpoint elsewhere": `{hosts: [h1.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.1}], ` + ports + `}`,
-			"an address":            `{hosts: [h2.example.com], resolution: DNS, addresses: [203.0.113.1], ` + ports + `}`,
-			"resolution NONE":       `{hosts: [h3.example.com], ` + ports + `}`,
-			"MESH_INTERNAL lie":     `{hosts: [h4.example.com], location: MESH_INTERNAL, resolution: DNS, ` + ports + `}`,
-			"another name":          `{hosts: [h5.example.com], resolution: DNS, subjectAltNames: [evil.test], ` + ports + `}`,
+			"an endpoint elsewhere": `{hosts: [h1.example.com],
+				resolution: STATIC,
+				endpoints: [{address: 203.0.113.1}],
+				` + ports + `}`,
+			"an address":        `{hosts: [h2.example.com], resolution: DNS, addresses: [203.0.113.1], ` + ports + `}`,
+			"resolution NONE":   `{hosts: [h3.example.com], ` + ports + `}`,
+			"MESH_INTERNAL lie": `{hosts: [h4.example.com], location: MESH_INTERNAL, resolution: DNS, ` + ports + `}`,
+			"another name":      `{hosts: [h5.example.com], resolution: DNS, subjectAltNames: [evil.test], ` + ports + `}`,
 		},
 		"require-egress-gateway": {
 			"MESH_INTERNAL lie": `{hosts: [r1.example.com], location: MESH_INTERNAL, resolution: DNS, ` + ports + `}`,

@@ -28,10 +28,17 @@ func TestRoutesToExternalHostsGetTheGateway(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, nil)
 	host := ns + ".example.com"
-	se := entry(t, "v1", ns, "api", `{hosts: [`+host+`], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
+	se := entry(t, "v1", ns, "api", `{hosts: [`+host+`],
+		resolution: DNS,
+		ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), se))
 	eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady")
-	vs := virtualService(t, "v1alpha3", ns, `{hosts: [`+host+`], http: [{match: [{headers: {x: {exact: a}}}], timeout: 3s, route: [{destination: {host: `+host+`}, weight: 40}, {destination: {host: local}, weight: 60}]}], tls: [{match: [{sniHosts: [`+host+`]}], route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
+	vs := virtualService(t, "v1alpha3", ns, `{hosts: [`+host+`],
+		http: [{match: [{headers: {x: {exact: a}}}],
+			timeout: 3s,
+			route: [{destination: {host: `+host+`}, weight: 40}, {destination: {host: local}, weight: 60}]}],
+		tls: [{match: [{sniHosts: [`+host+`]}],
+			route: [{destination: {host: `+host+`, port: {number: 443}}}]}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), vs))
 	stored := get(t, vs)
 	assert.Equal(t, []string{gatewayHost, "local", gatewayHost}, destinations(stored))

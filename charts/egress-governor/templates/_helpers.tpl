@@ -40,7 +40,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* Two releases would judge every object twice and fight over the exit sets. */}}
+{{/* Two releases would evaluate every object twice and fight over the exit sets. */}}
 {{- define "egress-governor.only" -}}
 {{- range (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items -}}
 {{- if eq (index (.metadata.labels | default dict) "app.kubernetes.io/name" | default "") $.Chart.Name -}}
