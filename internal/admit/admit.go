@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -80,7 +81,7 @@ func (h *Handler) Mutate(ctx context.Context, req admission.Request) admission.R
 	if problem != nil {
 		return problem.response()
 	}
-	if in.Object.GetDeletionTimestamp() != nil {
+	if review.Finalizing(in.Object, in.Old) {
 		return admission.Allowed("")
 	}
 	rewritten, err := h.Reviewer.Rewrite(in)
@@ -104,7 +105,7 @@ func (h *Handler) Validate(ctx context.Context, req admission.Request) admission
 	if problem != nil {
 		return problem.response()
 	}
-	if in.Object.GetDeletionTimestamp() != nil {
+	if review.Finalizing(in.Object, in.Old) {
 		return admission.Allowed("")
 	}
 	outcome, err := h.Reviewer.Review(ctx, in)
@@ -127,11 +128,23 @@ func (h *Handler) ValidatePolicy(_ context.Context, req admission.Request) admis
 	if err := h.decoder.Decode(req, egressPolicy); err != nil {
 		return malformed("object: %w", err).response()
 	}
-	if egressPolicy.DeletionTimestamp != nil {
+	if unchanged, err := h.unchanged(req, egressPolicy); err != nil {
+		return malformed("oldObject: %w", err).response()
+	} else if unchanged {
 		return admission.Allowed("")
 	}
 	if err := h.Checker.Check(egressPolicy); err != nil {
 		return no(review.Refused, fmt.Sprintf("EgressPolicy %q: %v", req.Name, err))
 	}
 	return admission.Allowed("")
+}
+
+// unchanged says that a policy which is on its way out loses its finalizers, whatever became of its Rego meanwhile.
+func (h *Handler) unchanged(req admission.Request, next *v1alpha1.EgressPolicy) (bool, error) {
+	if next.DeletionTimestamp == nil || len(req.OldObject.Raw) == 0 {
+		return false, nil
+	}
+	old := &v1alpha1.EgressPolicy{}
+	err := h.decoder.DecodeRaw(req.OldObject, old)
+	return equality.Semantic.DeepEqual(old.Spec, next.Spec), err
 }
