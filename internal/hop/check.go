@@ -1,6 +1,7 @@
 package hop
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -25,6 +26,9 @@ func checkHosts(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh)
 		switch {
 		case isGateway:
 			out.add("gateway-host", at, fmt.Sprintf("host %q is the egress gateway itself", host), "name the external host")
+		case mesh.Deputy(canonical) != "" && !egress.IsIP(canonical):
+			out.add("deputy-host", at, fmt.Sprintf("host %q %s", host, mesh.Deputy(canonical)),
+				"name the external host; what is no external host does not go through a gateway")
 		case egress.IsIP(canonical):
 			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
 				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
@@ -53,6 +57,13 @@ func checkPorts(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (
 			out.add("bad-port", path.Index(i), "names and numbers of ports must be given and unique", "give each port its own name and number")
 		}
 		names[port.Name], numbers[port.Number] = true, true
+		if called := cmp.Or(port.TargetPort, port.Number); egress.IsIstioPort(called) {
+			at := path.Index(i).Child("number")
+			if port.TargetPort != 0 {
+				at = path.Index(i).Child("targetPort")
+			}
+			refuseIstioPort(&out, at, called)
+		}
 	}
 	return append(out, transportOf(gw).check(entry, gw)...)
 }
@@ -98,12 +109,20 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 		path := field.NewPath("spec", "endpoints").Index(i)
 		out = append(out, checkAddress(endpoint.Address, entry.Resolution, path.Child("address"), mesh)...)
 		for _, name := range sortedKeys(endpoint.Ports) {
+			if egress.IsIstioPort(endpoint.Ports[name]) {
+				refuseIstioPort(&out, path.Child("ports").Key(name), endpoint.Ports[name])
+			}
 			if !declared[name] {
 				out.add("endpoint-port", path.Child("ports"), fmt.Sprintf("port %q is not among spec.ports", name), "use the names of spec.ports")
 			}
 		}
 	}
 	return out
+}
+
+func refuseIstioPort(out *Refusals, path *field.Path, port uint32) {
+	out.add("istio-port", path, fmt.Sprintf("port %d is one of 15000 to 15090, which proxies keep for their own administration", port),
+		"give the port of the external host")
 }
 
 func checkAddress(address, resolution string, path *field.Path, mesh *egress.Mesh) (out Refusals) {
@@ -115,6 +134,12 @@ func checkAddress(address, resolution string, path *field.Path, mesh *egress.Mes
 			"give the address of the external host, or none")
 	case strings.HasPrefix(address, "unix:"):
 		out.add("unix-endpoint", path, "a socket of the client's host cannot be reached from the gateway", "give an IP address or a host name")
+	case mesh.Deputy(address) != "":
+		out.add("deputy-endpoint", path, fmt.Sprintf("address %q %s", address, mesh.Deputy(address)),
+			"give the address of the external host, or none")
+	case ipErr != nil && !strings.Contains(egress.Canonical(address), "."):
+		out.add("short-endpoint", path, fmt.Sprintf("address %q without a dot is a Service of the gateway's own namespace", address),
+			"give the whole name of the external host")
 	case resolution == "STATIC" && ipErr != nil:
 		out.add("static-endpoint", path, fmt.Sprintf("address %q is not an IP address, which resolution STATIC needs", address),
 			"give an IP address, or set resolution DNS")
