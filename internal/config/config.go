@@ -5,6 +5,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"os"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,9 @@ type Configuration struct {
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight reads it.
 	MeshConfig MeshConfig `json:"meshConfig,omitempty"`
+	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
+	// have endpoints there.
+	MeshCIDRs []string `json:"meshCIDRs,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }
@@ -101,6 +105,13 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 	out := &egress.Mesh{
 		ClusterDomain: c.ClusterDomain, Governed: governed,
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject",
+	}
+	for i, text := range c.MeshCIDRs {
+		cidr, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("meshCIDRs[%d]: %w", i, err)
+		}
+		out.CIDRs = append(out.CIDRs, cidr.Masked())
 	}
 	for i, gateway := range c.Gateways {
 		clients, err := metav1.LabelSelectorAsSelector(&gateway.NamespaceSelector)

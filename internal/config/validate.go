@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -24,6 +25,11 @@ func (c *Configuration) validate() error {
 	bad.unlessOneOf("virtualServices", c.VirtualServices, "Inject", "Leave")
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
 		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
+	}
+	for i, cidr := range c.MeshCIDRs {
+		if _, err := netip.ParsePrefix(cidr); err != nil {
+			bad.add(fmt.Sprintf("meshCIDRs[%d]", i), "%q is not a range of addresses such as 10.8.0.0/16", cidr)
+		}
 	}
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")

@@ -28,6 +28,7 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"gateways[0].selector: ":                        {"selector: {app: pci}", "selector: {}"},
 		"gateways[0].ports: ":                           {"{http: 80, tls: 443}", "{http: 80, tls: 80}"},
 		"gateways[0].ports: http and tls must be given": {"{http: 80, tls: 443}", "{}"},
+		`meshCIDRs[1]: "10.8.0.1" is not a range`:       {"kind: Configuration", "kind: Configuration\nmeshCIDRs: [10.8.0.0/16, 10.8.0.1]"},
 		"gateways[0].ports.http: ":                      {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
 		"gateways[0].ports.tls: ":                       {"{http: 80, tls: 443}", "{http: 80, tls: 70000}"},
 		"gateways[1].transport: ":                       {"Plain", "MutualTLS"},

@@ -22,7 +22,7 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	for i, c := range f.Conflicts {
 		conflicts[i] = map[string]any{"host": c.Host, "owner": ownerDocument(c.Owner), "reason": c.Reason, "field": c.Path.String()}
 	}
-	return map[string]any{"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "hosts": hosts, "routes": routes, "conflicts": conflicts}
+	return map[string]any{"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "internal": f.Internal, "hosts": hosts, "routes": routes, "conflicts": conflicts}
 }
 
 func patterns(canonical string) []any {

@@ -20,7 +20,9 @@ const (
 // Facts is what an object does to egress: the part of the policy input that authors of policies rely on.
 type Facts struct {
 	// Gateway is the name of the egress gateway through which the object's namespace leaves, empty for none.
-	Gateway   string
+	Gateway string
+	// Internal says that the object is a ServiceEntry of the mesh's own, and provably so.
+	Internal  bool
 	Hosts     []HostFact
 	Routes    []RouteFact
 	Conflicts []Conflict
@@ -60,8 +62,8 @@ func EntryFacts(intent *ServiceEntry, gw, sealed Gateway, mesh *Mesh, view View)
 	out := Facts{Gateway: gw.Name}
 	via := ViaDirect
 	switch {
-	case !intent.External() && intent.withinMesh(mesh):
-		via = ViaMesh
+	case !intent.External() && len(mesh.Internal(intent, view)) == 0:
+		via, out.Internal = ViaMesh, true
 	case intent.External() && sealed.Name != "":
 		via = ViaGateway
 	}
@@ -83,24 +85,10 @@ func EntryFacts(intent *ServiceEntry, gw, sealed Gateway, mesh *Mesh, view View)
 	return out
 }
 
-// withinMesh says whether an entry that claims to be internal provably is: its endpoints are Services of the cluster,
-// or workloads that it selects.
-func (s *ServiceEntry) withinMesh(mesh *Mesh) bool {
-	if len(s.Endpoints) == 0 {
-		return len(s.WorkloadSelector) > 0
-	}
-	for _, endpoint := range s.Endpoints {
-		if !mesh.InCluster(endpoint.Address) {
-			return false
-		}
-	}
-	return true
-}
-
 func hostFact(host, canonical string, path *field.Path, gw Gateway, mesh *Mesh, view View) HostFact {
 	out := HostFact{
 		Host: host, Canonical: canonical, Path: path,
-		InMesh: mesh.InCluster(canonical) || view.Service(canonical) != nil,
+		InMesh: mesh.InCluster(canonical) || mesh.ServiceOf(canonical, view) != "",
 	}
 	if out.Owner = mesh.Owner(view, canonical, gw.Namespace()); out.Owner != nil {
 		return out

@@ -99,12 +99,12 @@ func TestEntryFacts(t *testing.T) {
 		via     string
 		leaves  bool
 	}{
-		"sealed":                        {egress.ServiceEntry{}, "default", "gateway", true},
-		"not sealed":                    {egress.ServiceEntry{}, "", "direct", true},
-		"internal by Services":          {egress.ServiceEntry{Location: "MESH_INTERNAL", Endpoints: []egress.Endpoint{{Address: "a.b.svc.cluster.local"}}}, "", "mesh", false},
-		"internal by workloads":         {egress.ServiceEntry{Location: "MESH_INTERNAL", WorkloadSelector: map[string]any{"labels": "x"}}, "", "mesh", false},
-		"internal in name only":         {egress.ServiceEntry{Location: "MESH_INTERNAL"}, "", "direct", true},
-		"internal with a foreign place": {egress.ServiceEntry{Location: "MESH_INTERNAL", Endpoints: []egress.Endpoint{{Address: "203.0.113.1"}}}, "", "direct", true},
+		"sealed":     {egress.ServiceEntry{}, "default", "gateway", true},
+		"not sealed": {egress.ServiceEntry{}, "", "direct", true},
+		"internal, shown": {
+			egress.ServiceEntry{Location: "MESH_INTERNAL", Resolution: "STATIC", WorkloadSelector: map[string]any{"labels": "x"}}, "", "mesh", false,
+		},
+		"internal in name only": {egress.ServiceEntry{Location: "MESH_INTERNAL"}, "", "direct", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"net/netip"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -42,6 +43,8 @@ type Mesh struct {
 	Seal bool
 	// Inject says whether VirtualServices get the client leg.
 	Inject bool
+	// CIDRs are addresses of the mesh beside its pods: virtual machines, other clusters.
+	CIDRs []netip.Prefix
 	// Gateways are the ways out, in order of preference.
 	Gateways []Gateway
 }

@@ -18,6 +18,8 @@ type View interface {
 // Service is the part of a Service that governs egress.
 type Service struct {
 	Ports []ServicePort
+	// ExternalName says that the Service is another name of a host outside the mesh.
+	ExternalName bool
 }
 
 // ServicePort is a port of a Service.

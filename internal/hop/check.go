@@ -20,21 +20,15 @@ func checkHosts(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh)
 	seen := map[string]bool{}
 	for i, host := range entry.Hosts {
 		canonical := egress.Canonical(host)
-		_, isGateway := mesh.GatewayByService(canonical)
-		name := strings.TrimPrefix(canonical, "*.")
 		at := path.Index(i)
 		switch {
-		case isGateway:
-			out.add("gateway-host", at, fmt.Sprintf("host %q is the egress gateway itself", host), "name the external host")
-		case mesh.Deputy(canonical) != "" && !egress.IsIP(canonical):
-			out.add("deputy-host", at, fmt.Sprintf("host %q %s", host, mesh.Deputy(canonical)),
-				"name the external host; what is no external host does not go through a gateway")
+		case checkName(&out, host, at, mesh):
 		case egress.IsIP(canonical):
 			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
 				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
-		case len(validation.IsDNS1123Subdomain(name)) > 0:
-			out.add("bad-host", at, fmt.Sprintf("host %q is not a DNS name, nor a wildcard of whole labels", host),
-				"write a host such as api.example.com or *.example.com")
+		case mesh.Deputy(canonical) != "":
+			out.add("deputy-host", at, fmt.Sprintf("host %q %s", host, mesh.Deputy(canonical)),
+				"name the external host; what is no external host does not go through a gateway")
 		case egress.IsWildcard(canonical) && len(entry.Endpoints) == 0:
 			out.add("bare-wildcard", at, fmt.Sprintf("wildcard host %q has no serving host, so the gateway cannot resolve it", host),
 				"name the hosts one by one, or give spec.endpoints one host that serves them all and resolution DNS")
@@ -44,6 +38,30 @@ func checkHosts(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh)
 		seen[canonical] = true
 	}
 	return out
+}
+
+// checkName refuses a host that no entry may name, outside the mesh or in it, and says whether it did.
+func checkName(out *Refusals, host string, at *field.Path, mesh *egress.Mesh) bool {
+	canonical := egress.Canonical(host)
+	_, isGateway := mesh.GatewayByService(canonical)
+	switch {
+	case isGateway:
+		out.add("gateway-host", at, fmt.Sprintf("host %q is the egress gateway itself", host), "name the external host")
+	case !egress.IsIP(canonical) && len(validation.IsDNS1123Subdomain(strings.TrimPrefix(canonical, "*."))) > 0:
+		out.add("bad-host", at, fmt.Sprintf("host %q is not a DNS name, nor a wildcard of whole labels", host),
+			"write a host such as api.example.com or *.example.com")
+	default:
+		return false
+	}
+	return true
+}
+
+// CheckInternal returns what is wrong with a ServiceEntry that says it is the mesh's own.
+func CheckInternal(entry *egress.ServiceEntry, mesh *egress.Mesh, view egress.View) (out Refusals) {
+	for i, host := range entry.Hosts {
+		checkName(&out, host, field.NewPath("spec", "hosts").Index(i), mesh)
+	}
+	return append(out, mesh.Internal(entry, view)...)
 }
 
 func checkPorts(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (out Refusals) {

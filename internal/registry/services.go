@@ -24,7 +24,7 @@ func (r *Registry) PutService(service *corev1.Service) {
 
 // ReadService returns the part of a Service that governs egress.
 func ReadService(service *corev1.Service) *egress.Service {
-	out := &egress.Service{}
+	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName}
 	for _, port := range service.Spec.Ports {
 		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: protocol(port)})
 	}

@@ -114,7 +114,7 @@ func slimService(obj any) any {
 	if !ok {
 		return obj
 	}
-	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{Ports: service.Spec.Ports}}
+	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{Type: service.Spec.Type, Ports: service.Spec.Ports}}
 }
 
 func (r *Registry) putService(kept any) {

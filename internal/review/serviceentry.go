@@ -3,6 +3,7 @@ package review
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -46,6 +47,10 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	refusals := checkSealed(s)
 	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
+	refusals = append(refusals, claims(s, parsed)...)
+	if !parsed.External() {
+		refusals = append(refusals, hop.CheckInternal(parsed, s.Mesh, s.View)...)
+	}
 	if sealed.Name != "" && parsed.External() {
 		facts.Conflicts = conflicts(s, parsed, sealed)
 	}
@@ -58,6 +63,32 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		})
 	}
 	return facts, refusals
+}
+
+// claims refuses the names of Services, in each form that a pod's search path makes of them: hosts of an external entry
+// and of another namespace's Service, and endpoints to which a gateway would be led.
+func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+	for i, host := range intent.Hosts {
+		service := s.Mesh.ServiceOf(host, s.View)
+		if service == "" || (!intent.External() && strings.HasSuffix(service, "."+s.Namespace.Name+".svc."+s.Mesh.ClusterDomain)) {
+			continue
+		}
+		out = append(out, egress.Finding{
+			Code: "service-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
+			Message: fmt.Sprintf("host %q is Service %s of the mesh, whose calls the entry would take", host, service),
+			Fix:     "remove the host; a Service needs no ServiceEntry",
+		})
+	}
+	for i, endpoint := range intent.Endpoints {
+		if service := s.Mesh.ServiceOf(endpoint.Address, s.View); service != "" && intent.External() {
+			out = append(out, egress.Finding{
+				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
+				Message: fmt.Sprintf("address %q is Service %s of the mesh", endpoint.Address, service),
+				Fix:     "give the address of the external host, or none",
+			})
+		}
+	}
+	return out
 }
 
 // checkSealed holds the entry against the form in which it would be stored. Another mutating webhook may have come

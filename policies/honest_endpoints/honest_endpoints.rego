@@ -9,7 +9,6 @@
 #     properties:
 #       allowedEndpoints: {type: array, uniqueItems: true, items: {type: string}}
 #       allowedAddresses: {type: array, uniqueItems: true, items: {type: string}}
-#       meshCIDRs: {type: array, uniqueItems: true, items: {type: string}}
 package policies.honest_endpoints
 
 import data.policies.lib.hosts
@@ -78,33 +77,17 @@ deny contains result.of(rego.metadata.rule(), "spec.workloadSelector", [], []) i
 # description: The entry says MESH_INTERNAL, and nothing shows that its endpoints are in the mesh.
 # custom:
 #   msg: location MESH_INTERNAL takes the host past the egress gateway, and its endpoints are not known to be in the mesh
-#   fix: set location MESH_EXTERNAL, or ask the platform team to list the endpoints' range (meshCIDRs)
+#   fix: set location MESH_EXTERNAL, or ask the platform team to declare the endpoints' range (meshCIDRs of the configuration)
 deny contains result.of(rego.metadata.rule(), "spec.location", [], []) if {
 	input.kind == "ServiceEntry"
 	not _external
-	not _in_mesh
+	not input.egress.internal
 }
 
 _external if {
 	input.kind == "ServiceEntry"
 	object.get(input.object.spec, "location", "MESH_EXTERNAL") != "MESH_INTERNAL"
 }
-
-_in_mesh if {
-	count(object.get(input.object.spec, "endpoints", [])) > 0
-	every endpoint in input.object.spec.endpoints {
-		_of_mesh(endpoint.address)
-	}
-}
-
-_in_mesh if {
-	count(object.get(input.object.spec, "endpoints", [])) == 0
-	count(object.get(input.object.spec, "workloadSelector", {})) > 0
-}
-
-_of_mesh(address) if endswith(address, concat("", [".", input.egress.clusterDomain]))
-
-_of_mesh(address) if hosts.within(address, _parameter("meshCIDRs"))
 
 _named := {host.canonical | some host in input.egress.hosts}
 

@@ -88,14 +88,18 @@ test_sentences if {
 	}
 	_said(_internal({})) == {[
 		"location MESH_INTERNAL takes the host past the egress gateway, and its endpoints are not known to be in the mesh",
-		"set location MESH_EXTERNAL, or ask the platform team to list the endpoints' range (meshCIDRs)",
+		"set location MESH_EXTERNAL, or ask the platform team to declare the endpoints' range (meshCIDRs of the configuration)",
 	]}
 }
 
 test_allow_internal if {
-	_found(_internal({"endpoints": [{"address": "db.prod.svc.cluster.local"}]}), {}) == set()
-	_found(_internal({"endpoints": [{"address": "10.0.0.7"}]}), {"meshCIDRs": ["10.0.0.0/8"]}) == set()
-	_found(_internal({"workloadSelector": {"labels": {"app": "vm"}}}), {}) == set()
+	result := honest_endpoints.deny with input as {
+		"kind": "ServiceEntry",
+		"object": {"spec": {"location": "MESH_INTERNAL", "endpoints": [{"address": "db.prod.svc.cluster.local"}]}},
+		"parameters": {},
+		"egress": {"clusterDomain": "cluster.local", "internal": true, "hosts": []},
+	}
+	result == set()
 }
 
 test_allow_other_kinds if {

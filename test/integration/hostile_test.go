@@ -40,3 +40,48 @@ func TestATerminatingObjectIsDecidedOn(t *testing.T) {
 	require.NoError(t, shared.Client.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
 	assert.True(t, apierrors.IsNotFound(shared.Client.Get(t.Context(), client.ObjectKeyFromObject(in), in)))
 }
+
+// TestInternalNeedsProof: MESH_INTERNAL takes hosts past the gateway, so it is stored only where it is shown, with no
+// policy in force.
+func TestInternalNeedsProof(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, nil)
+	const ports = "ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]"
+	for name, spec := range map[string]string{
+		"every name below a domain": `{hosts: ["*.internal-a.test"], resolution: DYNAMIC_DNS, workloadSelector: {labels: {app: nothing}}`,
+		"original destination":      `{hosts: [internal-b.test], resolution: NONE, workloadSelector: {labels: {}}`,
+		"a pod's DNS name":          `{hosts: [internal-c.test], resolution: DNS, endpoints: [{address: 203-0-113-9.default.pod.cluster.local}]`,
+		"nothing but the word":      `{hosts: [internal-d.test], resolution: DNS`,
+		"the gateway, twice":        `{hosts: [internal-e.test], resolution: DNS, endpoints: [{address: ` + gatewayHost + `}, {address: ` + gatewayHost + `}]`,
+	} {
+		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "claims", spec+", location: MESH_INTERNAL, "+ports+"}"))
+		assert.Equal(t, int32(422), code(err), "%s: %v", name, err)
+		assert.ErrorContains(t, err, "not-internal", name)
+	}
+	shown := entry(t, "v1", ns, "shown", `{hosts: [internal-f.test], location: MESH_INTERNAL, resolution: DNS,
+		endpoints: [{address: kubernetes.default.svc.cluster.local}], `+ports+`}`)
+	require.NoError(t, shared.Client.Create(t.Context(), shown))
+	err := shared.Client.Patch(t.Context(), shown, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"endpoints":null}}`)))
+	assert.Equal(t, int32(422), code(err), "%v", err)
+}
+
+// TestAGatewayIsNotLedAstray: neither to itself nor to what it alone may ask, by endpoint, host or port.
+func TestAGatewayIsNotLedAstray(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, nil)
+	for spec, want := range map[string]string{
+		`resolution: STATIC, endpoints: [{address: 127.0.0.1, ports: {http: 15000}}]`: "spec.endpoints[0].address",
+		`resolution: STATIC, endpoints: [{address: "::ffff:169.254.169.254"}]`:        "spec.endpoints[0].address",
+		`resolution: DNS, endpoints: [{address: x.localhost}]`:                        "spec.endpoints[0].address",
+		`resolution: DNS, endpoints: [{address: istio-egressgateway.istio-system}]`:   "spec.endpoints[0].address",
+		`resolution: DNS, endpoints: [{address: kubernetes.default}]`:                 "spec.endpoints[0].address",
+	} {
+		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "astray", `{hosts: [astray.example.com], `+spec+`, ports: [{number: 80, name: http, protocol: HTTP}]}`))
+		assert.Equal(t, int32(422), code(err), "%s: %v", spec, err)
+		assert.ErrorContains(t, err, want)
+	}
+	for host, port := range map[string]string{"metadata.google.internal": "80", "kubernetes.default": "80", "astray.example.com": "15000"} {
+		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "astray", `{hosts: [`+host+`], resolution: DNS, ports: [{number: `+port+`, name: http, protocol: HTTP}]}`))
+		assert.Equal(t, int32(422), code(err), "%s: %v", host, err)
+	}
+}

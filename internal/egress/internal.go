@@ -1,0 +1,71 @@
+package egress
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Location MESH_INTERNAL is a claim that takes a host past the gateway and past every policy about what leaves, so it is
+// believed only where it is shown.
+
+// Internal returns what is not shown of an entry that says it is the mesh's own; nothing when it provably is: its
+// resolution is STATIC and it selects workloads, or each of its endpoints is a Service of the cluster or lies in a
+// range that the operator declared.
+func (m *Mesh) Internal(entry *ServiceEntry, view View) (out []Finding) {
+	unproven := func(path *field.Path, message string) {
+		out = append(out, Finding{
+			Code: "not-internal", Field: path.String(),
+			Message: message + ", so nothing shows that the hosts are in the mesh, as location MESH_INTERNAL says",
+			Fix:     "set location MESH_EXTERNAL, or ask the platform team to declare the range of the endpoints (meshCIDRs)",
+		})
+	}
+	spec := field.NewPath("spec")
+	switch {
+	case !slices.Contains([]string{"STATIC", "DNS", "DNS_ROUND_ROBIN"}, entry.Resolution):
+		unproven(spec.Child("resolution"), "resolution is "+cmp.Or(entry.Resolution, "NONE"))
+	case len(entry.WorkloadSelector) > 0 && entry.Resolution != "STATIC":
+		unproven(spec.Child("resolution"), "workloads are selected, and the resolution is not STATIC")
+	case len(entry.WorkloadSelector) == 0 && len(entry.Endpoints) == 0:
+		unproven(spec.Child("endpoints"), "there are no endpoints")
+	}
+	for i, endpoint := range entry.Endpoints {
+		if !m.within(endpoint.Address, view) {
+			unproven(spec.Child("endpoints").Index(i).Child("address"),
+				fmt.Sprintf("address %q is no Service of the cluster, nor in a range of the mesh", endpoint.Address))
+		}
+	}
+	return out
+}
+
+func (m *Mesh) within(address string, view View) bool {
+	if ip, err := netip.ParseAddr(address); err == nil {
+		return deputyAddress(ip) == "" && slices.ContainsFunc(m.CIDRs, func(cidr netip.Prefix) bool { return cidr.Contains(ip.Unmap()) })
+	}
+	_, isGateway := m.GatewayByService(address)
+	service := view.Service(Canonical(address))
+	return !isGateway && service != nil && !service.ExternalName
+}
+
+// ServiceOf returns the FQDN of the Service that a pod's search path may make of a host: name.namespace,
+// name.namespace.svc or the FQDN itself; empty for none.
+func (m *Mesh) ServiceOf(host string, view View) string {
+	host = Canonical(host)
+	forms := []string{host}
+	switch parts := strings.Split(host, "."); {
+	case len(parts) == 2:
+		forms = append(forms, host+".svc."+m.ClusterDomain)
+	case len(parts) == 3 && parts[2] == "svc":
+		forms = append(forms, host+"."+m.ClusterDomain)
+	}
+	for _, form := range forms {
+		if view.Service(form) != nil {
+			return form
+		}
+	}
+	return ""
+}

@@ -1,0 +1,69 @@
+package egress_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestInternalNeedsProof has every form of the claim that is shown, and those that lead out of the mesh.
+func TestInternalNeedsProof(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.Mesh()
+	mesh.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16"), netip.MustParsePrefix("127.0.0.0/8")}
+	view := egresstest.NewCluster()
+	view.Services = map[string]*egress.Service{
+		"db.prod.svc.cluster.local": {}, "out.prod.svc.cluster.local": {ExternalName: true}, egresstest.GatewayService: {},
+	}
+	for name, tc := range map[string]struct{ spec, field string }{
+		"a Service":                {`{resolution: DNS, endpoints: [{address: db.prod.svc.cluster.local}]}`, ""},
+		"a Service, round robin":   {`{resolution: DNS_ROUND_ROBIN, endpoints: [{address: DB.prod.svc.cluster.local.}]}`, ""},
+		"workloads":                {`{resolution: STATIC, workloadSelector: {labels: {app: vm}}}`, ""},
+		"a declared range":         {`{resolution: STATIC, endpoints: [{address: 10.8.0.7}, {address: "::ffff:10.8.0.8"}]}`, ""},
+		"nothing":                  {`{resolution: DNS}`, "spec.endpoints"},
+		"STATIC and nothing":       {`{resolution: STATIC}`, "spec.endpoints"},
+		"NONE":                     {`{}`, "spec.resolution"},
+		"NONE and workloads":       {`{resolution: NONE, workloadSelector: {labels: {app: nothing}}}`, "spec.resolution"},
+		"DYNAMIC_DNS":              {`{resolution: DYNAMIC_DNS, workloadSelector: {labels: {app: nothing}}}`, "spec.resolution"},
+		"DNS and workloads":        {`{resolution: DNS, workloadSelector: {labels: {app: nothing}}}`, "spec.resolution"},
+		"an empty selector":        {`{resolution: STATIC, workloadSelector: {}}`, "spec.endpoints"},
+		"an external host":         {`{resolution: DNS, endpoints: [{address: db.prod.svc.cluster.local}, {address: evil.test}]}`, "spec.endpoints[1].address"},
+		"a pod's DNS name":         {`{resolution: DNS, endpoints: [{address: 203-0-113-9.default.pod.cluster.local}]}`, "spec.endpoints[0].address"},
+		"a Service that is not":    {`{resolution: DNS, endpoints: [{address: x.prod.svc.cluster.local}]}`, "spec.endpoints[0].address"},
+		"an ExternalName":          {`{resolution: DNS, endpoints: [{address: out.prod.svc.cluster.local}]}`, "spec.endpoints[0].address"},
+		"the egress gateway":       {`{resolution: DNS, endpoints: [{address: ` + egresstest.GatewayService + `}]}`, "spec.endpoints[0].address"},
+		"a socket":                 {`{resolution: STATIC, endpoints: [{address: "unix:///tmp/x.cluster.local"}]}`, "spec.endpoints[0].address"},
+		"an address outside":       {`{resolution: STATIC, endpoints: [{address: 203.0.113.9}]}`, "spec.endpoints[0].address"},
+		"loopback, declared or no": {`{resolution: STATIC, endpoints: [{address: 127.0.0.1}]}`, "spec.endpoints[0].address"},
+		"no address":               {`{resolution: STATIC, endpoints: [{}]}`, "spec.endpoints[0].address"},
+	} {
+		var entry egress.ServiceEntry
+		require.NoError(t, yaml.Unmarshal([]byte(tc.spec), &entry), name)
+		found := mesh.Internal(&entry, view)
+		if tc.field == "" {
+			assert.Empty(t, found, name)
+			continue
+		}
+		if assert.Len(t, found, 1, name) {
+			assert.Equal(t, "not-internal "+tc.field, found[0].Code+" "+found[0].Field, name)
+		}
+	}
+}
+
+func TestServiceOfKnowsWhatASearchPathMakes(t *testing.T) {
+	t.Parallel()
+	view := egresstest.NewCluster()
+	view.Services = map[string]*egress.Service{"payments.prod.svc.cluster.local": {}}
+	for _, host := range []string{"payments.prod", "Payments.PROD.", "payments.prod.svc", "payments.prod.svc.cluster.local"} {
+		assert.Equal(t, "payments.prod.svc.cluster.local", egresstest.Mesh().ServiceOf(host, view), host)
+	}
+	for _, host := range []string{"payments.other", "payments.prod.example.com", "payments.prod.com", "prod"} {
+		assert.Empty(t, egresstest.Mesh().ServiceOf(host, view), host)
+	}
+}
