@@ -12,6 +12,7 @@ type Destination struct {
 	Section string
 	// Path is where the destination stands, such as spec.http[0].route[1].destination; RoutePath its route's.
 	Path, RoutePath *field.Path
+	holderPath      *field.Path
 	// Route is the route that holds the destination, Holder the element of its list (the route itself for a mirror) and
 	// Key the destination's in it, Raw the destination itself.
 	Route, Holder, Raw map[string]any
@@ -74,7 +75,7 @@ func (d Destination) listed(key string) []Destination {
 }
 
 func (d Destination) at(holderPath *field.Path, holder map[string]any, key string, raw map[string]any) Destination {
-	d.Path, d.Holder, d.Key, d.Raw = holderPath.Child(key), holder, key, raw
+	d.Path, d.holderPath, d.Holder, d.Key, d.Raw = holderPath.Child(key), holderPath, holder, key, raw
 	return d
 }
 

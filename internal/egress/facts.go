@@ -112,9 +112,12 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 		// A rewritten authority is what the gateway or a shared front end goes by, wherever the connection leads.
 		for _, target := range route.Targets {
 			if !target.OfSpec {
-				out.name(target, !mesh.InCluster(target.Canonical))
+				out.ask(target)
 			}
 		}
+	}
+	for _, target := range vs.Delegated {
+		out.ask(target)
 	}
 	return out.Facts
 }
@@ -138,6 +141,13 @@ func (f *routeFacts) name(host Target, leaves bool) {
 		f.Hosts = append(f.Hosts, hostFact(host.Host, host.Canonical, host.Path, f.gw, f.mesh, f.view))
 	}
 	f.Hosts[i].Leaves = f.Hosts[i].Leaves || leaves
+}
+
+// ask adds a host that calls ask the far side for. It leaves, unless it is the mesh's own.
+func (f *routeFacts) ask(target Target) {
+	f.name(target, false)
+	i := f.hosts[target.Canonical]
+	f.Hosts[i].Leaves = f.Hosts[i].Leaves || !f.Hosts[i].InMesh
 }
 
 // open adds a way to a host, unless the object has opened the same before.
@@ -170,6 +180,12 @@ func (f *routeFacts) add(route Route) {
 		base.From = "mesh"
 		base.Via, base.Gateway = route.via(base.From)
 		f.open(base, host)
+		if base.Via == ViaGateway {
+			// The gateway goes by what is asked for, not by where the route says it leads.
+			for _, target := range route.Targets {
+				f.ask(target)
+			}
+		}
 	}
 	if route.Reach.Gateway {
 		base.From = "gateway"

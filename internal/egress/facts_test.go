@@ -91,6 +91,29 @@ func TestRewrittenAuthorityLeaves(t *testing.T) {
 	assert.Equal(t, map[string]bool{"sealed.test": true, "evil.test": true}, leaves)
 }
 
+// TestEveryAuthorityCounts: whichever of them Envoy takes, in whatever case and with a port, policy is asked for it.
+func TestEveryAuthorityCounts(t *testing.T) {
+	t.Parallel()
+	const to = "destination: {host: sealed.test}"
+	for name, spec := range map[string]string{
+		"the route's own host":    `{hosts: [evil.test], http: [{route: [{` + to + `}]}]}`,
+		"a rewrite with a port":   `{hosts: [sealed.test], http: [{rewrite: {authority: "evil.test:443"}, route: [{` + to + `}]}]}`,
+		":Authority":              `{hosts: [sealed.test], http: [{headers: {request: {set: {":Authority": evil.test}}}, route: [{` + to + `}]}]}`,
+		"HOST, added":             `{hosts: [sealed.test], http: [{headers: {request: {add: {HOST: evil.test}}}, route: [{` + to + `}]}]}`,
+		"route and destination":   `{hosts: [sealed.test], http: [{headers: {request: {set: {host: sealed.test}}}, route: [{` + to + `, headers: {request: {set: {host: evil.test}}}}]}]}`,
+		"rewrite and destination": `{hosts: [sealed.test], http: [{rewrite: {authority: sealed.test}, route: [{` + to + `, headers: {request: {set: {host: evil.test}}}}]}]}`,
+		"two of one route":        `{hosts: [sealed.test], http: [{headers: {request: {set: {host: sealed.test, ":authority": evil.test}}}, route: [{` + to + `}]}]}`,
+		"a root that delegates":   `{hosts: [sealed.test], http: [{rewrite: {authority: evil.test}, delegate: {name: x}}]}`,
+		"behind a Service":        `{hosts: [local], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: local}}]}]}`,
+	} {
+		leaves := map[string]bool{}
+		for _, host := range routeFacts(t, spec).Hosts {
+			leaves[host.Canonical] = host.Leaves
+		}
+		assert.True(t, leaves["evil.test"], "%s: %v", name, leaves)
+	}
+}
+
 func TestEntryFacts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

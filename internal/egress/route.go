@@ -28,6 +28,8 @@ type VirtualService struct {
 	Namespace string
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
+	// Delegated are the authorities that routes without destinations set.
+	Delegated []Target
 	// Mesh says whether sidecars apply it at all.
 	Mesh bool
 	// Routes are its destinations, in the order of the fields.
@@ -44,7 +46,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		target.OfSpec = true
 		r.hosts = append(r.hosts, target)
 	}
-	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Mesh: reach(gateways).Mesh}
+	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs), Mesh: reach(gateways).Mesh}
 	for _, d := range Destinations(vs) {
 		route := r.host(d.Host())
 		route.Destination, route.Reach, route.Targets = d, reachOf(gateways, d.Route), r.targets(d)
@@ -72,7 +74,7 @@ func (r *resolver) host(written string) Route {
 	entries := r.view.Entries(canonical)
 	out := Route{
 		Canonical: canonical, Entries: entries, Serving: Serving(entries, r.namespace),
-		InMesh: r.mesh.InCluster(canonical) || r.view.Service(canonical) != nil,
+		InMesh: r.mesh.InCluster(canonical) || r.mesh.ServiceOf(canonical, r.view) != "",
 	}
 	r.known[written] = out
 	return out

@@ -1,6 +1,9 @@
 package egress
 
 import (
+	"maps"
+	"net"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,20 +22,13 @@ type Target struct {
 	Certain bool
 }
 
-// targets returns the hosts that the calls of a destination ask for: a rewritten authority, the SNI a TLS route
-// matches, or else the VirtualService's hosts, which are given.
+// targets returns the hosts that the calls of a destination ask for: every authority that its route or itself sets,
+// the SNI a TLS route matches, or else the VirtualService's hosts, which are given.
 func (r *resolver) targets(d Destination) []Target {
 	switch d.Section {
 	case "http":
-		if rewrite, ok := d.Route["rewrite"].(map[string]any); ok {
-			if authority, _ := rewrite["authority"].(string); authority != "" {
-				return []Target{r.target(authority, d.RoutePath.Child("rewrite", "authority"), true)}
-			}
-		}
-		for _, holder := range []map[string]any{d.Route, d.Holder} {
-			if host, ok := setHost(holder); ok {
-				return []Target{r.target(host, d.RoutePath.Child("headers", "request", "set"), false)}
-			}
+		if out := r.authorities(d); len(out) > 0 {
+			return out
 		}
 	case "tls":
 		out := []Target{}
@@ -47,20 +43,52 @@ func (r *resolver) targets(d Destination) []Target {
 	return r.hosts
 }
 
-func (r *resolver) target(host string, path *field.Path, certain bool) Target {
-	return Target{Host: host, Canonical: r.mesh.Qualify(host, r.namespace), Path: path, Certain: certain}
-}
-
-func setHost(holder map[string]any) (string, bool) {
-	request, _, _ := unstructured.NestedMap(holder, "headers", "request")
-	for _, verb := range []string{"set", "add"} {
-		headers, _ := request[verb].(map[string]any)
-		for name, value := range headers {
-			if strings.EqualFold(name, "host") || name == ":authority" {
-				host, _ := value.(string)
-				return host, true
+// authorities returns all that an HTTP route and its destination put in the place of the Host header: which of several
+// wins is Envoy's business, so each counts. One that is set as a header hides what is asked for where it holds a format.
+func (r *resolver) authorities(d Destination) (out []Target) {
+	if rewrite, ok := d.Route["rewrite"].(map[string]any); ok {
+		if authority, _ := rewrite["authority"].(string); authority != "" {
+			out = append(out, r.target(authority, d.RoutePath.Child("rewrite", "authority"), true))
+		}
+	}
+	holders := []struct {
+		of   map[string]any
+		path *field.Path
+	}{{d.Route, d.RoutePath}, {d.Holder, d.holderPath}}
+	if d.Holder == nil || d.Key != "destination" {
+		holders = holders[:1]
+	}
+	for _, holder := range holders {
+		for _, verb := range []string{"set", "add"} {
+			path := holder.path.Child("headers", "request", verb)
+			headers, _, _ := unstructured.NestedMap(holder.of, "headers", "request", verb)
+			for _, name := range slices.Sorted(maps.Keys(headers)) {
+				if strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority") {
+					host, _ := headers[name].(string)
+					out = append(out, r.target(host, path, false))
+				}
 			}
 		}
 	}
-	return "", false
+	return out
+}
+
+// delegated returns the authorities of the HTTP routes that have no destination of their own: what they delegate to
+// inherits them.
+func (r *resolver) delegated(vs *unstructured.Unstructured) (out []Target) {
+	routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", "http")
+	for i, item := range routes {
+		if route, ok := item.(map[string]any); ok && route["route"] == nil {
+			out = append(out, r.authorities(Destination{Section: "http", Route: route, RoutePath: field.NewPath("spec", "http").Index(i)})...)
+		}
+	}
+	return out
+}
+
+func (r *resolver) target(host string, path *field.Path, certain bool) Target {
+	name := host
+	if bare, _, err := net.SplitHostPort(host); err == nil {
+		name = bare
+	}
+	return Target{Host: host, Canonical: r.mesh.Qualify(name, r.namespace), Path: path, Certain: certain}
 }

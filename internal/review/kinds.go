@@ -13,6 +13,8 @@ import (
 
 // kind is how the objects of one kind are decided on.
 type kind struct {
+	// bound refuses an object that is too much work to look at, before any is done.
+	bound func(object *unstructured.Unstructured) hop.Refusals
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
 	intent func(s *subject, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	// rewrite returns the form in which the subject will be stored; nil for a kind that is evaluated only. The error is
@@ -26,8 +28,8 @@ type kind struct {
 
 // kinds is the table of what is governed, all of the API group Group.
 var kinds = map[string]kind{
-	"ServiceEntry":   {intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
-	"VirtualService": {intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},
+	"ServiceEntry":   {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
+	"VirtualService": {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},
 }
 
 // Group is the API group of the governed kinds.

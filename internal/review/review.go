@@ -122,8 +122,8 @@ func (r *Reviewer) gateway(req Request) egress.Gateway {
 	return gw
 }
 
-// subject reads an object as its author wrote it, and its kind's row. The error is hop.Refusals when the annotation
-// does not decode.
+// subject reads an object as its author wrote it, and its kind's row. The error is hop.Refusals when it is too
+// large or its annotation does not decode.
 func (r *Reviewer) subject(req Request) (*subject, error) {
 	row, known := kinds[req.Object.GetKind()]
 	if !known {
@@ -134,6 +134,9 @@ func (r *Reviewer) subject(req Request) (*subject, error) {
 
 func (r *Reviewer) subjectOf(row kind, req Request) (*subject, error) {
 	s := &subject{Request: req, Reviewer: r, kind: row, gateway: r.gateway(req)}
+	if refusals := row.bound(req.Object); len(refusals) > 0 {
+		return nil, refusals
+	}
 	var err error
 	if s.intent, err = row.intent(s, req.Object); err != nil {
 		return nil, err

@@ -1,0 +1,43 @@
+package review
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// maxPairs bounds what an object of two lists can ask for: each host is looked at with each route, endpoint and port, so
+// that 100 KB of manifest would otherwise cost gigabytes. People write dozens.
+const maxPairs = 50_000
+
+// boundEntry refuses a ServiceEntry that is too much work to look at.
+func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
+	hosts := listed(entry, "hosts")
+	return append(bound(hosts, listed(entry, "endpoints"), "endpoints"), bound(hosts, listed(entry, "ports"), "ports")...)
+}
+
+// boundRoutes refuses a VirtualService that is too much work to look at.
+func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
+	return bound(listed(vs, "hosts"), len(egress.Destinations(vs)), "destinations")
+}
+
+func bound(hosts, others int, name string) hop.Refusals {
+	if hosts*others <= maxPairs {
+		return nil
+	}
+	return hop.Refusals{{
+		Code: "too-large", Field: field.NewPath("spec", "hosts").String(),
+		Message: fmt.Sprintf("%d hosts and %d %s are more than %d pairs", hosts, others, name, maxPairs),
+		Fix:     "spread the hosts over several objects",
+	}}
+}
+
+func listed(object *unstructured.Unstructured, key string) int {
+	spec, _ := object.Object["spec"].(map[string]any)
+	items, _ := spec[key].([]any)
+	return len(items)
+}
