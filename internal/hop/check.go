@@ -56,11 +56,27 @@ func checkName(out *Refusals, host string, at *field.Path, mesh *egress.Mesh) bo
 	return true
 }
 
+// CheckSpelling refuses hosts that would be stored in another spelling than the one: Envoy rejects a listener that knows
+// a host in two.
+func CheckSpelling(hosts []string) (out Refusals) {
+	for i, host := range hosts {
+		refuseSpelling(&out, host, field.NewPath("spec", "hosts").Index(i))
+	}
+	return out
+}
+
+func refuseSpelling(out *Refusals, host string, at *field.Path) {
+	if canonical := egress.Canonical(host); canonical != host {
+		out.add("not-canonical", at, fmt.Sprintf("host %q is not in canonical spelling", host), fmt.Sprintf("write %q", canonical))
+	}
+}
+
 // CheckInternal returns what is wrong with a ServiceEntry that says it is the mesh's own.
 func CheckInternal(entry *egress.ServiceEntry, mesh *egress.Mesh, view egress.View) (out Refusals) {
 	for i, host := range entry.Hosts {
 		checkName(&out, host, field.NewPath("spec", "hosts").Index(i), mesh)
 	}
+	out = append(out, CheckSpelling(entry.Hosts)...)
 	return append(out, mesh.Internal(entry, view)...)
 }
 

@@ -119,6 +119,23 @@ func TestSmuggledEndpointIsTheIntent(t *testing.T) {
 	assert.Equal(t, "STATIC", parsed.Resolution)
 }
 
+// TestHostsAreStoredInOneSpelling, and the author's own comes back.
+func TestHostsAreStoredInOneSpelling(t *testing.T) {
+	t.Parallel()
+	in := entry(t, `{hosts: [GOOD.example.com., "*.Wild.test", bücher.example.com],
+		resolution: DNS,
+		endpoints: [{address: www.wild.test}],
+		ports: [{number: 443, name: tls, protocol: TLS}]}`)
+	sealed, err := hop.Seal(in, mesh().Gateways[0], mesh())
+	require.NoError(t, err)
+	hosts, _, err := unstructured.NestedStringSlice(sealed.Object, "spec", "hosts")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"good.example.com", "*.wild.test", "xn--bcher-kva.example.com"}, hosts)
+	intent, err := hop.EntryIntent(sealed, mesh())
+	require.NoError(t, err)
+	assert.Equal(t, in.Object, intent.Object)
+}
+
 func TestWhatCannotBeExpressedIsRefused(t *testing.T) {
 	t.Parallel()
 	ports := `ports: [{number: 443, name: tls, protocol: TLS}]`

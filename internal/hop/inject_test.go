@@ -189,3 +189,22 @@ func TestObjectsTooLargeToRemember(t *testing.T) {
 	require.ErrorAs(t, err, &refusals)
 	assert.Equal(t, "too-large", refusals[0].Code)
 }
+
+// TestNamesThatEnvoyRejects: one of them stops the listener of every proxy that imports the object.
+func TestNamesThatEnvoyRejects(t *testing.T) {
+	t.Parallel()
+	const to = "route: [{destination: {host: local}}]"
+	for name, tc := range map[string]struct{ spec, want string }{
+		"two spellings of a host": {`{hosts: [good.test, GOOD.test.], http: [{` + to + `}]}`, "duplicate-host spec.hosts[1]"},
+		"an SNI in upper case":    {`{hosts: [good.test], tls: [{match: [{sniHosts: [GOOD.test]}], ` + to + `}]}`, "not-canonical spec.tls[0].match"},
+		"an SNI with a dot":       {`{hosts: [good.test], tls: [{match: [{sniHosts: [good.test.]}], ` + to + `}]}`, "not-canonical spec.tls[0].match"},
+		"a partial wildcard":      {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*ood.test"]}], ` + to + `}]}`, "bad-host spec.tls[0].match"},
+		"what Envoy takes":        {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*.test", good.test]}], ` + to + `}]}`, ""},
+	} {
+		var got []string
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(route(t, tc.spec), mesh(), cluster())) {
+			got = append(got, refusal.Code+" "+refusal.Field)
+		}
+		assert.Equal(t, tc.want, strings.Join(got, ", "), name)
+	}
+}

@@ -13,6 +13,7 @@ import (
 const (
 	endpointsPath  = "spec.endpoints"
 	resolutionPath = "spec.resolution"
+	hostsPath      = "spec.hosts"
 )
 
 // EntryIntent returns a ServiceEntry as its author wrote it; one that was not sealed comes back as it is. The error is
@@ -50,7 +51,7 @@ func (r record) standing(path string, now any) record {
 }
 
 func entrySlots(spec map[string]any) []slot {
-	return []slot{{resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"}}
+	return []slot{{hostsPath, spec, "hosts"}, {resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"}}
 }
 
 // Seal returns the ServiceEntry with the gateway as its only endpoint and the author's own fields in
@@ -75,6 +76,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 	}
 	spec, _ := entry.Object["spec"].(map[string]any)
 	sealed := transportOf(gw).seal(parsed, gw)
+	sealed["hosts"] = canonicalHosts(parsed.Hosts)
 	var known recorder
 	for _, s := range entrySlots(spec) {
 		if now, replaces := sealed[s.key]; replaces {
@@ -87,6 +89,16 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 		return out
 	}
 	return nil
+}
+
+// canonicalHosts is the one spelling in which proxies are told of hosts: two of one host in a listener make Envoy reject
+// it, and the exit goes by this one.
+func canonicalHosts(hosts []string) []any {
+	out := make([]any, len(hosts))
+	for i, host := range hosts {
+		out[i] = egress.Canonical(host)
+	}
+	return out
 }
 
 // ParseEntry reads a ServiceEntry. The error is Refusals.

@@ -3,6 +3,7 @@ package hop
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -129,10 +130,43 @@ func sameProtocol(route egress.Route, ports []egress.Port, gw egress.Gateway, vi
 	return true
 }
 
-// CheckRoutes returns why routes of a VirtualService cannot be expressed as hops. The gateway tells the HTTP ports of
+// CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
+// configuration.
+func CheckRoutes(vs *egress.VirtualService) Refusals {
+	return append(checkRouteNames(vs), checkPortMapping(vs)...)
+}
+
+// checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
+// every proxy that imports the object.
+func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
+	seen := map[string]bool{}
+	for _, host := range vs.Hosts {
+		if seen[host.Canonical] {
+			out.add("duplicate-host", host.Path, fmt.Sprintf("host %q is named twice", host.Host), "name it once")
+		}
+		seen[host.Canonical] = true
+	}
+	known := map[string]bool{}
+	for _, route := range vs.Routes {
+		for _, name := range route.Targets {
+			if route.Section != "tls" || name.OfSpec || known[name.Path.String()+name.Host] {
+				continue
+			}
+			known[name.Path.String()+name.Host] = true
+			refuseSpelling(&out, name.Host, name.Path)
+			if name.Host != "*" && egress.IsWildcard(strings.TrimPrefix(name.Host, "*.")) {
+				out.add("bad-host", name.Path, fmt.Sprintf("SNI %q is not a DNS name, nor a wildcard of whole labels", name.Host),
+					"write a name such as api.example.com or *.example.com")
+			}
+		}
+	}
+	return out
+}
+
+// checkPortMapping: the gateway tells the HTTP ports of
 // a host apart by the port in the Host header, so a route must not lead calls of one port to another port of a host
 // that has several.
-func CheckRoutes(vs *egress.VirtualService) (out Refusals) {
+func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
 		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !route.Reach.Mesh {
 			continue

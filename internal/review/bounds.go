@@ -37,7 +37,12 @@ func bound(hosts, others int, name string) hop.Refusals {
 }
 
 func listed(object *unstructured.Unstructured, key string) int {
+	return len(listOf(object, key))
+}
+
+// listOf is a list of the spec, nil for none.
+func listOf(object *unstructured.Unstructured, key string) []any {
 	spec, _ := object.Object["spec"].(map[string]any)
 	items, _ := spec[key].([]any)
-	return len(items)
+	return items
 }

@@ -23,7 +23,7 @@ func TestWhatAnEntryClaims(t *testing.T) {
 	for name, tc := range map[string]struct{ spec, want string }{
 		"another team's Service, internal": {`{hosts: [payments.prod], location: MESH_INTERNAL, resolution: DNS,
 			endpoints: [{address: collector.payments.svc.cluster.local}], ` + ports + `}`, "service-host spec.hosts[0]"},
-		"another team's Service, external": {`{hosts: [a.example.com, Payments.PROD.], resolution: DNS, ` + ports + `}`, "service-host spec.hosts[1]"},
+		"another team's Service, external": {`{hosts: [a.example.com, payments.prod], resolution: DNS, ` + ports + `}`, "service-host spec.hosts[1]"},
 		"one's own Service, external":      {`{hosts: [ours.payments], resolution: DNS, ` + ports + `}`, "service-host spec.hosts[0]"},
 		"one's own Service, internal": {`{hosts: [ours.payments], location: MESH_INTERNAL, resolution: DNS,
 			endpoints: [{address: collector.payments.svc.cluster.local}], ` + ports + `}`, ""},

@@ -48,6 +48,9 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
 	refusals = append(refusals, claims(s, parsed)...)
+	if parsed.External() && !s.seals() {
+		refusals = append(refusals, hop.CheckSpelling(parsed.Hosts)...)
+	}
 	if !parsed.External() {
 		refusals = append(refusals, hop.CheckInternal(parsed, s.Mesh, s.View)...)
 	}
@@ -126,6 +129,9 @@ func entryChanges(s *subject) []string {
 		return nil
 	}
 	out := []string{fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name)}
+	if hosts := listOf(s.Object, "hosts"); !equality.Semantic.DeepEqual(listOf(s.intent, "hosts"), hosts) {
+		out = append(out, fmt.Sprintf("spec.hosts: stored in canonical spelling: %v", hosts))
+	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {
 		out = append(out, "spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead")

@@ -106,7 +106,8 @@ func TestShapes(t *testing.T) {
 						{route: [{destination: {host: api.partner.test, port: {number: 80}}}]}]}`),
 			append([]arrival{{appA, order{Protocol: "http", Host: api, Port: 80, Headers: map[string]string{"x-canary": "yes"}}, 80}}, both...),
 		},
-		"private": {entry("api", api+"'], exportTo: ['.", webPorts), both},
+		"another spelling": {entry("api", "API.Partner.test.", webPorts), both},
+		"private":          {entry("api", api+"'], exportTo: ['.", webPorts), both},
 		"route before entry": {
 			virtualService("api", `{hosts: [api.partner.test],
 				http: [{route: [{destination: {host: api.partner.test}}]}]}`) + entry("api", api, webPorts),

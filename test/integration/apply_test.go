@@ -71,13 +71,16 @@ func TestClientSideApplyIsGovernedAndIdempotent(t *testing.T) {
 			resolution: STATIC,
 			endpoints: [{address: 192.0.2.1}],
 			ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
+		"another spelling": {`{hosts: [Spelling.clientside.example.com.],
+			resolution: DNS,
+			ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
 		"none": {`{hosts: [none.clientside.example.com],
 			resolution: NONE,
 			ports: [{number: 443, name: tls, protocol: TLS}]}`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := entry(t, "v1", ns, name, tc.spec)
+			in := entry(t, "v1", ns, strings.ReplaceAll(name, " ", "-"), tc.spec)
 			require.NoError(t, controlplane.ClientSideApply(t.Context(), shared.Client, in))
 			eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
 			first := get(t, in)

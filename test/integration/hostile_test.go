@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -84,4 +86,19 @@ func TestAGatewayIsNotLedAstray(t *testing.T) {
 		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "astray", `{hosts: [`+host+`], resolution: DNS, ports: [{number: `+port+`, name: http, protocol: HTTP}]}`))
 		assert.Equal(t, int32(422), code(err), "%s: %v", host, err)
 	}
+}
+
+// TestAManifestOfLongListsIsRefused: what 100 KB cost is refused before anything is looked at, a dry run too.
+func TestAManifestOfLongListsIsRefused(t *testing.T) {
+	t.Parallel()
+	hosts, routes := make([]any, 1000), make([]any, 1000)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("h%d.test", i)
+		routes[i] = map[string]any{"route": []any{map[string]any{"destination": map[string]any{"host": gatewayHost}}}}
+	}
+	in := virtualService(t, "v1", namespace(t, nil), "{}")
+	require.NoError(t, unstructured.SetNestedMap(in.Object, map[string]any{"hosts": hosts, "http": routes}, "spec"))
+	err := shared.Client.Create(t.Context(), in, client.DryRunAll)
+	assert.Equal(t, int32(422), code(err), "%v", err)
+	assert.ErrorContains(t, err, "too-large")
 }

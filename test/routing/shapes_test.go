@@ -72,6 +72,7 @@ func expectations() map[string][]expectation {
 		"static":         {http(api, 80, static[0]+":80", static[1]+":8000"), tls(api, 443, static[0]+":443", static[1]+":443")},
 		"wildcard":       {http("de.wikipedia.org", 80, "www.wikipedia.org:80"), tls("de.wikipedia.org", 443, "www.wikipedia.org:443")},
 		"none":           both,
+		"other-spelling": both,
 		"round-robin":    both,
 		"target-port":    {http(api, 80, api+":8000")},
 		"private":        both,
