@@ -58,7 +58,7 @@ func TestInternalNeedsProof(t *testing.T) {
 	} {
 		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "claims", spec+", location: MESH_INTERNAL, "+ports+"}"))
 		assert.Equal(t, int32(422), code(err), "%s: %v", name, err)
-		assert.ErrorContains(t, err, "not-internal", name)
+		require.ErrorContains(t, err, "not-internal", name)
 	}
 	shown := entry(t, "v1", ns, "shown", `{hosts: [internal-f.test], location: MESH_INTERNAL, resolution: DNS,
 		endpoints: [{address: kubernetes.default.svc.cluster.local}], `+ports+`}`)
@@ -80,7 +80,7 @@ func TestAGatewayIsNotLedAstray(t *testing.T) {
 	} {
 		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "astray", `{hosts: [astray.example.com], `+spec+`, ports: [{number: 80, name: http, protocol: HTTP}]}`))
 		assert.Equal(t, int32(422), code(err), "%s: %v", spec, err)
-		assert.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want)
 	}
 	for host, port := range map[string]string{"metadata.google.internal": "80", "kubernetes.default": "80", "astray.example.com": "15000"} {
 		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "astray", `{hosts: [`+host+`], resolution: DNS, ports: [{number: `+port+`, name: http, protocol: HTTP}]}`))
@@ -100,5 +100,5 @@ func TestAManifestOfLongListsIsRefused(t *testing.T) {
 	require.NoError(t, unstructured.SetNestedMap(in.Object, map[string]any{"hosts": hosts, "http": routes}, "spec"))
 	err := shared.Client.Create(t.Context(), in, client.DryRunAll)
 	assert.Equal(t, int32(422), code(err), "%v", err)
-	assert.ErrorContains(t, err, "too-large")
+	require.ErrorContains(t, err, "too-large")
 }
