@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -73,12 +74,20 @@ func (e *Engine) change(apply func(map[string]*compiled)) {
 		byName[policy.name] = policy
 	}
 	apply(byName)
-	next := slices.SortedFunc(maps.Values(byName), func(a, b *compiled) int { return cmp.Compare(a.name, b.name) })
+	next := slices.SortedFunc(maps.Values(byName), func(a, b *compiled) int { return cmp.Or(rank(a)-rank(b), cmp.Compare(a.name, b.name)) })
 	e.snapshot.Store(&next)
 }
 
-// Evaluate asks every policy that selects the review. A policy that cannot answer, or not before the context ends, is a
-// failure and never a yes.
+// rank puts the policies that decide before those that only tell.
+func rank(policy *compiled) int {
+	return slices.Index([]v1alpha1.Enforcement{v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit}, policy.enforcement)
+}
+
+// budget is the time that one policy may take, so that none takes another's.
+const budget = time.Second
+
+// Evaluate asks every policy that selects the review, those that deny first. A policy that cannot answer, or not within
+// its budget and before the context ends, is a failure and never a yes.
 func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 	var out Decision
 	var input ast.Object
@@ -92,7 +101,7 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 			input, err = object(review.Document)
 		}
 		if err == nil {
-			denied, warned, err = policy.eval(ctx, input)
+			denied, warned, err = policy.within(ctx, input)
 		}
 		out.add(policy, denied, warned, err)
 	}
@@ -110,6 +119,12 @@ func object(document map[string]any) (ast.Object, error) {
 		return nil, fmt.Errorf("the document is %s, not an object", ast.ValueName(value))
 	}
 	return out, nil
+}
+
+func (c *compiled) within(ctx context.Context, input ast.Object) (denied, warned []Violation, err error) {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	return c.eval(ctx, input)
 }
 
 // eval evaluates one policy. The input is converted once for all policies of a review; each puts its parameters in.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -179,10 +180,35 @@ func TestFailureFollowsTheEnforcement(t *testing.T) {
 	}
 }
 
+// endless is a rule that no time is enough for.
+const endless = `deny contains "x" if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) < 0`
+
+// TestASlowPolicyTakesItsOwnTime: one that only audits fails neither those that deny nor those that come after it.
+func TestASlowPolicyTakesItsOwnTime(t *testing.T) {
+	t.Parallel()
+	e := engine(t)
+	slow, tells := inline("a", endless), inline("b", `deny contains "told"`)
+	slow.Spec.Enforcement, tells.Spec.Enforcement = v1alpha1.Audit, v1alpha1.Audit
+	for _, p := range []*v1alpha1.EgressPolicy{slow, tells, inline("z", `deny contains "no"`)} {
+		require.NoError(t, e.Set(p))
+	}
+	got := e.Evaluate(t.Context(), review("x"))
+	assert.Empty(t, got.Failed)
+	require.Len(t, got.Denied, 1)
+	assert.Equal(t, "no", got.Denied[0].Message)
+	require.Len(t, got.Audited, 2)
+	assert.Equal(t, policy.CodeEvaluationFailed, got.Audited[0].Code)
+	assert.Equal(t, "told", got.Audited[1].Message)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	assert.Len(t, e.Evaluate(ctx, review("x")).Denied, 1, "those that deny come first")
+}
+
 func TestTimeIsUp(t *testing.T) {
 	t.Parallel()
 	e := engine(t)
-	require.NoError(t, e.Set(inline("p", `deny contains "x" if count([1 | some i in numbers.range(1, 100000); some j in numbers.range(1, 100000); i == j]) < 0`)))
+	require.NoError(t, e.Set(inline("p", endless)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.Len(t, e.Evaluate(ctx, review("x")).Failed, 1)
