@@ -58,12 +58,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		facts.Conflicts = conflicts(s, parsed, sealed)
 	}
 	for _, conflict := range facts.Conflicts {
-		owner := conflict.Owner.Namespace + "/" + conflict.Owner.Name
-		refusals = append(refusals, egress.Finding{
-			Code: "host-conflict", Field: conflict.Path.String(),
-			Message: fmt.Sprintf("host %q is already defined otherwise by ServiceEntry %s: %s", conflict.Host, owner, conflict.Reason),
-			Fix:     fmt.Sprintf("define the host as ServiceEntry %s does, or agree with its owners on one definition", owner),
-		})
+		refusals = append(refusals, refusalOf(conflict))
 	}
 	return facts, refusals
 }
@@ -106,21 +101,6 @@ func checkSealed(s *subject) hop.Refusals {
 		Code: "not-sealed", Field: "spec.endpoints", Message: "the entry was changed after it was sealed",
 		Fix: "apply it again; if this stays, another mutating webhook rewrites ServiceEntries",
 	}}
-}
-
-// conflicts finds hosts that an older entry defines otherwise: the first comer keeps the exit.
-func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (out []egress.Conflict) {
-	definition := intent.Define()
-	for i, host := range intent.Hosts {
-		owner := s.Mesh.Owner(s.View, egress.Canonical(host), sealed.Namespace())
-		if owner == nil || (owner.Namespace == s.Object.GetNamespace() && owner.Name == s.Object.GetName()) {
-			continue
-		}
-		if reason := owner.Definition.Differs(definition); reason != "" {
-			out = append(out, egress.Conflict{Host: host, Reason: reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: owner})
-		}
-	}
-	return out
 }
 
 func entryChanges(s *subject) []string {

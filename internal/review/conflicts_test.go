@@ -1,0 +1,62 @@
+package review
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestAnExitChangesUnderAgreementOnly: what several entries share, none of them moves; and what is stored already keeps
+// nobody from writing what makes it no worse.
+func TestAnExitChangesUnderAgreementOnly(t *testing.T) {
+	t.Parallel()
+	const (
+		asAll = `{hosts: [api.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`
+		moved = `{hosts: [api.example.com], resolution: STATIC, endpoints: [{address: 198.51.100.66}],
+			ports: [{number: 443, name: tls, protocol: TLS}]}`
+		ports = `{hosts: [api.example.com], resolution: DNS, ports: [{number: 443, targetPort: 8443, name: tls, protocol: TLS}]}`
+		more  = `{hosts: [api.example.com, new.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`
+	)
+	tls := egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}
+	at := func(second int64, namespace, name, gateway string) *egress.Entry {
+		out := egresstest.Sealed("api.example.com", tls)
+		out.Namespace, out.Name, out.Gateway, out.Created = namespace, name, gateway, time.Unix(second, 0)
+		return out
+	}
+	ours := func(second int64) *egress.Entry { return at(second, "payments", "x", "default") }
+	otherwise := at(5, "other", "y", "default")
+	otherwise.Definition = (&egress.ServiceEntry{Resolution: "DNS", Ports: []egress.Port{{Number: 8443, Name: "tls", Protocol: "TLS"}}}).Define()
+	for name, tc := range map[string]struct {
+		known    []*egress.Entry
+		old, new string
+		want     string
+	}{
+		"the owner moves it under another":       {[]*egress.Entry{ours(1), at(2, "other", "y", "default")}, asAll, moved, "other/y"},
+		"the owner changes a port":               {[]*egress.Entry{ours(1), at(2, "other", "y", "default")}, asAll, ports, "other/y"},
+		"under one of another gateway's clients": {[]*egress.Entry{ours(1), at(2, "other", "y", "pci")}, asAll, moved, "other/y"},
+		"the owner alone":                        {[]*egress.Entry{ours(1)}, asAll, moved, ""},
+		"beside one that is left out already":    {[]*egress.Entry{ours(1), otherwise}, asAll, moved, ""},
+		"the owner adds a host":                  {[]*egress.Entry{ours(1), at(2, "other", "y", "default")}, asAll, more, ""},
+		"a later one":                            {[]*egress.Entry{at(1, "other", "y", "default"), ours(2)}, asAll, moved, "other/y"},
+		"a loser writes what it had":             {[]*egress.Entry{otherwise, ours(9)}, asAll, asAll, ""},
+		"a loser makes it worse":                 {[]*egress.Entry{otherwise, ours(9)}, asAll, moved, "other/y"},
+	} {
+		r := &Reviewer{Mesh: egresstest.TwoGateways(), View: &egresstest.Cluster{Known: tc.known}, Policies: &policies{}}
+		req := create(entry(t, tc.new))
+		req.Operation, req.Old = Update, stored(t, r, create(entry(t, tc.old))).Object
+		outcome, err := r.Review(t.Context(), stored(t, r, req))
+		require.NoError(t, err, name)
+		if tc.want == "" {
+			assert.Empty(t, codes(outcome), name)
+			continue
+		}
+		if assert.Equal(t, []string{"host-conflict spec.hosts[0]"}, codes(outcome), name) {
+			assert.Contains(t, outcome.Findings[0].Message, tc.want, name)
+		}
+	}
+}
