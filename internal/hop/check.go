@@ -126,7 +126,7 @@ func checkResolution(entry *egress.ServiceEntry, _ egress.Gateway, _ *egress.Mes
 		out.add("resolution", path, fmt.Sprintf("resolution %s cannot be done by an egress gateway", entry.Resolution), "set resolution DNS and name the hosts")
 	}
 	for i, address := range entry.Addresses {
-		if strings.Contains(address, "/") {
+		if cidr, err := netip.ParsePrefix(address); strings.Contains(address, "/") && (err != nil || !cidr.IsSingleIP()) {
 			out.add("cidr-address", field.NewPath("spec", "addresses").Index(i),
 				fmt.Sprintf("range %s lets the client choose the address; a gateway needs the host", address), "remove the range and set resolution DNS")
 		}

@@ -201,13 +201,13 @@ func TestARecordReachesNothingButItsSlots(t *testing.T) {
 	in := entry(t, `{hosts: [api.example.com],
 		location: MESH_EXTERNAL,
 		resolution: DNS,
-		exportTo: ["."],
+		subjectAltNames: [api.example.com],
 		ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	in.SetAnnotations(map[string]string{hop.IntentAnnotation: `[null,
 		{"was": "MESH_INTERNAL", "now": "MESH_EXTERNAL", "paths": ["spec.location"]},
-		{"was": ["*"], "now": ["."], "paths": ["spec.exportTo"]}]`})
+		{"was": ["evil.test"], "now": ["api.example.com"], "paths": ["spec.subjectAltNames"]}]`})
 	parsed, err := egress.ParseServiceEntry(intentOf(t, in))
 	require.NoError(t, err)
 	assert.Equal(t, "MESH_EXTERNAL", parsed.Location)
-	assert.Equal(t, []string{"."}, parsed.ExportTo)
+	assert.Equal(t, []string{"api.example.com"}, parsed.SubjectAltNames)
 }

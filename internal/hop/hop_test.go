@@ -119,6 +119,25 @@ func TestSmuggledEndpointIsTheIntent(t *testing.T) {
 	assert.Equal(t, "STATIC", parsed.Resolution)
 }
 
+// TestAGatewayDoesNotFindTheSealedEntry: it would call itself. The author's own exportTo comes back.
+func TestAGatewayDoesNotFindTheSealedEntry(t *testing.T) {
+	t.Parallel()
+	for exportTo, want := range map[string][]any{
+		`[".", istio-system]`: {"."}, `[istio-system, other]`: {"other"}, `[istio-system]`: {"~"}, `["*"]`: {"*"}, `["."]`: {"."},
+	} {
+		in := entry(t, `{hosts: [a.example.com],
+			exportTo: `+exportTo+`,
+			resolution: DNS,
+			ports: [{number: 443, name: tls, protocol: TLS}]}`)
+		sealed, err := hop.Seal(in, mesh().Gateways[0], mesh())
+		require.NoError(t, err)
+		assert.Equal(t, want, sealed.Object["spec"].(map[string]any)["exportTo"], exportTo)
+		intent, err := hop.EntryIntent(sealed, mesh())
+		require.NoError(t, err)
+		assert.Equal(t, in.Object, intent.Object, exportTo)
+	}
+}
+
 // TestHostsAreStoredInOneSpelling, and the author's own comes back.
 func TestHostsAreStoredInOneSpelling(t *testing.T) {
 	t.Parallel()

@@ -118,9 +118,11 @@ func httpExits(host string, ports []egress.Port) []*networking.HTTPRoute {
 	return out
 }
 
-// httpExit leads calls to a port of the host: those whose Host header matches an expression, all when it is empty.
+// httpExit leads calls to a port of the host: those whose Host header matches an expression, all when it is empty. It
+// retries nothing: what the author wrote for the client's side is all there is, and Istio's default would send a call
+// again at the gateway as well.
 func httpExit(host string, port uint32, authority string) *networking.HTTPRoute {
-	out := &networking.HTTPRoute{Route: []*networking.HTTPRouteDestination{{Destination: destination(host, port)}}}
+	out := &networking.HTTPRoute{Retries: &networking.HTTPRetry{}, Route: []*networking.HTTPRouteDestination{{Destination: destination(host, port)}}}
 	if authority != "" {
 		out.Match = []*networking.HTTPMatchRequest{{Authority: &networking.StringMatch{MatchType: &networking.StringMatch_Regex{Regex: authority}}}}
 	}

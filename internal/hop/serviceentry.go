@@ -2,6 +2,7 @@ package hop
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,6 +15,8 @@ const (
 	endpointsPath  = "spec.endpoints"
 	resolutionPath = "spec.resolution"
 	hostsPath      = "spec.hosts"
+	exportToPath   = "spec.exportTo"
+	addressesPath  = "spec.addresses"
 )
 
 // EntryIntent returns a ServiceEntry as its author wrote it; one that was not sealed comes back as it is. The error is
@@ -51,7 +54,7 @@ func (r record) standing(path string, now any) record {
 }
 
 func entrySlots(spec map[string]any) []slot {
-	return []slot{{hostsPath, spec, "hosts"}, {resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"}}
+	return []slot{{hostsPath, spec, "hosts"}, {addressesPath, spec, "addresses"}, {exportToPath, spec, "exportTo"}, {resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"}}
 }
 
 // Seal returns the ServiceEntry with the gateway as its only endpoint and the author's own fields in
@@ -77,6 +80,12 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 	spec, _ := entry.Object["spec"].(map[string]any)
 	sealed := transportOf(gw).seal(parsed, gw)
 	sealed["hosts"] = canonicalHosts(parsed.Hosts)
+	if len(parsed.Addresses) > 0 {
+		sealed["addresses"] = singleAddresses(parsed.Addresses)
+	}
+	if exportTo, named := exportedElsewhere(parsed.ExportTo, mesh); named {
+		sealed["exportTo"] = exportTo
+	}
 	var known recorder
 	for _, s := range entrySlots(spec) {
 		if now, replaces := sealed[s.key]; replaces {
@@ -99,6 +108,34 @@ func canonicalHosts(hosts []string) []any {
 		out[i] = egress.Canonical(host)
 	}
 	return out
+}
+
+// singleAddresses writes 203.0.113.7/32 as the address that it is: Istio takes no range beside the gateway's name.
+func singleAddresses(addresses []string) []any {
+	out := make([]any, len(addresses))
+	for i, address := range addresses {
+		out[i] = address
+		if cidr, err := netip.ParsePrefix(address); err == nil && cidr.IsSingleIP() {
+			out[i] = cidr.Addr().String()
+		}
+	}
+	return out
+}
+
+// exportedElsewhere is exportTo without the namespaces of egress gateways, and whether it named any: a gateway would find
+// the sealed entry before its own exit, and call itself. An entry for gateways alone is then exported to nobody.
+func exportedElsewhere(exportTo []string, mesh *egress.Mesh) (out []any, named bool) {
+	for _, namespace := range exportTo {
+		if len(mesh.GatewaysIn(namespace)) > 0 {
+			named = true
+			continue
+		}
+		out = append(out, namespace)
+	}
+	if len(out) == 0 {
+		out = []any{"~"}
+	}
+	return out, named
 }
 
 // ParseEntry reads a ServiceEntry. The error is Refusals.

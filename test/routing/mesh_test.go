@@ -122,6 +122,8 @@ type call struct {
 	namespace, host string
 	port            int
 	tls             bool
+	// address is the one that the app dials, empty for any.
+	address string
 }
 
 func (c call) String() string {
@@ -134,9 +136,9 @@ func (c call) String() string {
 
 func (c call) simulated(port int, mode simulation.CallMode) simulation.Call {
 	if c.tls {
-		return simulation.Call{Port: port, Protocol: simulation.TCP, TLS: simulation.TLS, Sni: c.host, CallMode: mode}
+		return simulation.Call{Port: port, Protocol: simulation.TCP, TLS: simulation.TLS, Sni: c.host, Address: c.address, CallMode: mode}
 	}
-	return simulation.Call{Port: port, Protocol: simulation.HTTP, HostHeader: c.authority(), CallMode: mode}
+	return simulation.Call{Port: port, Protocol: simulation.HTTP, HostHeader: c.authority(), Address: c.address, CallMode: mode}
 }
 
 // authority is the Host header that clients send: with the port, unless it is 80.

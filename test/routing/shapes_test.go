@@ -33,11 +33,17 @@ func through(e expectation) expectation {
 }
 
 func http(host string, port int, exit ...string) expectation {
-	return expectation{call: call{"app-a", host, port, false}, exit: exit}
+	return expectation{call: call{namespace: "app-a", host: host, port: port}, exit: exit}
 }
 
 func tls(host string, port int, exit ...string) expectation {
-	return expectation{call: call{"app-a", host, port, true}, exit: exit}
+	return expectation{call: call{namespace: "app-a", host: host, port: port, tls: true}, exit: exit}
+}
+
+// dialled is a call to an address.
+func dialled(address string, e expectation) expectation {
+	e.address = address
+	return e
 }
 
 func from(namespace string, e expectation) expectation {
@@ -69,14 +75,16 @@ func expectations() map[string][]expectation {
 			http("one.example.com", 80, "one.example.com:80"), tls("one.example.com", 443, "one.example.com:443"),
 			http("two.example.com", 80, "two.example.com:80"), tls("two.example.com", 443, "two.example.com:443"),
 		},
-		"static":         {http(api, 80, static[0]+":80", static[1]+":8000"), tls(api, 443, static[0]+":443", static[1]+":443")},
-		"wildcard":       {http("de.wikipedia.org", 80, "www.wikipedia.org:80"), tls("de.wikipedia.org", 443, "www.wikipedia.org:443")},
-		"none":           both,
-		"other-spelling": both,
-		"round-robin":    both,
-		"target-port":    {http(api, 80, api+":8000")},
-		"private":        both,
-		"two-namespaces": append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
+		"static":                  {http(api, 80, static[0]+":80", static[1]+":8000"), tls(api, 443, static[0]+":443", static[1]+":443")},
+		"wildcard":                {http("de.wikipedia.org", 80, "www.wikipedia.org:80"), tls("de.wikipedia.org", 443, "www.wikipedia.org:443")},
+		"none":                    both,
+		"other-spelling":          both,
+		"gateway-namespace-named": both,
+		"single-address":          {dialled("203.0.113.7", tls(api, 443, "203.0.113.7:443"))},
+		"round-robin":             both,
+		"target-port":             {http(api, 80, api+":8000")},
+		"private":                 both,
+		"two-namespaces":          append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
 		// Each from its own namespace and through its own gateway, although both gateways lie in one.
 		"two-gateways":          append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
 		"two-gateways-injected": append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
@@ -205,7 +213,7 @@ func TestTheWalkerSeesLeaks(t *testing.T) {
 // TestUnknownHostsEndAtTheGateway asks the gateway for a host without an exit.
 func TestUnknownHostsEndAtTheGateway(t *testing.T) {
 	gateway := stored(t, "http-and-tls").gateway(t, "")
-	for _, c := range []call{{"app-a", "evil.test", 80, false}, {"app-a", "evil.test", 443, true}} {
+	for _, c := range []call{{namespace: "app-a", host: "evil.test", port: 80}, {namespace: "app-a", host: "evil.test", port: 443, tls: true}} {
 		port := 8080
 		if c.tls {
 			port = 8443
