@@ -190,6 +190,40 @@ func TestObjectsTooLargeToRemember(t *testing.T) {
 	assert.Equal(t, "too-large", refusals[0].Code)
 }
 
+// TestRoutesAskForWhereTheyLead: a gateway cannot tell them apart otherwise.
+func TestRoutesAskForWhereTheyLead(t *testing.T) {
+	t.Parallel()
+	const two = "destination: {host: two.example.com}"
+	for name, tc := range map[string]struct{ spec, want string }{
+		"a share of another host": {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}, {` + two + `}]}]}`,
+			"other-host spec.http[0].route[1].destination.host"},
+		"a share of a Service's calls": {`{hosts: [local], http: [{route: [{destination: {host: local}}, {` + two + `}]}]}`,
+			"other-host spec.http[0].route[1].destination.host"},
+		"a mirror elsewhere": {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}], mirror: {host: two.example.com}}]}`,
+			"other-host spec.http[0].mirror.host"},
+		"mirrors elsewhere": {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}], mirrors: [{` + two + `}]}]}`,
+			"other-host spec.http[0].mirrors[0].destination.host"},
+		"an SNI of another": {`{hosts: [front.test], tls: [{match: [{sniHosts: [front.test]}], route: [{destination: {host: tls.example.com}}]}]}`,
+			"other-host spec.tls[0].route[0].destination.host"},
+		"a wildcard's calls to one": {`{hosts: ["*.example.com"], http: [{route: [{destination: {host: api.example.com}}]}]}`,
+			"other-host spec.http[0].route[0].destination.host"},
+		"the Host set beside it": {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}},
+			{` + two + `, headers: {request: {set: {Host: two.example.com}}}}]}]}`, ""},
+		"the authority rewritten":  {`{hosts: [api.example.com], http: [{rewrite: {authority: two.example.com}, route: [{` + two + `}]}]}`, ""},
+		"one below a wildcard":     {`{hosts: [de.wild.test], http: [{route: [{destination: {host: "*.wild.test"}}]}]}`, ""},
+		"a mirror of the mesh":     {`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}], mirror: {host: api.example.com}}]}`, ""},
+		"a leg written by hand":    {`{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`, ""},
+		"a gateway's own":          {`{hosts: [front.test], gateways: [g], http: [{route: [{destination: {host: api.example.com}}]}]}`, ""},
+		"a host that nobody names": {`{hosts: [front.test], http: [{route: [{destination: {host: new.test}}]}]}`, ""},
+	} {
+		var got []string
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(route(t, tc.spec), mesh(), cluster())) {
+			got = append(got, refusal.Code+" "+refusal.Field)
+		}
+		assert.Equal(t, tc.want, strings.Join(got, ", "), name)
+	}
+}
+
 // TestNamesThatEnvoyRejects: one of them stops the listener of every proxy that imports the object.
 func TestNamesThatEnvoyRejects(t *testing.T) {
 	t.Parallel()

@@ -133,7 +133,7 @@ func sameProtocol(route egress.Route, ports []egress.Port, gw egress.Gateway, vi
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return append(checkRouteNames(vs), checkPortMapping(vs)...)
+	return slices.Concat(checkRouteNames(vs), checkAskedFor(vs), checkPortMapping(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -161,6 +161,36 @@ func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 		}
 	}
 	return out
+}
+
+// checkAskedFor refuses routes to a sealed host that ask for another: the gateway goes by what is asked for, so the calls
+// would silently end there, or nowhere.
+func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if !route.Reach.Mesh || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
+			continue
+		}
+		for _, target := range route.Targets {
+			if target.Canonical == route.Canonical || slices.Contains(egress.Patterns(target.Canonical), route.Canonical) {
+				continue
+			}
+			out.add("other-host", route.Path.Child("host"),
+				fmt.Sprintf("calls led to %q ask the egress gateway for %q, and it goes by what they ask for", route.Host(), target.Host),
+				askingFix(route))
+			break
+		}
+	}
+	return out
+}
+
+func askingFix(route egress.Route) string {
+	switch {
+	case route.Section == "tls":
+		return fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", route.Host())
+	case route.Key != "destination" || strings.Contains(route.Path.String(), ".mirrors["):
+		return "remove the mirror: a copy asks for what the call itself asks for"
+	}
+	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
 }
 
 // checkPortMapping: the gateway tells the HTTP ports of

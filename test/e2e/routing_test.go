@@ -86,14 +86,15 @@ func TestShapes(t *testing.T) {
 			entry("api", api, webPorts) + entry("canary", "canary.partner.test", webPorts) +
 				virtualService("api", `{hosts: [api.partner.test],
 					http: [{route: [{destination: {host: api.partner.test, port: {number: 80}}, weight: 50},
-							{destination: {host: canary.partner.test, port: {number: 80}}, weight: 50}]}]}`),
+							{destination: {host: canary.partner.test, port: {number: 80}}, weight: 50,
+								headers: {request: {set: {host: canary.partner.test}}}}]}]}`),
 			append([]arrival{{appA, web(api), 80}, {appA, web(api), 80}, {appA, web(api), 80}, {appA, web(api), 80}}, both...),
 		},
 		"mirror": {
-			entry("api", api, webPorts) + entry("shadow", "shadow.partner.test", webPorts) +
+			entry("api", api, webPorts) +
 				virtualService("api", `{hosts: [api.partner.test],
 					http: [{route: [{destination: {host: api.partner.test, port: {number: 80}}}],
-						mirrors: [{destination: {host: shadow.partner.test, port: {number: 80}},
+						mirrors: [{destination: {host: api.partner.test, port: {number: 80}},
 							percentage: {value: 100}}]}]}`),
 			both,
 		},

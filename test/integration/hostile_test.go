@@ -35,8 +35,12 @@ func TestATerminatingObjectIsDecidedOn(t *testing.T) {
 	}
 	require.NoError(t, shared.Client.Patch(t.Context(), policy,
 		client.RawPatch(types.MergePatchType, []byte(`{"spec":{"parameters":{"hosts":["other.example.com"]}}}`))))
+	tries := 0
 	eventually(t, func() bool {
-		err := shared.Client.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`)))
+		// Another value each time: what changes nothing is nothing to decide on.
+		tries++
+		patch := fmt.Sprintf(`{"metadata":{"labels":{"a":"%d"}}}`, tries)
+		err := shared.Client.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
 		return code(err) == 403
 	}, "the policy forbids what is stored")
 	require.NoError(t, shared.Client.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))

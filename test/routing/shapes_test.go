@@ -89,7 +89,7 @@ func expectations() map[string][]expectation {
 		"two-gateways":          append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
 		"two-gateways-injected": append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
 		"weights":               {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
-		"mirror":                append(slices.Clone(both), http("shadow.example.com", 80, "shadow.example.com:80")),
+		"mirror":                {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
 		"header-match":          append(slices.Clone(both), http("canary.example.com", 80, "canary.example.com:80")),
 		"sni":                   both,
 		"tcp-route":             both,
