@@ -10,9 +10,11 @@ import (
 type Destination struct {
 	// Section is http, tls or tcp.
 	Section string
-	// Path is where the destination stands, such as spec.http[0].route[1].destination; RoutePath its route's.
-	Path, RoutePath *field.Path
-	holderPath      *field.Path
+	// Path is where the destination stands, such as spec.http[0].route[1].destination, HolderPath where the element that
+	// holds it does, RoutePath where its route does.
+	Path, HolderPath, RoutePath *field.Path
+	// Mirror is true for a destination that gets a copy of the calls.
+	Mirror bool
 	// Route is the route that holds the destination, Holder the element of its list (the route itself for a mirror) and
 	// Key the destination's in it, Raw the destination itself.
 	Route, Holder, Raw map[string]any
@@ -52,6 +54,7 @@ func Destinations(vs *unstructured.Unstructured) []Destination {
 			}
 			of := Destination{Section: section, Route: route, RoutePath: field.NewPath("spec", section).Index(i)}
 			out = append(out, of.listed("route")...)
+			of.Mirror = true
 			if mirror, ok := route["mirror"].(map[string]any); ok {
 				out = append(out, of.at(of.RoutePath, route, "mirror", mirror))
 			}
@@ -75,7 +78,7 @@ func (d Destination) listed(key string) []Destination {
 }
 
 func (d Destination) at(holderPath *field.Path, holder map[string]any, key string, raw map[string]any) Destination {
-	d.Path, d.holderPath, d.Holder, d.Key, d.Raw = holderPath.Child(key), holderPath, holder, key, raw
+	d.Path, d.HolderPath, d.Holder, d.Key, d.Raw = holderPath.Child(key), holderPath, holder, key, raw
 	return d
 }
 

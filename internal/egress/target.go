@@ -54,8 +54,8 @@ func (r *resolver) authorities(d Destination) (out []Target) {
 	holders := []struct {
 		of   map[string]any
 		path *field.Path
-	}{{d.Route, d.RoutePath}, {d.Holder, d.holderPath}}
-	if d.Holder == nil || d.Key != "destination" {
+	}{{d.Route, d.RoutePath}, {d.Holder, d.HolderPath}}
+	if d.Holder == nil || d.Mirror {
 		holders = holders[:1]
 	}
 	for _, holder := range holders {

@@ -187,7 +187,7 @@ func askingFix(route egress.Route) string {
 	switch {
 	case route.Section == "tls":
 		return fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", route.Host())
-	case route.Key != "destination" || strings.Contains(route.Path.String(), ".mirrors["):
+	case route.Mirror:
 		return "remove the mirror: a copy asks for what the call itself asks for"
 	}
 	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
