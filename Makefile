@@ -103,7 +103,7 @@ e2e-tools:
 
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.
-	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy ./internal/registry
+	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy ./internal/registry ./internal/review
 
 .PHONY: bench-growth
 bench-growth: build assets ## Measure 5,000 entries of distinct hosts and 2,000 of one on the embedded control plane.

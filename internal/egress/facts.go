@@ -88,7 +88,7 @@ func EntryFacts(intent *ServiceEntry, gw, sealed Gateway, mesh *Mesh, view View)
 func hostFact(host, canonical string, path *field.Path, gw Gateway, mesh *Mesh, view View) HostFact {
 	out := HostFact{
 		Host: host, Canonical: canonical, Path: path,
-		InMesh: mesh.InCluster(canonical) || mesh.ServiceOf(canonical, view) != "",
+		InMesh: mesh.InMesh(canonical, view),
 	}
 	if out.Owner = mesh.Owner(view, canonical, gw.Namespace()); out.Owner != nil {
 		return out
@@ -109,9 +109,11 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 	}
 	for _, route := range vs.Routes {
 		out.add(route)
-		// A rewritten authority is what the gateway or a shared front end goes by, wherever the connection leads.
+		// A rewritten authority is what a shared front end goes by, wherever the connection leads; the gateway goes by
+		// whatever is asked for.
+		via, _ := route.via("mesh")
 		for _, target := range route.Targets {
-			if !target.OfSpec {
+			if !target.OfSpec || (route.Reach.Mesh && via == ViaGateway) {
 				out.ask(target)
 			}
 		}
@@ -180,12 +182,6 @@ func (f *routeFacts) add(route Route) {
 		base.From = "mesh"
 		base.Via, base.Gateway = route.via(base.From)
 		f.open(base, host)
-		if base.Via == ViaGateway {
-			// The gateway goes by what is asked for, not by where the route says it leads.
-			for _, target := range route.Targets {
-				f.ask(target)
-			}
-		}
 	}
 	if route.Reach.Gateway {
 		base.From = "gateway"

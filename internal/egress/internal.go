@@ -51,6 +51,11 @@ func (m *Mesh) within(address string, view View) bool {
 	return !isGateway && service != nil && !service.ExternalName
 }
 
+// InMesh says whether a host is the mesh's own: under the cluster domain, or a Service's in any form.
+func (m *Mesh) InMesh(host string, view View) bool {
+	return m.InCluster(host) || m.ServiceOf(host, view) != ""
+}
+
 // ServiceOf returns the FQDN of the Service that a pod's search path may make of a host: name.namespace,
 // name.namespace.svc or the FQDN itself; empty for none.
 func (m *Mesh) ServiceOf(host string, view View) string {

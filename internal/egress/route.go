@@ -74,7 +74,7 @@ func (r *resolver) host(written string) Route {
 	entries := r.view.Entries(canonical)
 	out := Route{
 		Canonical: canonical, Entries: entries, Serving: Serving(entries, r.namespace),
-		InMesh: r.mesh.InCluster(canonical) || r.mesh.ServiceOf(canonical, r.view) != "",
+		InMesh: r.mesh.InMesh(canonical, r.view),
 	}
 	r.known[written] = out
 	return out

@@ -16,13 +16,13 @@ const maxPairs = 50_000
 
 // boundEntry refuses a ServiceEntry that is too much work to look at.
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
-	hosts := listed(entry, "hosts")
-	return append(bound(hosts, listed(entry, "endpoints"), "endpoints"), bound(hosts, listed(entry, "ports"), "ports")...)
+	hosts := len(listOf(entry, "hosts"))
+	return append(bound(hosts, len(listOf(entry, "endpoints")), "endpoints"), bound(hosts, len(listOf(entry, "ports")), "ports")...)
 }
 
 // boundRoutes refuses a VirtualService that is too much work to look at.
 func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
-	return bound(listed(vs, "hosts"), len(egress.Destinations(vs)), "destinations")
+	return bound(len(listOf(vs, "hosts")), len(egress.Destinations(vs)), "destinations")
 }
 
 func bound(hosts, others int, name string) hop.Refusals {
@@ -34,10 +34,6 @@ func bound(hosts, others int, name string) hop.Refusals {
 		Message: fmt.Sprintf("%d hosts and %d %s are more than %d pairs", hosts, others, name, maxPairs),
 		Fix:     "spread the hosts over several objects",
 	}}
-}
-
-func listed(object *unstructured.Unstructured, key string) int {
-	return len(listOf(object, key))
 }
 
 // listOf is a list of the spec, nil for none.
