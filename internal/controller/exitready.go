@@ -97,21 +97,18 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 	known = true
 	for _, host := range entry.Hosts {
 		key := exitKey{gw.Namespace(), host}
-		owner := e.mesh.Owner(e.entries, host, key.Namespace)
-		reason := ""
-		if owner != nil {
-			reason = owner.Definition.Differs(entry.Definition)
-		}
-		e.standing.lose(key, name, reason != "")
+		definition := entry.Definition.Under(e.entries.Rule(entry.Namespace, host))
+		against := e.entries.Exit(host, key.Namespace).Against(definition)
+		e.standing.lose(key, name, against.Owner != nil)
 		state, stands := e.standing.get(key)
 		switch {
 		case out.Type != "":
-		case reason != "":
+		case against.Owner != nil:
 			out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
-				host, owner.Namespace, owner.Name, reason))
+				host, against.Owner.Namespace, against.Owner.Name, against.Reason))
 		case stands && state.err != nil:
 			out = exitReady("False", reasonFailed, state.err.Error())
-		case !stands || state.owner.Definition.Differs(entry.Definition) != "":
+		case !stands || !state.exit.Covers(definition) || !state.exit.Serves(gw.Name):
 			known = false
 		}
 	}

@@ -151,9 +151,9 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	if key.Host == "" {
 		return reconcile.Result{}, nil
 	}
-	owner := e.mesh.Owner(e.entries, key.Host, key.Namespace)
-	err := e.apply(ctx, key)
-	switch e.standing.set(key, exitState{owner, err}) {
+	exit := e.entries.Exit(key.Host, key.Namespace)
+	err := e.apply(ctx, key, exit)
+	switch e.standing.set(key, exitState{exit, err}) {
 	case everybody:
 		e.tell(e.sealedIn(key))
 	case losers:
@@ -164,9 +164,9 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 
 // apply writes the exit set, in its order, and then takes away what is no longer part of it, in the other: a route never
 // leads to a host that the gateway does not know, and a host is never without its routes in between.
-func (e *Exits) apply(ctx context.Context, key exitKey) error {
+func (e *Exits) apply(ctx context.Context, key exitKey, exit *egress.Exit) error {
 	wanted := map[string]bool{}
-	for _, object := range hop.ExitSet(e.mesh, e.entries, key.Namespace, key.Host) {
+	for _, object := range hop.ExitSet(e.mesh, exit, key.Namespace, key.Host) {
 		if err := e.objects.ensure(ctx, object); err != nil {
 			return err
 		}

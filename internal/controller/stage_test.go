@@ -71,7 +71,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	t.Helper()
 	out := &stage{t: t, registry: registry.New(mesh), recorder: events.NewFakeRecorder(100), created: time.Unix(1000, 0)}
 	builder := fake.NewClientBuilder().WithScheme(scheme(t)).WithStatusSubresource(&networkingv1.ServiceEntry{}).WithInterceptorFuncs(out.counting())
-	for _, object := range []client.Object{&networkingv1.ServiceEntry{}, &networkingv1.VirtualService{}} {
+	for _, object := range []client.Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, &networkingv1.VirtualService{}} {
 		builder.WithIndex(object, byHost, hostOf)
 	}
 	out.cluster = builder.Build()

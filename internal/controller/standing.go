@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"reflect"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -14,8 +13,8 @@ type exitKey struct{ Namespace, Host string }
 
 // exitState is what is known of an exit set.
 type exitState struct {
-	// owner is the entry by whose definition it stands.
-	owner *egress.Entry
+	// exit is what it was made of, nil when there is none.
+	exit *egress.Exit
 	// err is why it could not be written, nil when it stands.
 	err error
 }
@@ -25,7 +24,7 @@ type exitState struct {
 type standing struct {
 	mu    sync.Mutex
 	exits map[exitKey]exitState
-	// losers are the entries that are told of another owner of a host.
+	// losers are the entries that are told that another defines a host otherwise.
 	losers map[exitKey]map[types.NamespacedName]bool
 }
 
@@ -38,7 +37,7 @@ type affected int
 
 const (
 	nobody affected = iota
-	// losers are those that are told of its owner.
+	// losers are those that have no part in it.
 	losers
 	// everybody is all entries of the host.
 	everybody
@@ -49,16 +48,16 @@ func (s *standing) set(key exitKey, next exitState) affected {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last, known := s.exits[key]
-	if next.owner == nil {
+	if next.exit == nil {
 		delete(s.exits, key)
 	} else {
 		s.exits[key] = next
 	}
+	leads, names := last.exit.SameAs(next.exit)
 	switch {
-	case !known || next.owner == nil || text(last.err) != text(next.err) ||
-		!reflect.DeepEqual(last.owner.Definition, next.owner.Definition):
+	case !known || next.exit == nil || text(last.err) != text(next.err) || !leads:
 		return everybody
-	case last.owner != next.owner:
+	case !names:
 		return losers
 	}
 	return nobody
@@ -71,7 +70,7 @@ func (s *standing) get(key exitKey) (exitState, bool) {
 	return out, known
 }
 
-// lose notes whether an entry is told of another owner of a host.
+// lose notes whether an entry is told that another defines a host otherwise.
 func (s *standing) lose(key exitKey, entry types.NamespacedName, lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,81 +1,126 @@
 package egress
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// Definition is what the exit leg of a host is built from: two entries with equal definitions share one exit.
+// Definition is what one entry says of the exit leg of a host, spelling differences removed.
 type Definition struct {
 	// Resolution is DNS, DNS_ROUND_ROBIN or STATIC.
 	Resolution string
-	// Ports are sorted by number, protocols in upper case, names "<protocol>-<number>".
+	// Ports are sorted by number; their protocols are HTTP, HTTP2, TLS or another in upper case, their names
+	// "<protocol>-<number>".
 	Ports []Port
-	// Endpoints are the author's, their ports keyed by the names in Ports.
+	// Endpoints are the author's, sorted, with those of their ports that differ from what Ports say, by the names in
+	// Ports.
 	Endpoints []Endpoint
+	// TLS are the settings by which a DestinationRule encrypts calls, by the number of their port.
+	TLS map[uint32]map[string]any
+	// digest is of all the above.
+	digest digest
 }
 
-// Define returns the definition an entry's author gave, spelling differences removed. The entry must be the
-// author's intent, not the sealed form.
+type digest [sha256.Size]byte
+
+// Define returns the definition an entry's author gave. The entry must be the author's intent, not the sealed form.
 func (s *ServiceEntry) Define() Definition {
 	d := Definition{Resolution: s.Resolution}
 	if d.Resolution == "" || d.Resolution == "NONE" {
-		d.Resolution = "DNS"
+		// A proxy under NONE keeps to the address that a client chose; so does the gateway to one that it resolved.
+		d.Resolution = "DNS_ROUND_ROBIN"
 	}
-	names := map[string]string{}
+	names := map[string]Port{}
 	for _, p := range s.Ports {
-		canonical := Port{Number: p.Number, Protocol: strings.ToUpper(p.Protocol), TargetPort: p.TargetPort}
+		canonical := Port{Number: p.Number, Protocol: onTheWire(p.Protocol), TargetPort: p.TargetPort}
 		canonical.Name = fmt.Sprintf("%s-%d", strings.ToLower(canonical.Protocol), p.Number)
-		names[p.Name] = canonical.Name
 		if canonical.TargetPort == canonical.Number {
 			canonical.TargetPort = 0
 		}
+		names[p.Name] = canonical
 		d.Ports = append(d.Ports, canonical)
 	}
-	slices.SortFunc(d.Ports, func(a, b Port) int { return int(a.Number) - int(b.Number) })
+	slices.SortFunc(d.Ports, func(a, b Port) int { return cmp.Compare(a.Number, b.Number) })
 	for _, e := range s.Endpoints {
 		ports := map[string]uint32{}
 		for name, number := range e.Ports {
-			if canonical, ok := names[name]; ok {
-				ports[canonical] = number
+			if port, ok := names[name]; ok && number != cmp.Or(port.TargetPort, port.Number) {
+				ports[port.Name] = number
 			}
 		}
 		e.Ports = ports
 		d.Endpoints = append(d.Endpoints, e)
 	}
+	slices.SortStableFunc(d.Endpoints, func(a, b Endpoint) int { return cmp.Compare(a.Address, b.Address) })
+	return d.digested()
+}
+
+func (d Definition) digested() Definition {
+	raw, _ := json.Marshal(d) // plain strings and numbers always encode
+	d.digest = sha256.Sum256(raw)
 	return d
 }
 
-// Differs returns how another definition of a host differs from the one that counts, "" when it does not.
-func (d Definition) Differs(other Definition) string {
-	if d.Resolution != other.Resolution {
+// onTheWire is the protocol of those that a gateway passes on alike.
+func onTheWire(protocol string) string {
+	switch protocol = strings.ToUpper(protocol); protocol {
+	case "HTTPS":
+		return "TLS"
+	case "GRPC", "GRPC-WEB":
+		return "HTTP2"
+	}
+	return protocol
+}
+
+// Equal says whether two definitions are the same.
+func (d Definition) Equal(other Definition) bool { return d.digest == other.digest }
+
+// at returns where the endpoints take the calls of a port, in their order.
+func (d Definition) at(port Port) []uint32 {
+	out := []uint32{port.TargetPort}
+	for _, endpoint := range d.Endpoints {
+		out = append(out, endpoint.Ports[port.Name])
+	}
+	return out
+}
+
+// static says whether addresses are given, and not asked for.
+func (d Definition) static() bool { return d.Resolution == "STATIC" }
+
+// contradicts says in what two definitions of a host cannot both be right whatever their ports, "" for nothing.
+func (d Definition) contradicts(other Definition) string {
+	if d.static() != other.static() {
 		return fmt.Sprintf("its resolution is %s there and %s here", d.Resolution, other.Resolution)
 	}
-	ports := map[uint32]Port{}
-	for _, port := range d.Ports {
-		ports[port.Number] = port
+	withoutPorts := func(of Endpoint) Endpoint {
+		of.Ports = nil
+		return of
 	}
-	for _, port := range other.Ports {
-		theirs, ok := ports[port.Number]
-		switch {
-		case !ok:
-			return fmt.Sprintf("port %d is not declared there", port.Number)
-		case theirs.Protocol != port.Protocol:
-			return fmt.Sprintf("port %d is %s there and %s here", port.Number, theirs.Protocol, port.Protocol)
-		case theirs.TargetPort != port.TargetPort:
-			return fmt.Sprintf("port %d has another targetPort there", port.Number)
-		}
-		delete(ports, port.Number)
-	}
-	for _, port := range d.Ports {
-		if _, missing := ports[port.Number]; missing {
-			return fmt.Sprintf("port %d is declared there and not here", port.Number)
-		}
-	}
-	if len(d.Endpoints) != len(other.Endpoints) || (len(d.Endpoints) > 0 && !reflect.DeepEqual(d.Endpoints, other.Endpoints)) {
+	if !slices.EqualFunc(d.Endpoints, other.Endpoints, func(a, b Endpoint) bool {
+		return reflect.DeepEqual(withoutPorts(a), withoutPorts(b))
+	}) {
 		return "its endpoints are others"
 	}
 	return ""
+}
+
+// with returns the definition with a port of another, whose endpoints are the same.
+func (d Definition) with(port Port, from Definition) Definition {
+	out := d
+	out.Ports = append(slices.Clone(d.Ports), port)
+	slices.SortFunc(out.Ports, func(a, b Port) int { return cmp.Compare(a.Number, b.Number) })
+	out.Endpoints = slices.Clone(d.Endpoints)
+	for i := range out.Endpoints {
+		if number := from.Endpoints[i].Ports[port.Name]; number != 0 {
+			out.Endpoints[i].Ports = maps.Clone(out.Endpoints[i].Ports)
+			out.Endpoints[i].Ports[port.Name] = number
+		}
+	}
+	return out.digested()
 }

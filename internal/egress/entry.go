@@ -70,6 +70,9 @@ type Entry struct {
 	External bool
 	// ExportTo holds the namespaces that see the entry, as written; empty for all.
 	ExportTo []string
+	// Labels are the object's own, Resolution is as stored: by both Istio joins entries of one host in a namespace.
+	Labels     map[string]string
+	Resolution string
 	// Gateway names the egress gateway the entry is sealed to; empty when it is not sealed.
 	Gateway string
 	// Ports are the entry's own, as written.

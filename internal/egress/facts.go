@@ -49,7 +49,7 @@ type RouteFact struct {
 	Port uint32
 }
 
-// Conflict is a host that an older entry defines otherwise.
+// Conflict is a host that another entry defines otherwise.
 type Conflict struct {
 	Host, Reason string
 	Path         *field.Path
@@ -90,13 +90,18 @@ func hostFact(host, canonical string, path *field.Path, gw Gateway, mesh *Mesh, 
 		Host: host, Canonical: canonical, Path: path,
 		InMesh: mesh.InMesh(canonical, view),
 	}
-	if out.Owner = mesh.Owner(view, canonical, gw.Namespace()); out.Owner != nil {
+	if out.Owner = view.Exit(canonical, gw.Namespace()).Owner(); out.Owner != nil {
 		return out
 	}
 	if entries := view.Entries(canonical); len(entries) > 0 {
 		out.Owner = entries[0]
 	}
 	return out
+}
+
+// RuleFacts returns the facts of a DestinationRule: the host that it is for. It leads nowhere by itself.
+func RuleFacts(rule *Rule, gw Gateway, mesh *Mesh, view View) Facts {
+	return Facts{Gateway: gw.Name, Hosts: []HostFact{hostFact(rule.Host, rule.Host, field.NewPath("spec", "host"), gw, mesh, view)}}
 }
 
 // RouteFacts returns the facts of a VirtualService as it will be stored; gw is the egress gateway of its namespace.

@@ -13,6 +13,9 @@ type Transport string
 // Plain is the transport of calls as the app speaks: HTTP by Host, TLS passed through by SNI.
 const Plain Transport = "Plain"
 
+// goesBySNI says whether the gateway tells TLS calls apart by their SNI alone, so that a host has one TLS port.
+func (t Transport) goesBySNI() bool { return t == Plain || t == "" }
+
 // Transports returns the transports there are.
 func Transports() []Transport { return []Transport{Plain} }
 

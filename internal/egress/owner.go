@@ -1,21 +1,11 @@
 package egress
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
-// The three questions of which entry counts, where several name one host. Entries come oldest first, as View has them.
-
-// Owner returns the entry that defines how a host is reached from the gateways of a namespace: the oldest that is
-// sealed to one of them; nil for none. Gateways of one namespace share it, since that namespace has one definition of
-// a host.
-func (m *Mesh) Owner(view View, host, gatewayNamespace string) *Entry {
-	var out *Entry
-	for _, gw := range m.GatewaysIn(gatewayNamespace) {
-		if entry := view.Oldest(host, gw.Name); entry != nil && (out == nil || entry.Older(out) < 0) {
-			out = entry
-		}
-	}
-	return out
-}
+// Which entry counts for a client, where several name one host. Entries come oldest first, as View has them.
 
 // Serving returns the entry by which a sidecar of a namespace finds a host, as Istio chooses: the namespace's own before
 // others', then one that is exported to the namespace by name before one that is exported to everybody, then the oldest;
@@ -30,6 +20,33 @@ func Serving(entries []*Entry, namespace string) (out *Entry) {
 		if rank > best {
 			out, best = entry, rank
 		}
+	}
+	return out
+}
+
+// Hidden returns a port of one of two entries of a host in a namespace, the older given first, that its clients do not
+// get to see: Istio joins the two only where they are alike in all but ports, and else takes one of them; 0 for none.
+func Hidden(older, younger *Entry) uint32 {
+	if older.Resolution == younger.Resolution && maps.Equal(older.Labels, younger.Labels) &&
+		maps.Equal(setOf(older.ExportTo), setOf(younger.ExportTo)) {
+		return 0
+	}
+	taken, left := older, younger
+	if Serving([]*Entry{older, younger}, older.Namespace) == younger {
+		taken, left = younger, older
+	}
+	for _, port := range left.Ports {
+		if !slices.ContainsFunc(taken.Ports, func(p Port) bool { return p.Number == port.Number }) {
+			return port.Number
+		}
+	}
+	return 0
+}
+
+func setOf(list []string) map[string]bool {
+	out := make(map[string]bool, len(list))
+	for _, item := range list {
+		out[item] = true
 	}
 	return out
 }

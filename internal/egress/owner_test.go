@@ -26,26 +26,6 @@ func nameOf(entry *egress.Entry) string {
 	return entry.Namespace
 }
 
-func TestOwnerIsTheOldestOfTheGatewaysOfANamespace(t *testing.T) {
-	t.Parallel()
-	apart := egresstest.TwoGateways()
-	apart.Gateways[0].Service = "pci-egress.cards-egress.svc.cluster.local"
-	view := &egresstest.Cluster{Known: []*egress.Entry{at(3, "late", "default"), at(2, "cards", "pci"), at(1, "bare", "")}}
-	for name, tc := range map[string]struct {
-		mesh      *egress.Mesh
-		namespace string
-		want      string
-	}{
-		"one gateway":                   {egresstest.Mesh(), "istio-system", "late"},
-		"two gateways in one namespace": {egresstest.TwoGateways(), "istio-system", "cards"},
-		"apart, the one":                {apart, "istio-system", "late"},
-		"apart, the other":              {apart, "cards-egress", "cards"},
-		"a namespace without any":       {apart, "payments", "nobody"},
-	} {
-		assert.Equal(t, tc.want, nameOf(tc.mesh.Owner(view, shared, tc.namespace)), name)
-	}
-}
-
 // TestServingIsIstiosChoice; test/routing holds the same cases against Istio's own generator (which takes no name beside "*").
 func TestServingIsIstiosChoice(t *testing.T) {
 	t.Parallel()
@@ -74,4 +54,29 @@ func TestThroughIsOfTheGatewayAndSeen(t *testing.T) {
 	assert.Equal(t, "b", nameOf(egress.Through(entries, "b", "pci")))
 	assert.Equal(t, "a", nameOf(egress.Through(entries, "client", "default")))
 	assert.Equal(t, "nobody", nameOf(egress.Through(entries, "client", "")))
+}
+
+// TestIstioJoinsEntriesThatAreAlike; test/routing holds the same against Istio's own generator.
+func TestIstioJoinsEntriesThatAreAlike(t *testing.T) {
+	t.Parallel()
+	of := func(ports []egress.Port, change func(*egress.Entry)) *egress.Entry {
+		out := &egress.Entry{Namespace: "client", Resolution: "DNS", Labels: map[string]string{"app": "a"}, ExportTo: []string{"client", "y"}, Ports: ports}
+		change(out)
+		return out
+	}
+	older := of(on("443", "TLS"), func(*egress.Entry) {})
+	for name, tc := range map[string]struct {
+		change func(*egress.Entry)
+		want   uint32
+	}{
+		"alike":              {func(e *egress.Entry) { e.ExportTo = []string{"y", "client"} }, 0},
+		"other labels":       {func(e *egress.Entry) { e.Labels = nil }, 80},
+		"another resolution": {func(e *egress.Entry) { e.Resolution = "DNS_ROUND_ROBIN" }, 80},
+		"exported to others": {func(e *egress.Entry) { e.ExportTo = nil }, 80},
+		"no port of its own": {func(e *egress.Entry) { e.Labels, e.Ports = nil, e.Ports[1:] }, 0},
+	} {
+		assert.Equal(t, tc.want, egress.Hidden(older, of(on("80 443", "TLS"), tc.change)), name)
+	}
+	public, private := of(on("443", "TLS"), func(e *egress.Entry) { e.ExportTo = nil }), of(on("80", "HTTP"), func(e *egress.Entry) { e.ExportTo = []string{"."} })
+	assert.Equal(t, uint32(443), egress.Hidden(public, private), "a private one is taken before an older public one")
 }

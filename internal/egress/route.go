@@ -18,6 +18,8 @@ type Route struct {
 	// Entries are those that name the host, Serving is the one that sidecars of the namespace go by; nil for none.
 	Entries []*Entry
 	Serving *Entry
+	// Exit is how the gateway that Serving is sealed to reaches the host; nil for none.
+	Exit *Exit
 	// InMesh is true for hosts of Services and below the cluster domain.
 	InMesh bool
 }
@@ -75,6 +77,10 @@ func (r *resolver) host(written string) Route {
 	out := Route{
 		Canonical: canonical, Entries: entries, Serving: Serving(entries, r.namespace),
 		InMesh: r.mesh.InMesh(canonical, r.view),
+	}
+	if out.Serving != nil && out.Serving.Gateway != "" {
+		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
+		out.Exit = r.view.Exit(canonical, gw.Namespace())
 	}
 	r.known[written] = out
 	return out

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,6 +15,8 @@ import (
 type Target struct {
 	// Host is as written, Canonical with a short name expanded.
 	Host, Canonical string
+	// Port is the one that is asked for with the host, 0 for none.
+	Port uint32
 	// Path is where it stands in the object.
 	Path *field.Path
 	// OfSpec is true for a host of the VirtualService itself, which its routes leave as it is.
@@ -86,9 +89,13 @@ func (r *resolver) delegated(vs *unstructured.Unstructured) (out []Target) {
 }
 
 func (r *resolver) target(host string, path *field.Path, certain bool) Target {
+	out := Target{Host: host, Path: path, Certain: certain}
 	name := host
-	if bare, _, err := net.SplitHostPort(host); err == nil {
+	if bare, port, err := net.SplitHostPort(host); err == nil {
 		name = bare
+		number, _ := strconv.ParseUint(port, 10, 16) // 0 is as good as none
+		out.Port = uint32(number)
 	}
-	return Target{Host: host, Canonical: r.mesh.Qualify(name, r.namespace), Path: path, Certain: certain}
+	out.Canonical = r.mesh.Qualify(name, r.namespace)
+	return out
 }

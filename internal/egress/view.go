@@ -7,12 +7,15 @@ type View interface {
 	// Entries returns every ServiceEntry of the governed namespaces that names exactly this canonical host, oldest
 	// first. The slice is shared and must not be changed.
 	Entries(host string) []*Entry
-	// Oldest returns the oldest of these that is sealed to an egress gateway, nil for none.
-	Oldest(host, gateway string) *Entry
+	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
+	Exit(host, gatewayNamespace string) *Exit
 	// Service returns the Service with this canonical FQDN, nil for none.
 	Service(host string) *Service
-	// HasTrafficPolicy says whether a DestinationRule of the namespace sets a traffic policy for a canonical host.
-	HasTrafficPolicy(namespace, host string) bool
+	// Rule returns what the DestinationRules of a namespace say of a canonical host: that of the host itself, or else
+	// that of the most specific wildcard; nil for none.
+	Rule(namespace, host string) *Rule
+	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
+	Below(pattern string) []string
 }
 
 // Service is the part of a Service that governs egress.

@@ -13,17 +13,19 @@ import (
 )
 
 // ExitSet returns the exit leg of one canonical host in the namespace of egress gateways, in the order of writing:
-// where the host really is, as its owner defines it, and the routes to it from each gateway that some entry is sealed to.
-// All of it is private to the namespace. Without an owner it is empty.
-func ExitSet(mesh *egress.Mesh, view egress.View, namespace, host string) []Object {
-	owner := mesh.Owner(view, host, namespace)
-	if owner == nil {
+// where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it from each gateway that some of them is sealed
+// to. All of it is private to the namespace. Without an exit, which is nil, it is empty.
+func ExitSet(mesh *egress.Mesh, exit *egress.Exit, namespace, host string) []Object {
+	if exit == nil {
 		return nil
 	}
-	out := []Object{exitEntry(namespace, host, owner.Definition)}
+	out := []Object{exitEntry(namespace, host, exit.Definition)}
+	if rule := exitRule(namespace, host, exit); rule != nil {
+		out = append(out, rule)
+	}
 	for _, gw := range mesh.GatewaysIn(namespace) {
-		if view.Oldest(host, gw.Name) != nil {
-			out = append(out, transportOf(gw).routes(gw, host, owner.Definition)...)
+		if exit.Serves(gw.Name) {
+			out = append(out, transportOf(gw).routes(gw, host, exit.Definition)...)
 		}
 	}
 	return out
@@ -31,7 +33,7 @@ func ExitSet(mesh *egress.Mesh, view egress.View, namespace, host string) []Obje
 
 // ExitKinds returns an empty object of every kind that an exit set may hold, in the order of writing.
 func ExitKinds() []Object {
-	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.VirtualService{}}
+	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, &networkingv1.VirtualService{}}
 }
 
 // GatewayName returns the name of the Gateway object of an egress gateway.

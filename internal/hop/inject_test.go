@@ -33,7 +33,7 @@ func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
 	t.Parallel()
 	const gw, api = gatewayService, "api.example.com"
 	traffic := cluster()
-	traffic.Ruled = []string{api}
+	traffic.Rules = []*egress.Rule{{Namespace: "payments", Host: api, Policy: map[string]any{}}}
 	plain := cluster()
 	plain.Services[gw] = egresstest.Carrier("HTTP")
 	for name, tc := range map[string]struct {
@@ -98,8 +98,8 @@ func TestInjectReplacesOnlyWhatKeepsItsMeaning(t *testing.T) {
 		"left: the Host header of one": {`{hosts: [api.example.com],
 			http: [{route: [{destination: {host: api.example.com},
 					headers: {request: {set: {":authority": api.example.com}}}}]}]}`, cluster(), []string{api}},
-		"left: HTTP to a TLS port": {`{hosts: [api.example.com],
-			http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, cluster(), []string{api}},
+		"HTTP to a TLS port, which the gateway encrypts": {`{hosts: [api.example.com],
+			http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, cluster(), []string{gw}},
 		"left: HTTP to a host of TLS alone": {`{hosts: [tls.example.com],
 			http: [{route: [{destination: {host: tls.example.com}}]}]}`, cluster(), []string{"tls.example.com"}},
 		"left: TLS for another SNI": {`{hosts: [api.example.com, front.test],
@@ -149,6 +149,32 @@ func TestPortMappingIsRefused(t *testing.T) {
 	require.Len(t, refusals, 1)
 	assert.Equal(t, "port-mapping", refusals[0].Code)
 	assert.Equal(t, "spec.http[0].route[0].destination.port.number", refusals[0].Field)
+}
+
+// TestAPortIsAskedForByName: a host whose entries have several HTTP ports is asked for with the port, or on 80.
+func TestAPortIsAskedForByName(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ authority, want string }{
+		"without a port": {"two.example.com", "authority-port spec.http[0].rewrite.authority"},
+		"another port":   {"two.example.com:80", "authority-port spec.http[0].rewrite.authority"},
+		"its port":       {"two.example.com:8080", ""},
+	} {
+		vs := route(t, `{hosts: [shop.test], http: [{match: [{port: 8080}], rewrite: {authority: "`+tc.authority+`"},
+			route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`)
+		var got []string
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(vs, mesh(), cluster())) {
+			got = append(got, refusal.Code+" "+refusal.Field)
+		}
+		assert.Equal(t, tc.want, strings.Join(got, ", "), name)
+	}
+	alone := cluster()
+	alone.Known = []*egress.Entry{egresstest.Sealed("one.example.com", egress.Port{Number: 8080, Name: "alt", Protocol: "HTTP"})}
+	vs := route(t, `{hosts: [shop.test], http: [{rewrite: {authority: one.example.com}, route: [{destination: {host: one.example.com}}]}]}`)
+	assert.Empty(t, hop.CheckRoutes(egress.Resolve(vs, mesh(), alone)))
+	other := egresstest.Sealed("one.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+	other.Namespace = "elsewhere"
+	alone.Known = append(alone.Known, other)
+	assert.NotEmpty(t, hop.CheckRoutes(egress.Resolve(vs, mesh(), alone)), "another entry of the host has port 80")
 }
 
 func TestForgedRouteIntentChangesNothingButGatewayRoutes(t *testing.T) {

@@ -2,6 +2,7 @@ package hop
 
 import (
 	"fmt"
+	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -82,53 +83,85 @@ func (plain) routes(gw egress.Gateway, host string, definition egress.Definition
 	out.Spec.Hosts = []string{host}
 	out.Spec.Gateways = []string{gw.Namespace() + "/" + GatewayName(gw)}
 	out.Spec.ExportTo = []string{"."}
+	for _, port := range definition.Ports {
+		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS {
+			out.Spec.Tls = append(out.Spec.Tls, &networking.TLSRoute{
+				Match: []*networking.TLSMatchAttributes{{SniHosts: []string{host}, Port: gw.TLSPort}},
+				Route: []*networking.RouteDestination{{Destination: destination(host, port.Number, nil)}},
+			})
+		}
+	}
+	out.Spec.Http = httpExits(host, definition)
+	return []Object{out}
+}
+
+// httpExits tells the ports of one host apart by the port in the Host header, which clients send for every port but 80.
+// A header without a port means 80; where the host has no port 80 among several, such a call is not guessed at: no route
+// matches.
+func httpExits(host string, definition egress.Definition) (out []*networking.HTTPRoute) {
 	var http []egress.Port
 	for _, port := range definition.Ports {
 		switch egress.FamilyOf(port.Protocol) {
 		case egress.FamilyHTTP:
 			http = append(http, port)
 		case egress.FamilyTLS:
-			out.Spec.Tls = append(out.Spec.Tls, &networking.TLSRoute{
-				Match: []*networking.TLSMatchAttributes{{SniHosts: []string{host}, Port: gw.TLSPort}},
-				Route: []*networking.RouteDestination{{Destination: destination(host, port.Number)}},
-			})
+			out = append(out, encryptedExit(host, port.Number, definition.TLS[port.Number]))
 		}
 	}
-	out.Spec.Http = httpExits(host, http)
-	return []Object{out}
-}
-
-// httpExits tells the HTTP ports of one host apart by the port in the Host header, which clients send for every port
-// but 80. A header without a port means 80; where the host has no port 80 among several, such a call is not guessed
-// at: no route matches.
-func httpExits(host string, ports []egress.Port) []*networking.HTTPRoute {
-	if len(ports) == 1 {
-		return []*networking.HTTPRoute{httpExit(host, ports[0].Number, "")}
+	if len(http) == 0 {
+		return slices.DeleteFunc(out, func(route *networking.HTTPRoute) bool { return route.DirectResponse != nil })
 	}
-	var out []*networking.HTTPRoute
-	fallback := false
-	for _, port := range ports {
-		out = append(out, httpExit(host, port.Number, fmt.Sprintf(".*:%d", port.Number)))
-		fallback = fallback || port.Number == 80
+	exit := func(port egress.Port, authority string) {
+		out = append(out, httpExit(destination(host, port.Number, definition.TLS[port.Number]), authority))
 	}
-	if fallback {
-		// A header with any other port names a port the entry does not have.
-		out = append(out, httpExit(host, 80, "[^:]*"))
+	if len(http) == 1 {
+		exit(http[0], "")
+		return out
+	}
+	for _, port := range http {
+		exit(port, portAuthority(port.Number))
+	}
+	for _, port := range http {
+		if port.Number == 80 {
+			// A header with any other port names a port the entry does not have.
+			exit(port, "[^:]*")
+		}
 	}
 	return out
 }
 
-// httpExit leads calls to a port of the host: those whose Host header matches an expression, all when it is empty. It
-// retries nothing: what the author wrote for the client's side is all there is, and Istio's default would send a call
-// again at the gateway as well.
-func httpExit(host string, port uint32, authority string) *networking.HTTPRoute {
-	out := &networking.HTTPRoute{Retries: &networking.HTTPRetry{}, Route: []*networking.HTTPRouteDestination{{Destination: destination(host, port)}}}
+// encryptedExit leads HTTP calls on to a TLS port of the host, where a route of the client's leads there (askFor): as a
+// DestinationRule encrypts them, or nowhere. In clear they never leave.
+func encryptedExit(host string, port uint32, tls map[string]any) *networking.HTTPRoute {
+	out := httpExit(destination(host, port, tls), portAuthority(port))
+	if tls != nil {
+		out.Rewrite = &networking.HTTPRewrite{Authority: host}
+		return out
+	}
+	out.Route, out.Retries = nil, nil
+	out.DirectResponse = &networking.HTTPDirectResponse{Status: 503, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{
+		String_: fmt.Sprintf("egress-governor: port %d of %s takes TLS, and no DestinationRule sets tls for it\n", port, host),
+	}}}
+	return out
+}
+
+func portAuthority(port uint32) string { return fmt.Sprintf(".*:%d", port) }
+
+// httpExit leads calls whose Host header matches an expression to a destination, all when it is empty. It retries
+// nothing: what the author wrote for the client's side is all there is, and Istio's default would send a call again at
+// the gateway as well.
+func httpExit(to *networking.Destination, authority string) *networking.HTTPRoute {
+	out := &networking.HTTPRoute{Retries: &networking.HTTPRetry{}, Route: []*networking.HTTPRouteDestination{{Destination: to}}}
 	if authority != "" {
 		out.Match = []*networking.HTTPMatchRequest{{Authority: &networking.StringMatch{MatchType: &networking.StringMatch_Regex{Regex: authority}}}}
 	}
 	return out
 }
 
-func destination(host string, port uint32) *networking.Destination {
-	return &networking.Destination{Host: host, Port: &networking.PortSelector{Number: port}}
+func destination(host string, port uint32, tls map[string]any) *networking.Destination {
+	out := &networking.Destination{Host: host, Port: &networking.PortSelector{Number: port}}
+	if tls != nil {
+		out.Subset = encryptedSubset
+	}
+	return out
 }

@@ -3,9 +3,9 @@ package hop
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -22,6 +22,9 @@ func RouteIntent(vs *unstructured.Unstructured, mesh *egress.Mesh) (*unstructure
 	for _, d := range egress.Destinations(out) {
 		s := destinationSlot(d)
 		slots = append(slots, s)
+		if !d.Mirror {
+			slots = append(slots, headersSlot(d))
+		}
 		if _, injected := mesh.GatewayByService(d.Host()); injected {
 			standing = append(standing, s)
 		}
@@ -35,6 +38,10 @@ func RouteIntent(vs *unstructured.Unstructured, mesh *egress.Mesh) (*unstructure
 }
 
 func destinationSlot(d egress.Destination) slot { return slot{d.Path.String(), d.Holder, d.Key} }
+
+func headersSlot(d egress.Destination) slot {
+	return slot{d.HolderPath.Child("headers").String(), d.Holder, "headers"}
+}
 
 // Inject returns the VirtualService with every destination that leads straight from the mesh to a sealed external
 // host replaced by the Service of the namespace's gateway, and the author's destinations in IntentAnnotation. A
@@ -53,7 +60,10 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 	out := vs.DeepCopy()
 	var known recorder
 	for _, route := range egress.Resolve(out, mesh, view).Routes {
-		if !injectable(route, vs.GetNamespace(), gw, view) {
+		switch {
+		case toTLSPort(route) && askable(route, gw):
+			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
+		case toTLSPort(route), !injectable(route, vs.GetNamespace(), gw, view):
 			continue
 		}
 		known.replace(destinationSlot(route.Destination), map[string]any{
@@ -70,13 +80,48 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 	return out
 }
 
+// toTLSPort says whether HTTP calls are led to a TLS port of a sealed host, where a DestinationRule is to encrypt them.
+func toTLSPort(route egress.Route) bool {
+	return route.Section == "http" && route.Serving != nil && route.Serving.Gateway != "" &&
+		slices.ContainsFunc(route.Serving.Ports, func(port egress.Port) bool {
+			return port.Number == route.Port() && egress.FamilyOf(port.Protocol) == egress.FamilyTLS
+		})
+}
+
+// askable says whether such calls can be made to ask the gateway for the TLS port: it encrypts them (encryptedExit).
+func askable(route egress.Route, gw egress.Gateway) bool {
+	return route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway &&
+		len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
+		return !target.OfSpec || target.Canonical != route.Canonical
+	})
+}
+
+// asking returns the headers of a destination with the Host header set.
+func asking(headers any, host string) map[string]any {
+	out, _ := runtime.DeepCopyJSONValue(headers).(map[string]any)
+	if out == nil {
+		out = map[string]any{}
+	}
+	request, _ := out["request"].(map[string]any)
+	set, _ := request["set"].(map[string]any)
+	if request == nil {
+		request = map[string]any{}
+	}
+	if set == nil {
+		set = map[string]any{}
+	}
+	set["host"] = host
+	request["set"], out["request"] = set, request
+	return out
+}
+
 // injectable says whether the gateway may stand in a destination's place without changing what the route means.
 func injectable(route egress.Route, namespace string, gw egress.Gateway, view egress.View) bool {
 	if !route.Reach.Mesh || route.Reach.Gateway || route.Raw["subset"] != nil || gw.Port(route.Family()) == 0 {
 		return false
 	}
 	entry := egress.Through(route.Entries, namespace, gw.Name)
-	if entry == nil || view.HasTrafficPolicy(namespace, route.Canonical) || len(route.Targets) == 0 {
+	if entry == nil || view.Rule(namespace, route.Canonical).HasPolicy() || len(route.Targets) == 0 {
 		return false
 	}
 	elsewhere := func(target egress.Target) bool { return !target.Certain || target.Canonical != route.Canonical }
@@ -128,91 +173,4 @@ func sameProtocol(route egress.Route, ports []egress.Port, gw egress.Gateway, vi
 		}
 	}
 	return true
-}
-
-// CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
-// configuration.
-func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkRouteNames(vs), checkAskedFor(vs), checkPortMapping(vs))
-}
-
-// checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
-// every proxy that imports the object.
-func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
-	seen := map[string]bool{}
-	for _, host := range vs.Hosts {
-		if seen[host.Canonical] {
-			out.add("duplicate-host", host.Path, fmt.Sprintf("host %q is named twice", host.Host), "name it once")
-		}
-		seen[host.Canonical] = true
-	}
-	known := map[string]bool{}
-	for _, route := range vs.Routes {
-		for _, name := range route.Targets {
-			if route.Section != "tls" || name.OfSpec || known[name.Path.String()+name.Host] {
-				continue
-			}
-			known[name.Path.String()+name.Host] = true
-			refuseSpelling(&out, name.Host, name.Path)
-			if name.Host != "*" && egress.IsWildcard(strings.TrimPrefix(name.Host, "*.")) {
-				out.add("bad-host", name.Path, fmt.Sprintf("SNI %q is not a DNS name, nor a wildcard of whole labels", name.Host),
-					"write a name such as api.example.com or *.example.com")
-			}
-		}
-	}
-	return out
-}
-
-// checkAskedFor refuses routes to a sealed host that ask for another: the gateway goes by what is asked for, so the calls
-// would silently end there, or nowhere.
-func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
-	for _, route := range vs.Routes {
-		if !route.Reach.Mesh || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
-			continue
-		}
-		for _, target := range route.Targets {
-			if target.Canonical == route.Canonical || slices.Contains(egress.Patterns(target.Canonical), route.Canonical) {
-				continue
-			}
-			out.add("other-host", route.Path.Child("host"),
-				fmt.Sprintf("calls led to %q ask the egress gateway for %q, and it goes by what they ask for", route.Host(), target.Host),
-				askingFix(route))
-			break
-		}
-	}
-	return out
-}
-
-func askingFix(route egress.Route) string {
-	switch {
-	case route.Section == "tls":
-		return fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", route.Host())
-	case route.Mirror:
-		return "remove the mirror: a copy asks for what the call itself asks for"
-	}
-	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
-}
-
-// checkPortMapping: the gateway tells the HTTP ports of
-// a host apart by the port in the Host header, so a route must not lead calls of one port to another port of a host
-// that has several.
-func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
-	for _, route := range vs.Routes {
-		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !route.Reach.Mesh {
-			continue
-		}
-		http, sought := 0, false
-		for _, port := range route.Serving.Ports {
-			if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
-				http++
-				sought = sought || port.Number == route.Port()
-			}
-		}
-		if http > 1 && sought && !samePort(route, route.Serving.Ports) {
-			out.add("port-mapping", route.Path.Child("port", "number"),
-				fmt.Sprintf("host %q has several HTTP ports, and the egress gateway goes by the one in the Host header, not by port %d", route.Host(), route.Port()),
-				fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port()))
-		}
-	}
-	return out
 }

@@ -23,7 +23,7 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 	case "ServiceEntry":
 		r.PutEntry(r.Read(object))
 	case "DestinationRule":
-		r.PutRule(object.GetNamespace(), object.GetName(), RuledHost(object))
+		r.PutRule(r.ReadRule(object).Rule)
 	}
 	return nil
 }

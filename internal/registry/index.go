@@ -6,24 +6,9 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// index has the entries of each canonical host, oldest first, all of them and by the gateway they are sealed to. A slice
-// that was given out is never changed: readers hold it without a lock.
-type index map[place][]*egress.Entry
-
-// place is a host, with an empty gateway for all of its entries.
-type place struct{ host, gateway string }
-
-// places returns where an entry stands.
-func places(entry *egress.Entry) []place {
-	out := make([]place, 0, 2*len(entry.Hosts))
-	for _, host := range entry.Hosts {
-		out = append(out, place{host: host})
-		if entry.Gateway != "" {
-			out = append(out, place{host, entry.Gateway})
-		}
-	}
-	return out
-}
+// index has the entries of each canonical host, oldest first. A slice that was given out is never changed: readers hold
+// it without a lock.
+type index map[string][]*egress.Entry
 
 // add puts an entry in its places and returns its hosts; nil is no entry. The newest, which a new entry is, costs the
 // same however many there are.
@@ -31,14 +16,14 @@ func (x index) add(entry *egress.Entry) []string {
 	if entry == nil {
 		return nil
 	}
-	for _, at := range places(entry) {
-		list := x[at]
+	for _, host := range entry.Hosts {
+		list := x[host]
 		i, _ := slices.BinarySearchFunc(list, entry, (*egress.Entry).Older)
 		if i == len(list) {
-			x[at] = append(list, entry)
+			x[host] = append(list, entry)
 			continue
 		}
-		x[at] = slices.Concat(list[:i], []*egress.Entry{entry}, list[i:])
+		x[host] = slices.Concat(list[:i], []*egress.Entry{entry}, list[i:])
 	}
 	return entry.Hosts
 }
@@ -48,15 +33,15 @@ func (x index) remove(entry *egress.Entry) []string {
 	if entry == nil {
 		return nil
 	}
-	for _, at := range places(entry) {
-		list := x[at]
+	for _, host := range entry.Hosts {
+		list := x[host]
 		i, known := slices.BinarySearchFunc(list, entry, (*egress.Entry).Older)
 		switch {
 		case !known:
 		case len(list) == 1:
-			delete(x, at)
+			delete(x, host)
 		default:
-			x[at] = slices.Concat(list[:i], list[i+1:])
+			x[host] = slices.Concat(list[:i], list[i+1:])
 		}
 	}
 	return entry.Hosts

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -20,10 +21,10 @@ type Registry struct {
 	entries     map[types.NamespacedName]*Stored
 	byNamespace map[string]map[types.NamespacedName]*Stored
 	hosts       index
+	exits       exits
 	governed    map[string]bool
 	services    map[string]*egress.Service
-	rules       map[types.NamespacedName]string
-	ruled       map[ruleKey]int
+	rules       rules
 	listeners   []func(Change)
 }
 
@@ -31,7 +32,7 @@ var _ egress.View = (*Registry)(nil)
 
 // Change names what a change of the cluster touches.
 type Change struct {
-	// Hosts are canonical hosts whose entries are others than before.
+	// Hosts are canonical hosts whose entries, or the rules of those, are others than before.
 	Hosts []string
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
@@ -42,8 +43,8 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, governed: map[string]bool{}, services: map[string]*egress.Service{},
-		rules: map[types.NamespacedName]string{}, ruled: map[ruleKey]int{},
+		hosts: index{}, exits: exits{}, governed: map[string]bool{}, services: map[string]*egress.Service{},
+		rules: newRules(),
 	}
 }
 
@@ -58,6 +59,9 @@ func (r *Registry) OnChange(listener func(Change)) {
 				all.Hosts = append(all.Hosts, stored.Entry.Hosts...)
 			}
 		}
+	}
+	for host := range r.rules.owners {
+		all.Hosts = append(all.Hosts, host)
 	}
 	r.listeners = append(r.listeners, listener)
 	r.mu.Unlock()
@@ -80,17 +84,7 @@ func (r *Registry) tell(change Change) {
 func (r *Registry) Entries(host string) []*egress.Entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.hosts[place{host: host}]
-}
-
-// Oldest implements egress.View.
-func (r *Registry) Oldest(host, gateway string) *egress.Entry {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if sealed := r.hosts[place{host, gateway}]; len(sealed) > 0 && gateway != "" {
-		return sealed[0]
-	}
-	return nil
+	return r.hosts[host]
 }
 
 // Stored returns a stored entry, nil for none; those of namespaces that are not governed are none.
@@ -124,7 +118,8 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	}
 	change := Change{Entries: []types.NamespacedName{name}}
 	if r.governed[name.Namespace] {
-		change.Hosts = append(r.hosts.remove(last.entry()), r.hosts.add(next.entry())...)
+		change.Hosts = slices.Concat(r.hosts.remove(last.entry()), r.hosts.add(next.entry()))
+		r.exits.forget(change.Hosts)
 	}
 	r.keep(name, next)
 	r.mu.Unlock()
@@ -172,6 +167,7 @@ func (r *Registry) govern(namespace string, governed bool) {
 			}
 		}
 	}
+	r.exits.forget(change.Hosts)
 	if governed {
 		r.governed[namespace] = true
 	} else {

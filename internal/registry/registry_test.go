@@ -117,10 +117,10 @@ func TestServicesAndRules(t *testing.T) {
 	assert.Empty(t, r.Service(host).Protocol(80))
 
 	put(t, r, object(t, "DestinationRule", "a", "d", `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`, 0))
-	assert.True(t, r.HasTrafficPolicy("a", "api.example.com"))
-	assert.False(t, r.HasTrafficPolicy("b", "api.example.com"))
+	assert.True(t, r.Rule("a", "api.example.com").HasPolicy())
+	assert.False(t, r.Rule("b", "api.example.com").HasPolicy())
 	put(t, r, object(t, "DestinationRule", "a", "d", `{host: api.example.com}`, 0))
-	assert.False(t, r.HasTrafficPolicy("a", "api.example.com"))
+	assert.False(t, r.Rule("a", "api.example.com").HasPolicy())
 }
 
 func TestChangesOfTheGatewaysServiceReachItsHosts(t *testing.T) {
@@ -190,8 +190,34 @@ func TestReadersKeepWhatTheyWereGiven(t *testing.T) {
 	put(t, r, object(t, "ServiceEntry", "a", "newer", sealed, time.Hour))
 	assert.Equal(t, want, names(given))
 	assert.Equal(t, []string{"a/older", "a/0", "a/1", "a/3", "a/4", "a/newer"}, names(r.Entries("api.example.com")))
-	assert.Equal(t, "older", r.Oldest("api.example.com", "default").Name)
-	assert.Nil(t, r.Oldest("api.example.com", "other"))
+}
+
+// TestAnExitIsOfWhatIsStored, whenever it was asked for before.
+func TestAnExitIsOfWhatIsStored(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	members := func() []string {
+		exit := r.Exit("api.example.com", "istio-system")
+		if exit == nil {
+			return nil
+		}
+		var entries []*egress.Entry
+		for _, member := range exit.Members {
+			entries = append(entries, member.Entry)
+		}
+		return names(entries)
+	}
+	assert.Empty(t, members())
+	put(t, r, object(t, "ServiceEntry", "a", "e", sealed, 0))
+	assert.Equal(t, []string{"a/e"}, members())
+	assert.Equal(t, []string{"a/e"}, members())
+	put(t, r, object(t, "ServiceEntry", "a", "older", sealed, -time.Second))
+	assert.Equal(t, []string{"a/older", "a/e"}, members())
+	r.DeleteEntry("a", "older")
+	assert.Equal(t, []string{"a/e"}, members())
+	r.DeleteNamespace("a")
+	assert.Empty(t, members())
+	assert.Nil(t, r.Exit("api.example.com", "elsewhere"))
 }
 
 // BenchmarkEntryComes is the cost of one more entry of a host that has many.

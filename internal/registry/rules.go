@@ -1,72 +1,184 @@
 package registry
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// storedRule is what is kept of a stored DestinationRule.
-type storedRule struct {
+// StoredRule is what is kept of a stored DestinationRule.
+type StoredRule struct {
 	metav1.ObjectMeta
-	host string
+	*egress.Rule
 }
 
 // GetObjectKind implements runtime.Object.
-func (*storedRule) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+func (*StoredRule) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
-// DeepCopyObject implements runtime.Object.
-func (s *storedRule) DeepCopyObject() runtime.Object {
+// DeepCopyObject implements runtime.Object. What is shared is never changed.
+func (s *StoredRule) DeepCopyObject() runtime.Object {
 	out := *s
 	return &out
 }
 
-// ruleKey is a host that DestinationRules of a namespace set a traffic policy for.
-type ruleKey struct{ namespace, host string }
+// rules has the DestinationRules by namespace and host, oldest first, and by host those of all namespaces.
+type rules struct {
+	byName map[types.NamespacedName]*egress.Rule
+	byHost map[ruled][]*egress.Rule
+	owners map[string]map[types.NamespacedName]bool
+}
 
-// HasTrafficPolicy implements egress.View.
-func (r *Registry) HasTrafficPolicy(namespace, host string) bool {
+// ruled is a host, as a rule names it, in a namespace.
+type ruled struct{ namespace, host string }
+
+func newRules() rules {
+	return rules{
+		byName: map[types.NamespacedName]*egress.Rule{}, byHost: map[ruled][]*egress.Rule{},
+		owners: map[string]map[types.NamespacedName]bool{},
+	}
+}
+
+// of returns what the rules of a namespace say of a host, as Istio merges them.
+func (r rules) of(namespace, host string) *egress.Rule {
+	for _, pattern := range egress.Patterns(host) {
+		if list := r.byHost[ruled{namespace, pattern}]; len(list) > 0 {
+			return merged(list)
+		}
+	}
+	return nil
+}
+
+func merged(list []*egress.Rule) *egress.Rule {
+	if len(list) == 1 {
+		return list[0]
+	}
+	out := *list[0]
+	for _, rule := range list[1:] {
+		if out.Policy == nil {
+			out.Policy, out.Name = rule.Policy, rule.Name
+		}
+		out.Subsets = slices.Concat(out.Subsets, rule.Subsets)
+	}
+	return &out
+}
+
+func (r rules) swap(name types.NamespacedName, next *egress.Rule) {
+	if last := r.byName[name]; last != nil {
+		at := ruled{name.Namespace, last.Host}
+		r.byHost[at] = slices.DeleteFunc(slices.Clone(r.byHost[at]), func(rule *egress.Rule) bool { return rule == last })
+		if len(r.byHost[at]) == 0 {
+			delete(r.byHost, at)
+		}
+		if delete(r.owners[last.Host], name); len(r.owners[last.Host]) == 0 {
+			delete(r.owners, last.Host)
+		}
+		delete(r.byName, name)
+	}
+	if next == nil {
+		return
+	}
+	r.byName[name] = next
+	at := ruled{name.Namespace, next.Host}
+	r.byHost[at] = append(slices.Clone(r.byHost[at]), next)
+	slices.SortFunc(r.byHost[at], (*egress.Rule).Older)
+	if r.owners[next.Host] == nil {
+		r.owners[next.Host] = map[types.NamespacedName]bool{}
+	}
+	r.owners[next.Host][name] = true
+}
+
+// Rule implements egress.View.
+func (r *Registry) Rule(namespace, host string) *egress.Rule {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.ruled[ruleKey{namespace, host}] > 0
+	return r.rules.of(namespace, host)
 }
 
-// RuledHost returns the host, as written, that a DestinationRule sets a traffic policy for, empty for none.
-func RuledHost(rule *unstructured.Unstructured) string {
-	host, _, _ := unstructured.NestedString(rule.Object, "spec", "host")
-	if _, policy, _ := unstructured.NestedMap(rule.Object, "spec", "trafficPolicy"); !policy {
-		return ""
+// StoredRule returns a rule, nil for none; those of namespaces that are not governed are none.
+func (r *Registry) StoredRule(name types.NamespacedName) *egress.Rule {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.governed[name.Namespace] {
+		return nil
 	}
-	return host
+	return r.rules.byName[name]
 }
 
-// PutRule takes in a DestinationRule by its RuledHost.
-func (r *Registry) PutRule(namespace, name, host string) {
-	if host != "" {
-		host = r.mesh.Qualify(host, namespace)
+// RulesOf returns the rules that name exactly this host, of all namespaces.
+func (r *Registry) RulesOf(host string) (out []types.NamespacedName) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for name := range r.rules.owners[host] {
+		out = append(out, name)
 	}
-	r.swapRule(types.NamespacedName{Namespace: namespace, Name: name}, host)
+	return out
+}
+
+// ReadRule returns what is kept of a DestinationRule. One whose annotation does not decode counts as it stands.
+func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
+	intent, err := hop.RuleIntent(object)
+	if err != nil {
+		intent = object
+	}
+	rule := r.mesh.ReadRule(intent)
+	rule.InForce, rule.Sealed = hop.RuleInForce(intent), hop.RuleSealed(object)
+	return &StoredRule{ObjectMeta: identity(object), Rule: rule}
+}
+
+// PutRule takes in a DestinationRule.
+func (r *Registry) PutRule(rule *egress.Rule) {
+	r.swapRule(types.NamespacedName{Namespace: rule.Namespace, Name: rule.Name}, rule)
 }
 
 // DeleteRule forgets a DestinationRule.
 func (r *Registry) DeleteRule(namespace, name string) {
-	r.swapRule(types.NamespacedName{Namespace: namespace, Name: name}, "")
+	r.swapRule(types.NamespacedName{Namespace: namespace, Name: name}, nil)
 }
 
-func (r *Registry) swapRule(name types.NamespacedName, next string) {
+func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if last := r.rules[name]; last != "" {
-		key := ruleKey{name.Namespace, last}
-		if r.ruled[key]--; r.ruled[key] == 0 {
-			delete(r.ruled, key)
+	last := r.rules.byName[name]
+	if last.Same(next) {
+		r.mu.Unlock()
+		return
+	}
+	var change Change
+	for _, rule := range []*egress.Rule{last, next} {
+		if rule != nil {
+			change.Hosts = append(change.Hosts, r.below(rule.Host)...)
 		}
-		delete(r.rules, name)
 	}
-	if next != "" {
-		r.rules[name] = next
-		r.ruled[ruleKey{name.Namespace, next}]++
+	r.rules.swap(name, next)
+	r.exits.forget(change.Hosts)
+	r.mu.Unlock()
+	r.tell(change)
+}
+
+// Below implements egress.View.
+func (r *Registry) Below(pattern string) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.below(pattern)
+}
+
+func (r *Registry) below(pattern string) (out []string) {
+	if !egress.IsWildcard(pattern) {
+		if len(r.hosts[pattern]) > 0 {
+			out = append(out, pattern)
+		}
+		return out
 	}
+	for host := range r.hosts {
+		if slices.Contains(egress.Patterns(host), pattern) {
+			out = append(out, host)
+		}
+	}
+	return out
 }

@@ -69,9 +69,10 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 	if err != nil {
 		return nil
 	}
+	resolution, _, _ := unstructured.NestedString(obj.Object, "spec", "resolution")
 	out := &egress.Entry{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
-		External: parsed.External(), ExportTo: parsed.ExportTo, Ports: parsed.Ports, Definition: parsed.Define(),
+		Labels: obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: parsed.ExportTo, Ports: parsed.Ports, Definition: parsed.Define(),
 	}
 	for _, host := range parsed.Hosts {
 		if host = egress.Canonical(host); !slices.Contains(out.Hosts, host) {

@@ -28,7 +28,7 @@ func (r *Registry) sources() []source {
 		{&corev1.Namespace{}, slimNamespace, r.putNamespace, func(_, name string) { r.DeleteNamespace(name) }},
 		{&corev1.Service{}, slimService, r.putService, r.DeleteService},
 		{istio("ServiceEntry"), r.slimEntry, r.putEntry, r.DeleteEntry},
-		{istio("DestinationRule"), slimRule, r.putRule, r.DeleteRule},
+		{istio("DestinationRule"), r.slimRule, r.putRule, r.DeleteRule},
 	}
 }
 
@@ -136,15 +136,15 @@ func (r *Registry) putEntry(kept any) {
 	}
 }
 
-func slimRule(obj any) any {
+func (r *Registry) slimRule(obj any) any {
 	if object, ok := obj.(*unstructured.Unstructured); ok {
-		return &storedRule{ObjectMeta: identity(object), host: RuledHost(object)}
+		return r.ReadRule(object)
 	}
 	return obj
 }
 
 func (r *Registry) putRule(kept any) {
-	if rule, ok := kept.(*storedRule); ok {
-		r.PutRule(rule.Namespace, rule.Name, rule.host)
+	if rule, ok := kept.(*StoredRule); ok {
+		r.PutRule(rule.Rule)
 	}
 }

@@ -2,8 +2,9 @@ package review
 
 import (
 	"fmt"
-	"slices"
+	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -16,20 +17,44 @@ func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 	definition, was := intent.Define(), before(s)
 	for i, host := range intent.Hosts {
 		canonical := egress.Canonical(host)
-		if old, named := was[canonical]; named && old.Differs(definition) == "" {
+		if old, named := was[canonical]; named && old.Equal(definition) {
 			continue
 		}
-		owner := s.Mesh.Owner(s.View, canonical, sealed.Namespace())
-		if owner == nil {
-			continue
+		others := s.View.Exit(canonical, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
+		if against := others.Against(definition.Under(s.View.Rule(s.Namespace.Name, canonical))); against.Owner != nil {
+			out = append(out, egress.Conflict{Host: host, Reason: against.Reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: against.Owner})
 		}
-		others := []*egress.Entry{owner}
-		if s.is(owner) {
-			others = s.agreed(canonical, owner)
-		}
-		for _, other := range others {
-			if reason := other.Definition.Differs(definition); reason != "" {
-				out = append(out, egress.Conflict{Host: host, Reason: reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: other})
+	}
+	return out
+}
+
+// apart refuses an entry beside another of its namespace whose ports clients would not see together: Istio says nothing
+// of it.
+func apart(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+	resolution, _, _ := unstructured.NestedString(s.Object.Object, "spec", "resolution")
+	ours := &egress.Entry{
+		Labels: s.Object.GetLabels(), Resolution: resolution, ExportTo: intent.ExportTo, Ports: intent.Ports,
+		Namespace: s.Namespace.Name, Name: s.Object.GetName(), Created: s.Object.GetCreationTimestamp().Time,
+	}
+	if ours.Created.IsZero() {
+		ours.Created = time.Now()
+	}
+	for i, host := range intent.Hosts {
+		for _, other := range s.View.Entries(egress.Canonical(host)) {
+			if other.Namespace != s.Namespace.Name || s.is(other) {
+				continue
+			}
+			older, younger := other, ours
+			if ours.Older(other) < 0 {
+				older, younger = ours, other
+			}
+			if port := egress.Hidden(older, younger); port != 0 {
+				out = append(out, egress.Finding{
+					Code: "split-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
+					Message: fmt.Sprintf("host %q is also in ServiceEntry %s/%s, and Istio would hide port %d of one of the two, since they differ in resolution, exportTo or labels",
+						host, other.Namespace, other.Name, port),
+					Fix: "merge the two into one ServiceEntry, or give both the same resolution, exportTo and labels",
+				})
 				break
 			}
 		}
@@ -53,25 +78,20 @@ func before(s *subject) map[string]egress.Definition {
 	return out
 }
 
-// agreed returns the other entries of a host that its owner's exit carries.
-func (s *subject) agreed(host string, owner *egress.Entry) []*egress.Entry {
-	at, _ := s.Mesh.GatewayByName(owner.Gateway)
-	return slices.DeleteFunc(slices.Clone(s.View.Entries(host)), func(other *egress.Entry) bool {
-		gw, known := s.Mesh.GatewayByName(other.Gateway)
-		return s.is(other) || !known || gw.Namespace() != at.Namespace() || owner.Definition.Differs(other.Definition) != ""
-	})
-}
-
 // is says whether a stored entry is the object itself.
 func (s *subject) is(entry *egress.Entry) bool {
 	return entry.Namespace == s.Object.GetNamespace() && entry.Name == s.Object.GetName()
 }
 
-func refusalOf(conflict egress.Conflict) egress.Finding {
+func refusalOf(conflict egress.Conflict, namespace string) egress.Finding {
 	other := conflict.Owner.Namespace + "/" + conflict.Owner.Name
+	fix := fmt.Sprintf("say of the host what ServiceEntry %s says, or agree with its owners on one definition", other)
+	if conflict.Owner.Namespace == namespace {
+		fix = fmt.Sprintf("merge the two into one ServiceEntry, or say of the host what %s says", other)
+	}
 	return egress.Finding{
 		Code: "host-conflict", Field: conflict.Path.String(),
 		Message: fmt.Sprintf("host %q is already defined otherwise by ServiceEntry %s: %s", conflict.Host, other, conflict.Reason),
-		Fix:     fmt.Sprintf("define the host as ServiceEntry %s does, or agree with its owners on one definition", other),
+		Fix:     fix,
 	}
 }

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ func TestAnExitChangesUnderAgreementOnly(t *testing.T) {
 	ours := func(second int64) *egress.Entry { return at(second, "payments", "x", "default") }
 	otherwise := at(5, "other", "y", "default")
 	otherwise.Definition = (&egress.ServiceEntry{Resolution: "DNS", Ports: []egress.Port{{Number: 8443, Name: "tls", Protocol: "TLS"}}}).Define()
+	web := at(2, "other", "y", "default")
+	web.Definition = (&egress.ServiceEntry{Resolution: "DNS", Ports: []egress.Port{{Number: 80, Name: "http", Protocol: "HTTP"}}}).Define()
 	for name, tc := range map[string]struct {
 		known    []*egress.Entry
 		old, new string
@@ -39,6 +42,8 @@ func TestAnExitChangesUnderAgreementOnly(t *testing.T) {
 		"the owner moves it under another":       {[]*egress.Entry{ours(1), at(2, "other", "y", "default")}, asAll, moved, "other/y"},
 		"the owner changes a port":               {[]*egress.Entry{ours(1), at(2, "other", "y", "default")}, asAll, ports, "other/y"},
 		"under one of another gateway's clients": {[]*egress.Entry{ours(1), at(2, "other", "y", "pci")}, asAll, moved, "other/y"},
+		"its own port, beside another's":         {[]*egress.Entry{ours(1), web}, asAll, ports, ""},
+		"endpoints that are also another's":      {[]*egress.Entry{ours(1), web}, asAll, moved, "other/y"},
 		"the owner alone":                        {[]*egress.Entry{ours(1)}, asAll, moved, ""},
 		"beside one that is left out already":    {[]*egress.Entry{ours(1), otherwise}, asAll, moved, ""},
 		"the owner adds a host":                  {[]*egress.Entry{ours(1), at(2, "other", "y", "default")}, asAll, more, ""},
@@ -58,5 +63,30 @@ func TestAnExitChangesUnderAgreementOnly(t *testing.T) {
 		if assert.Equal(t, []string{"host-conflict spec.hosts[0]"}, codes(outcome), name) {
 			assert.Contains(t, outcome.Findings[0].Message, tc.want, name)
 		}
+	}
+}
+
+// TestEntriesOfOneNamespaceThatIstioWouldNotJoin are refused to whoever makes them so.
+func TestEntriesOfOneNamespaceThatIstioWouldNotJoin(t *testing.T) {
+	t.Parallel()
+	const http = `{hosts: [api.example.com], resolution: RESOLUTION, ports: [{number: 80, name: http, protocol: HTTP}]}`
+	for name, tc := range map[string]struct {
+		namespace, resolution string
+		labels                map[string]string
+		want                  []string
+	}{
+		"alike":              {egresstest.Namespace, "DNS", nil, nil},
+		"other labels":       {egresstest.Namespace, "DNS", map[string]string{"app": "b"}, []string{"split-host spec.hosts[0]"}},
+		"another resolution": {egresstest.Namespace, "NONE", nil, []string{"split-host spec.hosts[0]"}},
+		"another namespace":  {"other", "NONE", map[string]string{"app": "b"}, nil},
+	} {
+		theirs := egresstest.Sealed("api.example.com", egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+		theirs.Namespace, theirs.Resolution = tc.namespace, "DNS"
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{theirs}}, Policies: &policies{}}
+		in := entry(t, strings.ReplaceAll(http, "RESOLUTION", tc.resolution))
+		in.SetLabels(tc.labels)
+		outcome, err := r.Review(t.Context(), stored(t, r, create(in)))
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, codes(outcome), name)
 	}
 }

@@ -28,8 +28,9 @@ type kind struct {
 
 // kinds is the table of what is governed, all of the API group Group.
 var kinds = map[string]kind{
-	"ServiceEntry":   {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
-	"VirtualService": {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},
+	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, changes: ruleChanges},
+	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
+	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},
 }
 
 // Group is the API group of the governed kinds.

@@ -3,6 +3,7 @@ package review
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -56,9 +57,13 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	}
 	if sealed.Name != "" && parsed.External() {
 		facts.Conflicts = conflicts(s, parsed, sealed)
+		refusals = append(refusals, underRules(s, parsed, sealed)...)
+		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
+			refusals = append(refusals, apart(s, parsed)...)
+		}
 	}
 	for _, conflict := range facts.Conflicts {
-		refusals = append(refusals, refusalOf(conflict))
+		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
 	}
 	return facts, refusals
 }

@@ -14,7 +14,9 @@ import (
 	"testing"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/simulation"
@@ -97,6 +99,8 @@ type proxy struct {
 }
 
 func (m *mesh) proxy(t *testing.T, of *model.Proxy) *proxy {
+	// A proxy has a locality, if an empty one; without it the generator fails on a rule of localities.
+	of.Locality = &core.Locality{}
 	of = m.server.SetupProxy(of)
 	return &proxy{simulation.NewSimulation(t, m.server, of), xdstest.ExtractLoadAssignments(m.server.Endpoints(of))}
 }
@@ -124,6 +128,8 @@ type call struct {
 	tls             bool
 	// address is the one that the app dials, empty for any.
 	address string
+	// asks is what a route put in the place of the Host header, empty for nothing.
+	asks string
 }
 
 func (c call) String() string {
@@ -143,6 +149,9 @@ func (c call) simulated(port int, mode simulation.CallMode) simulation.Call {
 
 // authority is the Host header that clients send: with the port, unless it is 80.
 func (c call) authority() string {
+	if c.asks != "" {
+		return c.asks
+	}
 	if c.port == 80 {
 		return c.host
 	}
@@ -218,7 +227,16 @@ func collect(t *testing.T, out map[string]bool, vh *route.VirtualHost, authority
 		for _, mirror := range action.GetRequestMirrorPolicies() {
 			out[mirror.Cluster] = true
 		}
+		if takesAll(r.GetMatch()) {
+			return
+		}
 	}
+}
+
+// takesAll says whether a route that matches by its authority takes every call, so that none comes to those after it.
+func takesAll(match *route.RouteMatch) bool {
+	return match.GetPrefix() == "/" && len(match.GetQueryParameters()) == 0 &&
+		!slices.ContainsFunc(match.GetHeaders(), func(header *route.HeaderMatcher) bool { return header.Name != ":authority" })
 }
 
 // authorityMatches evaluates the conditions on the Host header; conditions on other headers may hold or not, so routes
@@ -250,4 +268,38 @@ func addresses(sim *proxy, name string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// sni returns the name for which a cluster encrypts what it sends, "-" where that is the call's own; empty where it
+// encrypts nothing.
+func sni(t *testing.T, sim *proxy, name string) string {
+	t.Helper()
+	found := xdstest.ExtractCluster(name, sim.Clusters)
+	if found.GetTransportSocket() == nil {
+		return ""
+	}
+	var context tlsv3.UpstreamTlsContext
+	require.NoError(t, found.GetTransportSocket().GetTypedConfig().UnmarshalTo(&context))
+	return cmp.Or(context.Sni, "-")
+}
+
+// arriving is a call as it comes to the gateway: a route of the client's may set what it asks for.
+func arriving(t *testing.T, client *proxy, c call) call {
+	t.Helper()
+	if c.tls {
+		return c
+	}
+	result := client.Run(c.simulated(c.port, simulation.CallModeOutbound))
+	configuration := xdstest.ExtractRouteConfigurations(client.Routes)[result.RouteConfigMatched]
+	for _, vh := range configuration.GetVirtualHosts() {
+		if vh.Name != result.VirtualHostMatched {
+			continue
+		}
+		for _, r := range vh.Routes {
+			if r.Name == result.RouteMatched {
+				c.asks = r.GetRoute().GetHostRewriteLiteral()
+			}
+		}
+	}
+	return c
 }

@@ -22,6 +22,8 @@ type expectation struct {
 	exit []string
 	// mesh holds in-mesh clusters that routes may name besides.
 	mesh []string
+	// encrypted says that the gateway speaks TLS to the host.
+	encrypted bool
 	// by is the label istio of the egress gateway's pods; the first gateway's when empty.
 	by string
 }
@@ -38,6 +40,12 @@ func http(host string, port int, exit ...string) expectation {
 
 func tls(host string, port int, exit ...string) expectation {
 	return expectation{call: call{namespace: "app-a", host: host, port: port, tls: true}, exit: exit}
+}
+
+// encrypted is a call that the gateway encrypts.
+func encrypted(e expectation) expectation {
+	e.encrypted = true
+	return e
 }
 
 // dialled is a call to an address.
@@ -85,6 +93,14 @@ func expectations() map[string][]expectation {
 		"target-port":             {http(api, 80, api+":8000")},
 		"private":                 both,
 		"two-namespaces":          append(slices.Clone(both), from("app-b", both[0]), from("app-b", both[1])),
+		"union-in-one-namespace":  append(slices.Clone(both), http(api, 1024, api+":1024"), tls("other.example.com", 443, "other.example.com:443")),
+		"union-in-two-namespaces": {
+			both[1], http(api, 1024, api+":1024"), from("app-b", both[0]), from("app-b", both[1]),
+		},
+		"encrypted-by-target-port": {encrypted(http(api, 80, webs))},
+		"encrypted-on-443":         {encrypted(http(api, 443, webs))},
+		"encrypted-by-route":       {encrypted(http(api, 80, webs)), both[1], from("app-b", both[0]), from("app-b", both[1])},
+		"rule-of-the-exit":         {http(api, 80, static[0]+":80", static[1]+":80"), tls(api, 443, static[0]+":443", static[1]+":443")},
 		// Each from its own namespace and through its own gateway, although both gateways lie in one.
 		"two-gateways":          append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
 		"two-gateways-injected": append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
@@ -113,14 +129,16 @@ func TestEveryCallLeavesThroughTheGateway(t *testing.T) {
 				t.Run(want.String(), func(t *testing.T) {
 					client, gateway := m.sidecar(t, want.namespace), m.gateway(t, want.by)
 					for _, name := range targets(t, client, want.call, want.port, simulation.CallModeOutbound) {
+						assert.Empty(t, sni(t, client, name), "%s: the gateway is called as the app speaks", name)
 						assert.True(t, slices.Contains(want.mesh, name) || leadsToGateway(client, name, want.by, want.tls), "%s leads to %v", name, addresses(client, name))
 					}
 					port := 8080
 					if want.tls {
 						port = 8443
 					}
-					for _, name := range targets(t, gateway, want.call, port, simulation.CallModeGateway) {
+					for _, name := range targets(t, gateway, arriving(t, client, want.call), port, simulation.CallModeGateway) {
 						assert.Equal(t, want.exit, addresses(gateway, name), name)
+						assert.Equal(t, want.encrypted, sni(t, gateway, name) != "", name)
 					}
 				})
 			}
@@ -154,7 +172,7 @@ func leadsToGateway(client *proxy, name, by string, tls bool) bool {
 	if len(parts) == 4 && parts[3] == gatewayHost {
 		return parts[1] == fmt.Sprint(port)
 	}
-	found := addresses(client, name)
+	found := slices.Compact(addresses(client, name))
 	return len(found) == 1 && found[0] == fmt.Sprintf("%s:%d", gatewayHost, port)
 }
 

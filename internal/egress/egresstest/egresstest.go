@@ -42,12 +42,14 @@ func TwoGateways() *egress.Mesh {
 
 // Cluster is a small one: it implements egress.View.
 type Cluster struct {
+	// Mesh is the operator's configuration, TwoGateways where it is nil.
+	Mesh *egress.Mesh
 	// Known are the entries, in any order.
 	Known []*egress.Entry
 	// Services are by FQDN.
 	Services map[string]*egress.Service
-	// Ruled are the hosts with a traffic policy.
-	Ruled []string
+	// Rules are of any namespace, one for a host.
+	Rules []*egress.Rule
 	// Asked counts the questions.
 	Asked int
 }
@@ -97,14 +99,13 @@ func (c *Cluster) Entries(host string) []*egress.Entry {
 	return out
 }
 
-// Oldest implements egress.View.
-func (c *Cluster) Oldest(host, gateway string) *egress.Entry {
-	for _, entry := range c.Entries(host) {
-		if entry.Gateway == gateway && gateway != "" {
-			return entry
-		}
+// Exit implements egress.View.
+func (c *Cluster) Exit(host, gatewayNamespace string) *egress.Exit {
+	mesh := c.Mesh
+	if mesh == nil {
+		mesh = TwoGateways()
 	}
-	return nil
+	return mesh.ExitOf(c.Entries(host), gatewayNamespace, func(namespace string) *egress.Rule { return c.Rule(namespace, host) })
 }
 
 // Service implements egress.View.
@@ -113,8 +114,27 @@ func (c *Cluster) Service(host string) *egress.Service {
 	return c.Services[host]
 }
 
-// HasTrafficPolicy implements egress.View: true for Ruled hosts.
-func (c *Cluster) HasTrafficPolicy(_, host string) bool {
+// Rule implements egress.View.
+func (c *Cluster) Rule(namespace, host string) *egress.Rule {
 	c.Asked++
-	return slices.Contains(c.Ruled, host)
+	for _, pattern := range egress.Patterns(host) {
+		for _, rule := range c.Rules {
+			if rule.Namespace == namespace && rule.Host == pattern {
+				return rule
+			}
+		}
+	}
+	return nil
+}
+
+// Below implements egress.View.
+func (c *Cluster) Below(pattern string) (out []string) {
+	for _, entry := range c.Known {
+		for _, host := range entry.Hosts {
+			if slices.Contains(egress.Patterns(host), pattern) {
+				out = append(out, host)
+			}
+		}
+	}
+	return out
 }

@@ -1,0 +1,69 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestARuleFollowsTheEntryOfItsHost: it is sealed when one comes, and as its author wrote it when the last one goes.
+func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.Mesh())
+	rules := &Rules{mesh: egresstest.Mesh(), stored: s.registry, live: s.cluster, writer: s.cluster}
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	require.NoError(t, rules.follow(t.Context(), queue))
+	name := types.NamespacedName{Namespace: "app", Name: "r"}
+	rule := &networkingv1.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+	rule.Spec.Host = host
+	rule.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}}
+	require.NoError(t, s.cluster.Create(t.Context(), rule))
+	see := func() {
+		object := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+		require.NoError(t, s.cluster.Get(t.Context(), name, object))
+		s.registry.PutRule(s.registry.ReadRule(object).Rule)
+	}
+	settle := func() string {
+		for queue.Len() > 0 {
+			next, _ := queue.Get()
+			_, err := rules.Reconcile(t.Context(), next)
+			require.NoError(t, err)
+			queue.Done(next)
+			see()
+		}
+		s.drain()
+		now := &networkingv1.DestinationRule{}
+		require.NoError(t, s.cluster.Get(t.Context(), name, now))
+		return now.Spec.TrafficPolicy.Tls.GetMode().String()
+	}
+	see()
+	assert.Equal(t, "SIMPLE", settle())
+	s.store(defaultEntry("a", "HTTP"))
+	assert.Equal(t, "DISABLE", settle())
+	assert.Equal(t, "True", s.condition("app", "a")["status"])
+	exits := &networkingv1.DestinationRuleList{}
+	require.NoError(t, s.cluster.List(t.Context(), exits, client.InNamespace(gateways)))
+	require.Len(t, exits.Items, 1)
+	assert.Equal(t, "SIMPLE", exits.Items[0].Spec.Subsets[0].TrafficPolicy.PortLevelSettings[0].Tls.Mode.String())
+
+	writes := len(s.writes)
+	s.store(defaultEntry("b", "HTTP"))
+	assert.Equal(t, "DISABLE", settle())
+	assert.Len(t, s.writes, writes+1, "one status")
+
+	s.remove("app", "a")
+	s.remove("app", "b")
+	assert.Equal(t, "SIMPLE", settle())
+	s.registry.DeleteRule(name.Namespace, name.Name)
+	_, err := rules.Reconcile(t.Context(), name)
+	require.NoError(t, err)
+}

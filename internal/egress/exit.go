@@ -1,0 +1,253 @@
+package egress
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Exit is how a host is reached from the gateways of one namespace: the union of what its entries define, since every
+// application brings an entry of its own. An entry that contradicts an older one has no part in it.
+type Exit struct {
+	// Definition is the union.
+	Definition Definition
+	// Rule is the DestinationRule of the oldest entry's namespace, nil for none.
+	Rule *Rule
+	// Members are the entries that have part in it, oldest first.
+	Members []Member
+	// ports say by whom each is defined, tls by whom it is encrypted, gateways through which some member leaves.
+	ports    map[uint32]defined
+	tls      map[uint32]encryption
+	gateways map[string]bool
+	// known are the definitions of all entries, with the reason of those that have no part.
+	known map[digest]Contradiction
+	// oneTLS says that the gateways tell no TLS ports of a host apart.
+	oneTLS bool
+}
+
+// Member is an entry that has part in an exit, with its definition under the rule of its namespace.
+type Member struct {
+	*Entry
+	Definition Definition
+	rule       *Rule
+}
+
+// encryption is how a port is encrypted, and the oldest entry whose namespace has it so.
+type encryption struct {
+	settings map[string]any
+	by       *Entry
+}
+
+// defined is a port, and the oldest entry that defines it.
+type defined struct {
+	Port
+	by *Entry
+}
+
+// Contradiction is why an entry has no part in an exit. The zero value is none.
+type Contradiction struct {
+	// Owner is the entry that says otherwise.
+	Owner *Entry
+	// Reason says in what.
+	Reason string
+}
+
+// ExitOf returns the exit that entries make, which come oldest first, under the rules of their namespaces; those that
+// are sealed to no gateway of the namespace have no part. Without any it is nil.
+func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace string) *Rule) *Exit {
+	gateways := m.GatewaysIn(namespace)
+	type under struct {
+		digest digest
+		rule   *Rule
+	}
+	known := map[under]Definition{}
+	rules := map[string]*Rule{}
+	var members []Member
+	for _, entry := range entries {
+		if !slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Name == entry.Gateway }) {
+			continue
+		}
+		rule, asked := rules[entry.Namespace]
+		if !asked {
+			rule = ruleOf(entry.Namespace)
+			rules[entry.Namespace] = rule
+		}
+		key := under{entry.Definition.digest, rule}
+		if _, is := known[key]; !is {
+			known[key] = entry.Definition.Under(rule)
+		}
+		members = append(members, Member{entry, known[key], rule})
+	}
+	return exitOf(members, slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Transport.goesBySNI() }))
+}
+
+// exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
+// was meant to be encrypted leaves in clear.
+func exitOf(from []Member, oneTLS bool) *Exit {
+	out := &Exit{
+		ports: map[uint32]defined{}, tls: map[uint32]encryption{}, gateways: map[string]bool{},
+		known: map[digest]Contradiction{}, oneTLS: oneTLS,
+	}
+	for _, member := range from {
+		for number, settings := range member.Definition.TLS {
+			if _, taken := out.tls[number]; !taken {
+				out.tls[number] = encryption{settings, member.Entry}
+			}
+		}
+	}
+	for _, member := range from {
+		out.add(member)
+	}
+	if len(out.Members) == 0 {
+		return nil
+	}
+	out.Rule = out.Members[0].rule
+	return out
+}
+
+func (e *Exit) add(member Member) {
+	against, known := e.known[member.Definition.digest]
+	if !known {
+		against = e.against(member.Definition)
+		e.known[member.Definition.digest] = against
+		if against.Owner == nil {
+			e.join(member)
+		}
+	}
+	if against.Owner == nil {
+		e.Members = append(e.Members, member)
+		e.gateways[member.Gateway] = true
+	}
+}
+
+// join takes the ports of a member's definition into the union.
+func (e *Exit) join(member Member) {
+	if len(e.Members) == 0 {
+		e.Definition = member.Definition
+	}
+	for _, port := range member.Definition.Ports {
+		if _, taken := e.ports[port.Number]; taken {
+			continue
+		}
+		e.ports[port.Number] = defined{port, member.Entry}
+		if len(e.Members) > 0 {
+			e.Definition = e.Definition.with(port, member.Definition)
+		}
+	}
+	if len(member.Definition.TLS) > 0 {
+		e.Definition.TLS = mergedTLS(e.Definition.TLS, member.Definition.TLS)
+		e.Definition = e.Definition.digested()
+	}
+}
+
+// Against returns what an entry of this definition would contradict. A nil exit contradicts nothing.
+func (e *Exit) Against(definition Definition) Contradiction {
+	if e == nil {
+		return Contradiction{}
+	}
+	if known, is := e.known[definition.digest]; is {
+		return known
+	}
+	return e.against(definition)
+}
+
+func (e *Exit) against(definition Definition) Contradiction {
+	if len(e.Members) > 0 {
+		if reason := e.Definition.contradicts(definition); reason != "" {
+			return Contradiction{e.Owner(), reason}
+		}
+	}
+	for _, port := range definition.Ports {
+		if against := e.encryption(port, definition.TLS[port.Number]); against.Owner != nil {
+			return against
+		}
+		if against := e.port(port, definition); against.Owner != nil {
+			return against
+		}
+	}
+	return Contradiction{}
+}
+
+// encryption holds the calls of a port that a gateway encrypts against those of others. An app that speaks TLS itself
+// needs no encryption, and whoever gives it one has it for the calls that routes lead there from an HTTP port.
+func (e *Exit) encryption(port Port, tls map[string]any) Contradiction {
+	theirs, taken := e.tls[port.Number]
+	speaksTLS := FamilyOf(port.Protocol) == FamilyTLS
+	switch {
+	case sameTLS(theirs.settings, tls), speaksTLS && (!taken || tls == nil):
+		return Contradiction{}
+	case !taken && e.ports[port.Number].by == nil:
+		return Contradiction{}
+	}
+	by := theirs.by
+	if !taken {
+		by = e.ports[port.Number].by
+	}
+	there, here := encrypted(theirs.settings), encrypted(tls)
+	if there == here {
+		here += " with other settings"
+	}
+	return Contradiction{by, fmt.Sprintf("port %d is called %s there and %s here", port.Number, there, here)}
+}
+
+func (e *Exit) port(port Port, of Definition) Contradiction {
+	theirs, taken := e.ports[port.Number]
+	switch {
+	case taken && theirs.Protocol != port.Protocol:
+		return Contradiction{theirs.by, fmt.Sprintf("port %d is %s there and %s here", port.Number, theirs.Protocol, port.Protocol)}
+	case taken && !slices.Equal(e.Definition.at(theirs.Port), of.at(port)):
+		return Contradiction{theirs.by, fmt.Sprintf("port %d leads to another port there", port.Number)}
+	case taken || !e.oneTLS || FamilyOf(port.Protocol) != FamilyTLS:
+		return Contradiction{}
+	}
+	for number, other := range e.ports {
+		if FamilyOf(other.Protocol) == FamilyTLS {
+			return Contradiction{other.by, fmt.Sprintf("TLS is on port %d there and on port %d here, and a gateway that goes by SNI has one for both", number, port.Number)}
+		}
+	}
+	return Contradiction{}
+}
+
+// Owner returns the oldest entry of the exit, nil for none.
+func (e *Exit) Owner() *Entry {
+	if e == nil {
+		return nil
+	}
+	return e.Members[0].Entry
+}
+
+// Covers says whether the exit has all that an entry of this definition asks of it.
+func (e *Exit) Covers(definition Definition) bool {
+	return e != nil && e.Against(definition).Owner == nil && !slices.ContainsFunc(definition.Ports, func(port Port) bool {
+		_, has := e.ports[port.Number]
+		return !has
+	})
+}
+
+// Serves says whether clients of a gateway have part in the exit.
+func (e *Exit) Serves(gateway string) bool { return e != nil && e.gateways[gateway] }
+
+// Without returns the exit as it would be without an entry, or without the entries of a namespace where the name is
+// empty; nil where nothing remains.
+func (e *Exit) Without(namespace, name string) *Exit {
+	is := func(member Member) bool {
+		return member.Namespace == namespace && (member.Name == name || name == "")
+	}
+	if e == nil || !slices.ContainsFunc(e.Members, is) {
+		return e
+	}
+	return exitOf(slices.DeleteFunc(slices.Clone(e.Members), is), e.oneTLS)
+}
+
+// SameAs says whether two exits lead alike from the same gateways, and their contradictions name the same entries.
+func (e *Exit) SameAs(other *Exit) (leads, names bool) {
+	if e == nil || other == nil {
+		return e == other, e == other
+	}
+	leads = e.Definition.Equal(other.Definition) && maps.Equal(e.gateways, other.gateways) && e.Rule.Same(other.Rule)
+	names = e.Owner() == other.Owner() && len(e.ports) == len(other.ports)
+	for number, port := range e.ports {
+		names = names && other.ports[number].by == port.by && other.tls[number].by == e.tls[number].by
+	}
+	return leads, names
+}

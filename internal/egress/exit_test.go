@@ -1,0 +1,145 @@
+package egress_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// defines is an entry of the shared host, in the order of creation.
+func defines(second int64, name string, spec egress.ServiceEntry) *egress.Entry {
+	return &egress.Entry{
+		Namespace: "apps", Name: name, Created: time.Unix(second, 0), Hosts: []string{shared}, External: true, Gateway: "default",
+		Ports: spec.Ports, Definition: spec.Define(),
+	}
+}
+
+func on(numbers string, protocol string) (out []egress.Port) {
+	for _, number := range strings.Fields(numbers) {
+		var n uint32
+		for _, digit := range number {
+			n = 10*n + uint32(digit-'0')
+		}
+		out = append(out, egress.Port{Number: n, Name: protocol + number, Protocol: protocol})
+	}
+	return out
+}
+
+func ported(ports ...[]egress.Port) egress.ServiceEntry {
+	out := egress.ServiceEntry{Resolution: "DNS"}
+	for _, some := range ports {
+		out.Ports = append(out.Ports, some...)
+	}
+	return out
+}
+
+func noRules(string) *egress.Rule { return nil }
+
+// exitPorts is the union in words, such as 80/HTTP 443/TLS>8443.
+func exitPorts(exit *egress.Exit) string {
+	var out []string
+	for _, port := range exit.Definition.Ports {
+		word := port.Name
+		if port.TargetPort != 0 {
+			word += ">"
+		}
+		out = append(out, word)
+	}
+	return strings.Join(out, " ")
+}
+
+// TestAnExitIsTheUnion: every application brings its own entry of a host, and each opens its own ports. Only what cannot
+// both be true is a contradiction.
+func TestAnExitIsTheUnion(t *testing.T) {
+	t.Parallel()
+	http, tls := on("80", "HTTP"), on("443", "TLS")
+	static := func(ports []egress.Port, addresses ...string) egress.ServiceEntry {
+		out := egress.ServiceEntry{Resolution: "STATIC", Ports: ports}
+		for _, address := range addresses {
+			out.Endpoints = append(out.Endpoints, egress.Endpoint{Address: address})
+		}
+		return out
+	}
+	to := func(port uint32) egress.ServiceEntry {
+		return egress.ServiceEntry{Resolution: "DNS", Ports: []egress.Port{{Number: 80, Name: "p", Protocol: "HTTP", TargetPort: port}}}
+	}
+	withResolution := func(resolution string) egress.ServiceEntry {
+		return egress.ServiceEntry{Resolution: resolution, Ports: tls}
+	}
+	for name, tc := range map[string]struct {
+		first, second egress.ServiceEntry
+		union, reason string
+	}{
+		"disjoint":                    {ported(tls), ported(http), "http-80 tls-443", ""},
+		"superset":                    {ported(tls), ported(http, tls), "http-80 tls-443", ""},
+		"subset":                      {ported(tls, http), ported(http), "http-80 tls-443", ""},
+		"TLS there and HTTPS here":    {ported(tls), ported(on("443", "HTTPS")), "tls-443", ""},
+		"gRPC there and HTTP2 here":   {ported(on("50051", "GRPC")), ported(on("50051", "HTTP2")), "http2-50051", ""},
+		"several HTTP ports":          {ported(http), ported(on("8080", "HTTP"), on("9090", "HTTP2")), "http-80 http-8080 http2-9090", ""},
+		"DNS and DNS_ROUND_ROBIN":     {withResolution("DNS"), withResolution("DNS_ROUND_ROBIN"), "tls-443", ""},
+		"NONE and DNS":                {withResolution("NONE"), withResolution("DNS"), "tls-443", ""},
+		"endpoints in another order":  {static(http, "192.0.2.1", "192.0.2.2"), static(tls, "192.0.2.2", "192.0.2.1"), "http-80 tls-443", ""},
+		"another protocol":            {ported(http), ported(on("80", "HTTP2")), "http-80", "port 80 is HTTP there and HTTP2 here"},
+		"another family":              {ported(tls), ported(on("443", "HTTP")), "tls-443", "port 443 is TLS there and HTTP here"},
+		"another target port":         {to(8080), to(8081), "http-80>", "port 80 leads to another port there"},
+		"a second TLS port":           {ported(tls), ported(on("8443", "TLS")), "tls-443", "TLS is on port 443 there and on port 8443 here, and a gateway that goes by SNI has one for both"},
+		"STATIC and DNS":              {static(tls, "192.0.2.1"), ported(tls), "tls-443", "its resolution is STATIC there and DNS here"},
+		"other endpoints":             {static(tls, "192.0.2.1"), static(tls, "192.0.2.66"), "tls-443", "its endpoints are others"},
+		"one more endpoint":           {static(tls, "192.0.2.1"), static(tls, "192.0.2.1", "192.0.2.66"), "tls-443", "its endpoints are others"},
+		"another port at an endpoint": {egress.ServiceEntry{Resolution: "STATIC", Ports: http, Endpoints: []egress.Endpoint{{Address: "192.0.2.1", Ports: map[string]uint32{"HTTP80": 8080}}}}, static(http, "192.0.2.1"), "http-80", "port 80 leads to another port there"},
+	} {
+		first, second := defines(1, "first", tc.first), defines(2, "second", tc.second)
+		exit := egresstest.TwoGateways().ExitOf([]*egress.Entry{first, second}, "istio-system", noRules)
+		require.NotNil(t, exit, name)
+		assert.Equal(t, tc.union, exitPorts(exit), name)
+		against := exit.Against(second.Definition)
+		assert.Equal(t, tc.reason, against.Reason, name)
+		assert.Equal(t, tc.reason == "", exit.Covers(second.Definition), name)
+		if tc.reason != "" {
+			assert.Equal(t, "first", against.Owner.Name, name)
+			assert.Len(t, exit.Members, 1, name)
+		}
+	}
+}
+
+// TestAnExitWithAndWithoutItsEntries: one that leaves takes with it what it alone defined, and what stood against
+// another; a contradiction names the entry that says so, not the oldest.
+func TestAnExitWithAndWithoutItsEntries(t *testing.T) {
+	t.Parallel()
+	tls, http, http2 := defines(1, "tls", ported(on("443", "TLS"))), defines(2, "http", ported(on("80", "HTTP"))), defines(3, "http2", ported(on("80", "HTTP2")))
+	mesh := egresstest.TwoGateways()
+	exit := mesh.ExitOf([]*egress.Entry{tls, http, http2}, "istio-system", noRules)
+	assert.Equal(t, "http-80 tls-443", exitPorts(exit))
+	assert.Same(t, http, exit.Against(http2.Definition).Owner)
+	assert.Same(t, tls, exit.Owner())
+	assert.Equal(t, "tls-443", exitPorts(exit.Without("apps", "http")))
+	assert.Same(t, exit, exit.Without("apps", "nobody"))
+	assert.Equal(t, "http2-80", exitPorts(mesh.ExitOf([]*egress.Entry{http2}, "istio-system", noRules)))
+	assert.Nil(t, mesh.ExitOf([]*egress.Entry{tls}, "elsewhere", noRules), "of other gateways")
+	assert.Nil(t, mesh.ExitOf([]*egress.Entry{tls}, "istio-system", noRules).Without("apps", "tls"))
+	var none *egress.Exit
+	assert.Zero(t, none.Against(tls.Definition))
+	assert.Nil(t, none.Owner())
+	assert.False(t, none.Covers(tls.Definition) || none.Serves("default"))
+}
+
+// TestEndpointsKeepThePortsOfAll: each entry says where the endpoints take its own ports.
+func TestEndpointsKeepThePortsOfAll(t *testing.T) {
+	t.Parallel()
+	spec := func(port egress.Port, at uint32) egress.ServiceEntry {
+		return egress.ServiceEntry{
+			Resolution: "STATIC", Ports: []egress.Port{port},
+			Endpoints: []egress.Endpoint{{Address: "192.0.2.1", Ports: map[string]uint32{port.Name: at}}},
+		}
+	}
+	exit := egresstest.Mesh().ExitOf([]*egress.Entry{
+		defines(1, "a", spec(on("80", "HTTP")[0], 8080)), defines(2, "b", spec(on("443", "TLS")[0], 8443)),
+	}, "istio-system", noRules)
+	assert.Equal(t, map[string]uint32{"http-80": 8080, "tls-443": 8443}, exit.Definition.Endpoints[0].Ports)
+}

@@ -1,0 +1,170 @@
+package egress
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Rule is the part of a DestinationRule that governs egress, as its author wrote it.
+type Rule struct {
+	Namespace, Name string
+	// Created orders rules: of several for one host in a namespace, Istio takes the policy of the oldest that has one.
+	Created time.Time
+	// Host is canonical, a short name expanded; it may be a wildcard.
+	Host string
+	// Policy is spec.trafficPolicy, nil for none.
+	Policy map[string]any
+	// Subsets are spec.subsets.
+	Subsets []any
+	// Selects says that the rule is for some workloads of its clients alone.
+	Selects bool
+	// InForce says that it has something that calls to an egress gateway must not be under, Sealed that the stored form
+	// has nothing of it.
+	InForce, Sealed bool
+}
+
+// ReadRule reads a DestinationRule; what is not as Istio's API has it is left out.
+func (m *Mesh) ReadRule(object *unstructured.Unstructured) *Rule {
+	spec, _ := object.Object["spec"].(map[string]any)
+	host, _ := spec["host"].(string)
+	out := &Rule{
+		Namespace: object.GetNamespace(), Name: object.GetName(), Created: object.GetCreationTimestamp().Time,
+		Host: m.Qualify(host, object.GetNamespace()),
+	}
+	out.Policy, _ = spec["trafficPolicy"].(map[string]any)
+	out.Subsets, _ = spec["subsets"].([]any)
+	_, out.Selects = spec["workloadSelector"].(map[string]any)
+	return out
+}
+
+// Older orders rules: negative where r comes before another.
+func (r *Rule) Older(other *Rule) int {
+	return cmp.Or(r.Created.Compare(other.Created), cmp.Compare(r.Name, other.Name))
+}
+
+// HasPolicy says whether calls are under a traffic policy; not so under a nil rule.
+func (r *Rule) HasPolicy() bool { return r != nil && r.Policy != nil }
+
+// Same says whether two rules say the same of the same host.
+func (r *Rule) Same(other *Rule) bool { return reflect.DeepEqual(r, other) }
+
+// portSettings are those of a policy that may be given for each port.
+var portSettings = []string{"connectionPool", "loadBalancer", "outlierDetection", "tls"}
+
+// Settings returns what the rule says of a port, nil for nothing. Like Istio's, the settings of a port stand in the place of all general
+// ones.
+func (r *Rule) Settings(port uint32) map[string]any {
+	if r == nil {
+		return nil
+	}
+	from := r.Policy
+	levels, _ := r.Policy["portLevelSettings"].([]any)
+	for _, item := range levels {
+		level, _ := item.(map[string]any)
+		if of, _ := level["port"].(map[string]any); number(of["number"]) == port {
+			from = level
+			break
+		}
+	}
+	var out map[string]any
+	for _, key := range portSettings {
+		if value, ok := from[key].(map[string]any); ok {
+			if out == nil {
+				out = map[string]any{}
+			}
+			out[key] = value
+		}
+	}
+	return out
+}
+
+// TLS returns the settings by which the rule encrypts calls of a port; nil where it does not.
+func (r *Rule) TLS(port uint32) map[string]any {
+	tls, _ := r.Settings(port)["tls"].(map[string]any)
+	if mode, _ := tls["mode"].(string); mode == "" || mode == "DISABLE" {
+		return nil
+	}
+	return tls
+}
+
+// Beyond returns what the rule says of a port that is not about encryption, nil for nothing.
+func (r *Rule) Beyond(port uint32) map[string]any {
+	out := r.Settings(port)
+	if delete(out, "tls"); len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// Under returns the definition as it is under the rule of its clients; nil is none.
+func (d Definition) Under(rule *Rule) Definition {
+	tls := map[uint32]map[string]any{}
+	for _, port := range d.Ports {
+		if settings := rule.TLS(port.Number); settings != nil {
+			tls[port.Number] = settings
+		}
+	}
+	if len(tls) == 0 {
+		return d
+	}
+	d.TLS = tls
+	return d.digested()
+}
+
+// encrypted says in a word how calls of a port go on from the gateway.
+func encrypted(tls map[string]any) string {
+	if tls == nil {
+		return "in clear"
+	}
+	mode, _ := tls["mode"].(string)
+	return "by TLS " + mode
+}
+
+func sameTLS(a, b map[string]any) bool {
+	return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b))
+}
+
+// union of two, where a port that both encrypt is the first's.
+func mergedTLS(first, second map[uint32]map[string]any) map[uint32]map[string]any {
+	if len(second) == 0 {
+		return first
+	}
+	out := maps.Clone(second)
+	maps.Copy(out, first)
+	return out
+}
+
+// Governing returns the entry by which clients of a rule's namespace reach its host through an egress gateway, nil for
+// none: the rule is then no business of a gateway's.
+func (m *Mesh) Governing(rule *Rule, view View) *Entry {
+	serving := Serving(view.Entries(rule.Host), rule.Namespace)
+	if serving == nil || serving.Gateway == "" {
+		return nil
+	}
+	return serving
+}
+
+// Seals says whether a rule's settings can be left to the exit of its host: it has one, and encrypts as the rule does.
+// Otherwise clients keep them, and calls fail at the gateway rather than leave in clear.
+func (m *Mesh) Seals(rule *Rule, view View) bool {
+	serving := m.Governing(rule, view)
+	if serving == nil {
+		return false
+	}
+	gw, _ := m.GatewayByName(serving.Gateway)
+	exit := view.Exit(rule.Host, gw.Namespace())
+	if exit == nil {
+		return false
+	}
+	for _, port := range serving.Ports {
+		tls := rule.TLS(port.Number)
+		if tls != nil && FamilyOf(port.Protocol) == FamilyHTTP && !sameTLS(tls, exit.Definition.TLS[port.Number]) {
+			return false
+		}
+	}
+	return true
+}

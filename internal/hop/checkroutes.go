@@ -1,0 +1,135 @@
+package hop
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
+// configuration.
+func CheckRoutes(vs *egress.VirtualService) Refusals {
+	return slices.Concat(checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs))
+}
+
+// checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
+// every proxy that imports the object.
+func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
+	seen := map[string]bool{}
+	for _, host := range vs.Hosts {
+		if seen[host.Canonical] {
+			out.add("duplicate-host", host.Path, fmt.Sprintf("host %q is named twice", host.Host), "name it once")
+		}
+		seen[host.Canonical] = true
+	}
+	known := map[string]bool{}
+	for _, route := range vs.Routes {
+		for _, name := range route.Targets {
+			if route.Section != "tls" || name.OfSpec || known[name.Path.String()+name.Host] {
+				continue
+			}
+			known[name.Path.String()+name.Host] = true
+			refuseSpelling(&out, name.Host, name.Path)
+			if name.Host != "*" && egress.IsWildcard(strings.TrimPrefix(name.Host, "*.")) {
+				out.add("bad-host", name.Path, fmt.Sprintf("SNI %q is not a DNS name, nor a wildcard of whole labels", name.Host),
+					"write a name such as api.example.com or *.example.com")
+			}
+		}
+	}
+	return out
+}
+
+// checkAskedFor refuses routes to a sealed host that ask for another: the gateway goes by what is asked for, so the calls
+// would silently end there, or nowhere.
+func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if !route.Reach.Mesh || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
+			continue
+		}
+		for _, target := range route.Targets {
+			if target.Canonical == route.Canonical || slices.Contains(egress.Patterns(target.Canonical), route.Canonical) {
+				continue
+			}
+			out.add("other-host", route.Path.Child("host"),
+				fmt.Sprintf("calls led to %q ask the egress gateway for %q, and it goes by what they ask for", route.Host(), target.Host),
+				askingFix(route))
+			break
+		}
+	}
+	return out
+}
+
+func askingFix(route egress.Route) string {
+	switch {
+	case route.Section == "tls":
+		return fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", route.Host())
+	case route.Mirror:
+		return "remove the mirror: a copy asks for what the call itself asks for"
+	}
+	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
+}
+
+// checkTLSPort refuses HTTP routes to a TLS port of a sealed host that could not be made to ask the gateway for it: they
+// would speak HTTP where TLS is expected, or leave in clear by the exit of another port.
+func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if !toTLSPort(route) {
+			continue
+		}
+		out.add("port-mapping", route.Path.Child("port", "number"),
+			fmt.Sprintf("port %d of host %q takes TLS, and this route leads HTTP calls there in a way in which the egress gateway cannot encrypt them", route.Port(), route.Host()),
+			fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host()))
+	}
+	return out
+}
+
+// checkPortMapping: the gateway tells the HTTP ports of a host apart by the port in the Host header, so a route must not
+// lead calls of one port to another port of a host that has several.
+func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !route.Reach.Mesh {
+			continue
+		}
+		http := httpPorts(route.Serving.Ports)
+		if len(http) > 1 && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
+			out.add("port-mapping", route.Path.Child("port", "number"),
+				fmt.Sprintf("host %q has several HTTP ports, and the egress gateway goes by the one in the Host header, not by port %d", route.Host(), route.Port()),
+				fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port()))
+		}
+	}
+	return out
+}
+
+// checkAskedPort: where a route itself says what to ask for, it says which of the HTTP ports of a host, or means 80. Other
+// entries of the host count, since they share its exit.
+func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if route.Section != "http" || !route.Reach.Mesh || route.Exit == nil || len(httpPorts(route.Exit.Definition.Ports)) < 2 {
+			continue
+		}
+		want := route.Port()
+		if own := httpPorts(route.Serving.Ports); want == 0 && len(own) == 1 {
+			want = own[0]
+		}
+		for _, target := range route.Targets {
+			if target.OfSpec || want == 0 || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) == want {
+				continue
+			}
+			out.add("authority-port", target.Path, fmt.Sprintf("calls led to port %d of host %q ask the egress gateway for %q, which is port %d",
+				want, route.Host(), target.Host, cmp.Or(target.Port, 80)), fmt.Sprintf("write %s:%d", route.Canonical, want))
+		}
+	}
+	return out
+}
+
+func httpPorts(ports []egress.Port) (out []uint32) {
+	for _, port := range ports {
+		if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
+			out = append(out, port.Number)
+		}
+	}
+	return out
+}

@@ -1,0 +1,167 @@
+package hop
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// A DestinationRule on a sealed host is for the exit leg, while sidecars would apply it to the gateway. What a gateway
+// cannot be called with is replaced; the exit has it instead.
+
+// ruleSlots are the fields that are replaced, wherever the rule may hold them: encryption, since the gateway takes calls
+// as the app speaks, and ejection, since the gateway would be ejected for what the host answers.
+func ruleSlots(rule *unstructured.Unstructured) (out []slot) {
+	spec, _ := rule.Object["spec"].(map[string]any)
+	policy := func(holder map[string]any, path *field.Path) {
+		for _, key := range []string{"outlierDetection", "tls"} {
+			if _, given := holder[key].(map[string]any); given {
+				out = append(out, slot{path.Child(key).String(), holder, key})
+			}
+		}
+	}
+	whole := func(holder map[string]any, path *field.Path) {
+		top, _ := holder["trafficPolicy"].(map[string]any)
+		path = path.Child("trafficPolicy")
+		policy(top, path)
+		levels, _ := top["portLevelSettings"].([]any)
+		for i, item := range levels {
+			level, _ := item.(map[string]any)
+			policy(level, path.Child("portLevelSettings").Index(i))
+		}
+	}
+	whole(spec, field.NewPath("spec"))
+	subsets, _ := spec["subsets"].([]any)
+	for i, item := range subsets {
+		subset, _ := item.(map[string]any)
+		whole(subset, field.NewPath("spec", "subsets").Index(i))
+	}
+	return out
+}
+
+// unruled returns what stands in the place of a field. It differs from what an author would write for the same, so that a
+// correction is seen.
+func unruled(key string) map[string]any {
+	if key == "tls" {
+		return map[string]any{}
+	}
+	return map[string]any{"consecutive5xxErrors": int64(0)}
+}
+
+// inForce says whether a field has an effect that a gateway must not see.
+func inForce(s slot) bool {
+	value, _ := s.parent[s.key].(map[string]any)
+	if s.key == "tls" {
+		return value["mode"] != nil && value["mode"] != "DISABLE"
+	}
+	return !reflect.DeepEqual(value, unruled(s.key))
+}
+
+// RuleIntent returns a DestinationRule as its author wrote it; one that was not sealed comes back as it is. The error is
+// Refusals when the annotation does not decode. The result shares nothing with the object.
+func RuleIntent(rule *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	out := rule.DeepCopy()
+	known, err := decode(take(out))
+	if err != nil {
+		return nil, badAnnotation(err)
+	}
+	known.restore(ruleSlots(out))
+	return out, nil
+}
+
+// SealRuleIntent rewrites, in place, a DestinationRule as its author wrote it into the form in which sidecars may apply
+// it to an egress gateway. The error is Refusals when it is too large.
+func SealRuleIntent(rule *unstructured.Unstructured) error {
+	var known recorder
+	for _, s := range ruleSlots(rule) {
+		if inForce(s) {
+			known.replace(s, unruled(s.key))
+		}
+	}
+	if len(known.record) == 0 {
+		return nil
+	}
+	if err := known.put(rule); err != nil {
+		var out Refusals
+		out.add("too-large", field.NewPath("spec"), err.Error(), "give fewer settings, or spread them over several rules")
+		return out
+	}
+	return nil
+}
+
+// RuleSealed says whether sidecars may apply a rule, as it is stored, to an egress gateway.
+func RuleSealed(rule *unstructured.Unstructured) bool {
+	return !slices.ContainsFunc(ruleSlots(rule), inForce)
+}
+
+// RuleInForce says whether a rule, as its author wrote it, has something that calls to an egress gateway must not be
+// under.
+func RuleInForce(intent *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(ruleSlots(intent), inForce)
+}
+
+// CheckRule returns what the exit leg of a sealed host cannot have of a rule, as its author wrote it.
+func CheckRule(rule *egress.Rule) (out Refusals) {
+	spec := field.NewPath("spec")
+	if rule.Selects && rule.HasPolicy() {
+		out.add("rule-selector", spec.Child("workloadSelector"), "an egress gateway does not know which workload calls, so the rule cannot be for some of them",
+			"remove the selector")
+	}
+	checkPolicy(&out, rule.Policy, spec.Child("trafficPolicy"))
+	for i, item := range rule.Subsets {
+		subset, _ := item.(map[string]any)
+		at := spec.Child("subsets").Index(i)
+		if labels, _ := subset["labels"].(map[string]any); len(labels) > 0 {
+			out.add("subset-labels", at.Child("labels"),
+				"clients reach the egress gateway, which has no such labels, so the subset would be empty", "give each subset a host of its own")
+		}
+		if policy, _ := subset["trafficPolicy"].(map[string]any); len(policy) > 0 {
+			out.add("subset-policy", at.Child("trafficPolicy"),
+				"the egress gateway does not know by which subset it is called", "put the settings into spec.trafficPolicy, or give the subset a host of its own")
+		}
+	}
+	return out
+}
+
+func checkPolicy(out *Refusals, policy map[string]any, path *field.Path) {
+	for _, key := range []string{"proxyProtocol", "tunnel"} {
+		if policy[key] != nil {
+			out.add("rule-"+map[string]string{"proxyProtocol": "proxy-protocol", "tunnel": "tunnel"}[key], path.Child(key),
+				"it would be spoken to the egress gateway, and not to the host", "remove it")
+		}
+	}
+	checkTLS(out, policy, path)
+	levels, _ := policy["portLevelSettings"].([]any)
+	for i, item := range levels {
+		level, _ := item.(map[string]any)
+		checkTLS(out, level, path.Child("portLevelSettings").Index(i))
+	}
+}
+
+// checkTLS refuses what a client has and a gateway has not, or must not lend.
+func checkTLS(out *Refusals, holder map[string]any, path *field.Path) {
+	tls, _ := holder["tls"].(map[string]any)
+	path = path.Child("tls")
+	if mode := tls["mode"]; mode == "ISTIO_MUTUAL" {
+		out.add("tls-mode", path.Child("mode"), "ISTIO_MUTUAL speaks the mesh's own TLS, which no host outside the mesh does",
+			"set mode SIMPLE to encrypt calls to the host, or remove tls")
+	} else if mode == nil || mode == "DISABLE" {
+		return
+	}
+	if tls["credentialName"] != nil {
+		out.add("tls-credential", path.Child("credentialName"),
+			"the egress gateway makes the connection, and would lend every Secret of its own namespace to whoever names it",
+			"remove credentialName, or ask the platform team to give the host to the gateway itself")
+	}
+	for _, key := range []string{"caCertificates", "caCrl", "clientCertificate", "privateKey"} {
+		if file, given := tls[key].(string); given && file != "" && file != "system" {
+			out.add("tls-file", path.Child(key), fmt.Sprintf("file %q is the client's, and the egress gateway makes the connection", file),
+				"remove it: the gateway trusts the certificate authorities of its own system")
+		}
+	}
+}

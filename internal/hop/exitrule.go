@@ -1,0 +1,59 @@
+package hop
+
+import (
+	"encoding/json"
+	"maps"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// encryptedSubset names, in the exit's DestinationRule, the calls that the gateway encrypts. Those of an app that speaks
+// TLS itself never go by it, whatever the rule says, and so are not encrypted twice.
+const encryptedSubset = "encrypted"
+
+// exitRule says how the gateway calls a host, port by port: as the rule of the exit's owner has it, and encrypted where
+// the exit is. Without anything to say it is nil.
+func exitRule(namespace, host string, exit *egress.Exit) Object {
+	var levels, encrypted []any
+	for _, port := range exit.Definition.Ports {
+		settings := exit.Rule.Beyond(port.Number)
+		if len(settings) > 0 {
+			levels = append(levels, atPort(port.Number, settings))
+		}
+		if tls := exit.Definition.TLS[port.Number]; tls != nil {
+			encrypted = append(encrypted, atPort(port.Number, settings, map[string]any{"tls": tls}))
+		}
+	}
+	if len(levels)+len(encrypted) == 0 {
+		return nil
+	}
+	spec := map[string]any{"host": host, "exportTo": []any{"."}}
+	if len(levels) > 0 {
+		spec["trafficPolicy"] = map[string]any{"portLevelSettings": levels}
+	}
+	if len(encrypted) > 0 {
+		spec["subsets"] = []any{map[string]any{
+			"name": encryptedSubset, "trafficPolicy": map[string]any{"portLevelSettings": encrypted},
+		}}
+	}
+	out := &networkingv1.DestinationRule{ObjectMeta: meta(namespace, exitName(host, host), host)}
+	raw, err := json.Marshal(spec)
+	if err == nil {
+		err = json.Unmarshal(raw, &out.Spec)
+	}
+	if err != nil {
+		// The API server took the same settings in the author's rule.
+		return nil
+	}
+	return out
+}
+
+func atPort(number uint32, settings ...map[string]any) map[string]any {
+	out := map[string]any{"port": map[string]any{"number": number}}
+	for _, some := range settings {
+		maps.Copy(out, some)
+	}
+	return out
+}

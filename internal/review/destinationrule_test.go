@@ -1,0 +1,148 @@
+package review
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+func destinationRule(t *testing.T, spec string) *unstructured.Unstructured {
+	t.Helper()
+	out := entry(t, spec)
+	out.SetKind("DestinationRule")
+	return out
+}
+
+const simple = `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`
+
+// TestARuleIsSealedWithItsHost and left alone with any other.
+func TestARuleIsSealedWithItsHost(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		spec   string
+		sealed bool
+	}{
+		"a sealed host":      {simple, true},
+		"in another form":    {`{host: API.example.com., trafficPolicy: {tls: {mode: SIMPLE}}}`, true},
+		"a host nobody has":  {`{host: nobody.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`, false},
+		"a Service":          {`{host: local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}, tunnel: {}}}`, false},
+		"nothing to replace": {`{host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`, false},
+	} {
+		r := newReviewer()
+		req := stored(t, r, create(destinationRule(t, tc.spec)))
+		_, annotated := req.Object.GetAnnotations()[hop.IntentAnnotation]
+		assert.Equal(t, tc.sealed, annotated, name)
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err, name)
+		assert.Empty(t, codes(outcome), name)
+		assert.Equal(t, tc.sealed, len(outcome.Changes) > 0, name)
+		require.Len(t, outcome.Facts.Hosts, 1, name)
+		assert.False(t, outcome.Facts.Hosts[0].Leaves, name)
+		if tc.sealed {
+			outcome, err = r.Review(t.Context(), create(destinationRule(t, tc.spec)))
+			require.NoError(t, err, name)
+			assert.Equal(t, []string{"not-sealed spec.trafficPolicy"}, codes(outcome), name)
+		}
+	}
+}
+
+// TestRulesAndEntriesInEitherOrder: what cannot be is refused to whoever comes second, in a sentence that names the other.
+func TestRulesAndEntriesInEitherOrder(t *testing.T) {
+	t.Parallel()
+	const ours = `{hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`
+	sealed := func(namespace string) *egress.Entry {
+		out := egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+		out.Namespace, out.Name, out.Created = namespace, "theirs", time.Unix(1, 0)
+		return out
+	}
+	for name, tc := range map[string]struct {
+		rule string
+		// others have the host too; they alone where alone is set.
+		others, alone     bool
+		onRule, onEntry   string
+		theirRule, wanted string
+	}{
+		"alone":               {rule: simple},
+		"others in clear":     {rule: simple, others: true, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
+		"others encrypt too":  {rule: simple, others: true, theirRule: simple},
+		"others encrypt else": {rule: simple, others: true, theirRule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, sni: x}}}`, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
+		"pools are one's own": {rule: `{host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`, others: true},
+		"ejection is the owner's": {
+			rule: `{host: api.example.com, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 1}}}`, others: true,
+			onRule: "rule-conflict spec.trafficPolicy", onEntry: "rule-conflict spec.hosts[0]",
+		},
+		"subsets":                   {rule: `{host: api.example.com, subsets: [{name: v1, labels: {v: a}}]}`, onRule: "subset-labels spec.subsets[0].labels", onEntry: "subset-labels spec.hosts[0]"},
+		"a credential":              {rule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, credentialName: x}}}`, onRule: "tls-credential spec.trafficPolicy.tls.credentialName", onEntry: "tls-credential spec.hosts[0]"},
+		"a wildcard":                {rule: `{host: "*.example.com", trafficPolicy: {tls: {mode: SIMPLE}}}`, onRule: "wildcard-rule spec.host", onEntry: "wildcard-rule spec.hosts[0]"},
+		"a mild wildcard":           {rule: `{host: "*.com", trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`},
+		"another's host, in clear":  {rule: simple, others: true, alone: true, onRule: "rule-conflict spec.trafficPolicy"},
+		"another's host, encrypted": {rule: simple, others: true, alone: true, theirRule: simple},
+	} {
+		view := &egresstest.Cluster{Mesh: egresstest.Mesh()}
+		r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+		if tc.others {
+			view.Known = append(view.Known, sealed("others"))
+		}
+		if tc.theirRule != "" {
+			theirs := r.Mesh.ReadRule(destinationRule(t, tc.theirRule))
+			theirs.Namespace = "others"
+			view.Rules = append(view.Rules, theirs)
+		}
+		before := view.Known
+		own := egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+		own.Name, own.Created = "x", time.Unix(2, 0)
+		if !tc.alone {
+			view.Known = append(view.Known, own)
+		}
+		outcome, err := r.Review(t.Context(), stored(t, r, create(destinationRule(t, tc.rule))))
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.onRule, strings.Join(codes(outcome), ", "), name+": the entry is there")
+
+		if tc.alone {
+			continue
+		}
+		view.Known = before
+		rule := r.Mesh.ReadRule(destinationRule(t, tc.rule))
+		rule.Namespace, rule.InForce = egresstest.Namespace, hop.RuleInForce(destinationRule(t, tc.rule))
+		view.Rules = append(view.Rules, rule)
+		outcome, err = r.Review(t.Context(), stored(t, r, create(entry(t, ours))))
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.onEntry, strings.Join(codes(outcome), ", "), name+": the rule is there")
+		for _, finding := range outcome.Findings {
+			assert.NotEmpty(t, finding.Fix, name)
+		}
+	}
+}
+
+// TestAnOwnerDoesNotChangeASharedExit by a rule that comes later.
+func TestAnOwnerDoesNotChangeASharedExit(t *testing.T) {
+	t.Parallel()
+	own, theirs := egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}), *egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+	own.Created, theirs.Namespace = time.Unix(1, 0), "others"
+	view := &egresstest.Cluster{Mesh: egresstest.Mesh(), Known: []*egress.Entry{own, &theirs}}
+	r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+	const pool = `{host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`
+	outcome, err := r.Review(t.Context(), stored(t, r, create(destinationRule(t, pool))))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"rule-conflict spec.trafficPolicy"}, codes(outcome))
+	assert.Contains(t, outcome.Findings[0].Message, "others/")
+	view.Known = view.Known[:1]
+	outcome, err = r.Review(t.Context(), stored(t, r, create(destinationRule(t, pool))))
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome))
+
+	other := view.Mesh.ReadRule(destinationRule(t, pool))
+	other.Namespace, other.Name = egresstest.Namespace, "another"
+	view.Rules = []*egress.Rule{other}
+	outcome, err = r.Review(t.Context(), stored(t, r, create(destinationRule(t, pool))))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"duplicate-rule spec.trafficPolicy"}, codes(outcome))
+}
