@@ -62,7 +62,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := mgr.Add(preflight(mgr, mesh, configuration.MeshConfig, o)); err != nil {
+	if err := mgr.Add(preflight(mgr, mesh, hosts, configuration.MeshConfig, o)); err != nil {
 		return err
 	}
 	ready := func(request *http.Request) error {
@@ -159,9 +159,9 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	return out, nil
 }
 
-func preflight(mgr ctrl.Manager, mesh *egress.Mesh, meshConfig config.MeshConfig, o options) *controller.Preflight {
+func preflight(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, meshConfig config.MeshConfig, o options) *controller.Preflight {
 	return &controller.Preflight{
-		Mesh: mesh, Live: mgr.GetAPIReader(), MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
+		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
 		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry, Status: mgr.GetClient(),
 		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},
 	}

@@ -115,7 +115,7 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 	if out.Type != "" {
 		return out, true
 	}
-	if problems := gw.Problems(e.entries.Service(gw.Service)); len(problems) > 0 {
+	if problems := e.entries.Problems(gw); len(problems) > 0 {
 		return exitReady("False", "GatewayNotReady", problems[0].Message), known
 	}
 	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known

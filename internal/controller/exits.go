@@ -32,6 +32,7 @@ import (
 type Entries interface {
 	egress.View
 	Stored(name types.NamespacedName) *registry.Stored
+	Problems(gw egress.Gateway) []egress.Finding
 	OnChange(listener func(registry.Change))
 }
 

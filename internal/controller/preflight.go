@@ -32,6 +32,8 @@ type Preflight struct {
 	Mesh *egress.Mesh
 	// Live reads from the API server.
 	Live client.Reader
+	// Foreign returns what Gateway objects of others take from an egress gateway; nil where none are known.
+	Foreign func(gw egress.Gateway) []egress.Finding
 	// MeshConfig is Istio's ConfigMap.
 	MeshConfig types.NamespacedName
 	// Recorder writes Events about Regarding.
@@ -116,6 +118,9 @@ func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway) ([]egress.Fi
 		return nil, fmt.Errorf("egress gateway %q: %w", gw.Name, err)
 	}
 	out := gw.Problems(read)
+	if p.Foreign != nil {
+		out = append(out, p.Foreign(gw)...)
+	}
 	list := &corev1.PodList{}
 	if err := p.Live.List(ctx, list, client.InNamespace(gw.Namespace()), client.MatchingLabels(gw.Selector)); err != nil {
 		return out, fmt.Errorf("egress gateway %q: %w", gw.Name, err)

@@ -53,7 +53,7 @@ func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	exits := &networkingv1.DestinationRuleList{}
 	require.NoError(t, s.cluster.List(t.Context(), exits, client.InNamespace(gateways)))
 	require.Len(t, exits.Items, 1)
-	assert.Equal(t, "SIMPLE", exits.Items[0].Spec.Subsets[0].TrafficPolicy.PortLevelSettings[0].Tls.Mode.String())
+	assert.Equal(t, "SIMPLE", exits.Items[0].Spec.TrafficPolicy.PortLevelSettings[0].Tls.Mode.String())
 
 	writes := len(s.writes)
 	s.store(defaultEntry("b", "HTTP"))

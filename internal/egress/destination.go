@@ -5,6 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+// sections are the lists of routes of a VirtualService.
+var sections = []string{"http", "tls", "tcp"}
+
 // Destination is one place in a VirtualService that names where a call goes: a weighted destination or a mirror.
 // Its maps are those of the object, so that a rewrite of them rewrites the object.
 type Destination struct {
@@ -45,7 +48,7 @@ func (d Destination) Family() Family {
 func Destinations(vs *unstructured.Unstructured) []Destination {
 	spec, _ := vs.Object["spec"].(map[string]any)
 	var out []Destination
-	for _, section := range []string{"http", "tls", "tcp"} {
+	for _, section := range sections {
 		routes, _ := spec[section].([]any)
 		for i, item := range routes {
 			route, ok := item.(map[string]any)

@@ -204,7 +204,8 @@ func (r Route) via(from string) (via, gateway string) {
 		return ViaUnregistered, ""
 	case !r.Serving.External:
 		return ViaMesh, ""
-	case from == "mesh" && r.Serving.Gateway != "":
+	case r.Serving.Gateway != "" && (from == "mesh" || !r.Bound.Beside && r.Bound.Unknown == ""):
+		// A gateway of another namespace finds the sealed entry, and the egress gateway is there already.
 		return ViaGateway, r.Serving.Gateway
 	}
 	return ViaDirect, ""

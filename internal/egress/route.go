@@ -1,6 +1,8 @@
 package egress
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -11,8 +13,9 @@ type Route struct {
 	Destination
 	// Canonical is the destination's host, a short name expanded.
 	Canonical string
-	// Reach says which proxies apply the route.
+	// Reach says which proxies apply the route, Bound which of them are not sidecars.
 	Reach Reach
+	Bound Bound
 	// Targets are the hosts that its calls ask for. Routes of one object may share the slice.
 	Targets []Target
 	// Entries are those that name the host, Serving is the one that sidecars of the namespace go by; nil for none.
@@ -36,12 +39,24 @@ type VirtualService struct {
 	Mesh bool
 	// Routes are its destinations, in the order of the fields.
 	Routes []Route
+	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
+	Exits map[string]*Exit
+	// OnGateways are the routes, with or without destinations, that proxies other than sidecars apply.
+	OnGateways []OnGateway
+}
+
+// OnGateway is a route as it is written, and where it is applied.
+type OnGateway struct {
+	Section string
+	Raw     map[string]any
+	Path    *field.Path
+	Bound   Bound
 }
 
 // Resolve reads a VirtualService against the cluster.
 func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualService {
 	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
-	r := &resolver{mesh: mesh, view: view, namespace: vs.GetNamespace(), known: map[string]Route{}}
+	r := &resolver{mesh: mesh, view: view, namespace: vs.GetNamespace(), known: map[string]Route{}, bounds: map[string]Bound{}}
 	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
 	for i, host := range hosts {
 		target := r.target(host, field.NewPath("spec", "hosts").Index(i), true)
@@ -52,7 +67,47 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	for _, d := range Destinations(vs) {
 		route := r.host(d.Host())
 		route.Destination, route.Reach, route.Targets = d, reachOf(gateways, d.Route), r.targets(d)
+		route.Bound = r.bound(gateways, d.Route)
 		out.Routes = append(out.Routes, route)
+	}
+	for _, section := range sections {
+		routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", section)
+		for i, item := range routes {
+			raw, _ := item.(map[string]any)
+			if bound := r.bound(gateways, raw); bound != (Bound{}) {
+				out.OnGateways = append(out.OnGateways, OnGateway{section, raw, field.NewPath("spec", section).Index(i), bound})
+			}
+		}
+	}
+	if len(out.OnGateways) > 0 {
+		out.Exits = r.exits()
+	}
+	return out
+}
+
+// exits returns the exits of the hosts of the spec, and of those that its wildcards stand for.
+func (r *resolver) exits() map[string]*Exit {
+	out := map[string]*Exit{}
+	for _, target := range r.hosts {
+		for _, host := range r.view.Below(target.Canonical) {
+			for _, gw := range r.mesh.Gateways {
+				if exit := r.view.Exit(host, gw.Namespace()); exit != nil {
+					out[host] = exit
+				}
+			}
+		}
+	}
+	return out
+}
+
+// bound returns where a route is applied, asked for once.
+func (r *resolver) bound(gateways []string, route map[string]any) Bound {
+	names := gatewaysOf(gateways, route)
+	key := strings.Join(names, ",")
+	out, known := r.bounds[key]
+	if !known {
+		out = r.mesh.bound(names, r.namespace, r.view)
+		r.bounds[key] = out
 	}
 	return out
 }
@@ -65,6 +120,7 @@ type resolver struct {
 	namespace string
 	hosts     []Target
 	known     map[string]Route
+	bounds    map[string]Bound
 }
 
 // host returns the part of a route that depends on nothing but its destination's host.

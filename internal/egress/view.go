@@ -14,6 +14,10 @@ type View interface {
 	// Rule returns what the DestinationRules of a namespace say of a canonical host: that of the host itself, or else
 	// that of the most specific wildcard; nil for none.
 	Rule(namespace, host string) *Rule
+	// Binding returns a Gateway object, nil for none.
+	Binding(namespace, name string) *Binding
+	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
+	Pods(namespace string) []map[string]string
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
 	Below(pattern string) []string
 }
@@ -30,6 +34,8 @@ type ServicePort struct {
 	Number uint32
 	// Protocol is the Istio protocol, upper case, by appProtocol or the prefix of the name; empty when neither says.
 	Protocol string
+	// Target is the port of the pods, 0 where it is named and so unknown.
+	Target uint32
 }
 
 // HasPort says whether the Service has a port of this number.

@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs))
+	return slices.Concat(checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -46,7 +46,8 @@ func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 // would silently end there, or nowhere.
 func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
-		if !route.Reach.Mesh || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
+		asks := route.Reach.Mesh || route.Bound.Elsewhere
+		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
 			continue
 		}
 		for _, target := range route.Targets {
@@ -76,7 +77,7 @@ func askingFix(route egress.Route) string {
 // would speak HTTP where TLS is expected, or leave in clear by the exit of another port.
 func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
-		if !toTLSPort(route) {
+		if !toTLSPort(route) || route.Bound.Egress {
 			continue
 		}
 		out.add("port-mapping", route.Path.Child("port", "number"),

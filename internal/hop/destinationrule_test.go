@@ -140,16 +140,19 @@ func TestTheExitEncrypts(t *testing.T) {
 	rule, vs := objects[1].(*networkingv1.DestinationRule), objects[2].(*networkingv1.VirtualService)
 	assert.Equal(t, []string{"."}, rule.Spec.ExportTo)
 	require.Len(t, rule.Spec.TrafficPolicy.PortLevelSettings, 2)
-	assert.Nil(t, rule.Spec.TrafficPolicy.PortLevelSettings[0].Tls)
+	assert.NotNil(t, rule.Spec.TrafficPolicy.PortLevelSettings[0].Tls, "HTTP on 80")
+	assert.Nil(t, rule.Spec.TrafficPolicy.PortLevelSettings[1].Tls, "TLS of the app on 443")
 	assert.Equal(t, int32(5), rule.Spec.TrafficPolicy.PortLevelSettings[1].ConnectionPool.Tcp.MaxConnections)
 	require.Len(t, rule.Spec.Subsets, 1)
-	assert.Len(t, rule.Spec.Subsets[0].TrafficPolicy.PortLevelSettings, 2)
+	require.Len(t, rule.Spec.Subsets[0].TrafficPolicy.PortLevelSettings, 1)
+	assert.Equal(t, uint32(443), rule.Spec.Subsets[0].TrafficPolicy.PortLevelSettings[0].Port.Number)
 	assert.Empty(t, vs.Spec.Tls[0].Route[0].Destination.Subset)
-	for _, route := range vs.Spec.Http {
-		assert.Equal(t, rule.Spec.Subsets[0].Name, route.Route[0].Destination.Subset)
-	}
+	assert.Equal(t, rule.Spec.Subsets[0].Name, vs.Spec.Http[0].Route[0].Destination.Subset)
+	assert.Empty(t, vs.Spec.Http[1].Route[0].Destination.Subset)
 	assert.Equal(t, host, vs.Spec.Http[0].Rewrite.Authority)
 
+	alone := exit(ruled(t, `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`))
+	assert.Nil(t, alone[1].(*networkingv1.DestinationRule).Spec.TrafficPolicy, "Istio takes no empty policy")
 	other := exit(ruled(t, `{host: other.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`))
 	assert.Len(t, other, 2)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// encryptedSubset names, in the exit's DestinationRule, the calls that the gateway encrypts. Those of an app that speaks
-// TLS itself never go by it, whatever the rule says, and so are not encrypted twice.
+// encryptedSubset names, in the exit's DestinationRule, the HTTP calls to a TLS port, which the gateway encrypts. Those of
+// an app that speaks TLS itself do not go by it, and so are not encrypted twice.
 const encryptedSubset = "encrypted"
 
 // exitRule says how the gateway calls a host, port by port: as the rule of the exit's owner has it, and encrypted where
@@ -18,12 +18,16 @@ const encryptedSubset = "encrypted"
 func exitRule(namespace, host string, exit *egress.Exit) Object {
 	var levels, encrypted []any
 	for _, port := range exit.Definition.Ports {
-		settings := exit.Rule.Beyond(port.Number)
-		if len(settings) > 0 {
-			levels = append(levels, atPort(port.Number, settings))
+		settings, tls := exit.Rule.Beyond(port.Number), map[string]any{}
+		if of := exit.Definition.TLS[port.Number]; of != nil {
+			tls["tls"] = of
 		}
-		if tls := exit.Definition.TLS[port.Number]; tls != nil {
-			encrypted = append(encrypted, atPort(port.Number, settings, map[string]any{"tls": tls}))
+		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS && len(tls) > 0 {
+			encrypted = append(encrypted, atPort(port.Number, settings, tls))
+			tls = nil
+		}
+		if len(settings)+len(tls) > 0 {
+			levels = append(levels, atPort(port.Number, settings, tls))
 		}
 	}
 	if len(levels)+len(encrypted) == 0 {

@@ -87,7 +87,7 @@ func (plain) routes(gw egress.Gateway, host string, definition egress.Definition
 		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS {
 			out.Spec.Tls = append(out.Spec.Tls, &networking.TLSRoute{
 				Match: []*networking.TLSMatchAttributes{{SniHosts: []string{host}, Port: gw.TLSPort}},
-				Route: []*networking.RouteDestination{{Destination: destination(host, port.Number, nil)}},
+				Route: []*networking.RouteDestination{{Destination: destination(host, port.Number)}},
 			})
 		}
 	}
@@ -112,7 +112,7 @@ func httpExits(host string, definition egress.Definition) (out []*networking.HTT
 		return slices.DeleteFunc(out, func(route *networking.HTTPRoute) bool { return route.DirectResponse != nil })
 	}
 	exit := func(port egress.Port, authority string) {
-		out = append(out, httpExit(destination(host, port.Number, definition.TLS[port.Number]), authority))
+		out = append(out, httpExit(destination(host, port.Number), authority))
 	}
 	if len(http) == 1 {
 		exit(http[0], "")
@@ -133,8 +133,9 @@ func httpExits(host string, definition egress.Definition) (out []*networking.HTT
 // encryptedExit leads HTTP calls on to a TLS port of the host, where a route of the client's leads there (askFor): as a
 // DestinationRule encrypts them, or nowhere. In clear they never leave.
 func encryptedExit(host string, port uint32, tls map[string]any) *networking.HTTPRoute {
-	out := httpExit(destination(host, port, tls), portAuthority(port))
+	out := httpExit(destination(host, port), portAuthority(port))
 	if tls != nil {
+		out.Route[0].Destination.Subset = encryptedSubset
 		out.Rewrite = &networking.HTTPRewrite{Authority: host}
 		return out
 	}
@@ -158,10 +159,6 @@ func httpExit(to *networking.Destination, authority string) *networking.HTTPRout
 	return out
 }
 
-func destination(host string, port uint32, tls map[string]any) *networking.Destination {
-	out := &networking.Destination{Host: host, Port: &networking.PortSelector{Number: port}}
-	if tls != nil {
-		out.Subset = encryptedSubset
-	}
-	return out
+func destination(host string, port uint32) *networking.Destination {
+	return &networking.Destination{Host: host, Port: &networking.PortSelector{Number: port}}
 }

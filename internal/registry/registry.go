@@ -25,6 +25,9 @@ type Registry struct {
 	governed    map[string]bool
 	services    map[string]*egress.Service
 	rules       rules
+	bindings    map[types.NamespacedName]*egress.Binding
+	pods        pods
+	problems    map[string][]egress.Finding
 	listeners   []func(Change)
 }
 
@@ -44,7 +47,7 @@ func New(mesh *egress.Mesh) *Registry {
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, services: map[string]*egress.Service{},
-		rules: newRules(),
+		rules: newRules(), bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -176,7 +177,7 @@ func (r *Registry) below(pattern string) (out []string) {
 		return out
 	}
 	for host := range r.hosts {
-		if slices.Contains(egress.Patterns(host), pattern) {
+		if pattern == "*" || strings.HasSuffix(host, pattern[1:]) {
 			out = append(out, host)
 		}
 	}

@@ -1,11 +1,11 @@
 package registry
 
 import (
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -26,7 +26,7 @@ func (r *Registry) PutService(service *corev1.Service) {
 func ReadService(service *corev1.Service) *egress.Service {
 	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName}
 	for _, port := range service.Spec.Ports {
-		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: protocol(port)})
+		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: protocol(port), Target: target(port)})
 	}
 	return out
 }
@@ -34,6 +34,14 @@ func ReadService(service *corev1.Service) *egress.Service {
 // DeleteService forgets a Service.
 func (r *Registry) DeleteService(namespace, name string) {
 	r.swapService(r.serviceHost(namespace, name), nil)
+}
+
+// target is the port of the pods, 0 where it is named.
+func target(port corev1.ServicePort) uint32 {
+	if port.TargetPort == (intstr.IntOrString{}) {
+		return uint32(port.Port)
+	}
+	return uint32(port.TargetPort.IntVal)
 }
 
 // protocol is what Istio takes a Service's port for.
@@ -46,19 +54,20 @@ func protocol(port corev1.ServicePort) string {
 }
 
 func (r *Registry) swapService(host string, next *egress.Service) {
-	var change Change
+	set := func() {
+		if next == nil {
+			delete(r.services, host)
+		} else {
+			r.services[host] = next
+		}
+	}
+	if _, is := r.mesh.GatewayByService(host); is {
+		r.around(set)
+		return
+	}
 	r.mu.Lock()
-	last := r.services[host]
-	if next == nil {
-		delete(r.services, host)
-	} else {
-		r.services[host] = next
-	}
-	if gw, is := r.mesh.GatewayByService(host); is && !slices.Equal(gw.Problems(last), gw.Problems(next)) {
-		change.Entries = r.sealedTo(gw)
-	}
-	r.mu.Unlock()
-	r.tell(change)
+	defer r.mu.Unlock()
+	set()
 }
 
 func (r *Registry) sealedTo(gw egress.Gateway) (out []types.NamespacedName) {

@@ -29,6 +29,8 @@ func (r *Registry) sources() []source {
 		{&corev1.Service{}, slimService, r.putService, r.DeleteService},
 		{istio("ServiceEntry"), r.slimEntry, r.putEntry, r.DeleteEntry},
 		{istio("DestinationRule"), r.slimRule, r.putRule, r.DeleteRule},
+		{istio("Gateway"), slimBinding, r.putBinding, r.DeleteBinding},
+		{&corev1.Pod{}, slimPod, r.putPod, r.DeletePod},
 	}
 }
 
@@ -37,7 +39,14 @@ func (r *Registry) sources() []source {
 func (r *Registry) Caches() map[client.Object]cache.ByObject {
 	out := map[client.Object]cache.ByObject{}
 	for _, s := range r.sources() {
-		out[s.kind] = cache.ByObject{Transform: func(obj any) (any, error) { return s.keep(obj), nil }}
+		by := cache.ByObject{Transform: func(obj any) (any, error) { return s.keep(obj), nil }}
+		if _, pods := s.kind.(*corev1.Pod); pods {
+			by.Namespaces = map[string]cache.Config{}
+			for _, gw := range r.mesh.Gateways {
+				by.Namespaces[gw.Namespace()] = cache.Config{}
+			}
+		}
+		out[s.kind] = by
 	}
 	return out
 }

@@ -14,6 +14,9 @@ import (
 // that 100 KB of manifest would otherwise cost gigabytes. People write dozens.
 const maxPairs = 50_000
 
+// maxWildcards bounds the wildcards of one object.
+const maxWildcards = 100
+
 // boundEntry refuses a ServiceEntry that is too much work to look at.
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 	hosts := len(listOf(entry, "hosts"))
@@ -22,7 +25,14 @@ func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 
 // boundRoutes refuses a VirtualService that is too much work to look at.
 func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
-	return bound(len(listOf(vs, "hosts")), len(egress.Destinations(vs)), "destinations")
+	hosts, wildcards := listOf(vs, "hosts"), 0
+	for _, host := range hosts {
+		if name, _ := host.(string); egress.IsWildcard(name) {
+			wildcards++
+		}
+	}
+	// A wildcard is held against all hosts there are.
+	return append(bound(len(hosts), len(egress.Destinations(vs)), "destinations"), bound(wildcards, maxPairs/maxWildcards, "known hosts")...)
 }
 
 func bound(hosts, others int, name string) hop.Refusals {

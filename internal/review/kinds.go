@@ -29,6 +29,7 @@ type kind struct {
 // kinds is the table of what is governed, all of the API group Group.
 var kinds = map[string]kind{
 	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, changes: ruleChanges},
+	"Gateway":         {bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
 	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
 	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},
 }

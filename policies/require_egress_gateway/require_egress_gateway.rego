@@ -1,6 +1,6 @@
 # METADATA
 # title: Require the egress gateway
-# description: No route of the mesh leads straight to an external host.
+# description: No route leads straight to an external host, from the mesh or from a gateway.
 # custom:
 #   fix: Leave the way to the gateway to egress-governor, and do not put other endpoints in its place.
 #   parameters:
@@ -12,12 +12,11 @@ import data.policies.lib.result
 
 # METADATA
 # title: Direct route
-# description: Calls from the mesh would go straight to the external host.
+# description: Calls would go straight to the external host.
 # custom:
 #   msg: port %d of host %q would leave without passing an egress gateway
 #   fix: declare the host with location MESH_EXTERNAL in a namespace that an egress gateway serves
 deny contains result.of(rego.metadata.rule(), route.field, [route.port, route.host], []) if {
 	some route in input.egress.routes
-	route.from == "mesh"
 	route.via == "direct"
 }

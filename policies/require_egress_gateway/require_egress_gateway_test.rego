@@ -5,7 +5,13 @@ import data.policies.require_egress_gateway
 _input(from, via) := {"egress": {"routes": [{"host": "api.example.com", "port": 443, "from": from, "via": via, "field": "spec.ports[0]"}]}}
 
 test_deny_direct_route if {
-	result := require_egress_gateway.deny with input as _input("mesh", "direct")
+	every from in ["mesh", "gateway"] {
+		_denied(from)
+	}
+}
+
+_denied(from) if {
+	result := require_egress_gateway.deny with input as _input(from, "direct")
 	result == {{
 		"code": "direct-route",
 		"field": "spec.ports[0]",
@@ -20,7 +26,7 @@ test_allow_sealed_entry if {
 }
 
 test_allow_everything_else if {
-	every case in [["mesh", "gateway"], ["mesh", "mesh"], ["mesh", "unregistered"], ["gateway", "direct"]] {
+	every case in [["mesh", "gateway"], ["mesh", "mesh"], ["mesh", "unregistered"], ["gateway", "gateway"]] {
 		result := require_egress_gateway.deny with input as _input(case[0], case[1])
 		result == set()
 	}

@@ -62,7 +62,7 @@ func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 	require.Len(t, mutate.Rules, 1)
 	assert.Equal(t, []string{"networking.istio.io"}, mutate.Rules[0].APIGroups)
 	assert.Equal(t, []string{"v1", "v1beta1", "v1alpha3"}, mutate.Rules[0].APIVersions)
-	assert.Equal(t, []string{"destinationrules", "serviceentries", "virtualservices"}, mutate.Rules[0].Resources)
+	assert.Equal(t, []string{"destinationrules", "gateways", "serviceentries", "virtualservices"}, mutate.Rules[0].Resources)
 	assert.Equal(t, []admissionv1.OperationType{"CREATE", "UPDATE"}, mutate.Rules[0].Operations)
 	require.Len(t, policy.Rules, 1)
 	assert.Equal(t, []string{"egress-governor.io"}, policy.Rules[0].APIGroups)

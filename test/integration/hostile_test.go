@@ -106,3 +106,56 @@ func TestAManifestOfLongListsIsRefused(t *testing.T) {
 	assert.Equal(t, int32(422), code(err), "%v", err)
 	require.ErrorContains(t, err, "too-large")
 }
+
+// TestNobodyTakesThePortsOfTheGateway, nor decides on its pods over the calls of others, by Gateways and routes of his own.
+func TestNobodyTakesThePortsOfTheGateway(t *testing.T) {
+	t.Parallel()
+	owner, tenant := namespace(t, nil), namespace(t, nil)
+	const host = "taken-ports.example.com"
+	theirs := entry(t, "v1", owner, "theirs", "{hosts: ["+host+"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")
+	require.NoError(t, shared.Client.Create(t.Context(), theirs))
+	eventually(t, func() bool { return ready(get(t, theirs), "True") }, "ExitReady")
+	for name, server := range map[string]string{
+		"TLS that ends here":   "{port: {number: 443, name: tls, protocol: TLS}, hosts: [" + host + "], tls: {mode: ISTIO_MUTUAL}}",
+		"TLS on the HTTP port": "{port: {number: 80, name: tls, protocol: HTTPS}, hosts: ['*'], tls: {mode: ISTIO_MUTUAL}}",
+	} {
+		err := shared.Client.Create(t.Context(), object(t, tenant, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: taker}\nspec: {selector: {istio: egressgateway}, servers: ["+server+"]}"))
+		assert.Equal(t, int32(422), code(err), "%s: %v", name, err)
+		require.ErrorContains(t, err, "spec.servers[0].port", name)
+	}
+	require.NoError(t, shared.Client.Create(t.Context(), object(t, tenant,
+		"apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: harmless}\nspec: {selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}")))
+	routes := func(spec string) error {
+		return shared.Client.Create(t.Context(), object(t, tenant, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {generateName: taker-}\nspec: "+spec))
+	}
+	eventually(t, func() bool {
+		return strings.Contains(fmt.Sprint(routes("{hosts: ["+host+"], gateways: [harmless], http: [{match: [{uri: {prefix: /}}], route: [{destination: {host: collector}}]}]}")), "on the pods of the egress gateway")
+	}, "a route that takes the calls of others")
+	err := routes("{hosts: [" + host + "], gateways: [not-there], http: [{route: [{destination: {host: collector}}]}]}")
+	assert.Equal(t, int32(422), code(err), "%v", err)
+	require.NoError(t, routes("{hosts: ["+host+"], gateways: [harmless], http: [{route: [{destination: {host: "+host+", port: {number: 80}}}]}]}"))
+}
+
+// TestEncryptionIsAgreed: nobody has calls of others encrypted, or sent in clear, by a rule of his own.
+func TestEncryptionIsAgreed(t *testing.T) {
+	t.Parallel()
+	const host = "agreed.example.com"
+	first, second := namespace(t, nil), namespace(t, nil)
+	rule := func(ns, tls string) error {
+		return shared.Client.Create(t.Context(), object(t, ns, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {generateName: r-}\nspec: {host: "+host+", trafficPolicy: {tls: "+tls+"}}"))
+	}
+	for _, ns := range []string{first, second} {
+		in := entry(t, "v1", ns, "e", "{hosts: ["+host+"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")
+		require.NoError(t, shared.Client.Create(t.Context(), in))
+		eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
+	}
+	err := rule(first, "{mode: SIMPLE}")
+	assert.Equal(t, int32(422), code(err), "%v", err)
+	require.ErrorContains(t, err, "ServiceEntry "+second+"/e")
+	for tls, want := range map[string]string{
+		"{mode: MUTUAL, credentialName: somebody-elses}": "would lend every Secret",
+		"{mode: ISTIO_MUTUAL}":                           "the mesh's own TLS",
+	} {
+		require.ErrorContains(t, rule(second, tls), want)
+	}
+}

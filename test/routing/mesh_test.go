@@ -303,3 +303,25 @@ func arriving(t *testing.T, client *proxy, c call) call {
 	}
 	return c
 }
+
+// overlapping returns the conditions that two filter chains of one listener share.
+func overlapping(sim *proxy) (out []string) {
+	for _, listener := range sim.Listeners {
+		seen := map[string]bool{}
+		for _, chain := range listener.FilterChains {
+			match := chain.GetFilterChainMatch()
+			names := match.GetServerNames()
+			if len(names) == 0 {
+				names = []string{""}
+			}
+			for _, name := range names {
+				key := fmt.Sprintf("%s %q %v %v %v %v", listener.Name, name, match.GetDestinationPort().GetValue(), match.GetPrefixRanges(), match.GetTransportProtocol(), match.GetApplicationProtocols())
+				if seen[key] {
+					out = append(out, key)
+				}
+				seen[key] = true
+			}
+		}
+	}
+	return out
+}

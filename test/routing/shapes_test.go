@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,7 +113,8 @@ func expectations() map[string][]expectation {
 		"route-before-entry":    both,
 		"grpc-injected":         {http("grpc.example.com", 50051, "grpc.example.com:50051")},
 		// The hand-written Gateway lets the hand-written leg to the host itself bind, in whichever namespace it is.
-		"guide-hop-on-top": both,
+		"guide-hop-on-top":  both,
+		"guide-hop-for-tls": both,
 	}
 }
 
@@ -239,4 +241,26 @@ func TestUnknownHostsEndAtTheGateway(t *testing.T) {
 		names, err := clusters(t, gateway, c, port, simulation.CallModeGateway)
 		assert.True(t, err != nil || len(names) == 0 || slices.Equal(names, []string{"BlackHoleCluster"}), "%v %v", names, err)
 	}
+}
+
+// TestNoProxyRejectsAListener: Envoy rejects one in which two filter chains take the same calls.
+func TestNoProxyRejectsAListener(t *testing.T) {
+	for shape := range expectations() {
+		t.Run(shape, func(t *testing.T) {
+			m := stored(t, shape)
+			for name, sim := range map[string]*proxy{"client": m.sidecar(t, "app-a"), "other client": m.sidecar(t, "app-b"), "gateway": m.gateway(t, ""), "second gateway": m.gateway(t, pciGateway)} {
+				assert.Empty(t, overlapping(sim), name)
+			}
+		})
+	}
+}
+
+// TestTheOverlapIsSeen: what is refused (gateway-port) would make the egress gateway reject its TLS port.
+func TestTheOverlapIsSeen(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", ".run", "shapes", "http-and-tls.yaml"))
+	require.NoError(t, err)
+	foreign, err := os.ReadFile(filepath.Join("testdata", "foreign-gateway.yaml"))
+	require.NoError(t, err)
+	assert.Empty(t, overlapping(newMesh(t, string(raw)).gateway(t, "")))
+	assert.NotEmpty(t, overlapping(newMesh(t, string(raw)+"\n---\n"+string(foreign)).gateway(t, "")))
 }

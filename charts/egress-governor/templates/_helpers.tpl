@@ -83,7 +83,7 @@ matchExpressions:
 {{- define "egress-governor.rules" -}}
 - apiGroups: [networking.istio.io]
   apiVersions: [v1, v1beta1, v1alpha3]
-  resources: [destinationrules, serviceentries, virtualservices]
+  resources: [destinationrules, gateways, serviceentries, virtualservices]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end -}}

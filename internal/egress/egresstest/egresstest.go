@@ -48,6 +48,10 @@ type Cluster struct {
 	Known []*egress.Entry
 	// Services are by FQDN.
 	Services map[string]*egress.Service
+	// Bindings are Gateway objects.
+	Bindings []*egress.Binding
+	// InGatewayNamespaces are the labels of the pods there.
+	InGatewayNamespaces []map[string]string
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
 	// Asked counts the questions.
@@ -126,6 +130,19 @@ func (c *Cluster) Rule(namespace, host string) *egress.Rule {
 	}
 	return nil
 }
+
+// Binding implements egress.View.
+func (c *Cluster) Binding(namespace, name string) *egress.Binding {
+	for _, binding := range c.Bindings {
+		if binding.Namespace == namespace && binding.Name == name {
+			return binding
+		}
+	}
+	return nil
+}
+
+// Pods implements egress.View.
+func (c *Cluster) Pods(string) []map[string]string { return c.InGatewayNamespaces }
 
 // Below implements egress.View.
 func (c *Cluster) Below(pattern string) (out []string) {

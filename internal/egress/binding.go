@@ -1,0 +1,145 @@
+package egress
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Binding is a Gateway object of anybody's: what it opens, on which proxies, for VirtualServices to bind to.
+type Binding struct {
+	Namespace, Name string
+	// Selector holds the labels of the proxies' pods, of whichever namespace; empty for all.
+	Selector map[string]string
+	Servers  []Server
+}
+
+// Server is a port that a Gateway object opens.
+type Server struct {
+	Port uint32
+	// Protocol is upper case, Mode that of tls, empty without tls.
+	Protocol, Mode string
+	// Hosts are as written, with the namespace that may be before them.
+	Hosts []string
+	Path  *field.Path
+}
+
+// ReadBinding reads a Gateway object; what is not as Istio's API has it is left out.
+func ReadBinding(object *unstructured.Unstructured) *Binding {
+	spec, _ := object.Object["spec"].(map[string]any)
+	out := &Binding{Namespace: object.GetNamespace(), Name: object.GetName()}
+	out.Selector, _, _ = unstructured.NestedStringMap(spec, "selector")
+	servers, _ := spec["servers"].([]any)
+	for i, item := range servers {
+		raw, _ := item.(map[string]any)
+		port, _ := raw["port"].(map[string]any)
+		protocol, _ := port["protocol"].(string)
+		server := Server{Port: number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
+		if tls, given := raw["tls"].(map[string]any); given {
+			server.Mode, _ = tls["mode"].(string)
+			if server.Mode == "" {
+				server.Mode = "PASSTHROUGH"
+			}
+		}
+		server.Hosts, _ = stringList(raw["hosts"])
+		out.Servers = append(out.Servers, server)
+	}
+	return out
+}
+
+// selects says whether a selector takes pods with these labels.
+func (b *Binding) selects(pod map[string]string) bool {
+	return within(b.Selector, pod)
+}
+
+// within says whether labels have all of a selector's.
+func within(selector, of map[string]string) bool {
+	for key, value := range selector {
+		if have, given := of[key]; !given || have != value {
+			return false
+		}
+	}
+	return true
+}
+
+// Opened returns the egress gateways on whose pods a Gateway object opens its servers.
+func (m *Mesh) Opened(b *Binding, view View) (out []Gateway) {
+	for _, gw := range m.Gateways {
+		both := func(pod map[string]string) bool { return within(gw.Selector, pod) && b.selects(pod) }
+		if b.selects(gw.Selector) || slices.ContainsFunc(view.Pods(gw.Namespace()), both) {
+			out = append(out, gw)
+		}
+	}
+	return out
+}
+
+// beside says whether a Gateway object is for proxies that are no egress gateway's and share the namespace of one: they
+// see its exits.
+func (m *Mesh) beside(b *Binding, view View) bool {
+	for _, gw := range m.Gateways {
+		for _, pod := range view.Pods(gw.Namespace()) {
+			ofEgress := slices.ContainsFunc(m.GatewaysIn(gw.Namespace()), func(g Gateway) bool {
+				return within(g.Selector, pod)
+			})
+			if !ofEgress && b.selects(pod) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Bound says on what proxies other than sidecars a route is applied.
+type Bound struct {
+	// Egress: on those of an egress gateway, Beside: on others in the namespace of one, Elsewhere: on any other.
+	Egress, Beside, Elsewhere bool
+	// Unknown names a Gateway object that is not there yet, and may be any of these.
+	Unknown string
+}
+
+// bound returns where a route with these gateways is applied; short names are of the namespace.
+func (m *Mesh) bound(names []string, namespace string, view View) (out Bound) {
+	for _, name := range names {
+		if name == "mesh" {
+			continue
+		}
+		of, short, qualified := strings.Cut(name, "/")
+		if !qualified {
+			of, short = namespace, name
+		}
+		binding := view.Binding(of, short)
+		switch {
+		case binding == nil:
+			out.Unknown = name
+		case len(m.Opened(binding, view)) > 0:
+			out.Egress = true
+		case m.beside(binding, view):
+			out.Beside = true
+		default:
+			out.Elsewhere = true
+		}
+	}
+	return out
+}
+
+// gatewaysOf returns the names of the gateways that a route is for: its matches' own, or else those of the spec.
+func gatewaysOf(gateways []string, route map[string]any) []string {
+	matches := Matches(route)
+	if len(matches) == 0 {
+		return gateways
+	}
+	out := map[string]bool{}
+	for _, match := range matches {
+		own, _ := stringList(match["gateways"])
+		if len(own) == 0 {
+			own = gateways
+		}
+		for _, name := range own {
+			out[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(out))
+}

@@ -1,0 +1,111 @@
+package hop
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// CheckBinding returns what a Gateway object of anybody's would take from the exits of an egress gateway on whose pods it
+// opens its servers: Istio joins the servers of all Gateway objects on a port, and leaves out silently, or lets Envoy
+// reject, what does not fit the others. Service is the gateway's, nil for one that is not there.
+func CheckBinding(binding *egress.Binding, gw egress.Gateway, service *egress.Service) (out Refusals) {
+	for _, server := range binding.Servers {
+		at := server.Path.Child("port")
+		switch {
+		case isPort(server.Port, gw.HTTPPort, service) && (egress.FamilyOf(server.Protocol) != egress.FamilyHTTP || server.Mode != ""):
+			out.add("gateway-port", at, fmt.Sprintf("port %d of egress gateway %q takes HTTP without TLS, and a server of another kind would take it from all exits or be left out", server.Port, gw.Name),
+				"use another port, or an ingress gateway; the calls of ServiceEntries need no Gateway")
+		case isPort(server.Port, gw.TLSPort, service) && (server.Protocol != "TLS" && server.Protocol != "HTTPS" || server.Mode != "PASSTHROUGH"):
+			out.add("gateway-port", at, fmt.Sprintf("port %d of egress gateway %q passes TLS through, and a server that ends TLS would make the gateway reject the port as a whole", server.Port, gw.Name),
+				"use another port, or set tls.mode PASSTHROUGH; the calls of ServiceEntries need no Gateway")
+		}
+	}
+	return out
+}
+
+// isPort says whether a server's port is a port of the gateway's Service, or the one of its pods behind it.
+func isPort(number, port uint32, service *egress.Service) bool {
+	if port == 0 {
+		return false
+	}
+	if service != nil {
+		for _, of := range service.Ports {
+			if of.Number == port && of.Target == number {
+				return true
+			}
+		}
+	}
+	return number == port
+}
+
+// checkOnGateways refuses routes that decide, on the pods of an egress gateway, over the calls of all who share an exit,
+// and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays.
+func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
+	hosts := slices.Sorted(maps.Keys(vs.Exits))
+	for _, route := range vs.OnGateways {
+		for _, host := range hosts {
+			if (route.Bound.Egress || route.Bound.Unknown != "") && !leadsToItself(route, host, vs.Exits[host].Definition) {
+				out.add("gateway-route", route.Path, onGateway(route, host),
+					fmt.Sprintf("remove the route: a ServiceEntry of host %q leads its calls through the egress gateway by itself", host))
+				break
+			}
+		}
+	}
+	for _, route := range vs.Routes {
+		if route.Bound.Beside && route.Serving != nil && route.Serving.External {
+			out.add("beside-gateway", route.Path.Child("host"),
+				fmt.Sprintf("the gateway of this route shares its namespace with an egress gateway, and would call host %q directly", route.Host()),
+				"lead the route to a Service of the mesh that makes the call, or move the gateway to a namespace of its own")
+		}
+	}
+	return out
+}
+
+func onGateway(route egress.OnGateway, host string) string {
+	if route.Bound.Egress {
+		return fmt.Sprintf("on the pods of the egress gateway this route would decide over the calls of everybody to host %q", host)
+	}
+	return fmt.Sprintf("Gateway %q is not there, and may be on the pods of the egress gateway, where this route would decide over the calls of everybody to host %q", route.Bound.Unknown, host)
+}
+
+// leadsToItself says whether a route on a gateway does with the calls of a host what its exit does.
+func leadsToItself(route egress.OnGateway, host string, exit egress.Definition) bool {
+	for key := range route.Raw {
+		if !slices.Contains([]string{"match", "name", "route"}, key) {
+			return false
+		}
+	}
+	to, _ := route.Raw["route"].([]any)
+	if len(to) != 1 || route.Section == "tcp" {
+		return false
+	}
+	holder, _ := to[0].(map[string]any)
+	d, _ := holder["destination"].(map[string]any)
+	name, _ := d["host"].(string)
+	if egress.Canonical(name) != host || d["subset"] != nil || holder["headers"] != nil {
+		return false
+	}
+	return leadsToPort(egress.Destination{Raw: d}.Port(), route.Section, exit)
+}
+
+// leadsToPort says whether the exit, too, leads calls of a section to this port, 0 for one that is left to Istio.
+func leadsToPort(port uint32, section string, exit egress.Definition) bool {
+	want := egress.FamilyTLS
+	if section == "http" {
+		want = egress.FamilyHTTP
+	}
+	var ports []uint32
+	for _, p := range exit.Ports {
+		if egress.FamilyOf(p.Protocol) == want {
+			ports = append(ports, p.Number)
+		}
+	}
+	if len(ports) == 1 {
+		return cmp.Or(port, ports[0]) == ports[0]
+	}
+	return port == 80 && slices.Contains(ports, 80)
+}

@@ -1,0 +1,92 @@
+package hop_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+func binding(t *testing.T, name, spec string) *egress.Binding {
+	t.Helper()
+	return egress.ReadBinding(object(t, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: "+name+", namespace: payments}\nspec: "+spec))
+}
+
+// TestAGatewayTakesNoPortFromTheExits, neither by the Service's port nor by that of the pods behind it.
+func TestAGatewayTakesNoPortFromTheExits(t *testing.T) {
+	t.Parallel()
+	service := egresstest.Carrier("HTTP2")
+	service.Ports[0].Target, service.Ports[1].Target = 8080, 8443
+	for server, want := range map[string]string{
+		`{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.test]}`:                                        "",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: PASSTHROUGH}}`:               "",
+		`{port: {number: 15443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}`:            "",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}`:              "gateway-port spec.servers[0].port",
+		`{port: {number: 8443, name: tls, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: x}}`: "gateway-port spec.servers[0].port",
+		`{port: {number: 443, name: tls, protocol: TCP}, hosts: ["*"]}`:                                            "gateway-port spec.servers[0].port",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*"], tls: {mode: AUTO_PASSTHROUGH}}`:             "gateway-port spec.servers[0].port",
+		`{port: {number: 80, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: ISTIO_MUTUAL}}`:              "gateway-port spec.servers[0].port",
+		`{port: {number: 8080, name: tcp, protocol: TCP}, hosts: ["*"]}`:                                           "gateway-port spec.servers[0].port",
+		`{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"], tls: {httpsRedirect: true}}`:               "gateway-port spec.servers[0].port",
+	} {
+		var got []string
+		for _, refusal := range hop.CheckBinding(binding(t, "g", "{selector: {istio: egressgateway}, servers: ["+server+"]}"), mesh().Gateways[0], service) {
+			got = append(got, refusal.Code+" "+refusal.Field)
+		}
+		assert.Equal(t, want, strings.Join(got, ", "), server)
+	}
+}
+
+// TestWhoseProxiesAGatewayOpens: by the labels of the configuration, and by those that the pods have besides.
+func TestWhoseProxiesAGatewayOpens(t *testing.T) {
+	t.Parallel()
+	view := cluster()
+	view.InGatewayNamespaces = []map[string]string{
+		{"istio": "egressgateway", "app": "istio-egressgateway"}, {"istio": "ingressgateway", "app": "istio-ingressgateway"},
+	}
+	for selector, want := range map[string]int{
+		"{istio: egressgateway}": 1, "{app: istio-egressgateway}": 1, "{}": 1, "{istio: ingressgateway}": 0, "{app: other}": 0,
+	} {
+		assert.Len(t, mesh().Opened(binding(t, "g", "{selector: "+selector+"}"), view), want, selector)
+	}
+}
+
+// TestRoutesOnGateways: on the egress gateway's own pods only the hop of the guides stays, which leads a host to itself;
+// beside it, where exits are seen, nothing leads to a host outside.
+func TestRoutesOnGateways(t *testing.T) {
+	t.Parallel()
+	view := cluster()
+	view.InGatewayNamespaces = []map[string]string{{"istio": "egressgateway"}, {"istio": "ingressgateway"}}
+	view.Bindings = []*egress.Binding{
+		binding(t, "out", "{selector: {istio: egressgateway}}"), binding(t, "in", "{selector: {istio: ingressgateway}}"),
+		binding(t, "elsewhere", "{selector: {istio: other}}"),
+	}
+	const api = "destination: {host: api.example.com, port: {number: 80}}"
+	for spec, want := range map[string]string{
+		`{hosts: [api.example.com], gateways: [out], http: [{match: [{gateways: [out], port: 80}], route: [{` + api + `, weight: 100}]}]}`:                                   "",
+		`{hosts: [api.example.com], gateways: [out], tls: [{match: [{sniHosts: [api.example.com]}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`: "",
+		`{hosts: [api.example.com], gateways: [out], http: [{route: [{destination: {host: local}}]}]}`:                                                                       "gateway-route spec.http[0]",
+		`{hosts: ["*.example.com"], gateways: [payments/out], http: [{route: [{` + api + `}]}]}`:                                                                             "gateway-route spec.http[0]",
+		`{hosts: [api.example.com], gateways: [out], http: [{redirect: {authority: evil.test}}]}`:                                                                            "gateway-route spec.http[0]",
+		`{hosts: [api.example.com], gateways: [out], http: [{fault: {abort: {httpStatus: 500}}, route: [{` + api + `}]}]}`:                                                   "gateway-route spec.http[0]",
+		`{hosts: [api.example.com], gateways: [out], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`:                                        "gateway-route spec.http[0]",
+		`{hosts: [api.example.com], gateways: [out], tcp: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`:                                         "gateway-route spec.tcp[0]",
+		`{hosts: [api.example.com], gateways: [later], http: [{route: [{destination: {host: local}}]}]}`:                                                                     "gateway-route spec.http[0]",
+		`{hosts: [app.corp], gateways: [later], http: [{route: [{destination: {host: local}}]}]}`:                                                                            "",
+		`{hosts: [app.corp], gateways: [in], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                       "beside-gateway spec.http[0].route[0].destination.host",
+		`{hosts: [app.corp], gateways: [elsewhere], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                "",
+		`{hosts: [app.corp], gateways: [elsewhere], http: [{route: [{` + api + `}]}]}`:                                                                                       "other-host spec.http[0].route[0].destination.host",
+		`{hosts: [app.corp], gateways: [in], http: [{route: [{destination: {host: local}}]}]}`:                                                                               "",
+	} {
+		var got []string
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(route(t, spec), mesh(), view)) {
+			got = append(got, refusal.Code+" "+refusal.Field)
+			assert.NotEmpty(t, refusal.Fix)
+		}
+		assert.Equal(t, want, strings.Join(got, ", "), spec)
+	}
+}
