@@ -8,6 +8,14 @@ import (
 // condition is one of status.conditions, without its time.
 type condition struct{ Type, Status, Reason, Message string }
 
+// told says whether conditions have one of a type.
+func told(conditions []any, of string) bool {
+	return slices.ContainsFunc(conditions, func(item any) bool {
+		last, _ := item.(map[string]any)
+		return last["type"] == of
+	})
+}
+
 // among returns the conditions with this one in its place, and whether anything changed. The transition time moves only
 // with the status. The given conditions are not touched.
 func (c condition) among(conditions []any, now time.Time) ([]any, bool) {

@@ -79,9 +79,16 @@ func (e *ExitReady) wake(entries []types.NamespacedName) {
 // Reconcile implements reconcile.TypedReconciler.
 func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (reconcile.Result, error) {
 	stored := e.entries.Stored(name)
-	if stored == nil || stored.Entry == nil || stored.Entry.Gateway == "" {
+	if stored == nil || stored.Entry == nil {
 		e.standing.forget(name)
 		return reconcile.Result{}, nil
+	}
+	if stored.Entry.Gateway == "" {
+		e.standing.forget(name)
+		if !told(stored.Conditions, ConditionExitReady) {
+			return reconcile.Result{}, nil
+		}
+		return e.write(ctx, stored, exitReady("False", "NotCarried", "no egress gateway of the configuration carries this entry"))
 	}
 	gw, _ := e.mesh.GatewayByName(stored.Entry.Gateway)
 	want, known := e.condition(gw, name, stored.Entry)
@@ -101,8 +108,11 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		against := e.entries.Exit(host, key.Namespace).Against(definition)
 		e.standing.lose(key, name, against.Owner != nil)
 		state, stands := e.standing.get(key)
+		service := e.mesh.ServiceOf(host, e.entries)
 		switch {
 		case out.Type != "":
+		case service != "":
+			out = exitReady("False", "ServiceHost", fmt.Sprintf("host %q is Service %s of the mesh by now, which clients reach instead", host, service))
 		case against.Owner != nil:
 			out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
 				host, against.Owner.Namespace, against.Owner.Name, against.Reason))

@@ -34,6 +34,8 @@ type Preflight struct {
 	Live client.Reader
 	// Foreign returns what Gateway objects of others take from an egress gateway; nil where none are known.
 	Foreign func(gw egress.Gateway) []egress.Finding
+	// Ungoverned returns the names of entries that governed clients see and that no gateway carries; nil where none are known.
+	Ungoverned func() []string
 	// MeshConfig is Istio's ConfigMap.
 	MeshConfig types.NamespacedName
 	// Recorder writes Events about Regarding.
@@ -93,6 +95,11 @@ func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
 			out = append(out, problem{finding, gw.Name})
 		}
 		errs = append(errs, err)
+	}
+	if p.Ungoverned != nil {
+		for _, finding := range ungoverned(p.Ungoverned()) {
+			out = append(out, problem{finding, ""})
+		}
 	}
 	config := &corev1.ConfigMap{}
 	switch err := p.Live.Get(ctx, p.MeshConfig, config); {

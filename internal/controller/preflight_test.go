@@ -93,6 +93,20 @@ func TestUnreadableMeshConfigurationIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "mesh configuration")
 }
 
+// TestWhatLeavesBesideTheGatewaysIsTold: by other's Gateway objects, and by entries of namespaces that are not governed.
+func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
+	t.Parallel()
+	p := &Preflight{
+		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: clusterOf(t, service(80, 443), pod(corev1.PodRunning)),
+		Foreign:    func(egress.Gateway) []egress.Finding { return []egress.Finding{{Code: "foreign-gateway"}} },
+		Ungoverned: func() []string { return []string{"a/a", "b/b", "c/c", "d/d"} },
+	}
+	found, err := p.problems(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry"}, codes(found))
+	assert.Contains(t, found[1].Message, "a/a, b/b, c/c and 1 more")
+}
+
 // TestEachProblemIsToldOnce: an Event when it comes, the metric for as long as it lasts.
 func TestEachProblemIsToldOnce(t *testing.T) {
 	t.Parallel()

@@ -33,6 +33,22 @@ func pods(gw egress.Gateway, given []corev1.Pod) []egress.Finding {
 	}}
 }
 
+// ungoverned says what governed clients reach by entries of namespaces that are not governed.
+func ungoverned(entries []string) []egress.Finding {
+	if len(entries) == 0 {
+		return nil
+	}
+	named := strings.Join(entries[:min(len(entries), 3)], ", ")
+	if len(entries) > 3 {
+		named += fmt.Sprintf(" and %d more", len(entries)-3)
+	}
+	return []egress.Finding{{
+		Code:    "ungoverned-entry",
+		Message: fmt.Sprintf("governed namespaces see external ServiceEntries of namespaces that are not governed, whose calls leave directly: %s", named),
+		Fix:     `set exportTo: ["."] in them, or move them to a governed namespace`,
+	}}
+}
+
 // outbound says what leaves beside the gateways, by Istio's mesh configuration (the key mesh of its ConfigMap). The error
 // is that of a configuration that is not YAML.
 func outbound(meshConfig string) ([]egress.Finding, error) {

@@ -4,11 +4,13 @@ import "slices"
 
 // View is what the rest of the cluster says. Answers come from memory and may lag.
 type View interface {
-	// Entries returns every ServiceEntry of the governed namespaces that names exactly this canonical host, oldest
-	// first. The slice is shared and must not be changed.
+	// Entries returns every ServiceEntry that names exactly this canonical host, oldest first. Those of namespaces that are
+	// not governed lead to no gateway. The slice is shared and must not be changed.
 	Entries(host string) []*Entry
 	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
 	Exit(host, gatewayNamespace string) *Exit
+	// GatewayOf returns the name of the egress gateway through which a governed namespace leaves, empty for none.
+	GatewayOf(namespace string) string
 	// Service returns the Service with this canonical FQDN, nil for none.
 	Service(host string) *Service
 	// Rule returns what the DestinationRules of a namespace say of a canonical host: that of the host itself, or else

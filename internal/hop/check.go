@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -23,12 +24,12 @@ func checkHosts(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh)
 		at := path.Index(i)
 		switch {
 		case checkName(&out, host, at, mesh):
-		case egress.IsIP(canonical):
-			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
-				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
 		case mesh.Deputy(canonical) != "":
 			out.add("deputy-host", at, fmt.Sprintf("host %q %s", host, mesh.Deputy(canonical)),
 				"name the external host; what is no external host does not go through a gateway")
+		case egress.IsIP(canonical):
+			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
+				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
 		case egress.IsWildcard(canonical) && len(entry.Endpoints) == 0:
 			out.add("bare-wildcard", at, fmt.Sprintf("wildcard host %q has no serving host, so the gateway cannot resolve it", host),
 				"name the hosts one by one, or give spec.endpoints one host that serves them all and resolution DNS")
@@ -113,6 +114,10 @@ func checkResolution(entry *egress.ServiceEntry, _ egress.Gateway, _ *egress.Mes
 		if len(entry.Endpoints) > 0 {
 			out.add("endpoints-without-resolution", path, "resolution NONE takes no endpoints", "set resolution STATIC for addresses, DNS for host names")
 		}
+		if len(entry.Addresses) > 0 && len(entry.Endpoints) == 0 && !slices.ContainsFunc(entry.Addresses, isRange) {
+			out.add("addresses-without-resolution", path, "resolution NONE leads calls to the address that the client dialled, which the egress gateway is not told",
+				"set resolution STATIC and put the addresses into spec.endpoints, or DNS if the host's name resolves")
+		}
 	case "STATIC":
 		if len(entry.Endpoints) == 0 {
 			out.add("static-without-endpoints", path, "resolution STATIC needs endpoints", "give spec.endpoints, or set resolution DNS")
@@ -126,12 +131,17 @@ func checkResolution(entry *egress.ServiceEntry, _ egress.Gateway, _ *egress.Mes
 		out.add("resolution", path, fmt.Sprintf("resolution %s cannot be done by an egress gateway", entry.Resolution), "set resolution DNS and name the hosts")
 	}
 	for i, address := range entry.Addresses {
-		if cidr, err := netip.ParsePrefix(address); strings.Contains(address, "/") && (err != nil || !cidr.IsSingleIP()) {
+		if isRange(address) {
 			out.add("cidr-address", field.NewPath("spec", "addresses").Index(i),
 				fmt.Sprintf("range %s lets the client choose the address; a gateway needs the host", address), "remove the range and set resolution DNS")
 		}
 	}
 	return out
+}
+
+func isRange(address string) bool {
+	cidr, err := netip.ParsePrefix(address)
+	return strings.Contains(address, "/") && (err != nil || !cidr.IsSingleIP())
 }
 
 func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh) (out Refusals) {

@@ -83,7 +83,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 	if len(parsed.Addresses) > 0 {
 		sealed["addresses"] = singleAddresses(parsed.Addresses)
 	}
-	if exportTo, named := exportedElsewhere(parsed.ExportTo, mesh); named {
+	if exportTo, other := exported(parsed.ExportTo, mesh); other {
 		sealed["exportTo"] = exportTo
 	}
 	var known recorder
@@ -122,12 +122,17 @@ func singleAddresses(addresses []string) []any {
 	return out
 }
 
-// exportedElsewhere is exportTo without the namespaces of egress gateways, and whether it named any: a gateway would find
-// the sealed entry before its own exit, and call itself. An entry for gateways alone is then exported to nobody.
-func exportedElsewhere(exportTo []string, mesh *egress.Mesh) (out []any, named bool) {
+// exported is the exportTo that is stored, and whether it is another than the author's. The namespaces of egress gateways
+// are left out: a gateway would find the sealed entry before its own exit, and call itself; an entry for gateways alone
+// is then exported to nobody. Where there are several gateways, an entry whose author left exportTo out is its own
+// namespace's: Istio takes the oldest public entry of a host for every sidecar, by whichever gateway that is to leave.
+func exported(exportTo []string, mesh *egress.Mesh) (out []any, other bool) {
+	if len(exportTo) == 0 && len(mesh.Gateways) > 1 {
+		return []any{"."}, true
+	}
 	for _, namespace := range exportTo {
 		if len(mesh.GatewaysIn(namespace)) > 0 {
-			named = true
+			other = true
 			continue
 		}
 		out = append(out, namespace)
@@ -135,7 +140,7 @@ func exportedElsewhere(exportTo []string, mesh *egress.Mesh) (out []any, named b
 	if len(out) == 0 {
 		out = []any{"~"}
 	}
-	return out, named
+	return out, other
 }
 
 // ParseEntry reads a ServiceEntry. The error is Refusals.

@@ -79,6 +79,7 @@ func TestEntriesComeOldestFirst(t *testing.T) {
 	assert.Equal(t, []string{"new.example.com"}, touched[4])
 }
 
+// TestUngovernedNamespacesOwnNothing: their entries are known, since clients see them, and lead to no gateway.
 func TestUngovernedNamespacesOwnNothing(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "!exempt")
@@ -87,10 +88,25 @@ func TestUngovernedNamespacesOwnNothing(t *testing.T) {
 	put(t, r, object(t, "ServiceEntry", "a", "e", sealed, 0))
 	require.Len(t, r.Entries("api.example.com"), 1)
 	r.PutNamespace("a", map[string]string{"exempt": "true"})
-	assert.Empty(t, r.Entries("api.example.com"))
-	assert.Len(t, touched, 2, "its hosts are looked at again")
+	gateways := func() (out []string) {
+		for _, entry := range r.Entries("api.example.com") {
+			out = append(out, entry.Gateway)
+		}
+		return out
+	}
+	assert.Equal(t, []string{""}, gateways())
+	assert.Nil(t, r.Exit("api.example.com", "istio-system"))
+	assert.NotEmpty(t, touched[1:], "its hosts are looked at again")
 	put(t, r, object(t, "ServiceEntry", "never-seen", "e", sealed, 0))
-	assert.Empty(t, r.Entries("api.example.com"))
+	assert.Equal(t, []string{"", ""}, gateways())
+	assert.Equal(t, []string{"a/e", "never-seen/e"}, r.Ungoverned())
+	put(t, r, object(t, "ServiceEntry", "never-seen", "e", `{hosts: [private.example.com], exportTo: ["."]}`, 0))
+	assert.Equal(t, []string{"a/e"}, r.Ungoverned(), "nobody else sees it")
+	put(t, r, object(t, "ServiceEntry", "never-seen", "e", `{hosts: [named.example.com], exportTo: [b]}`, 0))
+	assert.Equal(t, []string{"a/e", "never-seen/e"}, r.Ungoverned())
+	r.PutNamespace("a", nil)
+	assert.Equal(t, []string{"default"}, gateways())
+	assert.NotNil(t, r.Exit("api.example.com", "istio-system"))
 }
 
 func TestSealThatCannotBeExpressedIsNone(t *testing.T) {

@@ -66,8 +66,25 @@ func (r *Registry) swapService(host string, next *egress.Service) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	was := r.services[host] != nil
 	set()
+	var change Change
+	if was != (next != nil) {
+		change.Entries = r.naming(host)
+	}
+	r.mu.Unlock()
+	r.tell(change)
+}
+
+// naming returns the entries that name a Service, in each form that a pod's search path makes of its host.
+func (r *Registry) naming(service string) (out []types.NamespacedName) {
+	short := strings.TrimSuffix(service, "."+r.mesh.ClusterDomain)
+	for _, host := range []string{service, short, strings.TrimSuffix(short, ".svc")} {
+		for _, entry := range r.hosts[host] {
+			out = append(out, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
+		}
+	}
+	return out
 }
 
 func (r *Registry) sealedTo(gw egress.Gateway) (out []types.NamespacedName) {

@@ -300,3 +300,16 @@ func TestEveryCodeIsOfOneStyle(t *testing.T) {
 	slices.Sort(seen)
 	assert.Contains(t, seen, "raw-protocol")
 }
+
+// TestARouteThatLeavesDirectlyIsTold, each time it is stored.
+func TestARouteThatLeavesDirectlyIsTold(t *testing.T) {
+	t.Parallel()
+	central := egresstest.Sealed("status.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+	central.Namespace, central.Name, central.Gateway = "istio-system", "status", ""
+	r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{central}}, Policies: &policies{}}
+	outcome, err := r.Review(t.Context(), stored(t, r, create(routes(t, `{hosts: [status.example.com], http: [{route: [{destination: {host: status.example.com}}]}]}`))))
+	require.NoError(t, err)
+	require.Len(t, outcome.Changes, 1)
+	assert.Contains(t, outcome.Changes[0], "leave directly, past every egress gateway: ServiceEntry istio-system/status")
+	assert.Equal(t, egress.ViaDirect, outcome.Facts.Routes[0].Via)
+}

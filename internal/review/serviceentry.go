@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -56,6 +57,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, hop.CheckInternal(parsed, s.Mesh, s.View)...)
 	}
 	if sealed.Name != "" && parsed.External() {
+		refusals = append(refusals, exports(s, parsed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		refusals = append(refusals, underRules(s, parsed, sealed)...)
 		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
@@ -65,7 +67,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	for _, conflict := range facts.Conflicts {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
 	}
-	return facts, refusals
+	return facts, essential(refusals)
 }
 
 // claims refuses the names of Services, in each form that a pod's search path makes of them: hosts of an external entry
@@ -88,6 +90,31 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
 				Message: fmt.Sprintf("address %q is Service %s of the mesh", endpoint.Address, service),
 				Fix:     "give the address of the external host, or none",
+			})
+		}
+	}
+	return out
+}
+
+// exports refuses an entry that clients of another egress gateway would see, and leave by the wrong one.
+func exports(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+	if len(s.Mesh.Gateways) < 2 {
+		return nil
+	}
+	for i, namespace := range intent.ExportTo {
+		at := field.NewPath("spec", "exportTo").Index(i).String()
+		switch leaves := s.View.GatewayOf(namespace); {
+		case namespace == "*":
+			out = append(out, egress.Finding{
+				Code: "other-gateway", Field: at,
+				Message: "there are several egress gateways, and namespaces that leave by another would leave by this one",
+				Fix:     fmt.Sprintf("name the namespaces that leave by egress gateway %q, or leave exportTo out for the entry's own", s.gateway.Name),
+			})
+		case leaves != "" && leaves != s.gateway.Name:
+			out = append(out, egress.Finding{
+				Code: "other-gateway", Field: at,
+				Message: fmt.Sprintf("namespace %q leaves by egress gateway %q, and would leave by %q", namespace, leaves, s.gateway.Name),
+				Fix:     "remove the namespace, and write an entry of the host in it",
 			})
 		}
 	}
@@ -117,9 +144,31 @@ func entryChanges(s *subject) []string {
 	if hosts := listOf(s.Object, "hosts"); !equality.Semantic.DeepEqual(listOf(s.intent, "hosts"), hosts) {
 		out = append(out, fmt.Sprintf("spec.hosts: stored in canonical spelling: %v", hosts))
 	}
+	if exportTo := listOf(s.Object, "exportTo"); len(listOf(s.intent, "exportTo")) == 0 && len(exportTo) > 0 {
+		out = append(out, "spec.exportTo: there are several egress gateways, so the entry is seen by its own namespace alone; name the namespaces that are to see it")
+	}
+	if proxies := forwardProxies(s.intent); proxies != "" {
+		out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))
+	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {
 		out = append(out, "spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead")
 	}
 	return out
+}
+
+// forwardProxies names the HTTP ports that are commonly those of forward proxies, by number or by what they are called.
+func forwardProxies(intent *unstructured.Unstructured) string {
+	parsed, err := hop.ParseEntry(intent)
+	if err != nil {
+		return ""
+	}
+	var out []string
+	for _, port := range parsed.Ports {
+		common := slices.Contains([]uint32{3128, 8118, 8888}, port.Number) || strings.Contains(strings.ToLower(port.Name), "proxy")
+		if common && egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
+			out = append(out, fmt.Sprintf("%d (%s)", port.Number, port.Name))
+		}
+	}
+	return strings.Join(out, ", ")
 }

@@ -34,5 +34,11 @@ func routeChanges(s *subject) (out []string) {
 			out = append(out, fmt.Sprintf("%s: calls to %s now leave through egress gateway %q", d.Path, was[i].Host(), gw.Name))
 		}
 	}
+	for _, route := range egress.Resolve(s.Object, s.Mesh, s.View).Routes {
+		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
+			out = append(out, fmt.Sprintf("%s: calls to %s leave directly, past every egress gateway: ServiceEntry %s/%s is of a namespace that is not governed",
+				route.Path, route.Host(), serving.Namespace, serving.Name))
+		}
+	}
 	return out
 }

@@ -146,7 +146,7 @@ func TestDryRunAnswersAsARealRun(t *testing.T) {
 	realSpec, realWarnings := create()
 	assert.Equal(t, realSpec, drySpec)
 	assert.Equal(t, realWarnings, dryWarnings)
-	assert.Len(t, realWarnings, 2, "sealed, and NONE explained")
+	assert.Len(t, realWarnings, 3, "sealed, seen by its own namespace, and NONE explained")
 }
 
 func TestPatchAndReplaceAreJudgedAsCreate(t *testing.T) {

@@ -48,6 +48,8 @@ type Cluster struct {
 	Known []*egress.Entry
 	// Services are by FQDN.
 	Services map[string]*egress.Service
+	// Leaving has the gateways through which namespaces leave.
+	Leaving map[string]string
 	// Bindings are Gateway objects.
 	Bindings []*egress.Binding
 	// InGatewayNamespaces are the labels of the pods there.
@@ -111,6 +113,9 @@ func (c *Cluster) Exit(host, gatewayNamespace string) *egress.Exit {
 	}
 	return mesh.ExitOf(c.Entries(host), gatewayNamespace, func(namespace string) *egress.Rule { return c.Rule(namespace, host) })
 }
+
+// GatewayOf implements egress.View.
+func (c *Cluster) GatewayOf(namespace string) string { return c.Leaving[namespace] }
 
 // Service implements egress.View.
 func (c *Cluster) Service(host string) *egress.Service {

@@ -1,0 +1,45 @@
+package review
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// reason is one for which an entry cannot be carried, whatever is done about those that are moot.
+type reason struct {
+	code string
+	moot []string
+}
+
+// hopeless: an answer that names a reason and what is moot beside it leads its author in circles.
+var hopeless = []reason{
+	{"raw-protocol", []string{"bare-wildcard", "cidr-address", "addresses-without-resolution", "resolution", "endpoints-without-resolution", "static-without-endpoints"}},
+	{"bare-wildcard", []string{"resolution", "cidr-address", "addresses-without-resolution"}},
+	{"cidr-address", []string{"resolution"}},
+	{"workload-selector", []string{"static-without-endpoints", "resolution"}},
+	{"not-internal", []string{"not-internal"}},
+}
+
+// essential returns the refusals of an entry that matter: one for a field, and none that is moot while another stands.
+func essential(refusals hop.Refusals) (out hop.Refusals) {
+	for _, refusal := range refusals {
+		moot := slices.ContainsFunc(hopeless, func(r reason) bool {
+			seen := refusals
+			if r.code == refusal.Code {
+				// Of one kind, the first counts.
+				seen = out
+			}
+			return slices.Contains(r.moot, refusal.Code) &&
+				slices.ContainsFunc(seen, func(other egress.Finding) bool { return other.Code == r.code })
+		})
+		second := strings.HasPrefix(refusal.Field, "spec.hosts[") &&
+			slices.ContainsFunc(out, func(other egress.Finding) bool { return other.Field == refusal.Field })
+		if !moot && !second {
+			out = append(out, refusal)
+		}
+	}
+	return out
+}

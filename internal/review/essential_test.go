@@ -1,0 +1,73 @@
+package review
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestOneAnswer: what matters is said, and nothing that leads in circles beside it.
+func TestOneAnswer(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]string{
+		// As people write for a database: each further sentence would be about a thing that does not help.
+		`{hosts: ["*.db.test"], addresses: [10.0.0.0/8], ports: [{number: 5432, name: db, protocol: TCP}]}`:  "raw-protocol spec.ports[0].protocol",
+		`{hosts: ["*.db.test"], resolution: DYNAMIC_DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`:  "bare-wildcard spec.hosts[0]",
+		`{hosts: [127.0.0.1], ports: [{number: 443, name: tls, protocol: TLS}]}`:                             "deputy-host spec.hosts[0]",
+		`{hosts: [192.0.2.7], ports: [{number: 443, name: tls, protocol: TLS}]}`:                             "ip-host spec.hosts[0]",
+		`{hosts: [vm.test], location: MESH_INTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}`:     "not-internal spec.resolution",
+		`{hosts: [made-up.test], addresses: [192.0.2.7], ports: [{number: 80, name: http, protocol: HTTP}]}`: "addresses-without-resolution spec.resolution",
+		// Two things that are wrong for themselves.
+		`{hosts: [a.test], resolution: STATIC, ports: [{number: 5432, name: db, protocol: TCP}, {number: 80, name: db, protocol: HTTP}]}`: "raw-protocol spec.ports[0].protocol, bad-port spec.ports[1]",
+	} {
+		outcome, err := newReviewer().Review(t.Context(), create(entry(t, spec)))
+		require.NoError(t, err)
+		assert.ElementsMatch(t, strings.Split(want, ", "), codes(outcome), spec)
+	}
+}
+
+// TestSeveralGateways: an entry reaches no namespace that leaves by another.
+func TestSeveralGateways(t *testing.T) {
+	t.Parallel()
+	view := &egresstest.Cluster{Leaving: map[string]string{"cards": "pci", "other": "default"}}
+	for exportTo, want := range map[string]struct{ finding, stored string }{
+		``:                                 {"", "."},
+		`exportTo: ["."],`:                 {"", "."},
+		`exportTo: [other, later],`:        {"", "other later"},
+		`exportTo: ["*"],`:                 {"other-gateway spec.exportTo[0]", "*"},
+		`exportTo: [other, cards],`:        {"other-gateway spec.exportTo[1]", "other cards"},
+		`exportTo: [other, istio-system],`: {"", "other"},
+	} {
+		r := &Reviewer{Mesh: egresstest.TwoGateways(), View: view, Policies: &policies{}}
+		req := stored(t, r, create(entry(t, `{hosts: [a.test], `+exportTo+` resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)))
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err)
+		assert.Equal(t, want.finding, strings.Join(codes(outcome), ", "), exportTo)
+		var have []string
+		for _, namespace := range listOf(req.Object, "exportTo") {
+			have = append(have, namespace.(string))
+		}
+		assert.Equal(t, want.stored, strings.Join(have, " "), exportTo)
+	}
+	one := &Reviewer{Mesh: egresstest.Mesh(), View: view, Policies: &policies{}}
+	assert.Empty(t, listOf(stored(t, one, create(entry(t, https))).Object, "exportTo"))
+}
+
+// TestForwardProxiesAreWarnedOf, by number or by name, where they are declared HTTP.
+func TestForwardProxiesAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for port, want := range map[string]bool{
+		"{number: 8080, name: http-proxy, protocol: HTTP}": true, "{number: 3128, name: squid, protocol: HTTP}": true,
+		"{number: 80, name: http, protocol: HTTP}": false, "{number: 443, name: tls-proxy, protocol: TLS}": false,
+	} {
+		r := newReviewer()
+		outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [p.test], resolution: DNS, ports: [`+port+`]}`))))
+		require.NoError(t, err)
+		require.Equal(t, Allowed, outcome.Verdict)
+		assert.Equal(t, want, strings.Contains(strings.Join(outcome.Changes, " "), "forward proxy"), port)
+	}
+}
