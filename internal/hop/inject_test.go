@@ -268,3 +268,38 @@ func TestNamesThatEnvoyRejects(t *testing.T) {
 		assert.Equal(t, tc.want, strings.Join(got, ", "), name)
 	}
 }
+
+// TestTheGuidesSubsetIsLeftOut: clients of other namespaces see the route and not the subset. One that says something
+// stays.
+func TestTheGuidesSubsetIsLeftOut(t *testing.T) {
+	t.Parallel()
+	in := route(t, `{hosts: [api.example.com], gateways: [out, mesh], http: [
+		{match: [{gateways: [mesh], port: 80}], route: [{destination: {host: `+gatewayService+`, subset: api, port: {number: 80}}, weight: 100}]}]}`)
+	for name, tc := range map[string]struct {
+		rule string
+		left bool
+	}{
+		"no rule yet": {"", true},
+		"a bare one":  {`{host: ` + gatewayService + `, subsets: [{name: api}]}`, true},
+		"by labels":   {`{host: ` + gatewayService + `, subsets: [{name: api, labels: {a: b}}]}`, false},
+		"with policy": {`{host: ` + gatewayService + `, subsets: [{name: api, trafficPolicy: {connectionPool: {}}}]}`, false},
+	} {
+		view := cluster()
+		if tc.rule != "" {
+			view = ruled(t, tc.rule)
+		}
+		out, err := hop.Inject(in, mesh().Gateways[0], mesh(), view)
+		require.NoError(t, err)
+		_, has := egress.Destinations(out)[0].Raw["subset"]
+		assert.Equal(t, tc.left, !has, name)
+		intent, err := hop.RouteIntent(out, mesh())
+		require.NoError(t, err)
+		assert.Equal(t, in, intent, name)
+	}
+	encrypting := ruled(t, `{host: "*.local", trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`)
+	encrypting.Rules[0].InForce = true
+	plain := route(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`)
+	out, err := hop.Inject(plain, mesh().Gateways[0], mesh(), encrypting)
+	require.NoError(t, err)
+	assert.Equal(t, plain, out, "the gateway's Service would be called by the mesh's TLS, the sealed host is not")
+}

@@ -60,7 +60,16 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 	out := vs.DeepCopy()
 	var known recorder
 	for _, route := range egress.Resolve(out, mesh, view).Routes {
+		rule := view.Rule(vs.GetNamespace(), gw.Service)
 		switch {
+		case toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical)):
+			bare := runtime.DeepCopyJSON(route.Raw)
+			delete(bare, "subset")
+			known.replace(destinationSlot(route.Destination), bare)
+			continue
+		case rule != nil && rule.InForce:
+			// Calls to the gateway's Service are not made as the app speaks; those to the sealed host are.
+			continue
 		case toTLSPort(route) && askable(route, gw):
 			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
 		case toTLSPort(route), !injectable(route, vs.GetNamespace(), gw, view):
@@ -78,6 +87,23 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		return vs.DeepCopy()
 	}
 	return out
+}
+
+// toBareSubset says whether a route, as the guides have it, leads to a subset of an egress gateway's Service that says
+// nothing: the clients of other namespaces who see the route do not see the subset, and would get 503.
+func toBareSubset(route egress.Route, mesh *egress.Mesh, rule *egress.Rule) bool {
+	name, _ := route.Raw["subset"].(string)
+	_, isGateway := mesh.GatewayByService(route.Canonical)
+	if !isGateway || name == "" || !route.Reach.Mesh {
+		return false
+	}
+	if rule == nil {
+		return true
+	}
+	return !slices.ContainsFunc(rule.Subsets, func(item any) bool {
+		subset, _ := item.(map[string]any)
+		return subset["name"] == name && (subset["labels"] != nil || subset["trafficPolicy"] != nil)
+	})
 }
 
 // toTLSPort says whether HTTP calls are led to a TLS port of a sealed host, where a DestinationRule is to encrypt them.

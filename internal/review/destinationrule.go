@@ -56,6 +56,13 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		})
 	}
 	refusals = append(refusals, coveredHosts(s, rule)...)
+	if gw, is := s.Mesh.GatewayByService(rule.Host); is && hop.RuleInForce(s.intent) {
+		return facts, append(refusals, egress.Finding{
+			Code: "gateway-rule", Field: "spec.host",
+			Message: fmt.Sprintf("egress gateway %q is called as the app speaks, and under these settings it could not be called at all", gw.Name),
+			Fix:     "remove tls and outlierDetection; to encrypt calls to an external host, set tls in a DestinationRule for that host",
+		})
+	}
 	serving := s.Mesh.Governing(rule, s.View)
 	if serving == nil {
 		return facts, refusals

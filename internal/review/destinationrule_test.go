@@ -146,3 +146,18 @@ func TestAnOwnerDoesNotChangeASharedExit(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"duplicate-rule spec.trafficPolicy"}, codes(outcome))
 }
+
+// TestTheGatewaysServiceIsCalledAsTheAppSpeaks, whatever a tenant's rule says.
+func TestTheGatewaysServiceIsCalledAsTheAppSpeaks(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string][]string{
+		`{host: ` + egresstest.GatewayService + `, subsets: [{name: api}]}`:                                                          nil,
+		`{host: ` + egresstest.GatewayService + `, subsets: [{name: api, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}]}`:              {"gateway-rule spec.host"},
+		`{host: ` + egresstest.GatewayService + `, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}}`: {"gateway-rule spec.host"},
+	} {
+		r := newReviewer()
+		outcome, err := r.Review(t.Context(), stored(t, r, create(destinationRule(t, spec))))
+		require.NoError(t, err)
+		assert.Equal(t, want, codes(outcome), spec)
+	}
+}
