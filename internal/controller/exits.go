@@ -33,6 +33,8 @@ type Entries interface {
 	egress.View
 	Stored(name types.NamespacedName) *registry.Stored
 	Problems(gw egress.Gateway) []egress.Finding
+	Pair(name string) (egress.Pair, bool)
+	PairsTo(host string) []string
 	OnChange(listener func(registry.Change))
 }
 
@@ -130,6 +132,9 @@ func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInter
 		for namespace := range namespaces {
 			for _, host := range change.Hosts {
 				queue.Add(exitKey{namespace, host})
+				for _, pair := range e.entries.PairsTo(host) {
+					queue.Add(exitKey{namespace, pair})
+				}
 			}
 		}
 	})
@@ -152,8 +157,11 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	if key.Host == "" {
 		return reconcile.Result{}, nil
 	}
+	if egress.IsReserved(key.Host) {
+		return reconcile.Result{}, e.apply(ctx, key, e.pairSet(key))
+	}
 	exit := e.entries.Exit(key.Host, key.Namespace)
-	err := e.apply(ctx, key, exit)
+	err := e.apply(ctx, key, hop.ExitSet(e.mesh, exit, key.Namespace, key.Host))
 	switch e.standing.set(key, exitState{exit, err}) {
 	case everybody:
 		e.tell(e.sealedIn(key))
@@ -163,11 +171,20 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	return reconcile.Result{}, err
 }
 
+// pairSet returns the exit of a pair; nothing once no route makes it.
+func (e *Exits) pairSet(key exitKey) []hop.Object {
+	pair, made := e.entries.Pair(key.Host)
+	if !made {
+		return nil
+	}
+	return hop.PairSet(e.mesh, e.entries.Exit(pair.Led, key.Namespace), key.Namespace, pair)
+}
+
 // apply writes the exit set, in its order, and then takes away what is no longer part of it, in the other: a route never
 // leads to a host that the gateway does not know, and a host is never without its routes in between.
-func (e *Exits) apply(ctx context.Context, key exitKey, exit *egress.Exit) error {
+func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error {
 	wanted := map[string]bool{}
-	for _, object := range hop.ExitSet(e.mesh, exit, key.Namespace, key.Host) {
+	for _, object := range set {
 		if err := e.objects.ensure(ctx, object); err != nil {
 			return err
 		}

@@ -106,7 +106,10 @@ func RuleFacts(rule *Rule, gw Gateway, mesh *Mesh, view View) Facts {
 
 // RouteFacts returns the facts of a VirtualService as it will be stored; gw is the egress gateway of its namespace.
 func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
-	out := routeFacts{Facts: Facts{Gateway: gw.Name}, gw: gw, mesh: mesh, view: view, hosts: map[string]int{}, opened: map[RouteFact]bool{}}
+	out := routeFacts{
+		Facts: Facts{Gateway: gw.Name}, gw: gw, mesh: mesh, view: view,
+		pairs: vs.Pairs, hosts: map[string]int{}, opened: map[RouteFact]bool{},
+	}
 	if vs.Mesh {
 		for _, host := range vs.Hosts {
 			out.name(host, false)
@@ -118,6 +121,9 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 		// whatever is asked for.
 		via, _ := route.via("mesh")
 		for _, target := range route.Targets {
+			if _, paired := vs.Pairs[target.Canonical]; paired {
+				continue
+			}
 			if !target.OfSpec || (route.Reach.Mesh && via == ViaGateway) {
 				out.ask(target)
 			}
@@ -135,6 +141,7 @@ type routeFacts struct {
 	gw     Gateway
 	mesh   *Mesh
 	view   View
+	pairs  map[string]Pair
 	hosts  map[string]int
 	opened map[RouteFact]bool
 }
@@ -177,6 +184,11 @@ func (f *routeFacts) add(route Route) {
 			base.From = "mesh"
 		}
 		for _, target := range route.Targets {
+			if pair, is := f.pairs[target.Canonical]; is {
+				// Both are judged: where the calls are led, and what they ask that host for.
+				f.ask(Target{Host: pair.Asked, Canonical: pair.Asked, Path: target.Path})
+				target.Host, target.Canonical = pair.Led, pair.Led
+			}
 			base.Host, base.Path = target.Canonical, target.Path
 			f.open(base, target)
 		}

@@ -41,6 +41,8 @@ type VirtualService struct {
 	Routes []Route
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
+	// Pairs are those that the routes make, by name, where the reader of the object knows them.
+	Pairs map[string]Pair
 	// OnGateways are the routes, with or without destinations, that proxies other than sidecars apply.
 	OnGateways []OnGateway
 }

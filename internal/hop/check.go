@@ -46,6 +46,8 @@ func checkName(out *Refusals, host string, at *field.Path, mesh *egress.Mesh) bo
 	canonical := egress.Canonical(host)
 	_, isGateway := mesh.GatewayByService(canonical)
 	switch {
+	case egress.IsReserved(canonical):
+		out.add("reserved-host", at, fmt.Sprintf("host %q is under %s, whose names egress-governor gives", host, egress.ReservedSuffix), "name another host")
 	case isGateway:
 		out.add("gateway-host", at, fmt.Sprintf("host %q is the egress gateway itself", host), "name the external host")
 	case !egress.IsIP(canonical) && len(validation.IsDNS1123Subdomain(strings.TrimPrefix(canonical, "*."))) > 0:

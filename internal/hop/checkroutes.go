@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of

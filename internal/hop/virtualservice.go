@@ -58,7 +58,7 @@ func Inject(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh,
 // InjectIntent is Inject of a VirtualService as its author wrote it, which it does not touch.
 func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh, view egress.View) *unstructured.Unstructured {
 	out := vs.DeepCopy()
-	var known recorder
+	known := &recorder{}
 	for _, route := range egress.Resolve(out, mesh, view).Routes {
 		rule := view.Rule(vs.GetNamespace(), gw.Service)
 		switch {
@@ -72,6 +72,7 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 			continue
 		case toTLSPort(route) && askable(route, gw):
 			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
+		case pairs(known, route, vs.GetNamespace(), gw, view):
 		case toTLSPort(route), !injectable(route, vs.GetNamespace(), gw, view):
 			continue
 		}
@@ -87,6 +88,15 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		return vs.DeepCopy()
 	}
 	return out
+}
+
+// pairs has the calls of a route ask for the pair that it makes, if it does.
+func pairs(known *recorder, route egress.Route, namespace string, gw egress.Gateway, view egress.View) bool {
+	pair, port, makes := pairOf(route, namespace, gw, view)
+	if makes {
+		known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], asks(pair, port)))
+	}
+	return makes
 }
 
 // toBareSubset says whether a route, as the guides have it, leads to a subset of an egress gateway's Service that says

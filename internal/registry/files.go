@@ -22,6 +22,8 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 		r.PutService(service)
 	case "ServiceEntry":
 		r.PutEntry(r.Read(object))
+	case "VirtualService":
+		r.PutRoutes(object)
 	case "Gateway":
 		r.PutBinding(object)
 	case "DestinationRule":

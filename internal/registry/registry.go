@@ -26,6 +26,7 @@ type Registry struct {
 	leaving     map[string]string
 	services    map[string]*egress.Service
 	rules       rules
+	pairs       pairs
 	bindings    map[types.NamespacedName]*egress.Binding
 	pods        pods
 	problems    map[string][]egress.Finding
@@ -36,7 +37,7 @@ var _ egress.View = (*Registry)(nil)
 
 // Change names what a change of the cluster touches.
 type Change struct {
-	// Hosts are canonical hosts whose entries, or the rules of those, are others than before.
+	// Hosts are canonical hosts whose entries, or the rules of those, are others than before, and pairs that came or went.
 	Hosts []string
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
@@ -48,7 +49,7 @@ func New(mesh *egress.Mesh) *Registry {
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{},
-		rules: newRules(), bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 
@@ -63,6 +64,9 @@ func (r *Registry) OnChange(listener func(Change)) {
 				all.Hosts = append(all.Hosts, stored.Entry.Hosts...)
 			}
 		}
+	}
+	for pair := range r.pairs.byName {
+		all.Hosts = append(all.Hosts, pair)
 	}
 	for host := range r.rules.owners {
 		all.Hosts = append(all.Hosts, host)

@@ -263,3 +263,33 @@ func BenchmarkEntryComes(b *testing.B) {
 		})
 	}
 }
+
+// TestPairsAreKnownWhileARouteMakesThem, by whichever of several.
+func TestPairsAreKnownWhileARouteMakesThem(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	var touched []string
+	r.OnChange(func(change registry.Change) { touched = append(touched, change.Hosts...) })
+	pair := egress.Pair{Asked: "front.test", Led: "api.example.com"}
+	injected := func(name string) *unstructured.Unstructured {
+		out := object(t, "VirtualService", "a", name, `{hosts: [front.test], http: [{route: [{destination: {host: `+gatewayService+`, port: {number: 80}},
+			headers: {request: {set: {host: `+pair.Host()+`}}}}]}]}`, 0)
+		out.SetAnnotations(map[string]string{"egress-governor.io/intent": `[{"now": {"request": {"set": {"host": "` + pair.Host() + `"}}}, "paths": ["spec.http[0].route[0].headers"]},
+			{"was": {"host": "api.example.com"}, "now": {"host": "` + gatewayService + `", "port": {"number": 80}}, "paths": ["spec.http[0].route[0].destination"]}]`})
+		return out
+	}
+	put(t, r, injected("one"))
+	put(t, r, injected("two"))
+	assert.Equal(t, []string{pair.Host()}, r.PairsTo("api.example.com"))
+	got, known := r.Pair(pair.Host())
+	assert.True(t, known)
+	assert.Equal(t, pair, got)
+	r.DeleteRoutes("a", "one")
+	_, known = r.Pair(pair.Host())
+	assert.True(t, known)
+	put(t, r, object(t, "VirtualService", "a", "two", `{hosts: [front.test]}`, 0))
+	_, known = r.Pair(pair.Host())
+	assert.False(t, known)
+	assert.Empty(t, r.PairsTo("api.example.com"))
+	assert.Contains(t, touched, pair.Host())
+}

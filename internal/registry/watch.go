@@ -29,6 +29,7 @@ func (r *Registry) sources() []source {
 		{&corev1.Service{}, slimService, r.putService, r.DeleteService},
 		{istio("ServiceEntry"), r.slimEntry, r.putEntry, r.DeleteEntry},
 		{istio("DestinationRule"), r.slimRule, r.putRule, r.DeleteRule},
+		{istio("VirtualService"), r.slimRoutes, r.putRoutes, r.DeleteRoutes},
 		{istio("Gateway"), slimBinding, r.putBinding, r.DeleteBinding},
 		{&corev1.Pod{}, slimPod, r.putPod, r.DeletePod},
 	}

@@ -24,6 +24,7 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 // form leads to the gateway or is in the facts.
 func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 	resolved := egress.Resolve(s.Object, s.Mesh, s.View)
+	resolved.Pairs = hop.Pairs(s.Object, s.intent, s.Mesh)
 	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), hop.CheckRoutes(resolved)
 }
 

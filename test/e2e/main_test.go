@@ -34,7 +34,8 @@ const poll = 100 * time.Millisecond
 type cluster struct {
 	client.Client
 	kube *kubernetes.Clientset
-	// outside is the address of the server that knows its callers.
+	// servers are the addresses of those who know their callers, outside is that of the first.
+	servers map[string]string
 	outside string
 	// apps are the addresses of the governed clients, by namespace.
 	apps map[string]string
@@ -91,5 +92,5 @@ func connect() (*cluster, error) {
 		return nil, err
 	}
 	kube, err := kubernetes.NewForConfig(config)
-	return &cluster{Client: c, kube: kube, apps: map[string]string{}}, err
+	return &cluster{Client: c, kube: kube, apps: map[string]string{}, servers: map[string]string{}}, err
 }

@@ -22,7 +22,7 @@ func (c *cluster) decoded(t *testing.T, namespace, manifests string) []*unstruct
 	objects, err := controlplane.Decode(strings.NewReader(strings.ReplaceAll(manifests, "OUTSIDE", c.outside)))
 	require.NoError(t, err)
 	for _, object := range objects {
-		if object.GetKind() != "EgressPolicy" {
+		if object.GetKind() != "EgressPolicy" && object.GetNamespace() == "" {
 			object.SetNamespace(namespace)
 		}
 	}

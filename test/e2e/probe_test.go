@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,8 +28,8 @@ type order struct {
 func (o order) String() string { return fmt.Sprintf("%s://%s:%d", o.Protocol, o.Host, o.Port) }
 
 type answer struct {
-	Caller, Host, Error string
-	Port, Status        int
+	Caller, Host, Error, Server, SNI string
+	Port, Status, Count              int
 }
 
 type connection struct {
@@ -53,13 +55,17 @@ func (c *cluster) call(ctx context.Context, namespace string, o order) (answer, 
 
 // direct returns the connections outside that governed clients made themselves, and how many there were at all.
 func (c *cluster) direct(ctx context.Context) (direct []connection, seen int, err error) {
-	raw, err := c.kube.CoreV1().RESTClient().Get().Namespace(outsideNamespace).Resource("pods").Name("outside:9999").SubResource("proxy").DoRaw(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
 	var all []connection
-	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, 0, err
+	for _, server := range servers {
+		raw, err := c.kube.CoreV1().RESTClient().Get().Namespace(outsideNamespace).Resource("pods").Name(server + ":9999").SubResource("proxy").DoRaw(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		var some []connection
+		if err := json.Unmarshal(raw, &some); err != nil {
+			return nil, 0, err
+		}
+		all = append(all, some...)
 	}
 	for _, connection := range all {
 		for _, app := range c.apps {
@@ -82,9 +88,9 @@ func (c *cluster) gateways(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-// arrives waits until a call is answered, and requires that it came from the gateway, at the port. Where a route
+// arrives waits until a call is answered, and requires that it came from the gateway, at the port, to the host's server. Where a route
 // rewrites the host, as is the name the server must be called by once the proxy knows of the route.
-func (c *cluster) arrives(t *testing.T, namespace string, o order, port int, as string) {
+func (c *cluster) arrives(t *testing.T, namespace string, o order, port int, as string) answer {
 	t.Helper()
 	var got answer
 	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
@@ -97,6 +103,31 @@ func (c *cluster) arrives(t *testing.T, namespace string, o order, port int, as 
 	require.NoError(t, err)
 	require.True(t, slices.Contains(gateways, got.Caller), "%s from %s came from %s, the gateway is %v", o, namespace, got.Caller, gateways)
 	require.Equal(t, port, got.Port, "%s from %s arrived at another port", o, namespace)
+	asked, _, _ := strings.Cut(got.Host, ":")
+	require.Equal(t, serverOf(cmp.Or(asked, o.Host)), got.Server, "%s from %s arrived at another server than that of %q", o, namespace, asked)
+	return got
+}
+
+// rejects returns how often proxies rejected their configuration since istiod started, by istiod's own count.
+func (c *cluster) rejects(ctx context.Context) (string, error) {
+	pods := &corev1.PodList{}
+	if err := c.List(ctx, pods, client.InNamespace("istio-system"), client.MatchingLabels{"app": "istiod"}); err != nil {
+		return "", err
+	}
+	var out []string
+	for _, pod := range pods.Items {
+		raw, err := c.kube.CoreV1().RESTClient().Get().Namespace("istio-system").Resource("pods").Name(pod.Name + ":15014").SubResource("proxy").Suffix("metrics").DoRaw(ctx)
+		if err != nil {
+			return "", err
+		}
+		for line := range strings.Lines(string(raw)) {
+			if strings.HasPrefix(line, "pilot_total_xds_rejects") {
+				out = append(out, strings.TrimSpace(line))
+			}
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; "), nil
 }
 
 // fails waits until a call is no longer answered: a proxy forgets a moment after the API server.

@@ -34,6 +34,17 @@ var names = []string{
 	"www.wiki.test", "de.wiki.test", "evil.test", "direct.test", "load.partner.test",
 }
 
+// servers are the pods outside. Each answers for names of its own, so that a test sees which host a call came to.
+var servers = []string{"outside", "elsewhere"}
+
+// serverOf returns the server of a host.
+func serverOf(host string) string {
+	if slices.Contains([]string{"two.partner.test", "canary.partner.test", "shadow.partner.test"}, host) {
+		return "elsewhere"
+	}
+	return "outside"
+}
+
 // build starts the outside world and the clients.
 func (c *cluster) build(ctx context.Context) error {
 	exemption := map[string]string{"egress-governor.io/exempt": "true"}
@@ -44,12 +55,16 @@ func (c *cluster) build(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
-	if c.outside, err = c.start(ctx, outsideNamespace, "outside"); err != nil {
-		return err
+	for _, server := range servers {
+		address, err := c.start(ctx, outsideNamespace, server, "outside")
+		if err != nil {
+			return err
+		}
+		c.servers[server] = address
 	}
+	c.outside = c.servers["outside"]
 	for _, namespace := range []string{appA, appB, exempt} {
-		address, err := c.start(ctx, namespace, "app")
+		address, err := c.start(ctx, namespace, "app", "app")
 		if err != nil {
 			return err
 		}
@@ -57,18 +72,18 @@ func (c *cluster) build(ctx context.Context) error {
 			c.apps[namespace] = address
 		}
 	}
-	return c.resolve(ctx, c.outside)
+	return c.resolve(ctx, c.servers)
 }
 
 // start runs one pod of the probe and returns its address once it is ready.
-func (c *cluster) start(ctx context.Context, namespace, role string) (string, error) {
+func (c *cluster) start(ctx context.Context, namespace, name, role string) (string, error) {
 	image := os.Getenv("PROBE_IMAGE")
 	if image == "" {
 		return "", errors.New("PROBE_IMAGE must name the image of test/e2e/probe")
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: role, Labels: map[string]string{"app": role},
+			Namespace: namespace, Name: name, Labels: map[string]string{"app": name},
 			Annotations: map[string]string{"traffic.sidecar.istio.io/excludeInboundPorts": "9000"},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "probe", Image: image, Args: []string{role}, ImagePullPolicy: corev1.PullIfNotPresent}}},
@@ -80,7 +95,7 @@ func (c *cluster) start(ctx context.Context, namespace, role string) (string, er
 		return c.Get(ctx, client.ObjectKeyFromObject(pod), pod) == nil && ready(pod), nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("pod %s/%s: %w", namespace, role, err)
+		return "", fmt.Errorf("pod %s/%s: %w", namespace, name, err)
 	}
 	return pod.Status.PodIP, nil
 }
@@ -91,9 +106,9 @@ func ready(pod *corev1.Pod) bool {
 	})
 }
 
-// resolve makes the cluster's DNS answer the names with an address, or forget them for an empty one. The ttl is short
-// because proxies keep what they resolved.
-func (c *cluster) resolve(ctx context.Context, address string) error {
+// resolve makes the cluster's DNS answer the names with the addresses of their servers, or forget them without any. The
+// ttl is short because proxies keep what they resolved.
+func (c *cluster) resolve(ctx context.Context, addresses map[string]string) error {
 	config := &corev1.ConfigMap{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: "coredns"}, config); err != nil {
 		return err
@@ -103,13 +118,17 @@ func (c *cluster) resolve(ctx context.Context, address string) error {
 		_, after, _ := strings.Cut(rest, end+"\n")
 		corefile = strings.TrimSuffix(before, "\n") + "\n" + after
 	}
-	if address != "" {
-		block := fmt.Sprintf("%s\n    hosts {\n        %s %s\n        ttl 1\n        fallthrough\n    }\n%s\n", begin, address, strings.Join(names, " "), end)
+	if len(addresses) > 0 {
+		var lines strings.Builder
+		for _, name := range names {
+			fmt.Fprintf(&lines, "        %s %s\n", addresses[serverOf(name)], name)
+		}
+		block := fmt.Sprintf("%s\n    hosts {\n%s        ttl 1\n        fallthrough\n    }\n%s\n", begin, lines.String(), end)
 		first, rest, _ := strings.Cut(corefile, "\n")
 		corefile = first + "\n" + block + rest
 	}
 	config.Data["Corefile"] = corefile
-	if err := c.Update(ctx, config); err != nil || address == "" {
+	if err := c.Update(ctx, config); err != nil || len(addresses) == 0 {
 		return err
 	}
 	// CoreDNS reloads when it sees the file change; a new pod reads it at once.
@@ -132,7 +151,7 @@ func (c *cluster) tearDown(ctx context.Context) error {
 			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{})), nil
 		}))
 	}
-	return errors.Join(append(errs, c.resolve(ctx, ""))...)
+	return errors.Join(append(errs, c.resolve(ctx, nil))...)
 }
 
 func until(ctx context.Context, within time.Duration, met wait.ConditionWithContextFunc) error {

@@ -325,3 +325,24 @@ func overlapping(sim *proxy) (out []string) {
 	}
 	return out
 }
+
+// rewritten returns what the routes of a virtual host put in the place of the Host header.
+func rewritten(sim *proxy, configuration, host string) (out []string) {
+	for _, vh := range xdstest.ExtractRouteConfigurations(sim.Routes)[configuration].GetVirtualHosts() {
+		if vh.Name != host {
+			continue
+		}
+		for _, r := range vh.Routes {
+			all := []string{r.GetRoute().GetHostRewriteLiteral()}
+			for _, weighted := range r.GetRoute().GetWeightedClusters().GetClusters() {
+				all = append(all, weighted.GetHostRewriteLiteral())
+			}
+			for _, name := range all {
+				if name != "" {
+					out = append(out, name)
+				}
+			}
+		}
+	}
+	return out
+}

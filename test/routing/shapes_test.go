@@ -106,6 +106,7 @@ func expectations() map[string][]expectation {
 		"two-gateways":          append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
 		"two-gateways-injected": append(slices.Clone(both), through(from("cards", both[0])), through(from("cards", both[1]))),
 		"weights":               {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
+		"pair":                  {http(api, 80, web), http(api, 8080, api+":8080"), http("canary.example.com", 8080, "canary.example.com:8080")},
 		"mirror":                {beside(http(api, 80, web), "outbound|80||local.app-a.svc.cluster.local"), tls(api, 443, webs)},
 		"header-match":          append(slices.Clone(both), http("canary.example.com", 80, "canary.example.com:80")),
 		"sni":                   both,
@@ -263,4 +264,19 @@ func TestTheOverlapIsSeen(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, overlapping(newMesh(t, string(raw)).gateway(t, "")))
 	assert.NotEmpty(t, overlapping(newMesh(t, string(raw)+"\n---\n"+string(foreign)).gateway(t, "")))
+}
+
+// TestAPairEndsWhereItsRouteLeads, under the name that it was called by.
+func TestAPairEndsWhereItsRouteLeads(t *testing.T) {
+	m := stored(t, "pair")
+	client, gateway := m.sidecar(t, "app-a"), m.gateway(t, "")
+	asked := rewritten(client, "80", "api.example.com:80")
+	require.Len(t, asked, 1, "the canary's share")
+	ask := call{namespace: "app-a", host: api, port: 80, asks: asked[0]}
+	for _, name := range targets(t, gateway, ask, 8080, simulation.CallModeGateway) {
+		assert.Equal(t, []string{"canary.example.com:8080"}, addresses(gateway, name))
+	}
+	host, _, _ := strings.Cut(asked[0], ":")
+	back := rewritten(gateway, "http.8080", host+":80")
+	assert.Equal(t, []string{api}, slices.Compact(back))
 }

@@ -32,8 +32,12 @@ type order struct {
 	Headers  map[string]string `json:"headers,omitempty"`
 }
 
-// answer is what came of it: Caller is whom the server saw, and Error is why there was no answer.
+// answer is what came of it: Caller is whom the server saw, Server which server it was, SNI the name it was asked for by
+// TLS, Count how many requests with this x-id it had, and Error is why there was no answer.
 type answer struct {
+	Server string `json:"server,omitempty"`
+	SNI    string `json:"sni,omitempty"`
+	Count  int    `json:"count,omitempty"`
 	Caller string `json:"caller,omitempty"`
 	Host   string `json:"host,omitempty"`
 	Port   int    `json:"port,omitempty"`
@@ -117,7 +121,7 @@ func callGRPC(ctx context.Context, address string) (answer, error) {
 	}
 	first := func(key string) string { return append(header.Get(key), "")[0] }
 	port, err := strconv.Atoi(first("port"))
-	return answer{Caller: first("caller"), Port: port}, err
+	return answer{Caller: first("caller"), Port: port, Server: first("server")}, err
 }
 
 func callTCP(ctx context.Context, address string) (answer, error) {

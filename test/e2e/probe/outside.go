@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -117,8 +118,36 @@ func server() *http.Server {
 	return &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		caller, _, _ := net.SplitHostPort(r.RemoteAddr)
-		_ = json.NewEncoder(w).Encode(answer{Caller: caller, Host: r.Host, Port: port(local)})
+		out := answer{Caller: caller, Host: r.Host, Port: port(local), Server: hostname(), Count: requests.add(r.Header.Get("x-id"))}
+		if r.TLS != nil {
+			out.SNI = r.TLS.ServerName
+		}
+		if r.Header.Get("x-fail") != "" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(out)
 	})}
+}
+
+// counter counts what carries an id.
+type counter struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+var requests = &counter{of: map[string]int{}}
+
+func (c *counter) add(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.of[id]++
+	return c.of[id]
+}
+
+// hostname is the name of the pod: which server this is.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 func port(of net.Addr) int {
@@ -131,7 +160,7 @@ func port(of net.Addr) int {
 func serveGRPC(l net.Listener) error {
 	s := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if from, ok := peer.FromContext(ctx); ok {
-			_ = grpc.SetHeader(ctx, metadata.Pairs("caller", address(from.Addr), "port", fmt.Sprint(port(from.LocalAddr))))
+			_ = grpc.SetHeader(ctx, metadata.Pairs("caller", address(from.Addr), "port", fmt.Sprint(port(from.LocalAddr)), "server", hostname()))
 		}
 		return handler(ctx, req)
 	}))
@@ -145,7 +174,7 @@ func serveTCP(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		_ = json.NewEncoder(conn).Encode(answer{Caller: address(conn.RemoteAddr()), Port: port(conn.LocalAddr())})
+		_ = json.NewEncoder(conn).Encode(answer{Caller: address(conn.RemoteAddr()), Port: port(conn.LocalAddr()), Server: hostname()})
 		go func() { _, _ = io.Copy(io.Discard, conn); _ = conn.Close() }()
 	}
 }

@@ -1,0 +1,120 @@
+package hop
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// pairOf returns the pair that a route makes which keeps the host it is asked for and leads to another, and the HTTP port
+// that it leads to.
+func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (out egress.Pair, port uint32, ok bool) {
+	entry := egress.Through(route.Entries, namespace, gw.Name)
+	if entry == nil || route.Section != "http" || !route.Reach.Mesh || route.Reach.Gateway || route.Mirror || route.Raw["subset"] != nil ||
+		len(route.Targets) != 1 || gw.HTTPPort == 0 || view.Rule(namespace, route.Canonical).HasPolicy() {
+		return out, 0, false
+	}
+	asked := route.Targets[0]
+	if !asked.OfSpec || asked.Canonical == route.Canonical || egress.IsWildcard(asked.Canonical) || egress.IsWildcard(route.Canonical) {
+		return out, 0, false
+	}
+	ports := httpPorts(entry.Ports)
+	switch port = route.Port(); {
+	case port == 0 && len(ports) == 1:
+		port = ports[0]
+	case !slices.Contains(ports, port):
+		return out, 0, false
+	}
+	return egress.Pair{Asked: asked.Canonical, Led: route.Canonical}, port, sameProtocol(route, entry.Ports, gw, view)
+}
+
+// asks is what calls of a pair ask the gateway for.
+func asks(pair egress.Pair, port uint32) string {
+	if port == 80 {
+		return pair.Host()
+	}
+	return fmt.Sprintf("%s:%d", pair.Host(), port)
+}
+
+// Pairs returns the pairs that a VirtualService makes as it is stored, by their names.
+func Pairs(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) map[string]egress.Pair {
+	hosts, _, _ := unstructured.NestedStringSlice(intent.Object, "spec", "hosts")
+	if len(hosts) != 1 {
+		return nil
+	}
+	asked := mesh.Qualify(hosts[0], intent.GetNamespace())
+	was := egress.Destinations(intent)
+	out := map[string]egress.Pair{}
+	for i, d := range egress.Destinations(stored) {
+		if _, injected := mesh.GatewayByService(d.Host()); !injected || i >= len(was) || d.Mirror {
+			continue
+		}
+		host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")
+		if bare, _, err := net.SplitHostPort(host); err == nil {
+			host = bare
+		}
+		pair := egress.Pair{Asked: asked, Led: mesh.Qualify(was[i].Host(), intent.GetNamespace())}
+		if host == pair.Host() {
+			out[host] = pair
+		}
+	}
+	return out
+}
+
+// PairSet returns the exit of a pair in the namespace of egress gateways: routes from each gateway that lead its calls to
+// the one host, under the name of the other. Without an exit of the host that they are led to, which is nil, it is empty.
+func PairSet(mesh *egress.Mesh, exit *egress.Exit, namespace string, pair egress.Pair) (out []Object) {
+	if exit == nil {
+		return nil
+	}
+	for _, gw := range mesh.GatewaysIn(namespace) {
+		routes := pairRoutes(pair, exit.Definition)
+		if !exit.Serves(gw.Name) || len(routes) == 0 {
+			continue
+		}
+		vs := &networkingv1.VirtualService{ObjectMeta: meta(namespace, routesName(gw, pair.Host()), pair.Host())}
+		vs.Labels[GatewayLabel] = gw.Name
+		vs.Spec.Hosts = []string{pair.Host()}
+		vs.Spec.Gateways = []string{namespace + "/" + GatewayName(gw)}
+		vs.Spec.ExportTo = []string{"."}
+		vs.Spec.Http = routes
+		out = append(out, vs)
+	}
+	return out
+}
+
+func pairRoutes(pair egress.Pair, definition egress.Definition) (out []*networking.HTTPRoute) {
+	for _, port := range httpPorts(definition.Ports) {
+		authority := portAuthority(port)
+		if port == 80 {
+			authority = "[^:]*"
+		}
+		route := httpExit(destination(pair.Led, port), authority)
+		route.Rewrite = &networking.HTTPRewrite{Authority: pair.Asked}
+		out = append(out, route)
+	}
+	return out
+}
+
+// checkReserved refuses names that only egress-governor gives, wherever an author wrote them.
+func checkReserved(vs *egress.VirtualService) (out Refusals) {
+	for _, target := range vs.Hosts {
+		if egress.IsReserved(target.Canonical) {
+			out.add("reserved-host", target.Path, fmt.Sprintf("host %q is under %s, whose names egress-governor gives", target.Host, egress.ReservedSuffix), "name another host")
+		}
+	}
+	for _, route := range vs.Routes {
+		for _, target := range route.Targets {
+			if _, made := vs.Pairs[target.Canonical]; egress.IsReserved(target.Canonical) && !target.OfSpec && !made {
+				out.add("reserved-host", target.Path, fmt.Sprintf("%q is under %s, whose names egress-governor gives", target.Host, egress.ReservedSuffix), "ask for the host itself")
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package hop_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// TestAPairIsAskedForByItsName: a route that keeps the host it is for and leads to another.
+func TestAPairIsAskedForByItsName(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ spec, asks string }{
+		"weights": {`{hosts: [local], http: [{route: [{destination: {host: local}, weight: 9}, {destination: {host: api.example.com, port: {number: 80}}, weight: 1}]}]}`,
+			"local.payments.svc.cluster.local.at.api.example.com.egress-governor.internal"},
+		"another port": {`{hosts: [front.test], http: [{route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`,
+			"front.test.at.two.example.com.egress-governor.internal:8080"},
+		"a header": {`{hosts: [api.example.com], http: [{match: [{headers: {x-canary: {exact: "yes"}}}], route: [{destination: {host: two.example.com, port: {number: 80}}}]}]}`,
+			"api.example.com.at.two.example.com.egress-governor.internal"},
+		"its own host":         {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`, ""},
+		"a wildcard":           {`{hosts: ["*.front.test"], http: [{route: [{destination: {host: api.example.com}}]}]}`, ""},
+		"several hosts":        {`{hosts: [a.test, b.test], http: [{route: [{destination: {host: api.example.com}}]}]}`, ""},
+		"a port left open":     {`{hosts: [a.test], http: [{route: [{destination: {host: two.example.com}}]}]}`, ""},
+		"a mirror":             {`{hosts: [a.test], http: [{route: [{destination: {host: local}}], mirrors: [{destination: {host: api.example.com}}]}]}`, ""},
+		"TLS, whose SNI stays": {`{hosts: [a.test], tls: [{match: [{sniHosts: [a.test]}], route: [{destination: {host: tls.example.com}}]}]}`, ""},
+	} {
+		in := route(t, tc.spec)
+		out, err := hop.Inject(in, mesh().Gateways[0], mesh(), cluster())
+		require.NoError(t, err, name)
+		destinations := egress.Destinations(out)
+		headers, _ := destinations[len(destinations)-1].Holder["headers"].(map[string]any)
+		made := hop.Pairs(out, in, mesh())
+		if tc.asks == "" {
+			assert.Nil(t, headers, name)
+			assert.Empty(t, made, name)
+			continue
+		}
+		assert.Equal(t, map[string]any{"request": map[string]any{"set": map[string]any{"host": tc.asks}}}, headers, name)
+		bare, _, _ := strings.Cut(tc.asks, ":")
+		require.Contains(t, made, bare, name)
+		again, err := hop.Inject(out, mesh().Gateways[0], mesh(), cluster())
+		require.NoError(t, err, name)
+		assert.Equal(t, out, again, name)
+
+		resolved := egress.Resolve(out, mesh(), cluster())
+		assert.NotEmpty(t, hop.CheckRoutes(resolved), name+": nobody else gives such a name")
+		resolved.Pairs = made
+		assert.Empty(t, hop.CheckRoutes(resolved), name)
+		facts := egress.RouteFacts(resolved, mesh().Gateways[0], mesh(), cluster())
+		leaves := map[string]bool{}
+		for _, host := range facts.Hosts {
+			assert.False(t, egress.IsReserved(host.Canonical), name)
+			leaves[host.Canonical] = host.Leaves
+		}
+		pair := made[bare]
+		assert.True(t, leaves[pair.Led], name)
+		assert.Equal(t, !strings.HasSuffix(pair.Asked, ".cluster.local"), leaves[pair.Asked], name)
+	}
+}
+
+// TestThePairsExitPutsTheHostBack on every HTTP port of the host that it leads to, from gateways that have its exit.
+func TestThePairsExitPutsTheHostBack(t *testing.T) {
+	t.Parallel()
+	pair := egress.Pair{Asked: "front.test", Led: "two.example.com"}
+	exit := cluster().Exit(pair.Led, gateways)
+	objects := hop.PairSet(mesh(), exit, gateways, pair)
+	require.Len(t, objects, 1)
+	vs := objects[0].(*networkingv1.VirtualService)
+	assert.Equal(t, []string{pair.Host()}, vs.Spec.Hosts)
+	var got []string
+	for _, route := range vs.Spec.Http {
+		assert.Equal(t, "front.test", route.Rewrite.Authority)
+		assert.Equal(t, "two.example.com", route.Route[0].Destination.Host)
+		got = append(got, route.Match[0].Authority.GetRegex())
+	}
+	assert.Equal(t, []string{"[^:]*", ".*:8080"}, got)
+	assert.Empty(t, hop.PairSet(mesh(), nil, gateways, pair))
+	assert.Empty(t, hop.PairSet(mesh(), cluster().Exit("tls.example.com", gateways), gateways, egress.Pair{Asked: "a.test", Led: "tls.example.com"}))
+}
+
+func TestReservedNamesAreNobodysToWrite(t *testing.T) {
+	t.Parallel()
+	const forged = "a.test.at.api.example.com.egress-governor.internal"
+	for _, spec := range []string{
+		`{hosts: [` + forged + `], http: [{route: [{destination: {host: local}}]}]}`,
+		`{hosts: [a.test], http: [{rewrite: {authority: ` + forged + `}, route: [{destination: {host: ` + gatewayService + `}}]}]}`,
+		`{hosts: [a.test], http: [{route: [{destination: {host: ` + gatewayService + `}, headers: {request: {set: {Host: "` + forged + `:80"}}}}]}]}`,
+	} {
+		in := route(t, spec)
+		resolved := egress.Resolve(in, mesh(), cluster())
+		resolved.Pairs = hop.Pairs(in, in, mesh())
+		var codes []string
+		for _, refusal := range hop.CheckRoutes(resolved) {
+			codes = append(codes, refusal.Code)
+		}
+		assert.Contains(t, codes, "reserved-host", spec)
+	}
+	entry, err := hop.ParseEntry(object(t, "kind: ServiceEntry\napiVersion: networking.istio.io/v1\nmetadata: {name: e, namespace: payments}\nspec: {hosts: ["+forged+"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}"))
+	require.NoError(t, err)
+	assert.Equal(t, "reserved-host", hop.Check(entry, mesh().Gateways[0], mesh())[0].Code)
+}
+
+func TestNamesOfPairsAreNames(t *testing.T) {
+	t.Parallel()
+	long := egress.Pair{Asked: strings.Repeat("a.", 80) + "test", Led: strings.Repeat("b.", 80) + "test"}
+	assert.LessOrEqual(t, len(long.Host()), 253)
+	assert.True(t, egress.IsReserved(long.Host()))
+	other := egress.Pair{Asked: long.Asked, Led: "x" + long.Led}
+	assert.NotEqual(t, long.Host(), other.Host())
+}

@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// storedPairs is what is kept of a stored VirtualService: the pairs that it makes.
+type storedPairs struct {
+	metav1.ObjectMeta
+	pairs map[string]egress.Pair
+}
+
+// GetObjectKind implements runtime.Object.
+func (*storedPairs) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. What is shared is never changed.
+func (s *storedPairs) DeepCopyObject() runtime.Object {
+	out := *s
+	return &out
+}
+
+// pairs has the pairs of stored routes: by the routes, by their names, and the names by the hosts that they lead to.
+type pairs struct {
+	byRoute map[types.NamespacedName]map[string]egress.Pair
+	used    map[string]int
+	byName  map[string]egress.Pair
+	byHost  map[string]map[string]bool
+}
+
+func newPairs() pairs {
+	return pairs{
+		byRoute: map[types.NamespacedName]map[string]egress.Pair{}, used: map[string]int{},
+		byName: map[string]egress.Pair{}, byHost: map[string]map[string]bool{},
+	}
+}
+
+// swap puts the pairs of a route in the place of those it had, and returns the names that came or went.
+func (p pairs) swap(route types.NamespacedName, next map[string]egress.Pair) (touched []string) {
+	for name, pair := range p.byRoute[route] {
+		if p.used[name]--; p.used[name] == 0 {
+			delete(p.used, name)
+			delete(p.byName, name)
+			if delete(p.byHost[pair.Led], name); len(p.byHost[pair.Led]) == 0 {
+				delete(p.byHost, pair.Led)
+			}
+			touched = append(touched, name)
+		}
+	}
+	delete(p.byRoute, route)
+	if len(next) == 0 {
+		return touched
+	}
+	p.byRoute[route] = next
+	for name, pair := range next {
+		p.used[name]++
+		p.byName[name] = pair
+		if p.byHost[pair.Led] == nil {
+			p.byHost[pair.Led] = map[string]bool{}
+		}
+		p.byHost[pair.Led][name] = true
+		touched = append(touched, name)
+	}
+	return touched
+}
+
+// Pair returns the pair of a name that some stored route makes.
+func (r *Registry) Pair(name string) (egress.Pair, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out, ok := r.pairs.byName[name]
+	return out, ok
+}
+
+// PairsTo returns the names of the pairs that lead to a host.
+func (r *Registry) PairsTo(host string) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Sorted(maps.Keys(r.pairs.byHost[host]))
+}
+
+// PutRoutes takes in a VirtualService.
+func (r *Registry) PutRoutes(object *unstructured.Unstructured) { r.putRoutes(r.slimRoutes(object)) }
+
+// DeleteRoutes forgets a VirtualService.
+func (r *Registry) DeleteRoutes(namespace, name string) {
+	r.swapPairs(types.NamespacedName{Namespace: namespace, Name: name}, nil)
+}
+
+func (r *Registry) slimRoutes(obj any) any {
+	object, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return obj
+	}
+	out := &storedPairs{ObjectMeta: identity(object)}
+	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
+		return out
+	}
+	if intent, err := hop.RouteIntent(object, r.mesh); err == nil {
+		out.pairs = hop.Pairs(object, intent, r.mesh)
+	}
+	return out
+}
+
+func (r *Registry) putRoutes(kept any) {
+	if stored, ok := kept.(*storedPairs); ok {
+		r.swapPairs(types.NamespacedName{Namespace: stored.Namespace, Name: stored.Name}, stored.pairs)
+	}
+}
+
+func (r *Registry) swapPairs(route types.NamespacedName, next map[string]egress.Pair) {
+	r.mu.Lock()
+	if maps.Equal(r.pairs.byRoute[route], next) {
+		r.mu.Unlock()
+		return
+	}
+	change := Change{Hosts: r.pairs.swap(route, next)}
+	r.mu.Unlock()
+	r.tell(change)
+}
