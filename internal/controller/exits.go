@@ -161,14 +161,37 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 		return reconcile.Result{}, e.apply(ctx, key, e.pairSet(key))
 	}
 	exit := e.entries.Exit(key.Host, key.Namespace)
-	err := e.apply(ctx, key, hop.ExitSet(e.mesh, exit, key.Namespace, key.Host))
+	set, foreign := hop.ExitSet(e.mesh, exit, key.Namespace, key.Host), e.foreign(key, exit)
+	if foreign != nil {
+		set = nil
+	}
+	err := errors.Join(foreign, e.apply(ctx, key, set))
 	switch e.standing.set(key, exitState{exit, err}) {
 	case everybody:
 		e.tell(e.sealedIn(key))
 	case losers:
 		e.tell(e.standing.losersOf(key))
 	}
+	if foreign != nil {
+		// The rule's going brings the host back.
+		return reconcile.Result{}, nil
+	}
 	return reconcile.Result{}, err
+}
+
+// foreign returns why there can be no exit: somebody's rule in the gateways' namespace is applied to the host's calls,
+// with or in the place of the exit's own, and what was to be encrypted might leave in clear.
+func (e *Exits) foreign(key exitKey, exit *egress.Exit) error {
+	rule := e.entries.Rule(key.Namespace, key.Host)
+	if exit == nil || !rule.HasPolicy() {
+		return nil
+	}
+	encrypts := slices.ContainsFunc(exit.Definition.Ports, func(port egress.Port) bool { return rule.TLS(port.Number) != nil })
+	if !encrypts && (rule.Host != key.Host || len(exit.Definition.TLS) == 0) {
+		return nil
+	}
+	return fmt.Errorf("DestinationRule %s/%s, with host %q, is applied by the egress gateway to calls of host %q; remove it, or move it to a namespace of the host's entries",
+		rule.Namespace, rule.Name, rule.Host, key.Host)
 }
 
 // pairSet returns the exit of a pair; nothing once no route makes it.

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
@@ -66,4 +68,40 @@ func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	s.registry.DeleteRule(name.Namespace, name.Name)
 	_, err := rules.Reconcile(t.Context(), name)
 	require.NoError(t, err)
+}
+
+// TestARuleInTheGatewaysNamespace: the gateway applies it in the place of the exit's, so there is no exit while what is
+// to be encrypted might leave in clear, or what is in clear would be encrypted; and the entry says so.
+func TestARuleInTheGatewaysNamespace(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.Mesh())
+	put := func(namespace, name, spec string) {
+		object := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+		require.NoError(t, yaml.Unmarshal([]byte("{spec: "+spec+"}"), &object.Object))
+		object.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+		object.SetNamespace(namespace)
+		object.SetName(name)
+		s.registry.PutRule(s.registry.ReadRule(object).Rule)
+	}
+	s.store(defaultEntry("a", "HTTP"))
+	s.drain()
+	said := func() string {
+		return fmt.Sprint(s.condition("app", "a")["status"], " ", s.condition("app", "a")["reason"])
+	}
+	put(gateways, "mild", "{host: "+host+", trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}")
+	s.drain()
+	assert.Equal(t, "True ExitConfigured", said())
+	put("app", "r", "{host: "+host+", trafficPolicy: {tls: {mode: SIMPLE}}}")
+	s.drain()
+	assert.Equal(t, "False ExitFailed", said())
+	entries, routes := s.exit(gateways)
+	assert.Empty(t, entries)
+	assert.Empty(t, routes)
+	s.registry.DeleteRule(gateways, "mild")
+	s.drain()
+	assert.Equal(t, "True ExitConfigured", said())
+	put(gateways, "wild", `{host: "*.example.com", trafficPolicy: {tls: {mode: SIMPLE}}}`)
+	s.drain()
+	assert.Equal(t, "False ExitFailed", said())
+	assert.Contains(t, s.condition("app", "a")["message"], "DestinationRule istio-system/wild")
 }

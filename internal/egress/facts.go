@@ -216,8 +216,7 @@ func (r Route) via(from string) (via, gateway string) {
 		return ViaUnregistered, ""
 	case !r.Serving.External:
 		return ViaMesh, ""
-	case r.Serving.Gateway != "" && (from == "mesh" || !r.Bound.Beside && r.Bound.Unknown == ""):
-		// A gateway of another namespace finds the sealed entry, and the egress gateway is there already.
+	case r.Serving.Gateway != "" && (from == "mesh" || r.Bound == Bound{Egress: true}):
 		return ViaGateway, r.Serving.Gateway
 	}
 	return ViaDirect, ""

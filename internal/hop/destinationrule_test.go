@@ -69,10 +69,13 @@ func TestPatchesOfASealedRule(t *testing.T) {
 	}{
 		"off": {func(rule *unstructured.Unstructured) {
 			_ = unstructured.SetNestedField(rule.Object, "DISABLE", "spec", "trafficPolicy", "tls", "mode")
-		}, map[string]any{"mode": "DISABLE"}},
+		}, map[string]any{"mode": "DISABLE", "sni": "api.example.com"}},
 		"another mode": {func(rule *unstructured.Unstructured) {
 			_ = unstructured.SetNestedField(rule.Object, "MUTUAL", "spec", "trafficPolicy", "tls", "mode")
-		}, map[string]any{"mode": "MUTUAL"}},
+		}, map[string]any{"mode": "MUTUAL", "sni": "api.example.com"}},
+		"a part of it": {func(rule *unstructured.Unstructured) {
+			_ = unstructured.SetNestedField(rule.Object, "b", "spec", "trafficPolicy", "tls", "sni")
+		}, map[string]any{"mode": "SIMPLE", "sni": "b"}},
 		"removed": {func(rule *unstructured.Unstructured) {
 			unstructured.RemoveNestedField(rule.Object, "spec", "trafficPolicy", "tls")
 		}, nil},

@@ -106,6 +106,12 @@ func putBack(was, now, have any) any {
 				have[key] = value
 			}
 		}
+		// What the rewrite took away, a patch of the rest did not mean to.
+		for key, value := range wasMap {
+			if _, written := nowMap[key]; !written && have[key] == nil {
+				have[key] = runtime.DeepCopyJSONValue(value)
+			}
+		}
 	case []any:
 		nowList, _ := now.([]any)
 		if len(nowList) != len(have) {

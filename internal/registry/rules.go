@@ -124,6 +124,9 @@ func (r *Registry) RulesOf(host string) (out []types.NamespacedName) {
 
 // ReadRule returns what is kept of a DestinationRule. One whose annotation does not decode counts as it stands.
 func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
+	if r.ours(object) {
+		return &StoredRule{ObjectMeta: identity(object)}
+	}
 	intent, err := hop.RuleIntent(object)
 	if err != nil {
 		intent = object
@@ -135,6 +138,10 @@ func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
 
 // PutRule takes in a DestinationRule.
 func (r *Registry) PutRule(rule *egress.Rule) {
+	if rule == nil {
+		// Our own, of an exit.
+		return
+	}
 	r.swapRule(types.NamespacedName{Namespace: rule.Namespace, Name: rule.Name}, rule)
 }
 

@@ -54,12 +54,16 @@ func (s *Stored) same(other *Stored) bool {
 	return s != nil && other != nil && s.UID == other.UID && reflect.DeepEqual(s.Entry, other.Entry)
 }
 
+// ours says whether an object belongs to an exit set.
+func (r *Registry) ours(obj *unstructured.Unstructured) bool {
+	_, ours := obj.GetAnnotations()[hop.HostAnnotation]
+	return ours && obj.GetLabels()[hop.ManagedByLabel] == hop.Manager && len(r.mesh.GatewaysIn(obj.GetNamespace())) > 0
+}
+
 // parse returns the entry an object stands for, nil when it cannot be read; our own exit entries are not authors'.
 func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
-	if obj.GetLabels()[hop.ManagedByLabel] == hop.Manager {
-		if _, ours := obj.GetAnnotations()[hop.HostAnnotation]; ours && len(r.mesh.GatewaysIn(obj.GetNamespace())) > 0 {
-			return nil
-		}
+	if r.ours(obj) {
+		return nil
 	}
 	intent, err := hop.EntryIntent(obj, r.mesh)
 	if err != nil {

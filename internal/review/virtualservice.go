@@ -36,6 +36,9 @@ func routeChanges(s *subject) (out []string) {
 		}
 	}
 	for _, route := range egress.Resolve(s.Object, s.Mesh, s.View).Routes {
+		if route.Bound.Elsewhere && route.Serving != nil && route.Serving.Gateway != "" {
+			out = append(out, fmt.Sprintf("%s: pods of this route's gateway that share a namespace with an egress gateway would call %s directly", route.Path, route.Host()))
+		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
 			out = append(out, fmt.Sprintf("%s: calls to %s leave directly, past every egress gateway: ServiceEntry %s/%s is of a namespace that is not governed",
 				route.Path, route.Host(), serving.Namespace, serving.Name))

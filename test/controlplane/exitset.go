@@ -13,7 +13,7 @@ import (
 // ExitSet returns the stored exit set of a host in a namespace of egress gateways, its ServiceEntry first.
 func ExitSet(ctx context.Context, c client.Reader, namespace, host string) ([]*unstructured.Unstructured, error) {
 	var out []*unstructured.Unstructured
-	for _, kind := range []string{"ServiceEntry", "VirtualService"} {
+	for _, kind := range []string{"ServiceEntry", "DestinationRule", "VirtualService"} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind(kind + "List"))
 		ours := client.MatchingLabels{hop.ManagedByLabel: hop.Manager}

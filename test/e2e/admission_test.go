@@ -123,7 +123,7 @@ func TestClosedWithoutTheWebhook(t *testing.T) {
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: appA, GenerateName: "other-"}}
 	require.NoError(t, shared.Create(t.Context(), other), "what is not governed goes on")
 	require.NoError(t, shared.Delete(t.Context(), other))
-	rule := shared.decoded(t, appA, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: other}\nspec: {host: other.example.com}")[0]
+	rule := shared.decoded(t, appA, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: other}\nspec: {workloadSelector: {labels: {app: nobody}}}")[0]
 	require.NoError(t, shared.apply(t.Context(), rule), "nor are Istio's other kinds")
 	shared.deleted(t, rule)
 	shared.scale(t, 2)

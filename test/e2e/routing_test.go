@@ -81,7 +81,10 @@ func TestShapes(t *testing.T) {
 		"http and tls, two namespaces": {entry("api", api, webPorts), append([]arrival{{appB, web(api), 80, ""}, {appB, webs(api), 443, ""}}, both...)},
 		"two http ports": {
 			entry("api", api, ports(`{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}`)),
-			[]arrival{{appA, web(api), 80, ""}, {appA, order{Protocol: "http", Host: api, Port: 8080}, 8080, ""}},
+			[]arrival{
+				{appA, web(api), 80, ""}, {appA, order{Protocol: "http", Host: api, Port: 8080}, 8080, ""},
+				{appA, order{Protocol: "http", Host: api, Port: 80, Headers: map[string]string{"Host": api + ":80"}}, 80, ""},
+			},
 		},
 		"several hosts": {entry("several", api+"', 'two.partner.test", webPorts), append([]arrival{{appA, web("two.partner.test"), 80, ""}, {appA, webs("two.partner.test"), 443, ""}}, both...)},
 		"http2 and grpc": {
@@ -191,7 +194,7 @@ func TestShapes(t *testing.T) {
 			shared.applied(t, appA, shape.manifests)
 			for _, a := range shape.arrivals {
 				as := ""
-				if a.Headers != nil {
+				if a.Headers["x-canary"] != "" {
 					as = "canary.partner.test"
 				}
 				got := shared.arrives(t, a.from, a.order, a.port, as)
@@ -251,6 +254,15 @@ func TestUnreachable(t *testing.T) {
 	err := shared.apply(t.Context(), shared.decoded(t, appA, entry("db", "two.partner.test", "resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]"))[0])
 	require.ErrorContains(t, err, "spec.ports[0].protocol")
 	shared.fails(t, appA, order{Protocol: "tcp", Host: "two.partner.test", Port: 5432})
+	// The mere word takes no host past the gateway, and no host leads to what is the gateway's alone.
+	for name, spec := range map[string]string{
+		"internal": "location: MESH_INTERNAL, " + webPorts,
+		"admin":    "resolution: STATIC, endpoints: [{address: 127.0.0.1, ports: {http: 15000}}], ports: [{number: 80, name: http, protocol: HTTP}]",
+		"metadata": "resolution: STATIC, endpoints: [{address: '::ffff:169.254.169.254'}], ports: [{number: 80, name: http, protocol: HTTP}]",
+	} {
+		require.Error(t, shared.apply(t.Context(), shared.decoded(t, appB, entry(name, "two.partner.test", spec))[0]), name)
+		shared.fails(t, appB, web("two.partner.test"))
+	}
 	gone := entry("gone", "gone.partner.test", webPorts)
 	shared.applied(t, appA, gone)
 	for _, o := range []order{web("gone.partner.test"), webs("gone.partner.test")} {

@@ -233,3 +233,41 @@ func TestForgedIntentIsJudged(t *testing.T) {
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "gateway-endpoint")
 }
+
+// TestARuleComesChangesAndGoes: the exit has what it says, in whichever order, and forgets it with it.
+func TestARuleComesChangesAndGoes(t *testing.T) {
+	t.Parallel()
+	const host = "ruled.example.com"
+	ns := namespace(t, nil)
+	rule := object(t, ns, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r}\nspec: {host: "+host+", trafficPolicy: {tls: {mode: SIMPLE}}}")
+	require.NoError(t, shared.Client.Create(t.Context(), rule))
+	in := entry(t, "v1", ns, "e", "{hosts: ["+host+"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")
+	require.NoError(t, shared.Client.Create(t.Context(), in))
+	sni := func() string {
+		objects, err := controlplane.ExitSet(t.Context(), shared.Client, controlplane.GatewayNamespace, host)
+		require.NoError(t, err)
+		for _, o := range objects {
+			if o.GetKind() == "DestinationRule" {
+				levels, _, _ := unstructured.NestedSlice(o.Object, "spec", "trafficPolicy", "portLevelSettings")
+				sni, _, _ := unstructured.NestedString(levels[0].(map[string]any), "tls", "sni")
+				return "encrypted " + sni
+			}
+		}
+		return "in clear"
+	}
+	mode := func() (out string) {
+		out, _, _ = unstructured.NestedString(get(t, rule).Object, "spec", "trafficPolicy", "tls", "mode")
+		return out
+	}
+	eventually(t, func() bool { return sni() == "encrypted " && mode() == "" && ready(get(t, in), "True") }, "the entry comes")
+	require.NoError(t, shared.Client.Patch(t.Context(), rule.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"trafficPolicy":{"tls":{"sni":"a.example.com"}}}}`))))
+	eventually(t, func() bool { return sni() == "encrypted a.example.com" && mode() == "" }, "the rule changes")
+	require.NoError(t, shared.Client.Delete(t.Context(), in))
+	eventually(t, func() bool { return mode() == "SIMPLE" }, "the entry goes, and the rule is as its author wrote it")
+	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", ns, "e", "{hosts: ["+host+"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")))
+	eventually(t, func() bool { return sni() == "encrypted a.example.com" && mode() == "" }, "it comes again")
+	require.NoError(t, shared.Client.Patch(t.Context(), rule.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"trafficPolicy":{"tls":{"mode":"DISABLE"}}}}`))))
+	eventually(t, func() bool { return sni() == "in clear" }, "the author switches it off")
+	require.NoError(t, shared.Client.Delete(t.Context(), rule))
+	eventually(t, func() bool { return sni() == "in clear" && ready(get(t, in), "True") }, "the rule goes")
+}

@@ -94,6 +94,9 @@ func (o order) callHTTP(ctx context.Context, address string) (answer, error) {
 		return answer{}, err
 	}
 	for name, value := range o.Headers {
+		if name == "Host" {
+			request.Host = value
+		}
 		request.Header.Set(name, value)
 	}
 	response, err := transport.RoundTrip(request)
