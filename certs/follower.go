@@ -38,7 +38,11 @@ func (f *follower) Start(ctx context.Context) error {
 	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { f.take(ctx, obj) },
 		UpdateFunc: func(_, obj any) { f.take(ctx, obj) },
-		DeleteFunc: func(any) { f.restore(ctx) },
+		DeleteFunc: func(any) {
+			if err := restore(ctx, f.writer, f.secret); err != nil {
+				ctrl.LoggerFrom(ctx).Error(err, "Cannot restore the deleted certificate Secret", "secret", f.secret)
+			}
+		},
 	}); err != nil {
 		return fmt.Errorf("watch Secret %s: %w", f.secret, err)
 	}
@@ -62,10 +66,11 @@ func (f *follower) take(ctx context.Context, obj any) {
 	logger.Info("Serving the certificate of the Secret")
 }
 
-// restore puts an empty Secret in the place of a deleted one; the rotation fills it.
-func (f *follower) restore(ctx context.Context) {
-	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.secret.Namespace, Name: f.secret.Name}}
-	if err := f.writer.Create(ctx, empty); client.IgnoreAlreadyExists(err) != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Cannot restore the deleted certificate Secret", "secret", f.secret)
+// restore puts an empty Secret in the place of a deleted one, if it is; the rotation fills it.
+func restore(ctx context.Context, writer client.Writer, secret types.NamespacedName) error {
+	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name}}
+	if err := writer.Create(ctx, empty); client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("restore Secret %s: %w", secret, err)
 	}
+	return nil
 }

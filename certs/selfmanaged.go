@@ -1,12 +1,14 @@
 package certs
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
+
+// startTimeout bounds what is asked of the API server before the manager runs.
+const startTimeout = 30 * time.Second
 
 // SelfManagedOptions say where the program keeps its own certificates.
 type SelfManagedOptions struct {
@@ -72,6 +77,12 @@ func (s *SelfManaged) AddTo(mgr manager.Manager) error {
 	served, err := os.MkdirTemp("", "egress-governor-certs-")
 	if err != nil {
 		return fmt.Errorf("serving certificate: %w", err)
+	}
+	// The rotator ends the program where there is no Secret: one that was deleted while no replica ran would end each.
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := restore(ctx, mgr.GetClient(), s.options.Secret); err != nil {
+		return err
 	}
 	if err := rotator.AddRotator(mgr, s.rotator(served)); err != nil {
 		return fmt.Errorf("certificate rotation: %w", err)

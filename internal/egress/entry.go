@@ -64,6 +64,8 @@ type Entry struct {
 	UID string
 	// Created orders entries: the oldest defines a host.
 	Created time.Time
+	// Terminating says that it is on its way out: it holds a host against no other.
+	Terminating bool
 	// Hosts are canonical.
 	Hosts []string
 	// External is false for MESH_INTERNAL.

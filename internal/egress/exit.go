@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,7 +79,15 @@ func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace 
 		}
 		members = append(members, Member{entry, known[key], rule})
 	}
+	slices.SortStableFunc(members, func(a, b Member) int { return cmp.Compare(last(a.Terminating), last(b.Terminating)) })
 	return exitOf(members, slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Transport.goesBySNI() }))
+}
+
+func last(terminating bool) int {
+	if terminating {
+		return 1
+	}
+	return 0
 }
 
 // exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
@@ -250,4 +259,32 @@ func (e *Exit) SameAs(other *Exit) (leads, names bool) {
 		names = names && other.ports[number].by == port.by && other.tls[number].by == e.tls[number].by
 	}
 	return leads, names
+}
+
+// Shadows says in what an exit of one host would lead calls otherwise that another makes for a wildcard over it, "" for
+// nothing: the gateway goes by the host, for clients of both. Without endpoints of its own the host is itself, and that
+// is what was called.
+func (e *Exit) Shadows(wildcard *Exit) string {
+	if len(e.Definition.Endpoints) > 0 && !slices.EqualFunc(e.Definition.Endpoints, wildcard.Definition.Endpoints, func(a, b Endpoint) bool { return a.Address == b.Address }) {
+		return "its endpoints are others"
+	}
+	for _, port := range wildcard.Definition.Ports {
+		own, has := e.ports[port.Number]
+		switch {
+		case !has && (FamilyOf(port.Protocol) == FamilyHTTP || e.hasFamily(FamilyTLS)):
+			return fmt.Sprintf("port %d is only in the wildcard's", port.Number)
+		case has && own.Protocol != port.Protocol:
+			return fmt.Sprintf("port %d is %s in one and %s in the other", port.Number, port.Protocol, own.Protocol)
+		}
+	}
+	return ""
+}
+
+func (e *Exit) hasFamily(family Family) bool {
+	for _, port := range e.ports {
+		if FamilyOf(port.Protocol) == family {
+			return true
+		}
+	}
+	return false
 }

@@ -143,3 +143,14 @@ func TestEndpointsKeepThePortsOfAll(t *testing.T) {
 	}, "istio-system", noRules)
 	assert.Equal(t, map[string]uint32{"http-80": 8080, "tls-443": 8443}, exit.Definition.Endpoints[0].Ports)
 }
+
+// TestATerminatingEntryHoldsNoHost against others, however old it is.
+func TestATerminatingEntryHoldsNoHost(t *testing.T) {
+	t.Parallel()
+	leaving, staying := defines(1, "leaving", ported(on("443", "TLS"))), defines(2, "staying", ported(on("443", "HTTP")))
+	leaving.Terminating = true
+	exit := egresstest.Mesh().ExitOf([]*egress.Entry{leaving, staying}, "istio-system", noRules)
+	assert.Same(t, staying, exit.Owner())
+	assert.Same(t, staying, exit.Against(leaving.Definition).Owner)
+	assert.Same(t, leaving, egresstest.Mesh().ExitOf([]*egress.Entry{leaving}, "istio-system", noRules).Owner(), "alone it is still carried")
+}

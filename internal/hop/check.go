@@ -50,6 +50,9 @@ func checkName(out *Refusals, host string, at *field.Path, mesh *egress.Mesh) bo
 		out.add("reserved-host", at, fmt.Sprintf("host %q is under %s, whose names egress-governor gives", host, egress.ReservedSuffix), "name another host")
 	case isGateway:
 		out.add("gateway-host", at, fmt.Sprintf("host %q is the egress gateway itself", host), "name the external host")
+	case !strings.Contains(canonical, ".") && !strings.Contains(canonical, ":") && mesh.Deputy(canonical) == "":
+		out.add("short-host", at, fmt.Sprintf("host %q has no dot: workloads of every namespace call their Services by such names", host),
+			"write the whole name of the host, such as api.example.com")
 	case !egress.IsIP(canonical) && len(validation.IsDNS1123Subdomain(strings.TrimPrefix(canonical, "*."))) > 0:
 		out.add("bad-host", at, fmt.Sprintf("host %q is not a DNS name, nor a wildcard of whole labels", host),
 			"write a host such as api.example.com or *.example.com")

@@ -76,7 +76,8 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 	resolution, _, _ := unstructured.NestedString(obj.Object, "spec", "resolution")
 	out := &egress.Entry{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
-		Labels: obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: parsed.ExportTo, Ports: parsed.Ports, Definition: parsed.Define(),
+		Terminating: obj.GetDeletionTimestamp() != nil,
+		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: parsed.ExportTo, Ports: parsed.Ports, Definition: parsed.Define(),
 	}
 	for _, host := range parsed.Hosts {
 		if host = egress.Canonical(host); !slices.Contains(out.Hosts, host) {

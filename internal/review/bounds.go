@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,20 +20,25 @@ const maxWildcards = 100
 
 // boundEntry refuses a ServiceEntry that is too much work to look at.
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
-	hosts := len(listOf(entry, "hosts"))
-	return append(bound(hosts, len(listOf(entry, "endpoints")), "endpoints"), bound(hosts, len(listOf(entry, "ports")), "ports")...)
+	hosts := listOf(entry, "hosts")
+	return slices.Concat(bound(len(hosts), len(listOf(entry, "endpoints")), "endpoints"), bound(len(hosts), len(listOf(entry, "ports")), "ports"), boundWildcards(hosts))
 }
 
 // boundRoutes refuses a VirtualService that is too much work to look at.
 func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
-	hosts, wildcards := listOf(vs, "hosts"), 0
+	hosts := listOf(vs, "hosts")
+	return append(bound(len(hosts), len(egress.Destinations(vs)), "destinations"), boundWildcards(hosts)...)
+}
+
+// boundWildcards: a wildcard is held against all hosts there are.
+func boundWildcards(hosts []any) hop.Refusals {
+	wildcards := 0
 	for _, host := range hosts {
 		if name, _ := host.(string); egress.IsWildcard(name) {
 			wildcards++
 		}
 	}
-	// A wildcard is held against all hosts there are.
-	return append(bound(len(hosts), len(egress.Destinations(vs)), "destinations"), bound(wildcards, maxPairs/maxWildcards, "known hosts")...)
+	return bound(wildcards, maxPairs/maxWildcards, "known hosts")
 }
 
 func bound(hosts, others int, name string) hop.Refusals {

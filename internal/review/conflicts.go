@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -54,6 +55,45 @@ func apart(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 					Message: fmt.Sprintf("host %q is also in ServiceEntry %s/%s, and Istio would hide port %d of one of the two, since they differ in resolution, exportTo or labels",
 						host, other.Namespace, other.Name, port),
 					Fix: "merge the two into one ServiceEntry, or give both the same resolution, exportTo and labels",
+				})
+				break
+			}
+		}
+	}
+	return out
+}
+
+// overlaps refuses a host under somebody's wildcard, and a wildcard over somebody's host, that the gateway could not lead
+// as both say: it takes the more specific for everyone.
+func overlaps(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (out hop.Refusals) {
+	definition, was := intent.Define(), before(s)
+	for i, written := range intent.Hosts {
+		host := egress.Canonical(written)
+		if old, named := was[host]; named && old.Equal(definition) {
+			continue
+		}
+		ours := s.Mesh.ExitOf([]*egress.Entry{{Gateway: sealed.Name, Namespace: s.Namespace.Name, Definition: definition}}, sealed.Namespace(),
+			func(namespace string) *egress.Rule { return s.View.Rule(namespace, host) })
+		related := egress.Patterns(host)[1:]
+		if egress.IsWildcard(host) {
+			related = append(related, s.View.Below(host)...)
+		}
+		for _, other := range related {
+			theirs := s.View.Exit(other, sealed.Namespace()).Without(s.Namespace.Name, "")
+			if theirs == nil || other == host {
+				continue
+			}
+			reason := ""
+			if slices.Contains(egress.Patterns(host), other) {
+				reason = ours.Shadows(theirs)
+			} else {
+				reason = theirs.Shadows(ours)
+			}
+			if reason != "" {
+				out = append(out, egress.Finding{
+					Code: "host-overlap", Field: field.NewPath("spec", "hosts").Index(i).String(),
+					Message: fmt.Sprintf("host %q overlaps host %q of ServiceEntry %s/%s, and calls could not be led as both say: %s", written, other, theirs.Owner().Namespace, theirs.Owner().Name, reason),
+					Fix:     fmt.Sprintf("declare the ports as they are there, or agree with the owners of %q", other),
 				})
 				break
 			}

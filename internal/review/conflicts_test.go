@@ -90,3 +90,43 @@ func TestEntriesOfOneNamespaceThatIstioWouldNotJoin(t *testing.T) {
 		assert.Equal(t, tc.want, codes(outcome), name)
 	}
 }
+
+// TestAHostUnderAWildcard and a wildcard over a host, of different owners: the gateway takes the more specific for
+// everyone, so both must mean the same by it.
+func TestAHostUnderAWildcard(t *testing.T) {
+	t.Parallel()
+	tls, http := egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}, egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}
+	theirs := func(host, endpoint string, ports ...egress.Port) *egress.Entry {
+		spec := egress.ServiceEntry{Resolution: "DNS", Ports: ports}
+		if endpoint != "" {
+			spec.Endpoints = []egress.Endpoint{{Address: endpoint}}
+		}
+		out := egresstest.Sealed(host, ports...)
+		out.Namespace, out.Name, out.Definition = "other", "theirs", spec.Define()
+		return out
+	}
+	const bothPorts = "ports: [{number: 443, name: tls, protocol: TLS}, {number: 80, name: http, protocol: HTTP}]"
+	for name, tc := range map[string]struct {
+		theirs *egress.Entry
+		spec   string
+		want   []string
+	}{
+		"a host that is itself":         {theirs("*.good.test", "www.good.test", tls, http), "{hosts: [api.good.test], resolution: DNS, " + bothPorts + "}", nil},
+		"a host that leads elsewhere":   {theirs("*.good.test", "www.good.test", tls, http), "{hosts: [api.good.test], resolution: DNS, endpoints: [{address: evil.test}], " + bothPorts + "}", []string{"host-overlap spec.hosts[0]"}},
+		"a host on other ports":         {theirs("*.good.test", "www.good.test", tls), "{hosts: [api.good.test], resolution: DNS, ports: [{number: 8443, name: tls, protocol: TLS}]}", []string{"host-overlap spec.hosts[0]"}},
+		"a host of another family":      {theirs("*.test", "www.good.test", tls), "{hosts: [api.good.test], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}", nil},
+		"a host without their HTTP":     {theirs("*.good.test", "www.good.test", tls, http), "{hosts: [api.good.test], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}", []string{"host-overlap spec.hosts[0]"}},
+		"a wildcard over a host":        {theirs("api.good.test", "", tls, http), `{hosts: ["*.good.test"], resolution: DNS, endpoints: [{address: www.good.test}], ` + bothPorts + "}", nil},
+		"over one that leads elsewhere": {theirs("api.good.test", "evil.test", tls, http), `{hosts: ["*.good.test"], resolution: DNS, endpoints: [{address: www.good.test}], ` + bothPorts + "}", []string{"host-overlap spec.hosts[0]"}},
+		"no relation":                   {theirs("*.other.test", "www.other.test", tls), "{hosts: [api.good.test], resolution: DNS, endpoints: [{address: a.test}], " + bothPorts + "}", nil},
+	} {
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{tc.theirs}}, Policies: &policies{}}
+		outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, tc.spec))))
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, codes(outcome), name)
+		tc.theirs.Namespace = egresstest.Namespace
+		outcome, err = r.Review(t.Context(), stored(t, r, create(entry(t, tc.spec))))
+		require.NoError(t, err, name)
+		assert.Empty(t, codes(outcome), name+": one's own")
+	}
+}

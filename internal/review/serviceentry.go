@@ -58,6 +58,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	}
 	if sealed.Name != "" && parsed.External() {
 		refusals = append(refusals, exports(s, parsed)...)
+		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		refusals = append(refusals, underRules(s, parsed, sealed)...)
 		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {

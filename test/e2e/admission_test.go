@@ -113,7 +113,7 @@ func (c *cluster) kill(t *testing.T) {
 }
 
 // TestClosedWithoutTheWebhook: with every pod gone the governed kinds are refused, everything else goes on, and it
-// recovers by itself.
+// recovers by itself, although its certificate's Secret went meanwhile.
 func TestClosedWithoutTheWebhook(t *testing.T) {
 	governed := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
 	t.Cleanup(func() { shared.deleted(t, governed) })
@@ -123,9 +123,10 @@ func TestClosedWithoutTheWebhook(t *testing.T) {
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: appA, GenerateName: "other-"}}
 	require.NoError(t, shared.Create(t.Context(), other), "what is not governed goes on")
 	require.NoError(t, shared.Delete(t.Context(), other))
-	rule := shared.decoded(t, appA, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: other}\nspec: {workloadSelector: {labels: {app: nobody}}}")[0]
+	rule := shared.decoded(t, appA, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: other}\nspec: {workloadSelector: {labels: {app: nobody}}, egress: [{hosts: ['./*']}]}")[0]
 	require.NoError(t, shared.apply(t.Context(), rule), "nor are Istio's other kinds")
 	shared.deleted(t, rule)
+	require.NoError(t, shared.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: release + "-webhook-cert"}}))
 	shared.scale(t, 2)
 	shared.serves(t, governed)
 }
