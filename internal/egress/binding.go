@@ -106,10 +106,7 @@ func (m *Mesh) bound(names []string, namespace string, view View) (out Bound) {
 		if name == "mesh" {
 			continue
 		}
-		of, short, qualified := strings.Cut(name, "/")
-		if !qualified {
-			of, short = namespace, name
-		}
+		of, short, _ := strings.Cut(qualified(name, namespace), "/")
 		binding := view.Binding(of, short)
 		switch {
 		case binding == nil:
@@ -142,4 +139,42 @@ func gatewaysOf(gateways []string, route map[string]any) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(out))
+}
+
+// GatewayRoute is a route of a VirtualService that proxies other than sidecars apply.
+type GatewayRoute struct {
+	Section string
+	Raw     map[string]any
+	// Gateways are those that it is for, as namespace/name.
+	Gateways []string
+}
+
+// GatewayRoutes returns them in the order of the fields.
+func GatewayRoutes(vs *unstructured.Unstructured) (out []GatewayRoute) {
+	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+	spec, _ := vs.Object["spec"].(map[string]any)
+	for _, section := range sections {
+		routes, _ := spec[section].([]any)
+		for _, item := range routes {
+			raw, _ := item.(map[string]any)
+			var names []string
+			for _, name := range gatewaysOf(gateways, raw) {
+				if name != "mesh" {
+					names = append(names, qualified(name, vs.GetNamespace()))
+				}
+			}
+			if len(names) > 0 {
+				out = append(out, GatewayRoute{section, raw, names})
+			}
+		}
+	}
+	return out
+}
+
+// qualified is the name of a Gateway object with its namespace.
+func qualified(name, namespace string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return namespace + "/" + name
 }

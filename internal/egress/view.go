@@ -18,6 +18,8 @@ type View interface {
 	Rule(namespace, host string) *Rule
 	// Binding returns a Gateway object, nil for none.
 	Binding(namespace, name string) *Binding
+	// Deciding returns the VirtualServices that do more on the proxies of a Gateway object than lead their host to itself.
+	Deciding(namespace, gateway string) []string
 	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
 	Pods(namespace string) []map[string]string
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.

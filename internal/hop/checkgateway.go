@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
@@ -42,11 +44,16 @@ func isPort(number, port uint32, service *egress.Service) bool {
 	return number == port
 }
 
-// checkOnGateways refuses routes that decide, on the pods of an egress gateway, over the calls of all who share an exit,
-// and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays.
+// checkOnGateways refuses routes that decide, on the pods of an egress gateway, over the calls of all who share an exit, or
+// will, and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays.
 func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
 	hosts := slices.Sorted(maps.Keys(vs.Exits))
 	for _, route := range vs.OnGateways {
+		if route.Bound.Egress && len(vs.Hosts) != len(hosts) {
+			out.add("gateway-route", route.Path, "on the pods of the egress gateway this route would decide over the calls of everybody to hosts that no ServiceEntry names yet",
+				"apply the ServiceEntry first; it leads its calls through the egress gateway by itself")
+			continue
+		}
 		for _, host := range hosts {
 			if (route.Bound.Egress || route.Bound.Unknown != "") && !leadsToItself(route, host, vs.Exits[host].Definition) {
 				out.add("gateway-route", route.Path, onGateway(route, host),
@@ -74,22 +81,44 @@ func onGateway(route egress.OnGateway, host string) string {
 
 // leadsToItself says whether a route on a gateway does with the calls of a host what its exit does.
 func leadsToItself(route egress.OnGateway, host string, exit egress.Definition) bool {
-	for key := range route.Raw {
+	d := soleDestination(route.Section, route.Raw)
+	return d != nil && egress.Canonical(d.Host()) == host && leadsToPort(d.Port(), route.Section, exit)
+}
+
+// soleDestination returns the destination of a route that does nothing but lead there; nil for any other.
+func soleDestination(section string, route map[string]any) *egress.Destination {
+	for key := range route {
 		if !slices.Contains([]string{"match", "name", "route"}, key) {
-			return false
+			return nil
 		}
 	}
-	to, _ := route.Raw["route"].([]any)
-	if len(to) != 1 || route.Section == "tcp" {
-		return false
+	to, _ := route["route"].([]any)
+	if len(to) != 1 || section == "tcp" {
+		return nil
 	}
 	holder, _ := to[0].(map[string]any)
 	d, _ := holder["destination"].(map[string]any)
-	name, _ := d["host"].(string)
-	if egress.Canonical(name) != host || d["subset"] != nil || holder["headers"] != nil {
-		return false
+	if d == nil || d["subset"] != nil || holder["headers"] != nil {
+		return nil
 	}
-	return leadsToPort(egress.Destination{Raw: d}.Port(), route.Section, exit)
+	return &egress.Destination{Raw: d}
+}
+
+// Deciding returns the Gateway objects, as namespace/name, on whose proxies a VirtualService does more than lead its one
+// host to itself. Were they an egress gateway's, it would decide over the calls of others.
+func Deciding(vs *unstructured.Unstructured) []string {
+	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
+	out := map[string]bool{}
+	for _, route := range egress.GatewayRoutes(vs) {
+		d := soleDestination(route.Section, route.Raw)
+		if d != nil && len(hosts) == 1 && egress.Canonical(d.Host()) == egress.Canonical(hosts[0]) {
+			continue
+		}
+		for _, name := range route.Gateways {
+			out[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(out))
 }
 
 // leadsToPort says whether the exit, too, leads calls of a section to this port, 0 for one that is left to Istio.

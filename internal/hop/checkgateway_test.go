@@ -76,6 +76,7 @@ func TestRoutesOnGateways(t *testing.T) {
 		`{hosts: [api.example.com], gateways: [out], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`:                                        "gateway-route spec.http[0]",
 		`{hosts: [api.example.com], gateways: [out], tcp: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`:                                         "gateway-route spec.tcp[0]",
 		`{hosts: [api.example.com], gateways: [later], http: [{route: [{destination: {host: local}}]}]}`:                                                                     "gateway-route spec.http[0]",
+		`{hosts: [future.test], gateways: [out], http: [{route: [{destination: {host: future.test}}]}]}`:                                                                     "gateway-route spec.http[0]",
 		`{hosts: [app.corp], gateways: [later], http: [{route: [{destination: {host: local}}]}]}`:                                                                            "",
 		`{hosts: [app.corp], gateways: [in], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                       "beside-gateway spec.http[0].route[0].destination.host",
 		`{hosts: [app.corp], gateways: [elsewhere], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                "",
@@ -88,5 +89,21 @@ func TestRoutesOnGateways(t *testing.T) {
 			assert.NotEmpty(t, refusal.Fix)
 		}
 		assert.Equal(t, want, strings.Join(got, ", "), spec)
+	}
+}
+
+// TestWhoDecidesOnAGateway: the Gateway object may come to the egress gateway's pods later than the routes that bind to it.
+func TestWhoDecidesOnAGateway(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string][]string{
+		`{hosts: [a.test], http: [{route: [{destination: {host: b.test}}]}]}`:                                                     nil,
+		`{hosts: [a.test], gateways: [out], http: [{route: [{destination: {host: A.test.}}]}]}`:                                   nil,
+		`{hosts: [a.test], gateways: [out, other/in, mesh], http: [{route: [{destination: {host: b.test}}]}]}`:                    {"other/in", "payments/out"},
+		`{hosts: [a.test, b.test], gateways: [out], http: [{route: [{destination: {host: b.test}}]}]}`:                            {"payments/out"},
+		`{hosts: [a.test], gateways: [out], http: [{redirect: {uri: /}}]}`:                                                        {"payments/out"},
+		`{hosts: [a.test], gateways: [out, mesh], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: b.test}}]}]}`: nil,
+		`{hosts: [a.test], gateways: [out], tcp: [{route: [{destination: {host: a.test}}]}]}`:                                     {"payments/out"},
+	} {
+		assert.Equal(t, want, hop.Deciding(route(t, spec)), spec)
 	}
 }

@@ -27,10 +27,12 @@ type Registry struct {
 	services    map[string]*egress.Service
 	rules       rules
 	pairs       pairs
-	bindings    map[types.NamespacedName]*egress.Binding
-	pods        pods
-	problems    map[string][]egress.Finding
-	listeners   []func(Change)
+	// deciding has the Gateway objects on which VirtualServices decide.
+	deciding  map[types.NamespacedName][]string
+	bindings  map[types.NamespacedName]*egress.Binding
+	pods      pods
+	problems  map[string][]egress.Finding
+	listeners []func(Change)
 }
 
 var _ egress.View = (*Registry)(nil)
@@ -49,7 +51,7 @@ func New(mesh *egress.Mesh) *Registry {
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{},
-		rules: newRules(), pairs: newPairs(), bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 

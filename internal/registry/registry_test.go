@@ -264,6 +264,18 @@ func BenchmarkEntryComes(b *testing.B) {
 	}
 }
 
+// TestRoutesThatDecideAreKnown by the Gateway object that they bind to.
+func TestRoutesThatDecideAreKnown(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	put(t, r, object(t, "VirtualService", "a", "taker", `{hosts: [x.test], gateways: [out, b/in], http: [{route: [{destination: {host: y.test}}]}]}`, 0))
+	assert.Equal(t, []string{"a/taker"}, r.Deciding("a", "out"))
+	assert.Equal(t, []string{"a/taker"}, r.Deciding("b", "in"))
+	assert.Empty(t, r.Deciding("a", "other"))
+	r.DeleteRoutes("a", "taker")
+	assert.Empty(t, r.Deciding("a", "out"))
+}
+
 // TestPairsAreKnownWhileARouteMakesThem, by whichever of several.
 func TestPairsAreKnownWhileARouteMakesThem(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,8 @@
 package review
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -21,6 +23,15 @@ func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 	var refusals hop.Refusals
 	for _, gw := range s.Mesh.Opened(binding, s.View) {
 		refusals = append(refusals, hop.CheckBinding(binding, gw, s.View.Service(gw.Service))...)
+	}
+	if len(s.Mesh.Opened(binding, s.View)) > 0 {
+		for _, route := range s.View.Deciding(s.Namespace.Name, s.Object.GetName()) {
+			refusals = append(refusals, egress.Finding{
+				Code: "gateway-route", Field: "spec.selector",
+				Message: fmt.Sprintf("VirtualService %s is bound to this Gateway, and on the pods of the egress gateway it would decide over the calls of everybody to its hosts", route),
+				Fix:     "take the Gateway out of that VirtualService, or select other pods",
+			})
+		}
 	}
 	return egress.Facts{Gateway: s.gateway.Name}, refusals
 }

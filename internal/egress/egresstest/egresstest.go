@@ -52,6 +52,8 @@ type Cluster struct {
 	Leaving map[string]string
 	// Bindings are Gateway objects.
 	Bindings []*egress.Binding
+	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
+	Decides map[string][]string
 	// InGatewayNamespaces are the labels of the pods there.
 	InGatewayNamespaces []map[string]string
 	// Rules are of any namespace, one for a host.
@@ -144,6 +146,11 @@ func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 		}
 	}
 	return nil
+}
+
+// Deciding implements egress.View.
+func (c *Cluster) Deciding(namespace, gateway string) []string {
+	return c.Decides[namespace+"/"+gateway]
 }
 
 // Pods implements egress.View.

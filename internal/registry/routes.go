@@ -14,17 +14,19 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// storedPairs is what is kept of a stored VirtualService: the pairs that it makes.
-type storedPairs struct {
+// storedRoutes is what is kept of a stored VirtualService: the pairs that it makes, and the Gateway objects on which it
+// decides.
+type storedRoutes struct {
 	metav1.ObjectMeta
-	pairs map[string]egress.Pair
+	pairs    map[string]egress.Pair
+	deciding []string
 }
 
 // GetObjectKind implements runtime.Object.
-func (*storedPairs) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+func (*storedRoutes) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject implements runtime.Object. What is shared is never changed.
-func (s *storedPairs) DeepCopyObject() runtime.Object {
+func (s *storedRoutes) DeepCopyObject() runtime.Object {
 	out := *s
 	return &out
 }
@@ -88,12 +90,25 @@ func (r *Registry) PairsTo(host string) []string {
 	return slices.Sorted(maps.Keys(r.pairs.byHost[host]))
 }
 
+// Deciding implements egress.View.
+func (r *Registry) Deciding(namespace, gateway string) (out []string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for route, gateways := range r.deciding {
+		if slices.Contains(gateways, namespace+"/"+gateway) {
+			out = append(out, route.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // PutRoutes takes in a VirtualService.
 func (r *Registry) PutRoutes(object *unstructured.Unstructured) { r.putRoutes(r.slimRoutes(object)) }
 
 // DeleteRoutes forgets a VirtualService.
 func (r *Registry) DeleteRoutes(namespace, name string) {
-	r.swapPairs(types.NamespacedName{Namespace: namespace, Name: name}, nil)
+	r.swapRoutes(types.NamespacedName{Namespace: namespace, Name: name}, &storedRoutes{})
 }
 
 func (r *Registry) slimRoutes(obj any) any {
@@ -101,7 +116,7 @@ func (r *Registry) slimRoutes(obj any) any {
 	if !ok {
 		return obj
 	}
-	out := &storedPairs{ObjectMeta: identity(object)}
+	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object)}
 	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
 		return out
 	}
@@ -112,18 +127,22 @@ func (r *Registry) slimRoutes(obj any) any {
 }
 
 func (r *Registry) putRoutes(kept any) {
-	if stored, ok := kept.(*storedPairs); ok {
-		r.swapPairs(types.NamespacedName{Namespace: stored.Namespace, Name: stored.Name}, stored.pairs)
+	if stored, ok := kept.(*storedRoutes); ok {
+		r.swapRoutes(types.NamespacedName{Namespace: stored.Namespace, Name: stored.Name}, stored)
 	}
 }
 
-func (r *Registry) swapPairs(route types.NamespacedName, next map[string]egress.Pair) {
+func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	r.mu.Lock()
-	if maps.Equal(r.pairs.byRoute[route], next) {
+	delete(r.deciding, route)
+	if len(next.deciding) > 0 {
+		r.deciding[route] = next.deciding
+	}
+	if maps.Equal(r.pairs.byRoute[route], next.pairs) {
 		r.mu.Unlock()
 		return
 	}
-	change := Change{Hosts: r.pairs.swap(route, next)}
+	change := Change{Hosts: r.pairs.swap(route, next.pairs)}
 	r.mu.Unlock()
 	r.tell(change)
 }

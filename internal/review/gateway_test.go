@@ -1,0 +1,41 @@
+package review
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestAGatewayOnTheEgressGatewaysPods: what it opens there, and what is bound to it already. Any other is nobody's business
+// here.
+func TestAGatewayOnTheEgressGatewaysPods(t *testing.T) {
+	t.Parallel()
+	const server = "servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}]}"
+	for name, tc := range map[string]struct {
+		spec    string
+		decides map[string][]string
+		want    []string
+	}{
+		"an ingress gateway": {"{selector: {istio: ingressgateway}, " + server, map[string][]string{egresstest.Namespace + "/x": {"payments/app"}}, nil},
+		"its TLS port":       {"{selector: {istio: egressgateway}, " + server, nil, []string{"gateway-port spec.servers[0].port"}},
+		"nothing taken":      {"{selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}", nil, nil},
+		"routes that wait": {
+			"{selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
+			map[string][]string{egresstest.Namespace + "/x": {"payments/taker"}}, []string{"gateway-route spec.selector"},
+		},
+	} {
+		view := egresstest.NewCluster()
+		view.Decides = tc.decides
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: view, Policies: &policies{}}
+		in := entry(t, tc.spec)
+		in.SetKind("Gateway")
+		req := stored(t, r, create(in))
+		assert.Equal(t, in, req.Object, name+": it is not rewritten")
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, codes(outcome), name)
+	}
+}
