@@ -60,18 +60,37 @@ type Options struct {
 type Handler struct {
 	Options
 	decoder admission.Decoder
+	// inFlight has a place for each request that is worked on.
+	inFlight chan struct{}
 }
+
+// maxInFlight bounds the requests that are worked on at once, and with them memory; the others wait their turn. The
+// largest object takes a few megabytes, so that they fit into the chart's limit many times.
+const maxInFlight = 32
 
 // New returns a Handler.
 func New(options Options) *Handler {
-	return &Handler{Options: options, decoder: admission.NewDecoder(options.Scheme)}
+	return &Handler{Options: options, decoder: admission.NewDecoder(options.Scheme), inFlight: make(chan struct{}, maxInFlight)}
 }
 
 // Register serves the handler on a webhook server.
 func (h *Handler) Register(server webhook.Server) {
-	server.Register(MutatePath, &webhook.Admission{Handler: admission.HandlerFunc(h.Mutate)})
-	server.Register(ValidatePath, &webhook.Admission{Handler: admission.HandlerFunc(h.Validate)})
-	server.Register(ValidatePolicyPath, &webhook.Admission{Handler: admission.HandlerFunc(h.ValidatePolicy)})
+	server.Register(MutatePath, &webhook.Admission{Handler: h.bounded(h.Mutate)})
+	server.Register(ValidatePath, &webhook.Admission{Handler: h.bounded(h.Validate)})
+	server.Register(ValidatePolicyPath, &webhook.Admission{Handler: h.bounded(h.ValidatePolicy)})
+}
+
+// bounded lets a request wait for its turn. One whose client has left is not worked on.
+func (h *Handler) bounded(handle admission.HandlerFunc) admission.HandlerFunc {
+	return func(ctx context.Context, req admission.Request) admission.Response {
+		select {
+		case h.inFlight <- struct{}{}:
+			defer func() { <-h.inFlight }()
+			return handle(ctx, req)
+		case <-ctx.Done():
+			return admission.Errored(http.StatusServiceUnavailable, fmt.Errorf("waited for %d requests before this one: %w", maxInFlight, ctx.Err()))
+		}
+	}
 }
 
 // Mutate rewrites an object into the form in which it will be stored. One that cannot be rewritten passes unchanged:

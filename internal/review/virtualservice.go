@@ -25,7 +25,7 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 	resolved := egress.Resolve(s.Object, s.Mesh, s.View)
 	resolved.Pairs = hop.Pairs(s.Object, s.intent, s.Mesh)
-	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), hop.CheckRoutes(resolved)
+	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), append(hop.CheckRoutes(resolved), hop.CheckHeaders(s.Object)...)
 }
 
 func routeChanges(s *subject) (out []string) {

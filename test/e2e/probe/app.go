@@ -124,7 +124,7 @@ func callGRPC(ctx context.Context, address string) (answer, error) {
 	}
 	first := func(key string) string { return append(header.Get(key), "")[0] }
 	port, err := strconv.Atoi(first("port"))
-	return answer{Caller: first("caller"), Port: port, Server: first("server")}, err
+	return answer{Caller: first("caller"), Port: port, Server: first("served-by")}, err
 }
 
 func callTCP(ctx context.Context, address string) (answer, error) {

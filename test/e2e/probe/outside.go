@@ -160,7 +160,7 @@ func port(of net.Addr) int {
 func serveGRPC(l net.Listener) error {
 	s := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if from, ok := peer.FromContext(ctx); ok {
-			_ = grpc.SetHeader(ctx, metadata.Pairs("caller", address(from.Addr), "port", fmt.Sprint(port(from.LocalAddr)), "server", hostname()))
+			_ = grpc.SetHeader(ctx, metadata.Pairs("caller", address(from.Addr), "port", fmt.Sprint(port(from.LocalAddr)), "served-by", hostname()))
 		}
 		return handler(ctx, req)
 	}))
