@@ -6,7 +6,7 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	for i, h := range f.Hosts {
 		host := map[string]any{
 			"host": h.Host, "canonical": h.Canonical, "wildcard": IsWildcard(h.Canonical), "ip": IsIP(h.Canonical),
-			"patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "field": h.Path.String(),
+			"patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "endpoint": h.Endpoint, "field": h.Path.String(),
 		}
 		if h.Owner != nil {
 			host["owner"] = ownerDocument(h.Owner)

@@ -2,6 +2,8 @@
 package egress
 
 import (
+	"cmp"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -36,6 +38,8 @@ type HostFact struct {
 	InMesh bool
 	// Leaves is true when the object leads traffic to the host out of the mesh.
 	Leaves bool
+	// Endpoint is true for an address that an entry leads its hosts to.
+	Endpoint bool
 	// Owner is the entry that defines the host at the namespace's gateway, or else the oldest that names it; nil for
 	// none.
 	Owner *Entry
@@ -82,7 +86,45 @@ func EntryFacts(intent *ServiceEntry, gw, sealed Gateway, mesh *Mesh, view View)
 			out.Routes = append(out.Routes, route)
 		}
 	}
+	out.destinations(intent, sealed, mesh, view)
 	return out
+}
+
+// destinations adds where an external entry really leads: its endpoints, and the ports that are called there and at the
+// hosts, where they are others than its own.
+func (f *Facts) destinations(intent *ServiceEntry, sealed Gateway, mesh *Mesh, view View) {
+	if !intent.External() {
+		return
+	}
+	open := func(host string, port Port, target uint32, path *field.Path) {
+		f.Routes = append(f.Routes, RouteFact{
+			Host: host, Port: target, Protocol: port.Protocol, From: "gateway", Via: ViaGateway, Gateway: sealed.Name, Path: path,
+		})
+	}
+	named := map[string]bool{}
+	for _, host := range intent.Hosts {
+		named[Canonical(host)] = true
+	}
+	for i, endpoint := range intent.Endpoints {
+		path := field.NewPath("spec", "endpoints").Index(i).Child("address")
+		canonical := Canonical(endpoint.Address)
+		if !named[canonical] {
+			f.Hosts = append(f.Hosts, HostFact{
+				Host: endpoint.Address, Canonical: canonical, Path: path, InMesh: mesh.InMesh(canonical, view), Leaves: true, Endpoint: true,
+			})
+		}
+		for _, port := range intent.Ports {
+			open(canonical, port, cmp.Or(endpoint.Ports[port.Name], port.TargetPort, port.Number), path)
+		}
+	}
+	for j, port := range intent.Ports {
+		if len(intent.Endpoints) > 0 || port.TargetPort == 0 || port.TargetPort == port.Number {
+			continue
+		}
+		for _, host := range intent.Hosts {
+			open(Canonical(host), port, port.TargetPort, field.NewPath("spec", "ports").Index(j).Child("targetPort"))
+		}
+	}
 }
 
 func hostFact(host, canonical string, path *field.Path, gw Gateway, mesh *Mesh, view View) HostFact {

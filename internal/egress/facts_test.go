@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -161,4 +162,35 @@ func TestPatterns(t *testing.T) {
 	} {
 		assert.Equal(t, want, egress.Patterns(host), host)
 	}
+}
+
+// TestEndpointsAreDestinations: where an entry really leads is among what policies judge, with the port that is called.
+func TestEndpointsAreDestinations(t *testing.T) {
+	t.Parallel()
+	of := func(spec egress.ServiceEntry) (hosts, routes []string) {
+		facts := egress.EntryFacts(&spec, mesh().Gateways[0], mesh().Gateways[0], mesh(), cluster())
+		for _, host := range facts.Hosts {
+			if host.Endpoint {
+				assert.True(t, host.Leaves)
+				hosts = append(hosts, host.Canonical+" "+host.Path.String())
+			}
+		}
+		for _, route := range facts.Routes {
+			if route.From == "gateway" {
+				routes = append(routes, fmt.Sprintf("%s:%d %s", route.Host, route.Port, route.Path))
+			}
+		}
+		return hosts, routes
+	}
+	port := egress.Port{Number: 80, Name: "http", Protocol: "HTTP", TargetPort: 15001}
+	hosts, routes := of(egress.ServiceEntry{Hosts: []string{"a.test"}, Ports: []egress.Port{port}, Resolution: "DNS"})
+	assert.Empty(t, hosts)
+	assert.Equal(t, []string{"a.test:15001 spec.ports[0].targetPort"}, routes)
+	hosts, routes = of(egress.ServiceEntry{Hosts: []string{"a.test"}, Ports: []egress.Port{port}, Resolution: "DNS", Endpoints: []egress.Endpoint{
+		{Address: "Evil.test."}, {Address: "a.test", Ports: map[string]uint32{"http": 8080}},
+	}})
+	assert.Equal(t, []string{"evil.test spec.endpoints[0].address"}, hosts)
+	assert.Equal(t, []string{"evil.test:15001 spec.endpoints[0].address", "a.test:8080 spec.endpoints[1].address"}, routes)
+	hosts, routes = of(egress.ServiceEntry{Hosts: []string{"a.test"}, Location: "MESH_INTERNAL", Endpoints: []egress.Endpoint{{Address: "x"}}})
+	assert.Empty(t, append(hosts, routes...))
 }

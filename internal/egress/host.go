@@ -25,6 +25,9 @@ func Canonical(host string) string {
 // *. Policies look them up, so that a list of allowed hosts costs the same at any length.
 func Patterns(canonical string) []string {
 	out := []string{canonical}
+	if IsIP(canonical) {
+		return append(out, "*")
+	}
 	for i := 1; i < len(canonical); i++ {
 		if canonical[i] == '.' && canonical[:i] != "*" {
 			out = append(out, "*"+canonical[i:])

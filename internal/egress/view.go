@@ -1,6 +1,9 @@
 package egress
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // View is what the rest of the cluster says. Answers come from memory and may lag.
 type View interface {
@@ -9,6 +12,8 @@ type View interface {
 	Entries(host string) []*Entry
 	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
 	Exit(host, gatewayNamespace string) *Exit
+	// ServiceAt returns the FQDN of the Service that has a cluster IP, empty for none.
+	ServiceAt(ip netip.Addr) string
 	// GatewayOf returns the name of the egress gateway through which a governed namespace leaves, empty for none.
 	GatewayOf(namespace string) string
 	// Service returns the Service with this canonical FQDN, nil for none.
@@ -29,6 +34,8 @@ type View interface {
 // Service is the part of a Service that governs egress.
 type Service struct {
 	Ports []ServicePort
+	// IPs are its cluster IPs.
+	IPs []netip.Addr
 	// ExternalName says that the Service is another name of a host outside the mesh.
 	ExternalName bool
 }

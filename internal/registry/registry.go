@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -25,6 +26,7 @@ type Registry struct {
 	governed    map[string]bool
 	leaving     map[string]string
 	services    map[string]*egress.Service
+	clusterIPs  map[netip.Addr]string
 	rules       rules
 	pairs       pairs
 	// deciding has the Gateway objects on which VirtualServices decide.
@@ -50,7 +52,7 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{},
+		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
 		rules: newRules(), pairs: newPairs(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +19,13 @@ func (r *Registry) Service(host string) *egress.Service {
 	return r.services[host]
 }
 
+// ServiceAt implements egress.View.
+func (r *Registry) ServiceAt(ip netip.Addr) string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.clusterIPs[ip]
+}
+
 // PutService takes in a Service.
 func (r *Registry) PutService(service *corev1.Service) {
 	r.swapService(r.serviceHost(service.Namespace, service.Name), ReadService(service))
@@ -25,6 +34,11 @@ func (r *Registry) PutService(service *corev1.Service) {
 // ReadService returns the part of a Service that governs egress.
 func ReadService(service *corev1.Service) *egress.Service {
 	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName}
+	for _, ip := range append(service.Spec.ClusterIPs, service.Spec.ClusterIP) {
+		if address, err := netip.ParseAddr(ip); err == nil && !slices.Contains(out.IPs, address) {
+			out.IPs = append(out.IPs, address)
+		}
+	}
 	for _, port := range service.Spec.Ports {
 		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: protocol(port), Target: target(port)})
 	}
@@ -55,10 +69,18 @@ func protocol(port corev1.ServicePort) string {
 
 func (r *Registry) swapService(host string, next *egress.Service) {
 	set := func() {
+		if last := r.services[host]; last != nil {
+			for _, ip := range last.IPs {
+				delete(r.clusterIPs, ip)
+			}
+		}
 		if next == nil {
 			delete(r.services, host)
-		} else {
-			r.services[host] = next
+			return
+		}
+		r.services[host] = next
+		for _, ip := range next.IPs {
+			r.clusterIPs[ip] = host
 		}
 	}
 	if _, is := r.mesh.GatewayByService(host); is {

@@ -124,7 +124,9 @@ func slimService(obj any) any {
 	if !ok {
 		return obj
 	}
-	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{Type: service.Spec.Type, Ports: service.Spec.Ports}}
+	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{
+		Type: service.Spec.Type, Ports: service.Spec.Ports, ClusterIP: service.Spec.ClusterIP, ClusterIPs: service.Spec.ClusterIPs,
+	}}
 }
 
 func (r *Registry) putService(kept any) {

@@ -21,7 +21,8 @@ const maxWildcards = 100
 // boundEntry refuses a ServiceEntry that is too much work to look at.
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 	hosts := listOf(entry, "hosts")
-	return slices.Concat(bound(len(hosts), len(listOf(entry, "endpoints")), "endpoints"), bound(len(hosts), len(listOf(entry, "ports")), "ports"), boundWildcards(hosts))
+	return slices.Concat(bound(len(hosts), len(listOf(entry, "endpoints")), "endpoints"), bound(len(hosts), len(listOf(entry, "ports")), "ports"), boundWildcards(hosts),
+		bound(len(listOf(entry, "endpoints")), len(listOf(entry, "ports")), "ports"))
 }
 
 // boundRoutes refuses a VirtualService that is too much work to look at.

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ func TestWhatAnEntryClaims(t *testing.T) {
 	for _, service := range []string{"payments.prod", "ours.payments", "collector.payments"} {
 		view.Services[service+".svc.cluster.local"] = &egress.Service{}
 	}
+	view.Services["payments.prod.svc.cluster.local"].IPs = []netip.Addr{netip.MustParseAddr("10.0.0.51")}
 	const ports = "ports: [{number: 80, name: http, protocol: HTTP}]"
 	for name, tc := range map[string]struct{ spec, want string }{
 		"another team's Service, internal": {`{hosts: [payments.prod], location: MESH_INTERNAL, resolution: DNS,
@@ -29,6 +31,9 @@ func TestWhatAnEntryClaims(t *testing.T) {
 			endpoints: [{address: collector.payments.svc.cluster.local}], ` + ports + `}`, ""},
 		"a Service as endpoint": {`{hosts: [a.example.com], resolution: DNS,
 			endpoints: [{address: payments.prod}], ` + ports + `}`, "deputy-endpoint spec.endpoints[0].address"},
+		"a Service's address as endpoint": {`{hosts: [a.example.com], resolution: STATIC,
+			endpoints: [{address: "::ffff:10.0.0.51"}], ` + ports + `}`, "deputy-endpoint spec.endpoints[0].address"},
+		"a Service's address, claimed": {`{hosts: [a.example.com], resolution: DNS, addresses: [10.0.0.51/32], ` + ports + `}`, "service-address spec.addresses[0]"},
 		"the gateway as endpoint, short": {`{hosts: [a.example.com], resolution: DNS,
 			endpoints: [{address: istio-egressgateway.istio-system}], ` + ports + `}`, "deputy-endpoint spec.endpoints[0].address"},
 		"internal without proof": {`{hosts: [a.example.com], location: MESH_INTERNAL, resolution: DNS, ` + ports + `}`, "not-internal spec.endpoints"},

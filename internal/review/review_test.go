@@ -313,3 +313,18 @@ func TestARouteThatLeavesDirectlyIsTold(t *testing.T) {
 	assert.Contains(t, outcome.Changes[0], "leave directly, past every egress gateway: ServiceEntry istio-system/status")
 	assert.Equal(t, egress.ViaDirect, outcome.Facts.Routes[0].Via)
 }
+
+// TestANamespaceWithoutAGateway has no external entries: they would be stored as they are, and lead straight out.
+func TestANamespaceWithoutAGateway(t *testing.T) {
+	t.Parallel()
+	nowhere := egresstest.TwoGateways()
+	nowhere.Gateways = nowhere.Gateways[:1]
+	r := &Reviewer{Mesh: nowhere, View: egresstest.NewCluster(), Policies: &policies{}}
+	outcome, err := r.Review(t.Context(), create(entry(t, https)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"no-gateway metadata.namespace"}, codes(outcome))
+	nowhere.Seal = false
+	outcome, err = r.Review(t.Context(), create(entry(t, https)))
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome), "Leave only evaluates")
+}

@@ -1,9 +1,11 @@
 package review
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -50,6 +52,13 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
 	refusals = append(refusals, claims(s, parsed)...)
+	if parsed.External() && s.Mesh.Seal && s.gateway.Name == "" {
+		refusals = append(refusals, egress.Finding{
+			Code: "no-gateway", Field: "metadata.namespace",
+			Message: fmt.Sprintf("no egress gateway serves namespace %q, so calls to the hosts would leave directly", s.Namespace.Name),
+			Fix:     "ask the platform team for a gateway whose namespaceSelector matches the namespace, or to exempt it",
+		})
+	}
 	if parsed.External() && !s.seals() {
 		refusals = append(refusals, hop.CheckSpelling(parsed.Hosts)...)
 	}
@@ -85,8 +94,18 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 			Fix:     "remove the host; a Service needs no ServiceEntry",
 		})
 	}
+	for i, address := range intent.Addresses {
+		if service := s.serviceAt(address); service != "" {
+			out = append(out, egress.Finding{
+				Code: "service-address", Field: field.NewPath("spec", "addresses").Index(i).String(),
+				Message: fmt.Sprintf("address %s is Service %s of the mesh, whose calls the entry would take", address, service),
+				Fix:     "remove the address; a Service needs no ServiceEntry",
+			})
+		}
+	}
 	for i, endpoint := range intent.Endpoints {
-		if service := s.Mesh.ServiceOf(endpoint.Address, s.View); service != "" && intent.External() {
+		service := cmp.Or(s.Mesh.ServiceOf(endpoint.Address, s.View), s.serviceAt(endpoint.Address))
+		if service != "" && intent.External() {
 			out = append(out, egress.Finding{
 				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
 				Message: fmt.Sprintf("address %q is Service %s of the mesh", endpoint.Address, service),
@@ -95,6 +114,17 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 		}
 	}
 	return out
+}
+
+// serviceAt returns the Service at an address, or in a range of one, empty for none.
+func (s *subject) serviceAt(address string) string {
+	if cidr, err := netip.ParsePrefix(address); err == nil && cidr.IsSingleIP() {
+		return s.View.ServiceAt(cidr.Addr().Unmap())
+	}
+	if ip, err := netip.ParseAddr(address); err == nil {
+		return s.View.ServiceAt(ip.Unmap())
+	}
+	return ""
 }
 
 // exports refuses an entry that clients of another egress gateway would see, and leave by the wrong one.

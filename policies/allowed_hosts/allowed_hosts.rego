@@ -21,7 +21,7 @@ import data.policies.lib.result
 
 # METADATA
 # title: Host not allowed
-# description: A host that the object leads traffic to is covered by no pattern of the list.
+# description: A host or an endpoint that the object leads traffic to is covered by no pattern of the list.
 # custom:
 #   msg: host %q is not allowed in namespace %q
 #   fix: 'ask the platform team to add it to this EgressPolicy, or use one of: %s'
@@ -36,6 +36,12 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host, input.name
 _covered(host) if {
 	some pattern in host.patterns
 	pattern in input.parameters.hosts
+}
+
+# An endpoint's address may be allowed by its range.
+_covered(host) if {
+	host.ip
+	hosts.within(host.canonical, input.parameters.hosts)
 }
 
 default _allowed := set()

@@ -42,3 +42,11 @@ test_deny_when_patterns_are_unknown if {
 	result := allowed_hosts.deny with input as {"namespace": {"name": "p"}, "egress": {"hosts": [{"host": "a.b", "leaves": true, "field": "f"}]}, "parameters": {"hosts": ["*"]}}
 	count(result) == 1
 }
+
+test_endpoints_are_judged_and_allowed_by_range if {
+	every case in [["203.0.113.7", {"203.0.113.0/24"}, 0], ["203.0.113.7", {"api.stripe.com"}, 1], ["203.0.113.7", {"203.0.113.7"}, 0]] {
+		endpoint := {"host": case[0], "canonical": case[0], "patterns": [case[0], "*"], "ip": true, "endpoint": true, "leaves": true, "field": "spec.endpoints[0].address"}
+		result := allowed_hosts.deny with input as {"namespace": {"name": "p"}, "egress": {"hosts": [endpoint]}, "parameters": {"hosts": case[1]}}
+		count(result) == case[2]
+	}
+}

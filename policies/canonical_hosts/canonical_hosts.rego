@@ -18,6 +18,7 @@ import data.policies.lib.result
 #   fix: write %q
 deny contains result.of(rego.metadata.rule(), host.field, [host.host], [host.canonical]) if {
 	some host in input.egress.hosts
+	not host.endpoint
 	contains(host.host, ".")
 	host.host != host.canonical
 }
@@ -30,6 +31,7 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], [host.can
 #   fix: write a wildcard as *.example.com
 deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	some host in input.egress.hosts
+	not host.endpoint
 	contains(trim_prefix(host.canonical, "*."), "*")
 	host.canonical != "*"
 }
@@ -43,5 +45,6 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	input.kind == "ServiceEntry"
 	some host in input.egress.hosts
+	not host.endpoint
 	host.ip
 }

@@ -51,3 +51,8 @@ test_allow_canonical if {
 test_allow_short_name if {
 	_codes(_input("reviews", "reviews.shop.svc.cluster.local")) == set()
 }
+
+test_allow_addresses_as_endpoints if {
+	result := canonical_hosts.deny with input as {"kind": "ServiceEntry", "egress": {"hosts": [{"host": "203.0.113.7", "canonical": "203.0.113.7", "ip": true, "endpoint": true, "field": "f"}]}}
+	result == set()
+}

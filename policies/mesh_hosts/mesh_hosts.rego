@@ -19,6 +19,7 @@ import data.policies.lib.result
 deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	input.kind == "ServiceEntry"
 	some host in input.egress.hosts
+	not host.endpoint
 	_of_mesh(host)
 }
 
@@ -31,6 +32,7 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	input.kind == "ServiceEntry"
 	some host in input.egress.hosts
+	not host.endpoint
 	not _of_mesh(host)
 	not contains(host.canonical, ".")
 }

@@ -2,6 +2,7 @@
 package egresstest
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -114,6 +115,16 @@ func (c *Cluster) Exit(host, gatewayNamespace string) *egress.Exit {
 		mesh = TwoGateways()
 	}
 	return mesh.ExitOf(c.Entries(host), gatewayNamespace, func(namespace string) *egress.Rule { return c.Rule(namespace, host) })
+}
+
+// ServiceAt implements egress.View.
+func (c *Cluster) ServiceAt(ip netip.Addr) string {
+	for host, service := range c.Services {
+		if slices.Contains(service.IPs, ip) {
+			return host
+		}
+	}
+	return ""
 }
 
 // GatewayOf implements egress.View.
