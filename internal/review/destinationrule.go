@@ -45,11 +45,13 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	rule := s.rule()
 	facts := egress.RuleFacts(rule, s.gateway, s.Mesh, s.View)
 	var refusals hop.Refusals
-	want, err := sealRule(s)
-	if errors.As(err, &refusals) {
+	sealed := s.intent.DeepCopy()
+	if err := hop.SealRuleIntent(sealed); errors.As(err, &refusals) {
 		return facts, refusals
 	}
-	if !equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+	// Either form may be stored: the entry of the host may have come since, or be known to another replica alone, and the
+	// controller of rules has the last word.
+	if !equality.Semantic.DeepEqual(sealed.Object["spec"], s.Object.Object["spec"]) && !equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		refusals = append(refusals, egress.Finding{
 			Code: "not-sealed", Field: "spec.trafficPolicy", Message: "the rule was changed after it was sealed",
 			Fix: "apply it again; if this stays, another mutating webhook rewrites DestinationRules",

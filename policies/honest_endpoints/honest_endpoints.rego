@@ -89,6 +89,10 @@ _external if {
 	object.get(input.object.spec, "location", "MESH_EXTERNAL") != "MESH_INTERNAL"
 }
 
-_named := {host.canonical | some host in input.egress.hosts}
+# What the entry names, and not where it leads.
+_named := {host.canonical |
+	some host in input.egress.hosts
+	not host.endpoint
+}
 
 _parameter(name) := {value | some value in object.get(input.parameters, name, [])}

@@ -5,7 +5,7 @@ import data.policies.honest_endpoints
 _input(spec, parameters) := {
 	"kind": "ServiceEntry",
 	"object": {"spec": object.union({"hosts": ["api.example.com"], "resolution": "DNS"}, spec)},
-	"egress": {"clusterDomain": "cluster.local", "hosts": [{"canonical": "api.example.com"}, {"canonical": "*.wild.test"}]},
+	"egress": {"clusterDomain": "cluster.local", "hosts": [{"canonical": "api.example.com"}, {"canonical": "*.wild.test"}, {"canonical": "evil.test", "endpoint": true}]},
 	"parameters": parameters,
 }
 
