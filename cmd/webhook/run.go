@@ -145,7 +145,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts); err != nil {
 		return nil, err
 	}
-	if err := controller.SetupRules(mgr, mesh, hosts); err != nil {
+	if err := errors.Join(controller.SetupRules(mgr, mesh, hosts), controller.SetupRoutes(mgr, mesh, hosts)); err != nil {
 		return nil, err
 	}
 	recorder, err := record.New(metrics.Registry)

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -127,12 +129,30 @@ func (h *Handler) Validate(ctx context.Context, req admission.Request) admission
 	if review.Finalizing(in.Object, in.Old) {
 		return admission.Allowed("")
 	}
-	outcome, err := h.Reviewer.Review(ctx, in)
+	outcome, err := h.review(ctx, in)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, err)
 	}
 	h.Recorder.Record(ctx, in, outcome)
 	return answer(outcome)
+}
+
+const (
+	// lag is how long the cache may take to know what was stored before this object, lookAgain how often that is looked for.
+	lag       = 500 * time.Millisecond
+	lookAgain = 50 * time.Millisecond
+)
+
+// review decides on an object, and once more while it is refused for want of one that was applied just before it.
+func (h *Handler) review(ctx context.Context, in review.Request) (outcome *review.Outcome, err error) {
+	waiting := wait.PollUntilContextTimeout(ctx, lookAgain, lag, true, func(ctx context.Context) (bool, error) {
+		outcome, err = h.Reviewer.Review(ctx, in)
+		return err != nil || !outcome.Waits(), nil
+	})
+	if outcome == nil && err == nil {
+		err = waiting
+	}
+	return outcome, err
 }
 
 // ValidatePolicy refuses an EgressPolicy that does not compile or whose parameters do not fit, with file and line.

@@ -11,6 +11,9 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
+// CodeGatewayRoute is that of routes that decide on the pods of an egress gateway, or that may.
+const CodeGatewayRoute = "gateway-route"
+
 // CheckBinding returns what a Gateway object of anybody's would take from the exits of an egress gateway on whose pods it
 // opens its servers: Istio joins the servers of all Gateway objects on a port, and leaves out silently, or lets Envoy
 // reject, what does not fit the others. Service is the gateway's, nil for one that is not there.
@@ -50,13 +53,13 @@ func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
 	hosts := slices.Sorted(maps.Keys(vs.Exits))
 	for _, route := range vs.OnGateways {
 		if route.Bound.Egress && len(vs.Hosts) != len(hosts) {
-			out.add("gateway-route", route.Path, "on the pods of the egress gateway this route would decide over the calls of everybody to hosts that no ServiceEntry names yet",
+			out.add(CodeGatewayRoute, route.Path, "on the pods of the egress gateway this route would decide over the calls of everybody to hosts that no ServiceEntry names yet",
 				"apply the ServiceEntry first; it leads its calls through the egress gateway by itself")
 			continue
 		}
 		for _, host := range hosts {
 			if (route.Bound.Egress || route.Bound.Unknown != "") && !leadsToItself(route, host, vs.Exits[host].Definition) {
-				out.add("gateway-route", route.Path, onGateway(route, host),
+				out.add(CodeGatewayRoute, route.Path, onGateway(route, host),
 					fmt.Sprintf("remove the route: a ServiceEntry of host %q leads its calls through the egress gateway by itself", host))
 				break
 			}

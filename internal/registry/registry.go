@@ -29,6 +29,7 @@ type Registry struct {
 	clusterIPs  map[netip.Addr]string
 	rules       rules
 	pairs       pairs
+	leading     leading
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	bindings  map[types.NamespacedName]*egress.Binding
@@ -53,7 +54,7 @@ func New(mesh *egress.Mesh) *Registry {
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
-		rules: newRules(), pairs: newPairs(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 

@@ -20,6 +20,8 @@ type storedRoutes struct {
 	metav1.ObjectMeta
 	pairs    map[string]egress.Pair
 	deciding []string
+	// leads are the hosts that its sidecars' routes lead to as it is stored.
+	leads []string
 }
 
 // GetObjectKind implements runtime.Object.
@@ -103,6 +105,58 @@ func (r *Registry) Deciding(namespace, gateway string) (out []string) {
 	return out
 }
 
+// leading has the routes that lead to a host as they are stored.
+type leading struct {
+	byRoute map[types.NamespacedName][]string
+	byHost  map[string]map[types.NamespacedName]bool
+}
+
+func newLeading() leading {
+	return leading{byRoute: map[types.NamespacedName][]string{}, byHost: map[string]map[types.NamespacedName]bool{}}
+}
+
+func (l leading) swap(route types.NamespacedName, next []string) {
+	for _, host := range l.byRoute[route] {
+		if delete(l.byHost[host], route); len(l.byHost[host]) == 0 {
+			delete(l.byHost, host)
+		}
+	}
+	delete(l.byRoute, route)
+	if len(next) == 0 {
+		return
+	}
+	l.byRoute[route] = next
+	for _, host := range next {
+		if l.byHost[host] == nil {
+			l.byHost[host] = map[types.NamespacedName]bool{}
+		}
+		l.byHost[host][route] = true
+	}
+}
+
+// leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways.
+func (r *Registry) leads(vs *unstructured.Unstructured) []string {
+	hosts := map[string]bool{}
+	for _, d := range egress.Destinations(vs) {
+		if host := r.mesh.Qualify(d.Host(), vs.GetNamespace()); !r.mesh.InCluster(host) {
+			hosts[host] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(hosts))
+}
+
+// LeadingTo returns the VirtualServices of governed namespaces that lead to a host as they are stored.
+func (r *Registry) LeadingTo(host string) (out []types.NamespacedName) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for route := range r.leading.byHost[host] {
+		if r.governed[route.Namespace] {
+			out = append(out, route)
+		}
+	}
+	return out
+}
+
 // PutRoutes takes in a VirtualService.
 func (r *Registry) PutRoutes(object *unstructured.Unstructured) { r.putRoutes(r.slimRoutes(object)) }
 
@@ -116,7 +170,7 @@ func (r *Registry) slimRoutes(obj any) any {
 	if !ok {
 		return obj
 	}
-	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object)}
+	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object)}
 	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
 		return out
 	}
@@ -134,6 +188,7 @@ func (r *Registry) putRoutes(kept any) {
 
 func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	r.mu.Lock()
+	r.leading.swap(route, next.leads)
 	delete(r.deciding, route)
 	if len(next.deciding) > 0 {
 		r.deciding[route] = next.deciding

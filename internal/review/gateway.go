@@ -27,7 +27,7 @@ func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 	if len(s.Mesh.Opened(binding, s.View)) > 0 {
 		for _, route := range s.View.Deciding(s.Namespace.Name, s.Object.GetName()) {
 			refusals = append(refusals, egress.Finding{
-				Code: "gateway-route", Field: "spec.selector",
+				Code: hop.CodeGatewayRoute, Field: "spec.selector",
 				Message: fmt.Sprintf("VirtualService %s is bound to this Gateway, and on the pods of the egress gateway it would decide over the calls of everybody to its hosts", route),
 				Fix:     "take the Gateway out of that VirtualService, or select other pods",
 			})

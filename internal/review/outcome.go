@@ -1,6 +1,7 @@
 package review
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -85,6 +86,12 @@ type Outcome struct {
 	Facts egress.Facts
 	// Changes tell the author of an allowed object what was rewritten. An object that stays as it was has none.
 	Changes []string
+}
+
+// Waits says whether the object was refused for want of another that commonly comes in one apply with it, and that the
+// view of the cluster may know a moment later.
+func (o *Outcome) Waits() bool {
+	return o.Verdict == Refused && slices.ContainsFunc(o.Of(Refused), func(finding Finding) bool { return finding.Code == hop.CodeGatewayRoute })
 }
 
 // Of returns the findings with an effect.

@@ -3,6 +3,7 @@ package review
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -23,8 +24,15 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 // examineRoutes looks at the routes that will be stored. An entry may have come or gone since they were injected: either
 // form leads to the gateway or is in the facts.
 func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
-	resolved := egress.Resolve(s.Object, s.Mesh, s.View)
-	resolved.Pairs = hop.Pairs(s.Object, s.intent, s.Mesh)
+	stands := s.Object
+	if equality.Semantic.DeepEqual(s.Object.Object["spec"], s.intent.Object["spec"]) {
+		// Another replica may have rewritten it before it knew of an entry; the controller of routes makes up for that.
+		if injected, err := inject(s); err == nil {
+			stands = injected
+		}
+	}
+	resolved := egress.Resolve(stands, s.Mesh, s.View)
+	resolved.Pairs = hop.Pairs(stands, s.intent, s.Mesh)
 	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), append(hop.CheckRoutes(resolved), hop.CheckHeaders(s.Object)...)
 }
 

@@ -1,0 +1,53 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestARouteThatCameBeforeItsEntry is injected when the entry comes, once.
+func TestARouteThatCameBeforeItsEntry(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.Mesh())
+	routes := &Routes{mesh: egresstest.Mesh(), stored: s.registry, live: s.cluster, writer: s.cluster}
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	require.NoError(t, routes.follow(t.Context(), queue))
+	name := types.NamespacedName{Namespace: "app", Name: "r"}
+	vs := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+	vs.Spec.Hosts = []string{"front.test"}
+	vs.Spec.Http = []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: host, Port: &networking.PortSelector{Number: 443}}}}}}
+	require.NoError(t, s.cluster.Create(t.Context(), vs))
+	settle := func() string {
+		for queue.Len() > 0 {
+			next, _ := queue.Get()
+			_, err := routes.Reconcile(t.Context(), next)
+			require.NoError(t, err)
+			queue.Done(next)
+		}
+		object := empty(networkingv1.SchemeGroupVersion.WithKind("VirtualService"))
+		require.NoError(t, s.cluster.Get(t.Context(), name, object))
+		s.registry.PutRoutes(object)
+		now := &networkingv1.VirtualService{}
+		require.NoError(t, s.cluster.Get(t.Context(), name, now))
+		return now.Spec.Http[0].Route[0].Destination.Host
+	}
+	assert.Equal(t, host, settle())
+	s.store(defaultEntry("a", "HTTP"))
+	require.Equal(t, 1, queue.Len())
+	assert.Equal(t, egresstest.GatewayService, settle())
+	s.store(defaultEntry("b", "HTTP"))
+	assert.Zero(t, queue.Len(), "it leads to the gateway by now")
+	_, err := routes.Reconcile(t.Context(), types.NamespacedName{Namespace: "app", Name: "gone"})
+	require.NoError(t, err)
+	_, err = routes.Reconcile(t.Context(), types.NamespacedName{Namespace: "nowhere", Name: "r"})
+	require.NoError(t, err)
+}
