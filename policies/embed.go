@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-//go:embed lib allowed_hosts canonical_hosts honest_endpoints mesh_hosts require_egress_gateway
+//go:embed lib allowed_hosts canonical_hosts honest_endpoints host_owner mesh_hosts require_egress_gateway
 var files embed.FS
 
 // Library returns the Rego files: one folder per policy, and what they share under lib.

@@ -37,6 +37,9 @@ type Configuration struct {
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
 	// have endpoints there.
 	MeshCIDRs []string `json:"meshCIDRs,omitempty"`
+	// MaxHostsPerNamespace bounds the external hosts that the entries of one namespace name, and so the objects that its
+	// exits take; 1000 by default, 0 for no bound.
+	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }
@@ -85,7 +88,7 @@ func Load(path string) (*Configuration, error) {
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
 		ClusterDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject",
-		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"},
+		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err
@@ -104,7 +107,7 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 	}
 	out := &egress.Mesh{
 		ClusterDomain: c.ClusterDomain, Governed: governed,
-		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject",
+		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
 	}
 	for i, text := range c.MeshCIDRs {
 		cidr, err := netip.ParsePrefix(text)

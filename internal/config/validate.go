@@ -31,6 +31,9 @@ func (c *Configuration) validate() error {
 			bad.add(fmt.Sprintf("meshCIDRs[%d]", i), "%q is not a range of addresses such as 10.8.0.0/16", cidr)
 		}
 	}
+	if c.MaxHostsPerNamespace < 0 {
+		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
+	}
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")
 	}

@@ -46,7 +46,7 @@ type ExitReady struct {
 }
 
 func (e *ExitReady) setup(mgr ctrl.Manager) error {
-	c, err := controller.NewTyped("exitready", mgr, controller.TypedOptions[types.NamespacedName]{Reconciler: e})
+	c, err := controller.NewTyped("exitready", mgr, fairly(controller.TypedOptions[types.NamespacedName]{Reconciler: e}, namespaceOf))
 	if err != nil {
 		return err
 	}

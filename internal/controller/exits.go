@@ -74,7 +74,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return fmt.Errorf("index of %s: %w", kind.Kind, err)
 		}
 	}
-	c, err := controller.NewTyped("exits", mgr, controller.TypedOptions[exitKey]{Reconciler: exits})
+	c, err := controller.NewTyped("exits", mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: exits}, exits.tenant))
 	if err != nil {
 		return err
 	}
@@ -139,6 +139,18 @@ func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInter
 		}
 	})
 	return nil
+}
+
+// tenant is the namespace whose exit it is: that of its oldest entry.
+func (e *Exits) tenant(key exitKey) string {
+	host := key.Host
+	if pair, made := e.entries.Pair(host); made {
+		host = pair.Led
+	}
+	if owner := e.entries.Exit(host, key.Namespace).Owner(); owner != nil {
+		return owner.Namespace
+	}
+	return ""
 }
 
 // keyOf maps an object of ours to the exit set it belongs to; those whose entries went while nobody watched come up

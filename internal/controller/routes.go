@@ -39,7 +39,7 @@ func SetupRoutes(mgr ctrl.Manager, mesh *egress.Mesh, stored StoredRoutes) error
 		return nil
 	}
 	routes := &Routes{mesh: mesh, stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}
-	c, err := controller.NewTyped("routes", mgr, controller.TypedOptions[types.NamespacedName]{Reconciler: routes})
+	c, err := controller.NewTyped("routes", mgr, fairly(controller.TypedOptions[types.NamespacedName]{Reconciler: routes}, namespaceOf))
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type Rules struct {
 // SetupRules runs the controller.
 func SetupRules(mgr ctrl.Manager, mesh *egress.Mesh, stored StoredRules) error {
 	rules := &Rules{mesh: mesh, stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}
-	c, err := controller.NewTyped("rules", mgr, controller.TypedOptions[types.NamespacedName]{Reconciler: rules})
+	c, err := controller.NewTyped("rules", mgr, fairly(controller.TypedOptions[types.NamespacedName]{Reconciler: rules}, namespaceOf))
 	if err != nil {
 		return err
 	}

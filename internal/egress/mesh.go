@@ -45,6 +45,8 @@ type Mesh struct {
 	Inject bool
 	// CIDRs are addresses of the mesh beside its pods: virtual machines, other clusters.
 	CIDRs []netip.Prefix
+	// MaxHosts bounds the external hosts of a namespace's entries, 0 for no bound.
+	MaxHosts int
 	// Gateways are the ways out, in order of preference.
 	Gateways []Gateway
 }

@@ -12,6 +12,8 @@ type View interface {
 	Entries(host string) []*Entry
 	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
 	Exit(host, gatewayNamespace string) *Exit
+	// HostsOf returns how many external hosts the entries of a namespace name, but for one of them.
+	HostsOf(namespace, except string) int
 	// ServiceAt returns the FQDN of the Service that has a cluster IP, empty for none.
 	ServiceAt(ip netip.Addr) string
 	// GatewayOf returns the name of the egress gateway through which a governed namespace leaves, empty for none.

@@ -100,6 +100,18 @@ func (r *Registry) Entries(host string) []*egress.Entry {
 	return r.hosts[host]
 }
 
+// HostsOf implements egress.View.
+func (r *Registry) HostsOf(namespace, except string) (out int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for name, stored := range r.byNamespace[namespace] {
+		if entry := stored.entry(); entry != nil && entry.External && name.Name != except {
+			out += len(entry.Hosts)
+		}
+	}
+	return out
+}
+
 // Stored returns a stored entry, nil for none; those of namespaces that are not governed are none.
 func (r *Registry) Stored(name types.NamespacedName) *Stored {
 	r.mu.RLock()

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
@@ -42,6 +43,27 @@ func TestWorkIsBoundedBeforeItBegins(t *testing.T) {
 	assert.NotEmpty(t, boundEntry(endpoints))
 	assert.Empty(t, boundEntry(entry(t, "{hosts: "+list(256, "hN.test")+", ports: "+list(128, "{number: N}")+"}")))
 	assert.Empty(t, slices.Concat(boundRoutes(routes(t, "{}")), boundEntry(entry(t, "null"))))
+}
+
+// TestANamespaceHasSoManyHosts: the objects that its exits take are bounded, and what is stored may be written.
+func TestANamespaceHasSoManyHosts(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.Mesh()
+	mesh.MaxHosts = 3
+	known := egresstest.Sealed("a.test", egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+	known.Hosts = []string{"a.test", "b.test"}
+	r := &Reviewer{Mesh: mesh, View: &egresstest.Cluster{Known: []*egress.Entry{known}}, Policies: &policies{}}
+	const ports = ", resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}"
+	for hosts, want := range map[string][]string{"[c.test]": nil, "[c.test, d.test]": {"too-many-hosts spec.hosts"}} {
+		outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, "{hosts: "+hosts+ports))))
+		require.NoError(t, err)
+		assert.Equal(t, want, codes(outcome), hosts)
+	}
+	req := stored(t, r, create(entry(t, "{hosts: [c.test, d.test]"+ports)))
+	req.Operation, req.Old = Update, req.Object.DeepCopy()
+	outcome, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome))
 }
 
 // BenchmarkLargestRoutes is the largest VirtualService that is looked at.

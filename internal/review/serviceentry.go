@@ -66,6 +66,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, hop.CheckInternal(parsed, s.Mesh, s.View)...)
 	}
 	if sealed.Name != "" && parsed.External() {
+		refusals = append(refusals, hostsOf(s, parsed)...)
 		refusals = append(refusals, exports(s, parsed)...)
 		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
@@ -125,6 +126,30 @@ func (s *subject) serviceAt(address string) string {
 		return s.View.ServiceAt(ip.Unmap())
 	}
 	return ""
+}
+
+// hostsOf refuses more hosts than a namespace may have exits of. What is stored already may be written as it is.
+func hostsOf(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if s.Mesh.MaxHosts == 0 || len(intent.Hosts) <= len(listOf(s.oldOrEmpty(), "hosts")) {
+		return nil
+	}
+	others := s.View.HostsOf(s.Namespace.Name, s.Object.GetName())
+	if others+len(intent.Hosts) <= s.Mesh.MaxHosts {
+		return nil
+	}
+	return hop.Refusals{{
+		Code: "too-many-hosts", Field: "spec.hosts",
+		Message: fmt.Sprintf("the entries of namespace %q name %d external hosts, and with these they would be more than %d", s.Namespace.Name, others, s.Mesh.MaxHosts),
+		Fix:     "remove hosts that are not called, or ask the platform team for more (maxHostsPerNamespace)",
+	}}
+}
+
+// oldOrEmpty is what the author wrote before, without anything where that was nothing.
+func (s *subject) oldOrEmpty() *unstructured.Unstructured {
+	if s.oldIntent == nil {
+		return &unstructured.Unstructured{}
+	}
+	return s.oldIntent
 }
 
 // exports refuses an entry that clients of another egress gateway would see, and leave by the wrong one.

@@ -13,7 +13,7 @@
 #         uniqueItems: true
 #         items:
 #           type: string
-#           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$'
+#           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
 package policies.allowed_hosts
 
 import data.policies.lib.hosts

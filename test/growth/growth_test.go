@@ -59,16 +59,43 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
+// BenchmarkFair lets one namespace bring 12 entries of 256 hosts, and another one host right after: the time is until the
+// one host has its exit.
+func BenchmarkFair(b *testing.B) {
+	ctrl.SetLogger(logr.Discard())
+	plane := start(b)
+	for b.Loop() {
+		for i := range 12 {
+			greedy := entry(i, "")
+			greedy.Spec.Hosts = nil
+			for j := range 256 {
+				greedy.Spec.Hosts = append(greedy.Spec.Hosts, fmt.Sprintf("h%d-%d.example.com", i, j))
+			}
+			require.NoError(b, plane.Client.Create(b.Context(), greedy))
+		}
+		modest := entry(0, "modest.example.com")
+		modest.Namespace = "modest"
+		require.NoError(b, plane.Client.Create(b.Context(), modest))
+		began := time.Now()
+		require.Eventually(b, func() bool { return waiting(b, plane.Client, "modest") == 0 }, within, 20*time.Millisecond)
+		b.ReportMetric(time.Since(began).Seconds(), "s-until-the-modest-one")
+		b.ReportMetric(float64(waiting(b, plane.Client, "payments")), "greedy-entries-waiting-then")
+	}
+}
+
 func start(b *testing.B) *controlplane.ControlPlane {
 	b.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(b, err)
 	plane, err := controlplane.Start(b.Context(), controlplane.Options{
 		Folder: filepath.Join(root, ".run", "growth"), Assets: os.Getenv("KUBEBUILDER_ASSETS"), Webhook: filepath.Join(root, ".run", "bin", "webhook"),
+		Values: map[string]any{"config": map[string]any{"maxHostsPerNamespace": 0}},
 	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, plane.Stop()) })
-	require.NoError(b, plane.Client.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "payments"}}))
+	for _, name := range []string{"payments", "modest"} {
+		require.NoError(b, plane.Client.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+	}
 	return plane
 }
 
@@ -82,7 +109,7 @@ func grow(b *testing.B, plane *controlplane.ControlPlane, entries int, host func
 	}
 	require.NoError(b, group.Wait())
 	stored := time.Now()
-	require.Eventually(b, func() bool { return waiting(b, plane.Client) == 0 }, within, time.Second)
+	require.Eventually(b, func() bool { return waiting(b, plane.Client, "payments") == 0 }, within, time.Second)
 	b.ReportMetric(time.Since(stored).Seconds(), "s-after-last-apply")
 }
 
@@ -97,10 +124,10 @@ func entry(i int, host string) *networkingv1.ServiceEntry {
 }
 
 // waiting counts the entries that do not say that their exit stands.
-func waiting(b *testing.B, c client.Client) (out int) {
+func waiting(b *testing.B, c client.Client, namespace string) (out int) {
 	b.Helper()
 	list := &networkingv1.ServiceEntryList{}
-	require.NoError(b, c.List(b.Context(), list, client.InNamespace("payments")))
+	require.NoError(b, c.List(b.Context(), list, client.InNamespace(namespace)))
 	for _, entry := range list.Items {
 		if len(entry.Status.Conditions) != 1 || entry.Status.Conditions[0].Status != "True" {
 			out++

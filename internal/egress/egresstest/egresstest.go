@@ -117,6 +117,16 @@ func (c *Cluster) Exit(host, gatewayNamespace string) *egress.Exit {
 	return mesh.ExitOf(c.Entries(host), gatewayNamespace, func(namespace string) *egress.Rule { return c.Rule(namespace, host) })
 }
 
+// HostsOf implements egress.View.
+func (c *Cluster) HostsOf(namespace, except string) (out int) {
+	for _, entry := range c.Known {
+		if entry.Namespace == namespace && entry.Name != except && entry.External {
+			out += len(entry.Hosts)
+		}
+	}
+	return out
+}
+
 // ServiceAt implements egress.View.
 func (c *Cluster) ServiceAt(ip netip.Addr) string {
 	for host, service := range c.Services {
