@@ -198,12 +198,14 @@ func TestNoStoredEntryWasNeverJudged(t *testing.T) {
 	kept, finalized := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		a := newAPIServer(t)
-		for range rapid.IntRange(1, 12).Draw(t, "writes") {
-			name := fmt.Sprintf("e%d", rapid.IntRange(0, 2).Draw(t, "name"))
+		for range rapid.IntRange(1, 30).Draw(t, "writes") {
+			name := fmt.Sprintf("e%d", rapid.IntRange(0, 1).Draw(t, "name"))
 			old := a.stored[name]
 			next := draw.Entry(t)
 			if old != nil {
 				next = old.DeepCopy()
+			} else if rapid.Bool().Draw(t, "held") {
+				next.SetFinalizers([]string{"tenant.example/hold"})
 			}
 			next.SetName(name)
 			switch rapid.IntRange(0, 6).Draw(t, "kind of write") {
