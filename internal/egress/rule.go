@@ -82,14 +82,22 @@ func (r *Rule) Settings(port uint32) map[string]any {
 	return out
 }
 
-// TLS returns the settings by which the rule encrypts calls of a port; nil where it does not.
+// TLS returns the settings by which the rule encrypts calls of a port, as a gateway has them; nil where it does not.
 func (r *Rule) TLS(port uint32) map[string]any {
 	tls, _ := r.Settings(port)["tls"].(map[string]any)
 	if mode, _ := tls["mode"].(string); mode == "" || mode == "DISABLE" {
 		return nil
 	}
+	if name, _ := tls["credentialName"].(string); name != "" {
+		tls = maps.Clone(tls)
+		tls["credentialName"] = Credential(r.Namespace, name)
+	}
 	return tls
 }
+
+// Credential returns the name of the Secret in the gateway's namespace that stands for a credentialName of a namespace's
+// rule. No namespace can name another's.
+func Credential(namespace, name string) string { return namespace + "." + name }
 
 // Beyond returns what the rule says of a port that is not about encryption, nil for nothing.
 func (r *Rule) Beyond(port uint32) map[string]any {

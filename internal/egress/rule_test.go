@@ -39,6 +39,8 @@ func TestASettingOfAPortStandsInThePlaceOfAllGeneralOnes(t *testing.T) {
 	assert.Nil(t, rule.TLS(443))
 	assert.Equal(t, object{"connectionPool": object{"tcp": object{}}}, rule.Beyond(443))
 	assert.Nil(t, rule.TLS(8443))
+	secret := ruling("apps", object{"tls": object{"mode": "MUTUAL", "credentialName": "client"}})
+	assert.Equal(t, object{"mode": "MUTUAL", "credentialName": "apps.client"}, secret.TLS(80), "nobody names another namespace's")
 	var none *egress.Rule
 	assert.Nil(t, none.TLS(80))
 	assert.Empty(t, none.Beyond(80))

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -99,6 +100,17 @@ func RuleSealed(rule *unstructured.Unstructured) bool {
 	return !slices.ContainsFunc(ruleSlots(rule), inForce)
 }
 
+// Credentials returns the credentialNames of a rule, as its author wrote it.
+func Credentials(intent *unstructured.Unstructured) (out []string) {
+	for _, s := range ruleSlots(intent) {
+		value, _ := s.parent[s.key].(map[string]any)
+		if name, _ := value["credentialName"].(string); name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // RuleInForce says whether a rule, as its author wrote it, has something that calls to an egress gateway must not be
 // under.
 func RuleInForce(intent *unstructured.Unstructured) bool {
@@ -153,10 +165,8 @@ func checkTLS(out *Refusals, holder map[string]any, path *field.Path) {
 	} else if mode == nil || mode == "DISABLE" {
 		return
 	}
-	if tls["credentialName"] != nil {
-		out.add("tls-credential", path.Child("credentialName"),
-			"the egress gateway makes the connection, and would lend every Secret of its own namespace to whoever names it",
-			"remove credentialName, or ask the platform team to give the host to the gateway itself")
+	if name, given := tls["credentialName"].(string); given && len(validation.IsDNS1123Subdomain(name)) > 0 {
+		out.add("tls-credential", path.Child("credentialName"), fmt.Sprintf("%q is not the name of a Secret", name), "name a Secret")
 	}
 	for _, key := range []string{"caCertificates", "caCrl", "clientCertificate", "privateKey"} {
 		if file, given := tls[key].(string); given && file != "" && file != "system" {

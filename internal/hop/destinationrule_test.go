@@ -100,9 +100,10 @@ func TestWhatAnExitCannotHaveOfARule(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{
 		`{host: a, trafficPolicy: {tls: {mode: SIMPLE, sni: b, subjectAltNames: [b]}, connectionPool: {}}}`: "",
-		`{host: a, subsets: [{name: v1}]}`:                                   "",
-		`{host: a, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`:              "tls-mode spec.trafficPolicy.tls.mode",
-		`{host: a, trafficPolicy: {tls: {mode: MUTUAL, credentialName: c}}}`: "tls-credential spec.trafficPolicy.tls.credentialName",
+		`{host: a, subsets: [{name: v1}]}`:                                                                                                                      "",
+		`{host: a, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`:                                                                                                 "tls-mode spec.trafficPolicy.tls.mode",
+		`{host: a, trafficPolicy: {tls: {mode: MUTUAL, credentialName: client-certificate}}}`:                                                                   "",
+		`{host: a, trafficPolicy: {tls: {mode: MUTUAL, credentialName: "configmap://other"}}}`:                                                                  "tls-credential spec.trafficPolicy.tls.credentialName",
 		`{host: a, trafficPolicy: {portLevelSettings: [{port: {number: 1}, tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /ca}}]}}`: "tls-file spec.trafficPolicy.portLevelSettings[0].tls.caCertificates, tls-file spec.trafficPolicy.portLevelSettings[0].tls.clientCertificate, tls-file spec.trafficPolicy.portLevelSettings[0].tls.privateKey",
 		`{host: a, trafficPolicy: {tunnel: {targetHost: b, targetPort: 1}, proxyProtocol: {version: V2}}}`:                                                      "rule-proxy-protocol spec.trafficPolicy.proxyProtocol, rule-tunnel spec.trafficPolicy.tunnel",
 		`{host: a, subsets: [{name: v1, labels: {version: v1}}, {name: v2, trafficPolicy: {connectionPool: {tcp: {}}}}]}`:                                       "subset-labels spec.subsets[0].labels, subset-policy spec.subsets[1].trafficPolicy",

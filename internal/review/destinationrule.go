@@ -217,5 +217,10 @@ func ruleChanges(s *subject) []string {
 	if !hop.RuleInForce(s.intent) || !hop.RuleSealed(s.Object) {
 		return nil
 	}
-	return []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway as the app speaks"}
+	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway as the app speaks"}
+	for _, name := range hop.Credentials(s.intent) {
+		out = append(out, fmt.Sprintf("spec.trafficPolicy: the egress gateway takes the certificate from Secret %s/%s; until it is there, calls fail",
+			s.gateway.Namespace(), egress.Credential(s.Namespace.Name, name)))
+	}
+	return out
 }

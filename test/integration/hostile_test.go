@@ -153,8 +153,8 @@ func TestEncryptionIsAgreed(t *testing.T) {
 	assert.Equal(t, int32(422), code(err), "%v", err)
 	require.ErrorContains(t, err, "ServiceEntry "+second+"/e")
 	for tls, want := range map[string]string{
-		"{mode: MUTUAL, credentialName: somebody-elses}": "would lend every Secret",
-		"{mode: ISTIO_MUTUAL}":                           "the mesh's own TLS",
+		"{mode: MUTUAL, credentialName: 'kubernetes://somebody-elses'}": "is not the name of a Secret",
+		"{mode: ISTIO_MUTUAL}": "the mesh's own TLS",
 	} {
 		require.ErrorContains(t, rule(second, tls), want)
 	}

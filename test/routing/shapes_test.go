@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/config/kube/crd"
@@ -99,6 +100,7 @@ func expectations() map[string][]expectation {
 			both[1], http(api, 1024, api+":1024"), from("app-b", both[0]), from("app-b", both[1]),
 		},
 		"encrypted-by-target-port": {encrypted(http(api, 80, webs))},
+		"encrypted-by-credential":  {encrypted(http(api, 80, webs))},
 		"encrypted-on-443":         {encrypted(http(api, 443, webs))},
 		"encrypted-by-route":       {encrypted(http(api, 80, webs)), both[1], from("app-b", both[0]), from("app-b", both[1])},
 		"rule-of-the-exit":         {http(api, 80, static[0]+":80", static[1]+":80"), tls(api, 443, static[0]+":443", static[1]+":443")},
@@ -279,4 +281,15 @@ func TestAPairEndsWhereItsRouteLeads(t *testing.T) {
 	host, _, _ := strings.Cut(asked[0], ":")
 	back := rewritten(gateway, "http.8080", host+":80")
 	assert.Equal(t, []string{api}, slices.Compact(back))
+}
+
+// TestACredentialIsTheNamespacesOwn: the gateway asks for the Secret that stands for it.
+func TestACredentialIsTheNamespacesOwn(t *testing.T) {
+	gateway := stored(t, "encrypted-by-credential").gateway(t, "")
+	var context tlsv3.UpstreamTlsContext
+	socket := xdstest.ExtractCluster("outbound|80||api.example.com", gateway.Clusters).GetTransportSocket()
+	require.NoError(t, socket.GetTypedConfig().UnmarshalTo(&context))
+	secrets := context.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs()
+	require.Len(t, secrets, 1)
+	assert.Equal(t, "kubernetes://app-a.client", secrets[0].GetName())
 }
