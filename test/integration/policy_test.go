@@ -82,7 +82,7 @@ func TestBadPolicyIsRefusedWithItsLine(t *testing.T) {
 		"syntax":    {"  rego: |\n    package x\n    deny contains if {\n", "bad-syntax.rego:2"},
 		"empty":     {"  rego: |\n    package x\n    allow := true\n", "neither deny nor warn"},
 		"boolean":   {"  rego: |\n    package x\n    deny if true\n", "bad-boolean.rego:2"},
-		"unknown":   {"  policy: no-such\n", `no policy "no-such"; it has allowed-hosts, canonical-hosts, honest-endpoints, mesh-hosts, require-egress-gateway`},
+		"unknown":   {"  policy: no-such\n", `no policy "no-such"; it has allowed-hosts, canonical-hosts, honest-endpoints, host-owner, mesh-hosts, require-egress-gateway`},
 		"parameter": {"  policy: allowed-hosts\n  parameters: {hosts: [\"*foo.com\"]}\n", "spec.parameters: hosts.0"},
 		"both":      {"  policy: allowed-hosts\n  rego: |\n    package x\n", "exactly one of policy and rego"},
 	} {
