@@ -39,18 +39,27 @@ func New(registerer prometheus.Registerer) (*Recorder, error) {
 	return out, nil
 }
 
+// maxLogged bounds what one object has logged: its author writes the object, and the log is everybody's.
+const maxLogged = 20
+
 // Record takes account of an outcome. A dry run leaves no trace.
 func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *review.Outcome) {
 	if req.DryRun {
 		return
 	}
 	r.decisions.WithLabelValues(req.Object.GetKind(), string(req.Operation), string(outcome.Verdict)).Inc()
+	logger := logr.FromContextOrDiscard(ctx).WithValues("kind", req.Object.GetKind(), "namespace", req.Namespace.Name, "name", req.Name)
+	audited := 0
 	for _, finding := range outcome.Findings {
 		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()
-		if finding.Effect == review.Audited {
-			logr.FromContextOrDiscard(ctx).Info("Audited violation", "policy", finding.Policy, "code", finding.Code,
-				"kind", req.Object.GetKind(), "namespace", req.Namespace.Name, "name", req.Name,
-				"field", finding.Field, "message", finding.Message)
+		if finding.Effect != review.Audited {
+			continue
 		}
+		if audited++; audited <= maxLogged {
+			logger.Info("Audited violation", "policy", finding.Policy, "code", finding.Code, "field", finding.Field, "message", finding.Message)
+		}
+	}
+	if audited > maxLogged {
+		logger.Info("Further audited violations", "count", audited-maxLogged)
 	}
 }

@@ -63,3 +63,19 @@ func TestACodeReachesTheMetricAndTheLog(t *testing.T) {
 	_, err = record.New(registry)
 	require.ErrorContains(t, err, "register metrics")
 }
+
+// TestTheLogIsBounded: an object's author decides how much is wrong with it, and not how much is logged.
+func TestTheLogIsBounded(t *testing.T) {
+	t.Parallel()
+	recorder, err := record.New(nil)
+	require.NoError(t, err)
+	var logged []string
+	ctx := logr.NewContext(t.Context(), funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{}))
+	outcome := &review.Outcome{}
+	for range 1000 {
+		outcome.Findings = append(outcome.Findings, review.Finding{Effect: review.Audited})
+	}
+	recorder.Record(ctx, review.Request{Object: &unstructured.Unstructured{}}, outcome)
+	require.Len(t, logged, 21)
+	assert.Contains(t, logged[20], `"count"=980`)
+}

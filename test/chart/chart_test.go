@@ -11,7 +11,9 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkpolicyv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -236,4 +238,23 @@ func TestCertManager(t *testing.T) {
 	for _, object := range given {
 		assert.NotEqual(t, "Issuer", object.GetKind())
 	}
+}
+
+// TestTheWebhooksDoor: with the NetworkPolicy only the API server calls, and it must be named.
+func TestTheWebhooksDoor(t *testing.T) {
+	t.Parallel()
+	for _, object := range rendered(t, nil) {
+		assert.NotEqual(t, "NetworkPolicy", object.GetKind())
+	}
+	peer := []any{values{"ipBlock": values{"cidr": "192.0.2.1/32"}}}
+	objects := rendered(t, values{"networkPolicy": values{"enabled": true, "apiServer": peer}})
+	door := only[networkpolicyv1.NetworkPolicy](t, objects, "NetworkPolicy")
+	deployment := only[appsv1.Deployment](t, objects, "Deployment")
+	selector, err := metav1.LabelSelectorAsSelector(&door.Spec.PodSelector)
+	require.NoError(t, err)
+	assert.True(t, selector.Matches(labels.Set(deployment.Spec.Template.Labels)))
+	require.Len(t, door.Spec.Ingress, 1)
+	assert.Equal(t, "192.0.2.1/32", door.Spec.Ingress[0].From[0].IPBlock.CIDR)
+	_, err = controlplane.Render(chart, values{"networkPolicy": values{"enabled": true}})
+	require.Error(t, err, "without a peer everybody would be let in")
 }
