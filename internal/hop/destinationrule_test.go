@@ -157,6 +157,9 @@ func TestTheExitEncrypts(t *testing.T) {
 
 	alone := exit(ruled(t, `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`))
 	assert.Nil(t, alone[1].(*networkingv1.DestinationRule).Spec.TrafficPolicy, "Istio takes no empty policy")
+	wild := ruled(t, `{host: "*.wild.test", trafficPolicy: {tls: {mode: SIMPLE}}}`)
+	objects = hop.ExitSet(mesh(), wild.Exit("*.wild.test", gateways), gateways, "*.wild.test")
+	assert.Nil(t, objects[2].(*networkingv1.VirtualService).Spec.Http[0].Rewrite, "there is no one host to ask for")
 	other := exit(ruled(t, `{host: other.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`))
 	assert.Len(t, other, 2)
 }
@@ -191,6 +194,7 @@ func TestHTTPCallsAskForTheTLSPortTheyAreLedTo(t *testing.T) {
 	}
 	for name, spec := range map[string]string{
 		"a gateway's route": `{hosts: [api.example.com], gateways: [out], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`,
+		"a wildcard":        `{hosts: ["*.wild.test"], http: [{route: [{destination: {host: "*.wild.test", port: {number: 443}}}]}]}`,
 		"another authority": `{hosts: [x.test], http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`,
 		"a mirror":          `{hosts: [x.test], http: [{route: [{destination: {host: local}}], mirrors: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`,
 	} {

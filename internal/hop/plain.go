@@ -136,7 +136,9 @@ func encryptedExit(host string, port uint32, tls map[string]any) *networking.HTT
 	out := httpExit(destination(host, port), portAuthority(port))
 	if tls != nil {
 		out.Route[0].Destination.Subset = encryptedSubset
-		out.Rewrite = &networking.HTTPRewrite{Authority: host}
+		if !egress.IsWildcard(host) {
+			out.Rewrite = &networking.HTTPRewrite{Authority: host}
+		}
 		return out
 	}
 	out.Route, out.Retries = nil, nil

@@ -126,7 +126,7 @@ func toTLSPort(route egress.Route) bool {
 
 // askable says whether such calls can be made to ask the gateway for the TLS port: it encrypts them (encryptedExit).
 func askable(route egress.Route, gw egress.Gateway) bool {
-	return route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway &&
+	return route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && !egress.IsWildcard(route.Canonical) && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway &&
 		len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
 		return !target.OfSpec || target.Canonical != route.Canonical
 	})
