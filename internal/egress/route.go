@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,8 +24,9 @@ type Route struct {
 	Serving *Entry
 	// Exit is how the gateway that Serving is sealed to reaches the host; nil for none.
 	Exit *Exit
-	// InMesh is true for hosts of Services and below the cluster domain.
-	InMesh bool
+	// InMesh is true for hosts of Services and below the cluster domain, ToGateway for an egress gateway's own Service.
+	InMesh    bool
+	ToGateway bool
 }
 
 // VirtualService is one with its routes resolved.
@@ -39,6 +41,12 @@ type VirtualService struct {
 	Mesh bool
 	// Routes are its destinations, in the order of the fields.
 	Routes []Route
+	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
+	// namespace's, or nobody has one. Owned says that one of them is another namespace's.
+	Others []Target
+	Owned  bool
+	// Exported says that sidecars of other namespaces apply it too.
+	Exported bool
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
@@ -84,7 +92,31 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	if len(out.OnGateways) > 0 {
 		out.Exits = r.exits()
 	}
+	exportTo, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "exportTo")
+	out.Exported = len(exportTo) == 0 || slices.ContainsFunc(exportTo, func(to string) bool { return to != "." && to != r.namespace })
+	if out.Mesh && out.Exported {
+		out.Others, out.Owned = r.others()
+	}
 	return out
+}
+
+// others returns the hosts of the spec that are not the namespace's own to route, and whether others have them.
+func (r *resolver) others() (out []Target, owned bool) {
+	for _, target := range r.hosts {
+		if r.mesh.InMesh(target.Canonical, r.view) {
+			continue
+		}
+		known := r.view.Below(target.Canonical)
+		theirs := slices.ContainsFunc(known, func(host string) bool {
+			entries := r.view.Entries(host)
+			return len(entries) > 0 && entries[0].Namespace != r.namespace
+		})
+		if theirs || len(known) == 0 {
+			out = append(out, target)
+		}
+		owned = owned || theirs
+	}
+	return out, owned
 }
 
 // exits returns the exits of the hosts of the spec, and of those that its wildcards stand for.
@@ -140,6 +172,7 @@ func (r *resolver) host(written string) Route {
 		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
 		out.Exit = r.view.Exit(canonical, gw.Namespace())
 	}
+	_, out.ToGateway = r.mesh.GatewayByService(canonical)
 	r.known[written] = out
 	return out
 }

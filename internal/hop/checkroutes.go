@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -130,6 +130,27 @@ func httpPorts(ports []egress.Port) (out []uint32) {
 	for _, port := range ports {
 		if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
 			out = append(out, port.Number)
+		}
+	}
+	return out
+}
+
+// checkExported refuses routes that gateways bind to, and so must be seen by, which would decide over the calls that others
+// make to hosts of theirs. The client leg of the guides, which leads a host to the gateway, stays.
+func checkExported(vs *egress.VirtualService) (out Refusals) {
+	if !vs.Owned || len(vs.OnGateways) == 0 {
+		return nil
+	}
+	for _, route := range vs.Routes {
+		if !route.Reach.Mesh {
+			continue
+		}
+		alone := soleDestination(route.Section, route.Route) != nil
+		itself := len(vs.Hosts) == 1 && (route.Canonical == vs.Hosts[0].Canonical || route.ToGateway)
+		if !alone || !itself {
+			out.add("exported-route", route.RoutePath,
+				fmt.Sprintf("the route is exported, and would decide over the calls of other namespaces to host %q, which is theirs", vs.Others[0].Host),
+				`set exportTo: ["."], and lead gateways by a VirtualService of their own`)
 		}
 	}
 	return out

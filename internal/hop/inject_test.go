@@ -303,3 +303,48 @@ func TestTheGuidesSubsetIsLeftOut(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, plain, out, "the gateway's Service would be called by the mesh's TLS, the sealed host is not")
 }
+
+// TestRoutesAreForOnesOwnCalls, where the hosts are others' or nobody's: exported, they would decide over the calls of
+// every namespace. What gateways bind to must be seen by them, and is refused unless it leads a host to itself.
+func TestRoutesAreForOnesOwnCalls(t *testing.T) {
+	t.Parallel()
+	view := cluster()
+	theirs := egresstest.Sealed("theirs.test", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+	theirs.Namespace = "others"
+	view.Known = append(view.Known, theirs)
+	for name, tc := range map[string]struct {
+		spec, exportTo, refused string
+	}{
+		"one's own host":             {`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`, "[]", ""},
+		"another's host":             {`{hosts: [theirs.test], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"exported by name":           {`{hosts: [theirs.test], exportTo: [others], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"not exported":               {`{hosts: [theirs.test], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"a wildcard over it":         {`{hosts: ["*.test"], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"a host that nobody names":   {`{hosts: [future.test], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"a Service":                  {`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`, "[]", ""},
+		"of a gateway by name alone": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"which leads elsewhere": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}, {match: [{gateways: [own]}], route: [{destination: {host: theirs.test}}]}]}`,
+			"[]", "exported-route spec.http[0]"},
+		"the guides' client leg": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: ` + gatewayService + `, port: {number: 80}}}]}, {match: [{gateways: [own]}], route: [{destination: {host: theirs.test}}]}]}`,
+			"[]", ""},
+	} {
+		in := route(t, tc.spec)
+		out, err := hop.Inject(in, mesh().Gateways[0], mesh(), view)
+		require.NoError(t, err, name)
+		exportTo, _, _ := unstructured.NestedStringSlice(out.Object, "spec", "exportTo")
+		assert.Equal(t, tc.exportTo, fmt.Sprint(exportTo), name)
+		intent, err := hop.RouteIntent(out, mesh())
+		require.NoError(t, err, name)
+		assert.Equal(t, in, intent, name)
+		again, err := hop.Inject(out, mesh().Gateways[0], mesh(), view)
+		require.NoError(t, err, name)
+		assert.Equal(t, out, again, name)
+		var got []string
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(out, mesh(), view)) {
+			if refusal.Code == "exported-route" {
+				got = append(got, refusal.Code+" "+refusal.Field)
+			}
+		}
+		assert.Equal(t, tc.refused, strings.Join(got, ", "), name)
+	}
+}

@@ -19,6 +19,9 @@ func RouteIntent(vs *unstructured.Unstructured, mesh *egress.Mesh) (*unstructure
 		return out, nil
 	}
 	var slots, standing []slot
+	if spec, ok := out.Object["spec"].(map[string]any); ok {
+		slots = append(slots, exportSlot(spec))
+	}
 	for _, d := range egress.Destinations(out) {
 		s := destinationSlot(d)
 		slots = append(slots, s)
@@ -59,7 +62,11 @@ func Inject(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh,
 func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh, view egress.View) *unstructured.Unstructured {
 	out := vs.DeepCopy()
 	known := &recorder{}
-	for _, route := range egress.Resolve(out, mesh, view).Routes {
+	resolved := egress.Resolve(out, mesh, view)
+	if spec, ok := out.Object["spec"].(map[string]any); ok && narrows(resolved) {
+		known.replace(exportSlot(spec), []any{"."})
+	}
+	for _, route := range resolved.Routes {
 		rule := view.Rule(vs.GetNamespace(), gw.Service)
 		switch {
 		case toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical)):
@@ -88,6 +95,14 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		return vs.DeepCopy()
 	}
 	return out
+}
+
+func exportSlot(spec map[string]any) slot { return slot{exportToPath, spec, "exportTo"} }
+
+// narrows says whether routes are for their own namespace's calls alone: exported, they would decide over the calls that
+// others make to hosts which are not the author's. Those that gateways bind to must be seen by them.
+func narrows(vs *egress.VirtualService) bool {
+	return len(vs.Others) > 0 && len(vs.OnGateways) == 0
 }
 
 // pairs has the calls of a route ask for the pair that it makes, if it does.

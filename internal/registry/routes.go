@@ -137,6 +137,16 @@ func (l leading) swap(route types.NamespacedName, next []string) {
 // leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways.
 func (r *Registry) leads(vs *unstructured.Unstructured) []string {
 	hosts := map[string]bool{}
+	if _, rewritten := vs.GetAnnotations()[hop.IntentAnnotation]; rewritten {
+		// Its hosts may become the namespace's own to route for others too.
+		own, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
+		exportTo, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "exportTo")
+		for _, host := range own {
+			if slices.Equal(exportTo, []string{"."}) {
+				hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true
+			}
+		}
+	}
 	for _, d := range egress.Destinations(vs) {
 		if host := r.mesh.Qualify(d.Host(), vs.GetNamespace()); !r.mesh.InCluster(host) {
 			hosts[host] = true

@@ -309,8 +309,9 @@ func TestARouteThatLeavesDirectlyIsTold(t *testing.T) {
 	r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{central}}, Policies: &policies{}}
 	outcome, err := r.Review(t.Context(), stored(t, r, create(routes(t, `{hosts: [status.example.com], http: [{route: [{destination: {host: status.example.com}}]}]}`))))
 	require.NoError(t, err)
-	require.Len(t, outcome.Changes, 1)
-	assert.Contains(t, outcome.Changes[0], "leave directly, past every egress gateway: ServiceEntry istio-system/status")
+	require.Len(t, outcome.Changes, 2)
+	assert.Contains(t, outcome.Changes[0], "spec.exportTo: ", "the host is another namespace's")
+	assert.Contains(t, outcome.Changes[1], "leave directly, past every egress gateway: ServiceEntry istio-system/status")
 	assert.Equal(t, egress.ViaDirect, outcome.Facts.Routes[0].Via)
 }
 

@@ -37,6 +37,9 @@ func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 }
 
 func routeChanges(s *subject) (out []string) {
+	if !equality.Semantic.DeepEqual(listOf(s.intent, "exportTo"), listOf(s.Object, "exportTo")) {
+		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, since no entry of it is the first to name the hosts")
+	}
 	was := egress.Destinations(s.intent)
 	for i, d := range egress.Destinations(s.Object) {
 		if gw, ok := s.Mesh.GatewayByService(d.Host()); ok && was[i].Host() != d.Host() {

@@ -159,3 +159,27 @@ func TestEncryptionIsAgreed(t *testing.T) {
 		require.ErrorContains(t, rule(second, tls), want)
 	}
 }
+
+// TestNobodyRoutesTheCallsOfOthers to a host of theirs, whoever comes first: the routes are for his own calls.
+func TestNobodyRoutesTheCallsOfOthers(t *testing.T) {
+	t.Parallel()
+	owner, tenant := namespace(t, nil), namespace(t, nil)
+	routes := func(name, host string) *unstructured.Unstructured {
+		return object(t, tenant, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: "+name+"}\nspec: {hosts: ["+host+"], http: [{route: [{destination: {host: collector}}]}]}")
+	}
+	exportTo := func(of *unstructured.Unstructured) string {
+		list, _, _ := unstructured.NestedStringSlice(get(t, of).Object, "spec", "exportTo")
+		return strings.Join(list, " ")
+	}
+	theirs := entry(t, "v1", owner, "theirs", strings.ReplaceAll(hostSpec, "HOST", "routed.example.com"))
+	require.NoError(t, shared.Client.Create(t.Context(), theirs))
+	eventually(t, func() bool { return ready(get(t, theirs), "True") }, "ExitReady")
+	for name, host := range map[string]string{"exact": "routed.example.com", "wildcard": "'*.example.com'", "early": "not-yet.example.com"} {
+		vs := routes(name, host)
+		require.NoError(t, shared.Client.Create(t.Context(), vs))
+		assert.Equal(t, ".", exportTo(vs), name)
+	}
+	// Whoever turns out to be the first to name the host routes it for those who see the entry.
+	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", tenant, "own", strings.ReplaceAll(hostSpec, "HOST", "not-yet.example.com"))))
+	eventually(t, func() bool { return exportTo(routes("early", "not-yet.example.com")) == "" }, "the author's own exportTo")
+}
