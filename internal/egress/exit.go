@@ -3,7 +3,6 @@ package egress
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -16,10 +15,11 @@ type Exit struct {
 	Rule *Rule
 	// Members are the entries that have part in it, oldest first.
 	Members []Member
-	// ports say by whom each is defined, tls by whom it is encrypted, gateways through which some member leaves.
-	ports    map[uint32]defined
-	tls      map[uint32]encryption
-	gateways map[string]bool
+	// ports say by whom each is defined, tls by whom it is encrypted, gateways through which some member leaves. They are
+	// few, and there may be thousands of exits.
+	ports    []defined
+	tls      []encryption
+	gateways []string
 	// known are the definitions of all entries, with the reason of those that have no part.
 	known map[digest]Contradiction
 	// oneTLS says that the gateways tell no TLS ports of a host apart.
@@ -35,6 +35,7 @@ type Member struct {
 
 // encryption is how a port is encrypted, and the oldest entry whose namespace has it so.
 type encryption struct {
+	number   uint32
 	settings map[string]any
 	by       *Entry
 }
@@ -93,14 +94,11 @@ func last(terminating bool) int {
 // exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
 // was meant to be encrypted leaves in clear.
 func exitOf(from []Member, oneTLS bool) *Exit {
-	out := &Exit{
-		ports: map[uint32]defined{}, tls: map[uint32]encryption{}, gateways: map[string]bool{},
-		known: map[digest]Contradiction{}, oneTLS: oneTLS,
-	}
+	out := &Exit{known: map[digest]Contradiction{}, oneTLS: oneTLS}
 	for _, member := range from {
 		for number, settings := range member.Definition.TLS {
-			if _, taken := out.tls[number]; !taken {
-				out.tls[number] = encryption{settings, member.Entry}
+			if _, taken := out.encrypted(number); !taken {
+				out.tls = append(out.tls, encryption{number, settings, member.Entry})
 			}
 		}
 	}
@@ -125,8 +123,44 @@ func (e *Exit) add(member Member) {
 	}
 	if against.Owner == nil {
 		e.Members = append(e.Members, member)
-		e.gateways[member.Gateway] = true
+		if !slices.Contains(e.gateways, member.Gateway) {
+			e.gateways = append(e.gateways, member.Gateway)
+		}
 	}
+}
+
+// defined returns a port of the union.
+func (e *Exit) defined(number uint32) (defined, bool) {
+	for _, port := range e.ports {
+		if port.Number == number {
+			return port, true
+		}
+	}
+	return defined{}, false
+}
+
+// encrypted returns how a port is encrypted.
+func (e *Exit) encrypted(number uint32) (encryption, bool) {
+	for _, port := range e.tls {
+		if port.number == number {
+			return port, true
+		}
+	}
+	return encryption{}, false
+}
+
+// With returns the exit with one more entry, younger than all others, of a definition that has part in it already and
+// under the rule of its namespace; false where that is not so, and the exit has to be made anew. The exit itself stays as
+// it is; it may be given one successor.
+func (e *Exit) With(entry *Entry, rule *Rule) (*Exit, bool) {
+	definition := entry.Definition.Under(rule)
+	against, known := e.known[definition.digest]
+	if !known || against.Owner != nil || entry.Terminating || e.Members[len(e.Members)-1].Terminating || !slices.Contains(e.gateways, entry.Gateway) {
+		return nil, false
+	}
+	out := *e
+	out.Members = append(e.Members, Member{entry, definition, rule})
+	return &out, true
 }
 
 // join takes the ports of a member's definition into the union.
@@ -135,10 +169,10 @@ func (e *Exit) join(member Member) {
 		e.Definition = member.Definition
 	}
 	for _, port := range member.Definition.Ports {
-		if _, taken := e.ports[port.Number]; taken {
+		if _, taken := e.defined(port.Number); taken {
 			continue
 		}
-		e.ports[port.Number] = defined{port, member.Entry}
+		e.ports = append(e.ports, defined{port, member.Entry})
 		if len(e.Members) > 0 {
 			e.Definition = e.Definition.with(port, member.Definition)
 		}
@@ -180,17 +214,18 @@ func (e *Exit) against(definition Definition) Contradiction {
 // encryption holds the calls of a port that a gateway encrypts against those of others. An app that speaks TLS itself
 // needs no encryption, and whoever gives it one has it for the calls that routes lead there from an HTTP port.
 func (e *Exit) encryption(port Port, tls map[string]any) Contradiction {
-	theirs, taken := e.tls[port.Number]
+	theirs, taken := e.encrypted(port.Number)
+	inClear, _ := e.defined(port.Number)
 	speaksTLS := FamilyOf(port.Protocol) == FamilyTLS
 	switch {
 	case sameTLS(theirs.settings, tls), speaksTLS && (!taken || tls == nil):
 		return Contradiction{}
-	case !taken && e.ports[port.Number].by == nil:
+	case !taken && inClear.by == nil:
 		return Contradiction{}
 	}
 	by := theirs.by
 	if !taken {
-		by = e.ports[port.Number].by
+		by = inClear.by
 	}
 	there, here := encrypted(theirs.settings), encrypted(tls)
 	if there == here {
@@ -200,7 +235,7 @@ func (e *Exit) encryption(port Port, tls map[string]any) Contradiction {
 }
 
 func (e *Exit) port(port Port, of Definition) Contradiction {
-	theirs, taken := e.ports[port.Number]
+	theirs, taken := e.defined(port.Number)
 	switch {
 	case taken && theirs.Protocol != port.Protocol:
 		return Contradiction{theirs.by, fmt.Sprintf("port %d is %s there and %s here", port.Number, theirs.Protocol, port.Protocol)}
@@ -209,9 +244,9 @@ func (e *Exit) port(port Port, of Definition) Contradiction {
 	case taken || !e.oneTLS || FamilyOf(port.Protocol) != FamilyTLS:
 		return Contradiction{}
 	}
-	for number, other := range e.ports {
+	for _, other := range e.ports {
 		if FamilyOf(other.Protocol) == FamilyTLS {
-			return Contradiction{other.by, fmt.Sprintf("TLS is on port %d there and on port %d here, and a gateway that goes by SNI has one for both", number, port.Number)}
+			return Contradiction{other.by, fmt.Sprintf("TLS is on port %d there and on port %d here, and a gateway that goes by SNI has one for both", other.Number, port.Number)}
 		}
 	}
 	return Contradiction{}
@@ -228,13 +263,13 @@ func (e *Exit) Owner() *Entry {
 // Covers says whether the exit has all that an entry of this definition asks of it.
 func (e *Exit) Covers(definition Definition) bool {
 	return e != nil && e.Against(definition).Owner == nil && !slices.ContainsFunc(definition.Ports, func(port Port) bool {
-		_, has := e.ports[port.Number]
+		_, has := e.defined(port.Number)
 		return !has
 	})
 }
 
 // Serves says whether clients of a gateway have part in the exit.
-func (e *Exit) Serves(gateway string) bool { return e != nil && e.gateways[gateway] }
+func (e *Exit) Serves(gateway string) bool { return e != nil && slices.Contains(e.gateways, gateway) }
 
 // Without returns the exit as it would be without an entry, or without the entries of a namespace where the name is
 // empty; nil where nothing remains.
@@ -253,10 +288,13 @@ func (e *Exit) SameAs(other *Exit) (leads, names bool) {
 	if e == nil || other == nil {
 		return e == other, e == other
 	}
-	leads = e.Definition.Equal(other.Definition) && maps.Equal(e.gateways, other.gateways) && e.Rule.Same(other.Rule)
+	leads = e.Definition.Equal(other.Definition) && slices.Equal(slices.Sorted(slices.Values(e.gateways)), slices.Sorted(slices.Values(other.gateways))) && e.Rule.Same(other.Rule)
 	names = e.Owner() == other.Owner() && len(e.ports) == len(other.ports)
-	for number, port := range e.ports {
-		names = names && other.ports[number].by == port.by && other.tls[number].by == e.tls[number].by
+	for _, port := range e.ports {
+		theirs, _ := other.defined(port.Number)
+		mine, _ := e.encrypted(port.Number)
+		encrypted, _ := other.encrypted(port.Number)
+		names = names && theirs.by == port.by && encrypted.by == mine.by
 	}
 	return leads, names
 }
@@ -269,7 +307,7 @@ func (e *Exit) Shadows(wildcard *Exit) string {
 		return "its endpoints are others"
 	}
 	for _, port := range wildcard.Definition.Ports {
-		own, has := e.ports[port.Number]
+		own, has := e.defined(port.Number)
 		switch {
 		case !has && (FamilyOf(port.Protocol) == FamilyHTTP || e.hasFamily(FamilyTLS)):
 			return fmt.Sprintf("port %d is only in the wildcard's", port.Number)

@@ -154,3 +154,30 @@ func TestATerminatingEntryHoldsNoHost(t *testing.T) {
 	assert.Same(t, staying, exit.Against(leaving.Definition).Owner)
 	assert.Same(t, leaving, egresstest.Mesh().ExitOf([]*egress.Entry{leaving}, "istio-system", noRules).Owner(), "alone it is still carried")
 }
+
+// TestAnExitGrowsAsIfItWereMadeAnew, where it can; and who has the one before still has it.
+func TestAnExitGrowsAsIfItWereMadeAnew(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.TwoGateways()
+	first, second := defines(1, "first", ported(on("443", "TLS"))), defines(2, "second", ported(on("80", "HTTP")))
+	entries := []*egress.Entry{first, second}
+	exit := mesh.ExitOf(entries, "istio-system", noRules)
+	like := defines(3, "like", ported(on("80", "HTTP")))
+	grown, ok := exit.With(like, nil)
+	require.True(t, ok)
+	anew := mesh.ExitOf(append(entries, like), "istio-system", noRules)
+	assert.Equal(t, anew.Members, grown.Members)
+	leads, names := anew.SameAs(grown)
+	assert.True(t, leads && names)
+	assert.Len(t, exit.Members, 2)
+	for name, entry := range map[string]*egress.Entry{
+		"another definition": defines(3, "x", ported(on("8080", "HTTP"))), "a contradiction": defines(3, "x", ported(on("80", "HTTP2"))),
+		"another gateway": func() *egress.Entry { out := *like; out.Gateway = "pci"; return &out }(),
+		"on its way out":  func() *egress.Entry { out := *like; out.Terminating = true; return &out }(),
+	} {
+		_, ok := exit.With(entry, nil)
+		assert.False(t, ok, name)
+	}
+	_, ok = exit.With(like, ruling("apps", tlsMode("SIMPLE")))
+	assert.False(t, ok, "under another rule")
+}

@@ -144,8 +144,13 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	change := Change{Entries: []types.NamespacedName{name}}
 	change.Hosts = append(change.Hosts, r.hosts.remove(last.entry())...)
 	r.keep(name, next)
-	change.Hosts = append(change.Hosts, r.hosts.add(r.counting(next))...)
-	r.exits.forget(change.Hosts)
+	counting := r.counting(next)
+	change.Hosts = append(change.Hosts, r.hosts.add(counting)...)
+	if last == nil && counting != nil {
+		r.grow(counting)
+	} else {
+		r.forget(change.Hosts)
+	}
 	r.mu.Unlock()
 	r.tell(change)
 }
@@ -246,7 +251,7 @@ func (r *Registry) govern(namespace string, governed bool) {
 			change.Hosts = append(change.Hosts, r.hosts.add(r.counting(stored))...)
 		}
 	}
-	r.exits.forget(change.Hosts)
+	r.forget(change.Hosts)
 	r.mu.Unlock()
 	r.tell(change)
 }

@@ -164,7 +164,7 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 		}
 	}
 	r.rules.swap(name, next)
-	r.exits.forget(change.Hosts)
+	r.forget(change.Hosts)
 	r.mu.Unlock()
 	r.tell(change)
 }
