@@ -141,18 +141,6 @@ func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInter
 	return nil
 }
 
-// tenant is the namespace whose exit it is: that of its oldest entry.
-func (e *Exits) tenant(key exitKey) string {
-	host := key.Host
-	if pair, made := e.entries.Pair(host); made {
-		host = pair.Led
-	}
-	if owner := e.entries.Exit(host, key.Namespace).Owner(); owner != nil {
-		return owner.Namespace
-	}
-	return ""
-}
-
 // keyOf maps an object of ours to the exit set it belongs to; those whose entries went while nobody watched come up
 // here at start. A Gateway object belongs to none.
 func keyOf(_ context.Context, object client.Object) []exitKey {
@@ -191,30 +179,6 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	return reconcile.Result{}, err
 }
 
-// foreign returns why there can be no exit: somebody's rule in the gateways' namespace is applied to the host's calls,
-// with or in the place of the exit's own, and what was to be encrypted might leave in clear.
-func (e *Exits) foreign(key exitKey, exit *egress.Exit) error {
-	rule := e.entries.Rule(key.Namespace, key.Host)
-	if exit == nil || !rule.HasPolicy() {
-		return nil
-	}
-	encrypts := slices.ContainsFunc(exit.Definition.Ports, func(port egress.Port) bool { return rule.TLS(port.Number) != nil })
-	if !encrypts && (rule.Host != key.Host || len(exit.Definition.TLS) == 0) {
-		return nil
-	}
-	return fmt.Errorf("DestinationRule %s/%s, with host %q, is applied by the egress gateway to calls of host %q; remove it, or move it to a namespace of the host's entries",
-		rule.Namespace, rule.Name, rule.Host, key.Host)
-}
-
-// pairSet returns the exit of a pair; nothing once no route makes it.
-func (e *Exits) pairSet(key exitKey) []hop.Object {
-	pair, made := e.entries.Pair(key.Host)
-	if !made {
-		return nil
-	}
-	return hop.PairSet(e.mesh, e.entries.Exit(pair.Led, key.Namespace), key.Namespace, pair)
-}
-
 // apply writes the exit set, in its order, and then takes away what is no longer part of it, in the other: a route never
 // leads to a host that the gateway does not know, and a host is never without its routes in between.
 func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error {
@@ -246,22 +210,4 @@ func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error 
 		}
 	}
 	return nil
-}
-
-// ofToday says whether an object of ours is for a gateway of the configuration: whoever takes a gateway out of it may
-// still have entries that lead there.
-func (e *Exits) ofToday(object *unstructured.Unstructured) bool {
-	name, given := object.GetLabels()[hop.GatewayLabel]
-	_, known := e.mesh.GatewayByName(name)
-	return known || !given
-}
-
-// sealedIn returns the entries whose calls the exit set carries.
-func (e *Exits) sealedIn(key exitKey) (out []types.NamespacedName) {
-	for _, entry := range e.entries.Entries(key.Host) {
-		if gw, ok := e.mesh.GatewayByName(entry.Gateway); ok && gw.Namespace() == key.Namespace {
-			out = append(out, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
-		}
-	}
-	return out
 }

@@ -4,10 +4,8 @@ package registry
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -173,85 +171,4 @@ func (r *Registry) keep(name types.NamespacedName, next *Stored) {
 		r.byNamespace[name.Namespace] = map[types.NamespacedName]*Stored{}
 	}
 	r.byNamespace[name.Namespace][name] = next
-}
-
-// counting returns the entry as it counts: of a namespace that is not governed none leads to a gateway, whatever it says.
-func (r *Registry) counting(stored *Stored) *egress.Entry {
-	entry := stored.entry()
-	if entry == nil || entry.Gateway == "" || r.governed[entry.Namespace] {
-		return entry
-	}
-	out := *entry
-	out.Gateway = ""
-	return &out
-}
-
-// Ungoverned returns the external entries that governed namespaces see and that no egress gateway carries, by name: those
-// of namespaces that are not governed.
-func (r *Registry) Ungoverned() (out []string) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for name, stored := range r.entries {
-		if entry := stored.entry(); entry != nil && entry.External && !r.governed[name.Namespace] && r.seen(entry) {
-			out = append(out, name.String())
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// seen says whether an entry is exported to a governed namespace.
-func (r *Registry) seen(entry *egress.Entry) bool {
-	if len(entry.ExportTo) == 0 || slices.Contains(entry.ExportTo, "*") {
-		return true
-	}
-	return slices.ContainsFunc(entry.ExportTo, func(namespace string) bool { return r.governed[namespace] })
-}
-
-// PutNamespace takes in a namespace's labels, which decide whether it is governed, and by which gateway it leaves.
-func (r *Registry) PutNamespace(name string, set map[string]string) {
-	governed := r.mesh.Governed.Matches(labels.Set(set))
-	r.mu.Lock()
-	delete(r.leaving, name)
-	if gw, has := r.mesh.GatewayFor(labels.Set(set)); governed && has {
-		r.leaving[name] = gw.Name
-	}
-	r.mu.Unlock()
-	r.govern(name, governed)
-}
-
-// DeleteNamespace forgets a namespace.
-func (r *Registry) DeleteNamespace(name string) {
-	r.mu.Lock()
-	delete(r.leaving, name)
-	r.mu.Unlock()
-	r.govern(name, false)
-}
-
-// GatewayOf implements egress.View.
-func (r *Registry) GatewayOf(namespace string) string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.leaving[namespace]
-}
-
-func (r *Registry) govern(namespace string, governed bool) {
-	var change Change
-	r.mu.Lock()
-	was := r.governed[namespace]
-	if governed {
-		r.governed[namespace] = true
-	} else {
-		delete(r.governed, namespace)
-	}
-	if was != governed {
-		for name, stored := range r.byNamespace[namespace] {
-			change.Entries = append(change.Entries, name)
-			change.Hosts = append(change.Hosts, r.hosts.remove(stored.entry())...)
-			change.Hosts = append(change.Hosts, r.hosts.add(r.counting(stored))...)
-		}
-	}
-	r.forget(change.Hosts)
-	r.mu.Unlock()
-	r.tell(change)
 }
