@@ -150,7 +150,7 @@ func (e *Exit) With(entry *Entry, rule *Rule) (*Exit, bool) {
 		return nil, false
 	}
 	out := *e
-	out.Members = append(e.Members, Member{entry, definition, rule})
+	out.Members = append(out.Members, Member{entry, definition, rule})
 	return &out, true
 }
 
