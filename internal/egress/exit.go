@@ -193,12 +193,17 @@ func (e *Exit) Covers(definition Definition) bool {
 // Serves says whether clients of a gateway have part in the exit.
 func (e *Exit) Serves(gateway string) bool { return e != nil && slices.Contains(e.gateways, gateway) }
 
-// Without returns the exit as it would be without an entry, or without the entries of a namespace where the name is
-// empty; nil where nothing remains.
+// Without returns the exit as it would be without an entry; nil where nothing remains.
 func (e *Exit) Without(namespace, name string) *Exit {
-	is := func(member Member) bool {
-		return member.Namespace == namespace && (member.Name == name || name == "")
-	}
+	return e.without(func(member Member) bool { return member.Namespace == namespace && member.Name == name })
+}
+
+// WithoutNamespace returns the exit as it would be without the entries of a namespace; nil where nothing remains.
+func (e *Exit) WithoutNamespace(namespace string) *Exit {
+	return e.without(func(member Member) bool { return member.Namespace == namespace })
+}
+
+func (e *Exit) without(is func(Member) bool) *Exit {
 	if e == nil || !slices.ContainsFunc(e.Members, is) {
 		return e
 	}

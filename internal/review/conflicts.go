@@ -3,7 +3,6 @@ package review
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -37,16 +36,14 @@ func apart(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 		Labels: s.Object.GetLabels(), Resolution: resolution, ExportTo: intent.ExportTo, Ports: intent.Ports,
 		Namespace: s.Namespace.Name, Name: s.Object.GetName(), Created: s.Object.GetCreationTimestamp().Time,
 	}
-	if ours.Created.IsZero() {
-		ours.Created = time.Now()
-	}
 	for i, host := range intent.Hosts {
 		for _, other := range s.View.Entries(egress.Canonical(host)) {
 			if other.Namespace != s.Namespace.Name || s.is(other) {
 				continue
 			}
 			older, younger := other, ours
-			if ours.Older(other) < 0 {
+			// One that is not stored yet is the youngest.
+			if !ours.Created.IsZero() && ours.Older(other) < 0 {
 				older, younger = ours, other
 			}
 			if port := egress.Hidden(older, younger); port != 0 {
@@ -79,7 +76,7 @@ func overlaps(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (o
 			related = append(related, s.View.Below(host)...)
 		}
 		for _, other := range related {
-			theirs := s.View.Exit(other, sealed.Namespace()).Without(s.Namespace.Name, "")
+			theirs := s.View.Exit(other, sealed.Namespace()).WithoutNamespace(s.Namespace.Name)
 			if theirs == nil || other == host {
 				continue
 			}

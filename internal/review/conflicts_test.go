@@ -66,6 +66,19 @@ func TestAnExitChangesUnderAgreementOnly(t *testing.T) {
 	}
 }
 
+// TestAnEntryWhoseNameIsYetToBeGenerated is held against those of its namespace too.
+func TestAnEntryWhoseNameIsYetToBeGenerated(t *testing.T) {
+	t.Parallel()
+	known := egresstest.Sealed("api.example.com", egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+	r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{known}}, Policies: &policies{}}
+	in := entry(t, `{hosts: [api.example.com], resolution: DNS, ports: [{number: 443, name: http, protocol: HTTP}]}`)
+	in.SetName("")
+	in.SetGenerateName("api-")
+	outcome, err := r.Review(t.Context(), stored(t, r, create(in)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"host-conflict spec.hosts[0]"}, codes(outcome))
+}
+
 // TestEntriesOfOneNamespaceThatIstioWouldNotJoin are refused to whoever makes them so.
 func TestEntriesOfOneNamespaceThatIstioWouldNotJoin(t *testing.T) {
 	t.Parallel()

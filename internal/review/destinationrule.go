@@ -132,7 +132,7 @@ func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress
 	if serving.Namespace != rule.Namespace {
 		return joining(exit, serving, rule)
 	}
-	others := exit.Without(rule.Namespace, "")
+	others := exit.WithoutNamespace(rule.Namespace)
 	if others == nil {
 		return nil
 	}
