@@ -23,7 +23,7 @@ type options struct {
 	certMode, certDir                     string
 	secret, service, webhookConfiguration string
 	extraDNSNames                         []string
-	tlsMinVersion                         string
+	tlsMinVersion, clientCA               string
 	host                                  string
 	port                                  int
 	probeAddress, metricsAddress          string
@@ -59,6 +59,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	flags.StringVar(&o.webhookConfiguration, "webhook-configuration", "egress-governor", "name of both webhook configurations")
 	flags.StringSliceVar(&o.extraDNSNames, "extra-dns-names", nil, "further names of the webhook for its certificate")
 	flags.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS version: 1.2 or 1.3")
+	flags.StringVar(&o.clientCA, "client-ca", "", "file with the authority of the API server's client certificate; everybody is answered without it")
 	flags.StringVar(&o.host, "host", "", "address to serve on (default all)")
 	flags.IntVar(&o.port, "port", 9443, "port to serve admission on")
 	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz")

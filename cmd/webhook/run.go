@@ -82,6 +82,9 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
 	}
+	if err := onlyClientsOf(&tls.Config{MinVersion: o.minVersion()}, o.clientCA); err != nil {
+		return nil, err
+	}
 	restConfig, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -98,6 +101,7 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 				c.MinVersion = o.minVersion()
 				c.GetCertificate = source.GetCertificate
+				_ = onlyClientsOf(c, o.clientCA) // read above
 			}},
 		}), stopping},
 	})

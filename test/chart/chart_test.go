@@ -3,6 +3,7 @@ package chart
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -255,6 +256,10 @@ func TestTheWebhooksDoor(t *testing.T) {
 	assert.True(t, selector.Matches(labels.Set(deployment.Spec.Template.Labels)))
 	require.Len(t, door.Spec.Ingress, 1)
 	assert.Equal(t, "192.0.2.1/32", door.Spec.Ingress[0].From[0].IPBlock.CIDR)
+	named := only[appsv1.Deployment](t, rendered(t, values{"webhook": values{"clientCAConfigMap": "api-server-ca"}}), "Deployment").Spec.Template.Spec
+	assert.Contains(t, named.Containers[0].Args, "--client-ca=/etc/egress-governor/client-ca/ca.crt")
+	assert.True(t, slices.ContainsFunc(named.Volumes, func(v corev1.Volume) bool { return v.ConfigMap != nil && v.ConfigMap.Name == "api-server-ca" }))
+	assert.True(t, slices.ContainsFunc(named.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/etc/egress-governor/client-ca" }))
 	_, err = controlplane.Render(chart, values{"networkPolicy": values{"enabled": true}})
 	require.Error(t, err, "without a peer everybody would be let in")
 }

@@ -83,6 +83,46 @@ func BenchmarkFair(b *testing.B) {
 	}
 }
 
+// BenchmarkWorstAtOnce sends the largest VirtualService that is looked at, 32 at once, as dry runs: the memory is the
+// most that was seen meanwhile.
+func BenchmarkWorstAtOnce(b *testing.B) {
+	ctrl.SetLogger(logr.Discard())
+	plane := start(b)
+	worst := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: "payments", Name: "worst"}}
+	for i := range 223 {
+		worst.Spec.Hosts = append(worst.Spec.Hosts, fmt.Sprintf("h%d.example.com", i))
+		worst.Spec.Http = append(worst.Spec.Http, &networking.HTTPRoute{Route: []*networking.HTTPRouteDestination{{
+			Destination: &networking.Destination{Host: controlplane.GatewayService + "." + controlplane.GatewayNamespace + ".svc.cluster.local"},
+		}}})
+	}
+	most := 0.0
+	for b.Loop() {
+		group, ctx := errgroup.WithContext(b.Context())
+		for range 32 {
+			group.Go(func() error {
+				for range 10 {
+					if err := plane.Client.Create(ctx, worst.DeepCopy(), client.DryRunAll); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		done := make(chan error, 1)
+		go func() { done <- group.Wait() }()
+		for running := true; running; {
+			select {
+			case err := <-done:
+				require.NoError(b, err)
+				running = false
+			case <-time.After(50 * time.Millisecond):
+			}
+			most = max(most, sum(scrape(b.Context(), b, plane.Metrics)["process_resident_memory_bytes"], ""))
+		}
+	}
+	b.ReportMetric(most/(1<<20), "MiB-most")
+}
+
 func start(b *testing.B) *controlplane.ControlPlane {
 	b.Helper()
 	root, err := filepath.Abs("../..")
