@@ -84,7 +84,7 @@ func (s *SelfManaged) AddTo(mgr manager.Manager) error {
 	if err := restore(ctx, mgr.GetClient(), s.options.Secret); err != nil {
 		return err
 	}
-	if err := rotator.AddRotator(mgr, s.rotator(served)); err != nil {
+	if err := rotator.AddRotator(naming(mgr, s.options.Secret), s.rotator(served)); err != nil {
 		return fmt.Errorf("certificate rotation: %w", err)
 	}
 	follower, err := s.follower(mgr, filepath.Join(served, "tls.crt"))

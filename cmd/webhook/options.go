@@ -27,6 +27,7 @@ type options struct {
 	host                                  string
 	port                                  int
 	probeAddress, metricsAddress          string
+	metricsAuth                           bool
 	leaderElect                           bool
 	shutdownDelay                         time.Duration
 }
@@ -64,6 +65,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	flags.IntVar(&o.port, "port", 9443, "port to serve admission on")
 	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
+	flags.BoolVar(&o.metricsAuth, "metrics-auth", false, "serve /metrics by HTTPS, and to none but whom the API server lets get the path")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "elect one replica to keep the exit sets")
 	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to serve on after SIGTERM, while clients learn that this replica goes")
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -92,7 +93,7 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 	return ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                 scheme,
 		HealthProbeBindAddress: o.probeAddress,
-		Metrics:                server.Options{BindAddress: o.metricsAddress},
+		Metrics:                metricsOptions(o),
 		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Cache:                         cache.Options{ByObject: hosts.Caches(), DefaultTransform: cache.TransformStripManagedFields()},
@@ -105,6 +106,15 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 			}},
 		}), stopping},
 	})
+}
+
+// metricsOptions asks the API server about whoever reads metrics, where it is told to.
+func metricsOptions(o options) server.Options {
+	out := server.Options{BindAddress: o.metricsAddress}
+	if o.metricsAuth {
+		out.SecureServing, out.FilterProvider = true, filters.WithAuthenticationAndAuthorization
+	}
+	return out
 }
 
 func certificate(o options) (certs.Source, error) {

@@ -60,3 +60,13 @@ func TestAMissingCertificateIsNamed(t *testing.T) {
 	_, err := executed(t, "--namespace=egress-system", "--config="+written(t, configuration), "--cert-mode=files", "--cert-dir="+folder)
 	require.ErrorContains(t, err, "serving certificate: open "+filepath.Join(folder, "tls.crt"))
 }
+
+// TestMetricsAreForWhomTheAPIServerKnows, where they are to be.
+func TestMetricsAreForWhomTheAPIServerKnows(t *testing.T) {
+	t.Parallel()
+	open, closed := metricsOptions(options{metricsAddress: ":1"}), metricsOptions(options{metricsAddress: ":1", metricsAuth: true})
+	assert.False(t, open.SecureServing)
+	assert.Nil(t, open.FilterProvider)
+	assert.True(t, closed.SecureServing)
+	assert.NotNil(t, closed.FilterProvider)
+}

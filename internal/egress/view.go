@@ -14,7 +14,7 @@ type View interface {
 	Exit(host, gatewayNamespace string) *Exit
 	// HostsOf returns how many external hosts the entries of a namespace name, but for one of them.
 	HostsOf(namespace, except string) int
-	// ServiceAt returns the FQDN of the Service that has a cluster IP, empty for none.
+	// ServiceAt returns the FQDN of the Service that has an address, empty for none.
 	ServiceAt(ip netip.Addr) string
 	// GatewayOf returns the name of the egress gateway through which a governed namespace leaves, empty for none.
 	GatewayOf(namespace string) string
@@ -36,7 +36,7 @@ type View interface {
 // Service is the part of a Service that governs egress.
 type Service struct {
 	Ports []ServicePort
-	// IPs are its cluster IPs.
+	// IPs are its addresses: in the cluster, of load balancers, and others that it claims.
 	IPs []netip.Addr
 	// ExternalName says that the Service is another name of a host outside the mesh.
 	ExternalName bool

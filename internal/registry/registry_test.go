@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -262,6 +263,24 @@ func BenchmarkEntryComes(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestAddressesOfServicesAreKnown, in the cluster and outside, while they have them.
+func TestAddressesOfServicesAreKnown(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "s"}}
+	service.Spec.ClusterIP, service.Spec.ClusterIPs, service.Spec.ExternalIPs = "10.0.0.5", []string{"10.0.0.5", "fd00::5"}, []string{"203.0.113.5"}
+	service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "198.51.100.5"}, {Hostname: "lb.example.com"}}
+	r.PutService(service)
+	for _, ip := range []string{"10.0.0.5", "fd00::5", "203.0.113.5", "198.51.100.5"} {
+		assert.Equal(t, "s.a.svc.cluster.local", r.ServiceAt(netip.MustParseAddr(ip)), ip)
+	}
+	service.Spec.ExternalIPs = nil
+	r.PutService(service)
+	assert.Empty(t, r.ServiceAt(netip.MustParseAddr("203.0.113.5")))
+	r.DeleteService("a", "s")
+	assert.Empty(t, r.ServiceAt(netip.MustParseAddr("10.0.0.5")))
 }
 
 // TestRoutesThatDecideAreKnown by the Gateway object that they bind to.

@@ -34,7 +34,11 @@ func (r *Registry) PutService(service *corev1.Service) {
 // ReadService returns the part of a Service that governs egress.
 func ReadService(service *corev1.Service) *egress.Service {
 	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName}
-	for _, ip := range append(service.Spec.ClusterIPs, service.Spec.ClusterIP) {
+	ips := slices.Concat(service.Spec.ClusterIPs, []string{service.Spec.ClusterIP}, service.Spec.ExternalIPs)
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		ips = append(ips, ingress.IP)
+	}
+	for _, ip := range ips {
 		if address, err := netip.ParseAddr(ip); err == nil && !slices.Contains(out.IPs, address) {
 			out.IPs = append(out.IPs, address)
 		}

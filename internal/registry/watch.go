@@ -126,7 +126,8 @@ func slimService(obj any) any {
 	}
 	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{
 		Type: service.Spec.Type, Ports: service.Spec.Ports, ClusterIP: service.Spec.ClusterIP, ClusterIPs: service.Spec.ClusterIPs,
-	}}
+		ExternalIPs: service.Spec.ExternalIPs,
+	}, Status: service.Status}
 }
 
 func (r *Registry) putService(kept any) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -152,4 +153,14 @@ func TestDeletedCertificateHeals(t *testing.T) {
 func TestIstiodIsContent(t *testing.T) {
 	bad := shared.decoded(t, "istio-system", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: bad}\nspec: {servers: [{port: {number: 80, name: http, protocol: NONSENSE}, hosts: ['*']}]}")[0]
 	require.Error(t, shared.apply(t.Context(), bad), "istiod's validation must be on, or our objects were never shown to it")
+}
+
+// TestMetricsAreNotEverybodys: who shows no token is not answered.
+func TestMetricsAreNotEverybodys(t *testing.T) {
+	pods := &corev1.PodList{}
+	require.NoError(t, shared.List(t.Context(), pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/instance": release}))
+	require.NotEmpty(t, pods.Items)
+	_, err := shared.kube.CoreV1().RESTClient().Get().Namespace(releaseNamespace).Resource("pods").Name("https:" + pods.Items[0].Name + ":8080").
+		SubResource("proxy").Suffix("metrics").DoRaw(t.Context())
+	require.True(t, apierrors.IsUnauthorized(err), "%v", err)
 }
