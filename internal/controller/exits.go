@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -166,6 +167,10 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 		set = nil
 	}
 	err := errors.Join(foreign, e.apply(ctx, key, set))
+	if apierrors.IsConflict(err) {
+		// The cache lags behind a write of ours, which is nothing to tell an author of.
+		return reconcile.Result{RequeueAfter: again}, nil
+	}
 	switch e.standing.set(key, exitState{exit, err}) {
 	case everybody:
 		e.tell(e.sealedIn(key))

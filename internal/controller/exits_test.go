@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -8,7 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -237,4 +241,29 @@ func TestRepairKeepsWhatOthersAdd(t *testing.T) {
 	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKeyFromObject(routes[0]), repaired))
 	assert.Equal(t, []string{host}, repaired.Spec.Hosts)
 	assert.Equal(t, "x", repaired.Labels["team"])
+}
+
+// conflicting answers every create as if the object had changed meanwhile.
+type conflicting struct{ client.Client }
+
+func (conflicting) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "virtualservices"}, object.GetName(), errors.New("modified"))
+}
+
+// TestALaggingCacheIsNoFailure: the exit is looked at again, and its author told nothing.
+func TestALaggingCacheIsNoFailure(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.Mesh())
+	s.store(defaultEntry("a", "TLS"))
+	require.NoError(t, s.exits.objects.ensure(t.Context(), hop.GatewayObject(egresstest.Mesh().Gateways[0])))
+	writer := s.exits.objects.writer
+	s.exits.objects.writer = conflicting{writer}
+	result, err := s.exits.Reconcile(t.Context(), exitKey{gateways, host})
+	require.NoError(t, err)
+	assert.Equal(t, again, result.RequeueAfter)
+	_, told := s.exits.standing.get(exitKey{gateways, host})
+	assert.False(t, told)
+	s.exits.objects.writer = writer
+	s.drain()
+	assert.Equal(t, "True", s.condition("app", "a")["status"])
 }
