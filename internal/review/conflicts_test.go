@@ -10,6 +10,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // TestAnExitChangesUnderAgreementOnly: what several entries share, none of them moves; and what is stored already keeps
@@ -64,6 +65,25 @@ func TestAnExitChangesUnderAgreementOnly(t *testing.T) {
 			assert.Contains(t, outcome.Findings[0].Message, tc.want, name)
 		}
 	}
+}
+
+// TestWhatIsStoredMayBeWritten: what stands against an entry and was there before keeps nobody from writing its metadata.
+func TestWhatIsStoredMayBeWritten(t *testing.T) {
+	t.Parallel()
+	view := &egresstest.Cluster{}
+	r := &Reviewer{Mesh: egresstest.TwoGateways(), View: view, Policies: &policies{}}
+	req := stored(t, r, create(entry(t, `{hosts: [api.example.com], exportTo: ["*"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`)))
+	rule := r.Mesh.ReadRule(destinationRule(t, `{host: api.example.com, subsets: [{name: v1, labels: {v: a}}]}`))
+	rule.Namespace = egresstest.Namespace
+	view.Rules = append(view.Rules, rule)
+	outcome, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"other-gateway spec.exportTo[0]", "subset-labels spec.hosts[0]"}, codes(outcome))
+	req.Operation, req.Old = Update, req.Object.DeepCopy()
+	req.Object.SetAnnotations(map[string]string{"note": "new", hop.IntentAnnotation: req.Object.GetAnnotations()[hop.IntentAnnotation]})
+	outcome, err = r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome))
 }
 
 // TestAnEntryWhoseNameIsYetToBeGenerated is held against those of its namespace too.

@@ -67,12 +67,11 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	}
 	if sealed.Name != "" && parsed.External() {
 		refusals = append(refusals, hostsOf(s, parsed)...)
-		refusals = append(refusals, exports(s, parsed)...)
 		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
-		refusals = append(refusals, underRules(s, parsed, sealed)...)
+		// What is stored already, and stays, keeps nobody from writing the rest.
 		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
-			refusals = append(refusals, apart(s, parsed)...)
+			refusals = slices.Concat(refusals, exports(s, parsed), underRules(s, parsed, sealed), apart(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {
