@@ -18,7 +18,8 @@ import (
 func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	routes := &Routes{mesh: egresstest.Mesh(), stored: s.registry, live: s.cluster, writer: s.cluster}
+	routes := routes(egresstest.Mesh(), s.registry)
+	routes.live, routes.writer = s.cluster, s.cluster
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
 	require.NoError(t, routes.follow(t.Context(), queue))
 	name := types.NamespacedName{Namespace: "app", Name: "r"}

@@ -21,7 +21,8 @@ import (
 func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	rules := &Rules{mesh: egresstest.Mesh(), stored: s.registry, live: s.cluster, writer: s.cluster}
+	rules := rules(egresstest.Mesh(), s.registry)
+	rules.live, rules.writer = s.cluster, s.cluster
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
 	require.NoError(t, rules.follow(t.Context(), queue))
 	name := types.NamespacedName{Namespace: "app", Name: "r"}
