@@ -22,8 +22,8 @@ import (
 type Rewrites struct {
 	kind, controller string
 	changes          func(listener func(registry.Change))
-	// of returns the objects that a change of a host's entries concerns.
-	of func(host string) []types.NamespacedName
+	// of returns the objects that a change concerns.
+	of func(change registry.Change) []types.NamespacedName
 	// form returns what an object is to be stored as; nil where it stays as it is.
 	form func(name types.NamespacedName) func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)
 
@@ -40,13 +40,21 @@ func (r *Rewrites) setup(mgr ctrl.Manager) error {
 	return c.Watch(source.TypedFunc[types.NamespacedName](r.follow))
 }
 
-// follow enqueues the objects of hosts whose entries are there, come, change and go.
+// concerning returns the objects of the hosts whose entries, or the objects, are there, come, change and go.
+func concerning(of func(host string) []types.NamespacedName) func(registry.Change) []types.NamespacedName {
+	return func(change registry.Change) (out []types.NamespacedName) {
+		for _, host := range change.Hosts {
+			out = append(out, of(host)...)
+		}
+		return out
+	}
+}
+
+// follow enqueues what changes concern.
 func (r *Rewrites) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
 	r.changes(func(change registry.Change) {
-		for _, host := range change.Hosts {
-			for _, name := range r.of(host) {
-				queue.Add(name)
-			}
+		for _, name := range r.of(change) {
+			queue.Add(name)
 		}
 	})
 	return nil

@@ -36,5 +36,7 @@ func routes(mesh *egress.Mesh, stored StoredRoutes) *Rewrites {
 			return hop.Inject(object, gw, mesh, stored)
 		}
 	}
-	return &Rewrites{kind: "VirtualService", controller: "routes", changes: stored.OnChange, of: stored.LeadingTo, form: form}
+	leading := concerning(stored.LeadingTo)
+	of := func(change registry.Change) []types.NamespacedName { return append(leading(change), change.Routes...) }
+	return &Rewrites{kind: "VirtualService", controller: "routes", changes: stored.OnChange, of: of, form: form}
 }

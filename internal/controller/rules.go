@@ -37,5 +37,5 @@ func rules(mesh *egress.Mesh, stored StoredRules) *Rewrites {
 			return out, err
 		}
 	}
-	return &Rewrites{kind: "DestinationRule", controller: "rules", changes: stored.OnChange, of: stored.RulesOf, form: form}
+	return &Rewrites{kind: "DestinationRule", controller: "rules", changes: stored.OnChange, of: concerning(stored.RulesOf), form: form}
 }

@@ -42,6 +42,8 @@ var _ egress.View = (*Registry)(nil)
 type Change struct {
 	// Hosts are canonical hosts whose entries, or the rules of those, are others than before, and pairs that came or went.
 	Hosts []string
+	// Routes are VirtualServices that lead to hosts outside as they are stored.
+	Routes []types.NamespacedName
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
 }
@@ -80,7 +82,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 }
 
 func (r *Registry) tell(change Change) {
-	if len(change.Hosts)+len(change.Entries) == 0 {
+	if len(change.Hosts)+len(change.Entries)+len(change.Routes) == 0 {
 		return
 	}
 	r.mu.RLock()

@@ -198,16 +198,18 @@ func (r *Registry) putRoutes(kept any) {
 
 func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	r.mu.Lock()
+	var change Change
+	if !slices.Equal(r.leading.byRoute[route], next.leads) && len(next.leads) > 0 {
+		change.Routes = []types.NamespacedName{route}
+	}
 	r.leading.swap(route, next.leads)
 	delete(r.deciding, route)
 	if len(next.deciding) > 0 {
 		r.deciding[route] = next.deciding
 	}
-	if maps.Equal(r.pairs.byRoute[route], next.pairs) {
-		r.mu.Unlock()
-		return
+	if !maps.Equal(r.pairs.byRoute[route], next.pairs) {
+		change.Hosts = r.pairs.swap(route, next.pairs)
 	}
-	change := Change{Hosts: r.pairs.swap(route, next.pairs)}
 	r.mu.Unlock()
 	r.tell(change)
 }

@@ -329,3 +329,22 @@ func TestANamespaceWithoutAGateway(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, codes(outcome), "Leave only evaluates")
 }
+
+// TestReplicasMayKnowOfAnEntryAtDifferentMoments: a route that one rewrote without it is what the other would make of it
+// soon enough.
+func TestReplicasMayKnowOfAnEntryAtDifferentMoments(t *testing.T) {
+	t.Parallel()
+	const pair = `{hosts: [api.example.com], http: [{route: [{destination: {host: two.example.com, port: {number: 80}}}]}]}`
+	late := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{}, Policies: &policies{}}
+	req := stored(t, late, create(routes(t, pair)))
+	assert.Equal(t, "two.example.com", egress.Destinations(req.Object)[0].Host())
+	assert.NotEmpty(t, listOf(req.Object, "exportTo"), "it does not know whose the host is")
+	outcome, err := newReviewer().Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome))
+	leaves := map[string]bool{}
+	for _, host := range outcome.Facts.Hosts {
+		leaves[host.Canonical] = leaves[host.Canonical] || host.Leaves
+	}
+	assert.True(t, leaves["two.example.com"] && leaves["api.example.com"], "both are judged")
+}

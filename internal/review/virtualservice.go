@@ -24,16 +24,27 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 // examineRoutes looks at the routes that will be stored. An entry may have come or gone since they were injected: either
 // form leads to the gateway or is in the facts.
 func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
-	stands := s.Object
-	if equality.Semantic.DeepEqual(s.Object.Object["spec"], s.intent.Object["spec"]) {
-		// Another replica may have rewritten it before it knew of an entry; the controller of routes makes up for that.
-		if injected, err := inject(s); err == nil {
-			stands = injected
-		}
+	facts, refusals := examineForm(s, s.Object)
+	if len(refusals) == 0 {
+		return facts, nil
 	}
-	resolved := egress.Resolve(stands, s.Mesh, s.View)
-	resolved.Pairs = hop.Pairs(stands, s.intent, s.Mesh)
-	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), append(hop.CheckRoutes(resolved), hop.CheckHeaders(s.Object)...)
+	injected, err := inject(s)
+	if err != nil || equality.Semantic.DeepEqual(injected.Object["spec"], s.Object.Object["spec"]) {
+		return facts, refusals
+	}
+	// Another replica rewrote it before it knew of an entry; the controller of routes makes up for that.
+	out, still := examineForm(s, injected)
+	if len(still) > 0 {
+		return facts, refusals
+	}
+	out.Hosts, out.Routes = append(out.Hosts, facts.Hosts...), append(out.Routes, facts.Routes...)
+	return out, nil
+}
+
+func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop.Refusals) {
+	resolved := egress.Resolve(form, s.Mesh, s.View)
+	resolved.Pairs = hop.Pairs(form, s.intent, s.Mesh)
+	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), append(hop.CheckRoutes(resolved), hop.CheckHeaders(form)...)
 }
 
 func routeChanges(s *subject) (out []string) {
