@@ -22,9 +22,7 @@ type Server struct {
 	Port uint32
 	// Protocol is upper case, Mode that of tls, empty without tls.
 	Protocol, Mode string
-	// Hosts are as written, with the namespace that may be before them.
-	Hosts []string
-	Path  *field.Path
+	Path           *field.Path
 }
 
 // ReadBinding reads a Gateway object; what is not as Istio's API has it is left out.
@@ -44,7 +42,6 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 				server.Mode = "PASSTHROUGH"
 			}
 		}
-		server.Hosts, _ = stringList(raw["hosts"])
 		out.Servers = append(out.Servers, server)
 	}
 	return out

@@ -13,8 +13,9 @@ import (
 )
 
 // ExitSet returns the exit leg of one canonical host in the namespace of egress gateways, in the order of writing:
-// where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it from each gateway that some of them is sealed
-// to. All of it is private to the namespace. Without an exit, which is nil, it is empty.
+// where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it
+// from each gateway that some of them is sealed to. All of it is private to the namespace. Without an exit, which is
+// nil, it is empty.
 func ExitSet(mesh *egress.Mesh, exit *egress.Exit, namespace, host string) []Object {
 	if exit == nil {
 		return nil

@@ -130,7 +130,7 @@ func httpExits(host string, definition egress.Definition) (out []*networking.HTT
 	return out
 }
 
-// encryptedExit leads HTTP calls on to a TLS port of the host, where a route of the client's leads there (askFor): as a
+// encryptedExit leads HTTP calls on to a TLS port of the host, where a route of the client's leads there (asking): as a
 // DestinationRule encrypts them, or nowhere. In clear they never leave.
 func encryptedExit(host string, port uint32, tls map[string]any) *networking.HTTPRoute {
 	out := httpExit(destination(host, port), portAuthority(port))

@@ -44,21 +44,16 @@ func (r *Registry) seen(entry *egress.Entry) bool {
 // PutNamespace takes in a namespace's labels, which decide whether it is governed, and by which gateway it leaves.
 func (r *Registry) PutNamespace(name string, set map[string]string) {
 	governed := r.mesh.Governed.Matches(labels.Set(set))
-	r.mu.Lock()
-	delete(r.leaving, name)
+	gateway := ""
 	if gw, has := r.mesh.GatewayFor(labels.Set(set)); governed && has {
-		r.leaving[name] = gw.Name
+		gateway = gw.Name
 	}
-	r.mu.Unlock()
-	r.govern(name, governed)
+	r.govern(name, governed, gateway)
 }
 
 // DeleteNamespace forgets a namespace.
 func (r *Registry) DeleteNamespace(name string) {
-	r.mu.Lock()
-	delete(r.leaving, name)
-	r.mu.Unlock()
-	r.govern(name, false)
+	r.govern(name, false, "")
 }
 
 // GatewayOf implements egress.View.
@@ -68,9 +63,14 @@ func (r *Registry) GatewayOf(namespace string) string {
 	return r.leaving[namespace]
 }
 
-func (r *Registry) govern(namespace string, governed bool) {
+// govern sets whether a namespace is governed and by which gateway it leaves, none when that is empty.
+func (r *Registry) govern(namespace string, governed bool, gateway string) {
 	var change Change
 	r.mu.Lock()
+	delete(r.leaving, namespace)
+	if gateway != "" {
+		r.leaving[namespace] = gateway
+	}
 	was := r.governed[namespace]
 	if governed {
 		r.governed[namespace] = true
