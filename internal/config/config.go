@@ -26,6 +26,8 @@ type Configuration struct {
 	Kind       string `json:"kind"`
 	// ClusterDomain is the DNS suffix of Services; cluster.local by default.
 	ClusterDomain string `json:"clusterDomain,omitempty"`
+	// TrustDomain is that of the mesh's identities, as its trustDomain; cluster.local by default.
+	TrustDomain string `json:"trustDomain,omitempty"`
 	// ServiceEntries is Seal (the default) or Leave.
 	ServiceEntries string `json:"serviceEntries,omitempty"`
 	// VirtualServices is Inject (the default) or Leave.
@@ -59,8 +61,11 @@ type Gateway struct {
 	// Selector holds the labels of the gateway's pods. No other gateway of its namespace may select them.
 	Selector map[string]string `json:"selector"`
 	Ports    Ports             `json:"ports"`
-	// Transport is Plain, the default and so far the only one.
+	// Transport is Plain (the default) or MutualTLS.
 	Transport string `json:"transport,omitempty"`
+	// ServiceAccount is that of the gateway's pods, by default the one that has the Service's name. Clients ask for it by
+	// MutualTLS.
+	ServiceAccount string `json:"serviceAccount,omitempty"`
 	// NamespaceSelector selects the client namespaces; all by default.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 }
@@ -87,7 +92,7 @@ func Load(path string) (*Configuration, error) {
 // Parse reads and validates the content of a file. The error names the field.
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
-		ClusterDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject",
+		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
@@ -106,7 +111,7 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		return nil, fmt.Errorf("namespaceSelector: %w", err)
 	}
 	out := &egress.Mesh{
-		ClusterDomain: c.ClusterDomain, Governed: governed,
+		ClusterDomain: c.ClusterDomain, TrustDomain: c.TrustDomain, Governed: governed,
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
 	}
 	for i, text := range c.MeshCIDRs {
@@ -124,8 +129,11 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		out.Gateways = append(out.Gateways, egress.Gateway{
 			Name: gateway.Name, Service: gateway.Service, Selector: labels.Set(gateway.Selector),
 			HTTPPort: gateway.Ports.HTTP, TLSPort: gateway.Ports.TLS, Clients: clients,
-			Transport: egress.Transport(cmp.Or(gateway.Transport, string(egress.Plain))),
+			Transport: egress.Transport(cmp.Or(gateway.Transport, string(egress.Plain))), ServiceAccount: gateway.ServiceAccount,
 		})
+		if of := &out.Gateways[i]; of.ServiceAccount == "" {
+			of.ServiceAccount = of.ServiceName()
+		}
 	}
 	return out, nil
 }

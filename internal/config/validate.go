@@ -21,6 +21,9 @@ func (c *Configuration) validate() error {
 	if len(validation.IsDNS1123Subdomain(c.ClusterDomain)) > 0 {
 		bad.add("clusterDomain", "%q is not a DNS name", c.ClusterDomain)
 	}
+	if len(validation.IsDNS1123Subdomain(c.TrustDomain)) > 0 {
+		bad.add("trustDomain", "%q is not a DNS name", c.TrustDomain)
+	}
 	bad.unlessOneOf("serviceEntries", c.ServiceEntries, "Seal", "Leave")
 	bad.unlessOneOf("virtualServices", c.VirtualServices, "Inject", "Leave")
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
@@ -68,7 +71,10 @@ func (g Gateway) validate(bad *problems, field, clusterDomain string) {
 		bad.add(field+".ports", "http and tls must be given and differ")
 	}
 	if g.Transport != "" && !slices.Contains(egress.Transports(), egress.Transport(g.Transport)) {
-		bad.add(field+".transport", "%q is not available, only %s is", g.Transport, egress.Plain)
+		bad.add(field+".transport", "%q is not available, only %v are", g.Transport, egress.Transports())
+	}
+	if g.ServiceAccount != "" && len(validation.IsDNS1123Subdomain(g.ServiceAccount)) > 0 {
+		bad.add(field+".serviceAccount", "%q is not the name of a service account", g.ServiceAccount)
 	}
 }
 

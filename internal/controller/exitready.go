@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
@@ -118,7 +119,11 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 				host, against.Owner.Namespace, against.Owner.Name, against.Reason))
 		case stands && state.err != nil:
 			out = exitReady("False", reasonFailed, state.err.Error())
-		case !stands || !state.exit.Covers(definition) || !state.exit.Serves(gw.Name):
+		case !stands || !state.exit.Covers(definition) || !state.exit.Serves(entry.Leg()) || !state.exit.Admits(entry):
+			e.standing.wait(key, name)
+			known = false
+		case !e.standing.ruled(exitKey{entry.Namespace, host}, hop.ClientRule(e.mesh, e.entries, entry.Namespace, host)):
+			e.standing.wait(exitKey{entry.Namespace, host}, name)
 			known = false
 		}
 	}

@@ -34,6 +34,7 @@ type Entries interface {
 	egress.View
 	Stored(name types.NamespacedName) *registry.Stored
 	Problems(gw egress.Gateway) []egress.Finding
+	Uses(leg egress.Leg) bool
 	Pair(name string) (egress.Pair, bool)
 	PairsTo(host string) []string
 	OnChange(listener func(registry.Change))
@@ -80,26 +81,39 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 		return err
 	}
 	watches := []source.TypedSource[exitKey]{source.TypedFunc[exitKey](exits.follow)}
-	for _, kind := range append(exits.kinds, networkingv1.SchemeGroupVersion.WithKind("Gateway")) {
-		watches = append(watches, source.TypedKind[client.Object](stored, empty(kind), handler.TypedEnqueueRequestsFromMapFunc(keyOf)))
+	for _, kind := range exits.kinds {
+		watches = append(watches, source.TypedKind[client.Object](stored, empty(kind), handler.TypedEnqueueRequestsFromMapFunc(exits.keyOf)))
 	}
 	for _, watch := range watches {
 		if err := c.Watch(watch); err != nil {
 			return err
 		}
 	}
+	if slices.ContainsFunc(mesh.Gateways, byMutualTLS) {
+		rules := &ClientRules{mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+		if err := rules.setup(mgr, stored); err != nil {
+			return err
+		}
+	}
 	return ready.setup(mgr)
 }
+
+func byMutualTLS(gw egress.Gateway) bool { return gw.Transport == egress.MutualTLS }
 
 func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 	namespaces := map[string]cache.Config{}
 	for _, gw := range mesh.Gateways {
 		namespaces[gw.Namespace()] = cache.Config{}
 	}
+	byObject := map[client.Object]cache.ByObject{}
+	if slices.ContainsFunc(mesh.Gateways, byMutualTLS) {
+		// Client rules lie in their clients' namespaces.
+		byObject[empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))] = cache.ByObject{Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}}
+	}
 	out, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultNamespaces: namespaces,
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{hop.ManagedByLabel: hop.Manager}),
-		DefaultTransform:     slim,
+		DefaultTransform:     slim, ByObject: byObject,
 	})
 	if err != nil {
 		return nil, err
@@ -131,7 +145,7 @@ func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInter
 	}
 	e.entries.OnChange(func(change registry.Change) {
 		for namespace := range namespaces {
-			for _, host := range change.Hosts {
+			for _, host := range slices.Concat(change.Hosts, change.Callers) {
 				queue.Add(exitKey{namespace, host})
 				for _, pair := range e.entries.PairsTo(host) {
 					queue.Add(exitKey{namespace, pair})
@@ -142,6 +156,14 @@ func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInter
 	return nil
 }
 
+// keyOf leaves client rules to their own controller.
+func (e *Exits) keyOf(ctx context.Context, object client.Object) []exitKey {
+	if len(e.mesh.GatewaysIn(object.GetNamespace())) == 0 {
+		return nil
+	}
+	return keyOf(ctx, object)
+}
+
 // keyOf maps an object of ours to the exit set it belongs to; those whose entries went while nobody watched come up
 // here at start. A Gateway object belongs to none.
 func keyOf(_ context.Context, object client.Object) []exitKey {
@@ -150,10 +172,8 @@ func keyOf(_ context.Context, object client.Object) []exitKey {
 
 // Reconcile implements reconcile.TypedReconciler.
 func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
-	for _, gw := range e.mesh.GatewaysIn(key.Namespace) {
-		if err := e.objects.ensure(ctx, hop.GatewayObject(gw)); err != nil {
-			return reconcile.Result{}, err
-		}
+	if err := e.gateways(ctx, key.Namespace); err != nil {
+		return reconcile.Result{}, err
 	}
 	if key.Host == "" {
 		return reconcile.Result{}, nil
@@ -162,7 +182,7 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 		return reconcile.Result{}, e.apply(ctx, key, e.pairSet(key))
 	}
 	exit := e.entries.Exit(key.Host, key.Namespace)
-	set, foreign := hop.ExitSet(e.mesh, exit, key.Namespace, key.Host), e.foreign(key, exit)
+	set, foreign := hop.ExitSet(e.mesh, exit, e.entries, key.Namespace, key.Host), e.foreign(key, exit)
 	if foreign != nil {
 		set = nil
 	}
@@ -177,6 +197,7 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	case losers:
 		e.tell(e.standing.losersOf(key))
 	}
+	e.tell(e.standing.waitingFor(key))
 	if foreign != nil {
 		// The rule's going brings the host back.
 		return reconcile.Result{}, nil

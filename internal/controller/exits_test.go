@@ -213,7 +213,7 @@ func TestWhatCannotBeWrittenIsSaid(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
 	s.store(defaultEntry("a", "TLS"))
-	exit := hop.ExitSet(egresstest.Mesh(), s.registry.Exit(host, gateways), gateways, host)[0].(*networkingv1.ServiceEntry)
+	exit := hop.ExitSet(egresstest.Mesh(), s.registry.Exit(host, gateways), s.registry, gateways, host)[0].(*networkingv1.ServiceEntry)
 	exit.Labels = nil
 	require.NoError(t, s.cluster.Create(t.Context(), exit))
 	s.exits.objects.stored = labelled{s.exits.objects.stored}

@@ -1,11 +1,14 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -44,7 +47,33 @@ func (e *Exits) pairSet(key exitKey) []hop.Object {
 	if !made {
 		return nil
 	}
-	return hop.PairSet(e.mesh, e.entries.Exit(pair.Led, key.Namespace), key.Namespace, pair)
+	return hop.PairSet(e.mesh, e.entries.Exit(pair.Led, key.Namespace), e.entries, key.Namespace, pair)
+}
+
+// gateways keeps the Gateway objects of the egress gateways of a namespace: of their own transports, and of others as long
+// as entries are sealed for them.
+func (e *Exits) gateways(ctx context.Context, namespace string) error {
+	for _, gw := range e.mesh.GatewaysIn(namespace) {
+		for _, transport := range egress.Transports() {
+			by := gw.By(transport)
+			object := hop.GatewayObjectBy(gw, transport)
+			if object != nil && (transport == gw.Transport || e.entries.Uses(by.Leg())) {
+				if err := e.objects.ensure(ctx, object); err != nil {
+					return err
+				}
+				continue
+			}
+			stored := empty(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+			err := e.objects.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: hop.GatewayName(by)}, stored)
+			if err == nil {
+				err = e.objects.remove(ctx, stored)
+			}
+			if client.IgnoreNotFound(err) != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ofToday says whether an object of ours is for a gateway of the configuration: whoever takes a gateway out of it may

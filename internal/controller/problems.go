@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -102,7 +103,7 @@ func gatewayReady(gw egress.Gateway, found []problem) condition {
 
 func (p *Preflight) writeTo(ctx context.Context, gw egress.Gateway, want condition) error {
 	object := empty(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
-	if err := p.Live.Get(ctx, client.ObjectKeyFromObject(hop.GatewayObject(gw)), object); err != nil {
+	if err := p.Live.Get(ctx, types.NamespacedName{Namespace: gw.Namespace(), Name: hop.GatewayName(gw)}, object); err != nil {
 		return err
 	}
 	before := object.DeepCopy()

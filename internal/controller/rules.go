@@ -26,13 +26,19 @@ func SetupRules(mgr ctrl.Manager, mesh *egress.Mesh, stored StoredRules) error {
 func rules(mesh *egress.Mesh, stored StoredRules) *Rewrites {
 	form := func(name types.NamespacedName) func(*unstructured.Unstructured) (*unstructured.Unstructured, error) {
 		rule := stored.StoredRule(name)
-		if rule == nil || !rule.InForce || rule.Sealed == mesh.Seals(rule, stored) {
+		if rule == nil {
+			return nil
+		}
+		serving, seals := mesh.Governing(rule, stored), mesh.Seals(rule, stored)
+		// What a rule by mutual TLS holds follows the ports of its host; any other is sealed or not.
+		follows := serving != nil && serving.Transport == egress.MutualTLS && rule.HasPolicy() || rule.ByMutualTLS
+		if !follows && (!rule.InForce || rule.Sealed == seals) {
 			return nil
 		}
 		return func(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 			out, err := hop.RuleIntent(object)
-			if err == nil && !rule.Sealed {
-				err = hop.SealRuleIntent(out)
+			if err == nil && seals {
+				err = hop.SealRuleIntent(out, serving, mesh, stored)
 			}
 			return out, err
 		}

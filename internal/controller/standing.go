@@ -1,8 +1,12 @@
 package controller
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -26,10 +30,52 @@ type standing struct {
 	exits map[exitKey]exitState
 	// losers are the entries that are told that another defines a host otherwise.
 	losers map[exitKey]map[types.NamespacedName]bool
+	// rules are the client rules that stand, by namespace and host, waiting the entries that wait for an exit or a rule.
+	rules   map[exitKey]*networkingv1.DestinationRule
+	waiting map[exitKey]map[types.NamespacedName]bool
 }
 
 func newStanding() *standing {
-	return &standing{exits: map[exitKey]exitState{}, losers: map[exitKey]map[types.NamespacedName]bool{}}
+	return &standing{exits: map[exitKey]exitState{}, losers: map[exitKey]map[types.NamespacedName]bool{},
+		rules: map[exitKey]*networkingv1.DestinationRule{}, waiting: map[exitKey]map[types.NamespacedName]bool{}}
+}
+
+// rule takes in a client rule that stands, nil for none.
+func (s *standing) rule(key exitKey, rule *networkingv1.DestinationRule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if rule == nil {
+		delete(s.rules, key)
+		return
+	}
+	s.rules[key] = rule
+}
+
+// ruled says whether the client rule of a namespace for a host stands as it is to be.
+func (s *standing) ruled(key exitKey, want *networkingv1.DestinationRule) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have := s.rules[key]
+	return want == nil || have != nil && proto.Equal(&have.Spec, &want.Spec)
+}
+
+// wait notes an entry that is to be looked at again once an exit, or a client rule, was written.
+func (s *standing) wait(key exitKey, entry types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[key] == nil {
+		s.waiting[key] = map[types.NamespacedName]bool{}
+	}
+	s.waiting[key][entry] = true
+}
+
+// waitingFor returns those entries, once.
+func (s *standing) waitingFor(key exitKey) []types.NamespacedName {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := slices.Collect(maps.Keys(s.waiting[key]))
+	delete(s.waiting, key)
+	return out
 }
 
 // affected says which entries of a host a change of its exit set concerns.

@@ -15,6 +15,8 @@ type Binding struct {
 	// Selector holds the labels of the proxies' pods, of whichever namespace; empty for all.
 	Selector map[string]string
 	Servers  []Server
+	// Kept says that it is one that we keep.
+	Kept bool
 }
 
 // Server is a port that a Gateway object opens.

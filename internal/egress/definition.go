@@ -124,3 +124,13 @@ func (d Definition) with(port Port, from Definition) Definition {
 	}
 	return out.digested()
 }
+
+func (d Definition) has(port uint32) bool {
+	return slices.ContainsFunc(d.Ports, func(p Port) bool { return p.Number == port })
+}
+
+// only returns the definition without the ports that do not satisfy a condition.
+func (d Definition) only(keep func(port Port) bool) Definition {
+	d.Ports = slices.DeleteFunc(slices.Clone(d.Ports), func(port Port) bool { return !keep(port) })
+	return d
+}

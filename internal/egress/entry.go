@@ -70,20 +70,48 @@ type Entry struct {
 	Hosts []string
 	// External is false for MESH_INTERNAL.
 	External bool
-	// ExportTo holds the namespaces that see the entry, as written; empty for all.
+	// ExportTo holds the namespaces that see the entry, as stored; empty for all.
 	ExportTo []string
 	// Labels are the object's own, Resolution is as stored: by both Istio joins entries of one host in a namespace.
 	Labels     map[string]string
 	Resolution string
-	// Gateway names the egress gateway the entry is sealed to; empty when it is not sealed.
-	Gateway string
+	// Gateway names the egress gateway the entry is sealed to; empty when it is not sealed. Transport is that of the form
+	// in which it is sealed.
+	Gateway   string
+	Transport Transport
+	// Moving is the client leg that it is to be sealed to next: its namespace, or the gateway's transport, is another than
+	// when it was stored. It is zero for most.
+	Moving Leg
+	// Accounts narrow its callers: service accounts by namespace, nil for those of all its clients.
+	Accounts map[string][]string
 	// Ports are the entry's own, as written.
 	Ports []Port
 	// Definition is the author's intent.
 	Definition Definition
 }
 
+// Leg returns the client leg that the entry is sealed to.
+func (e *Entry) Leg() Leg { return Leg{e.Gateway, e.Transport} }
+
+// legs returns all that its exit has to serve, now and next.
+func (e *Entry) legs() []Leg {
+	if e.Moving == (Leg{}) {
+		return []Leg{e.Leg()}
+	}
+	return []Leg{e.Leg(), e.Moving}
+}
+
 // Older orders entries: negative where e comes before another.
 func (e *Entry) Older(other *Entry) int {
 	return cmp.Or(e.Created.Compare(other.Created), cmp.Compare(e.Namespace, other.Namespace), cmp.Compare(e.Name, other.Name))
+}
+
+// ByMutualTLS returns those entries of a namespace that are sealed in the form of mutual TLS.
+func ByMutualTLS(entries []*Entry, namespace string) (out []*Entry) {
+	for _, entry := range entries {
+		if entry.Namespace == namespace && entry.Gateway != "" && entry.Transport == MutualTLS {
+			out = append(out, entry)
+		}
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -14,14 +15,14 @@ type Exit struct {
 	Rule *Rule
 	// Members are the entries that have part in it, oldest first.
 	Members []Member
-	// ports say by whom each is defined, tls by whom it is encrypted, gateways through which some member leaves. They are
-	// few, and there may be thousands of exits.
-	ports    []defined
-	tls      []encryption
-	gateways []string
+	// ports say by whom each is defined, tls by whom it is encrypted, legs by which some member comes. They are few, and
+	// there may be thousands of exits.
+	ports []defined
+	tls   []encryption
+	legs  []Leg
 	// known are the definitions of all entries, with the reason of those that have no part.
 	known map[digest]Contradiction
-	// oneTLS says that the gateways tell no TLS ports of a host apart.
+	// oneTLS says that some member comes by a transport that tells no TLS ports of a host apart.
 	oneTLS bool
 }
 
@@ -57,7 +58,7 @@ func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace 
 	rules := map[string]*Rule{}
 	var members []Member
 	for _, entry := range entries {
-		if !slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Name == entry.Gateway }) {
+		if entry.Gateway == "" || !slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Name == entry.Gateway || g.Name == entry.Moving.Gateway }) {
 			continue
 		}
 		rule, asked := rules[entry.Namespace]
@@ -72,7 +73,7 @@ func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace 
 		members = append(members, Member{entry, known[key], rule})
 	}
 	slices.SortStableFunc(members, func(a, b Member) int { return cmp.Compare(last(a.Terminating), last(b.Terminating)) })
-	return exitOf(members, slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Transport.goesBySNI() }))
+	return exitOf(members)
 }
 
 func last(terminating bool) int {
@@ -84,9 +85,10 @@ func last(terminating bool) int {
 
 // exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
 // was meant to be encrypted leaves in clear.
-func exitOf(from []Member, oneTLS bool) *Exit {
-	out := &Exit{known: map[digest]Contradiction{}, oneTLS: oneTLS}
+func exitOf(from []Member) *Exit {
+	out := &Exit{known: map[digest]Contradiction{}}
 	for _, member := range from {
+		out.oneTLS = out.oneTLS || slices.ContainsFunc(member.Entry.legs(), func(leg Leg) bool { return leg.Transport.goesBySNI() })
 		for number, settings := range member.Definition.TLS {
 			if _, taken := out.encrypted(number); !taken {
 				out.tls = append(out.tls, encryption{number, settings, member.Entry})
@@ -114,8 +116,10 @@ func (e *Exit) add(member Member) {
 	}
 	if against.Owner == nil {
 		e.Members = append(e.Members, member)
-		if !slices.Contains(e.gateways, member.Gateway) {
-			e.gateways = append(e.gateways, member.Gateway)
+		for _, leg := range member.Entry.legs() {
+			if !slices.Contains(e.legs, leg) {
+				e.legs = append(e.legs, leg)
+			}
 		}
 	}
 }
@@ -146,7 +150,7 @@ func (e *Exit) encrypted(number uint32) (encryption, bool) {
 func (e *Exit) With(entry *Entry, rule *Rule) (*Exit, bool) {
 	definition := entry.Definition.Under(rule)
 	against, known := e.known[definition.digest]
-	if !known || against.Owner != nil || entry.Terminating || e.Members[len(e.Members)-1].Terminating || !slices.Contains(e.gateways, entry.Gateway) {
+	if !known || against.Owner != nil || entry.Terminating || e.Members[len(e.Members)-1].Terminating || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
 		return nil, false
 	}
 	out := *e
@@ -190,8 +194,15 @@ func (e *Exit) Covers(definition Definition) bool {
 	})
 }
 
-// Serves says whether clients of a gateway have part in the exit.
-func (e *Exit) Serves(gateway string) bool { return e != nil && slices.Contains(e.gateways, gateway) }
+// Serves says whether calls come to the exit by a client leg.
+func (e *Exit) Serves(leg Leg) bool { return e != nil && slices.Contains(e.legs, leg) }
+
+// Admits says whether an entry has part in the exit, where its gateway knows who calls.
+func (e *Exit) Admits(entry *Entry) bool {
+	return e != nil && (entry.Transport != MutualTLS || slices.ContainsFunc(e.Members, func(member Member) bool {
+		return member.Namespace == entry.Namespace && member.Name == entry.Name && maps.EqualFunc(member.Accounts, entry.Accounts, slices.Equal[[]string])
+	}))
+}
 
 // Without returns the exit as it would be without an entry; nil where nothing remains.
 func (e *Exit) Without(namespace, name string) *Exit {
@@ -207,7 +218,7 @@ func (e *Exit) without(is func(Member) bool) *Exit {
 	if e == nil || !slices.ContainsFunc(e.Members, is) {
 		return e
 	}
-	return exitOf(slices.DeleteFunc(slices.Clone(e.Members), is), e.oneTLS)
+	return exitOf(slices.DeleteFunc(slices.Clone(e.Members), is))
 }
 
 // SameAs says whether two exits lead alike from the same gateways, and their contradictions name the same entries.
@@ -215,7 +226,7 @@ func (e *Exit) SameAs(other *Exit) (leads, names bool) {
 	if e == nil || other == nil {
 		return e == other, e == other
 	}
-	leads = e.Definition.Equal(other.Definition) && slices.Equal(slices.Sorted(slices.Values(e.gateways)), slices.Sorted(slices.Values(other.gateways))) && e.Rule.Same(other.Rule)
+	leads = e.Definition.Equal(other.Definition) && sameLegs(e.legs, other.legs) && e.Rule.Same(other.Rule)
 	names = e.Owner() == other.Owner() && len(e.ports) == len(other.ports)
 	for _, port := range e.ports {
 		theirs, _ := other.defined(port.Number)
@@ -224,4 +235,18 @@ func (e *Exit) SameAs(other *Exit) (leads, names bool) {
 		names = names && theirs.by == port.by && encrypted.by == mine.by
 	}
 	return leads, names
+}
+
+func sameLegs(a, b []Leg) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(leg Leg) bool { return !slices.Contains(b, leg) })
+}
+
+// By returns the definition of the exit as calls of a client leg may have it: with the ports that some entry of that leg
+// defines.
+func (e *Exit) By(leg Leg) Definition {
+	return e.Definition.only(func(port Port) bool {
+		return slices.ContainsFunc(e.Members, func(member Member) bool {
+			return slices.Contains(member.Entry.legs(), leg) && member.Definition.has(port.Number)
+		})
+	})
 }

@@ -15,7 +15,7 @@ import (
 // defines is an entry of the shared host, in the order of creation.
 func defines(second int64, name string, spec egress.ServiceEntry) *egress.Entry {
 	return &egress.Entry{
-		Namespace: "apps", Name: name, Created: time.Unix(second, 0), Hosts: []string{shared}, External: true, Gateway: "default",
+		Namespace: "apps", Name: name, Created: time.Unix(second, 0), Hosts: []string{shared}, External: true, Gateway: "default", Transport: egress.Plain,
 		Ports: spec.Ports, Definition: spec.Define(),
 	}
 }
@@ -126,7 +126,7 @@ func TestAnExitWithAndWithoutItsEntries(t *testing.T) {
 	var none *egress.Exit
 	assert.Zero(t, none.Against(tls.Definition))
 	assert.Nil(t, none.Owner())
-	assert.False(t, none.Covers(tls.Definition) || none.Serves("default"))
+	assert.False(t, none.Covers(tls.Definition) || none.Serves(egress.Leg{Gateway: "default", Transport: egress.Plain}))
 }
 
 // TestEndpointsKeepThePortsOfAll: each entry says where the endpoints take its own ports.

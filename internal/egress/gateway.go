@@ -10,14 +10,24 @@ import (
 // Transport names how calls travel from a client to an egress gateway.
 type Transport string
 
-// Plain is the transport of calls as the app speaks: HTTP by Host, TLS passed through by SNI.
-const Plain Transport = "Plain"
+const (
+	// Plain is the transport of calls as the app speaks: HTTP by Host, TLS passed through by SNI.
+	Plain Transport = "Plain"
+	// MutualTLS is the transport of calls within the mesh's own mutual TLS, which tells the gateway who calls.
+	MutualTLS Transport = "MutualTLS"
+)
 
 // goesBySNI says whether the gateway tells TLS calls apart by their SNI alone, so that a host has one TLS port.
-func (t Transport) goesBySNI() bool { return t == Plain || t == "" }
+func (t Transport) goesBySNI() bool { return t != MutualTLS }
 
 // Transports returns the transports there are.
-func Transports() []Transport { return []Transport{Plain} }
+func Transports() []Transport { return []Transport{Plain, MutualTLS} }
+
+// Leg is a client leg: to which egress gateway, and how.
+type Leg struct {
+	Gateway   string
+	Transport Transport
+}
 
 // Gateway is one named way out of the mesh.
 type Gateway struct {
@@ -31,6 +41,8 @@ type Gateway struct {
 	HTTPPort, TLSPort uint32
 	// Transport is how clients reach it.
 	Transport Transport
+	// ServiceAccount is that of its pods, in the namespace of the Service.
+	ServiceAccount string
 	// Clients selects the namespaces that leave through this gateway.
 	Clients labels.Selector
 }
@@ -50,12 +62,21 @@ func (g Gateway) ServiceName() string {
 	return name
 }
 
+// Leg returns the client leg to it.
+func (g Gateway) Leg() Leg { return Leg{g.Name, g.Transport} }
+
+// By returns the gateway with another transport.
+func (g Gateway) By(transport Transport) Gateway {
+	g.Transport = transport
+	return g
+}
+
 // Port returns the port of the gateway's Service for a family, 0 for none.
 func (g Gateway) Port(family Family) uint32 {
-	switch family {
-	case FamilyHTTP:
+	switch {
+	case family == FamilyHTTP:
 		return g.HTTPPort
-	case FamilyTLS:
+	case family == FamilyTLS, family == FamilyTCP && g.Transport == MutualTLS:
 		return g.TLSPort
 	}
 	return 0

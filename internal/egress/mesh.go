@@ -15,7 +15,9 @@ const (
 	FamilyHTTP Family = "HTTP"
 	// FamilyTLS is told apart by SNI: TLS and HTTPS.
 	FamilyTLS Family = "TLS"
-	// FamilyNone marks protocols that carry no host: the gateway cannot tell them apart.
+	// FamilyTCP carries no host of its own: TCP, and the protocols that Istio has a name for and passes on as TCP.
+	FamilyTCP Family = "TCP"
+	// FamilyNone marks what is no protocol of calls.
 	FamilyNone Family = ""
 )
 
@@ -26,6 +28,8 @@ func FamilyOf(protocol string) Family {
 		return FamilyHTTP
 	case "TLS", "HTTPS":
 		return FamilyTLS
+	case "TCP", "MONGO", "MYSQL", "REDIS":
+		return FamilyTCP
 	}
 	return FamilyNone
 }
@@ -37,6 +41,8 @@ func IsHTTP1(protocol string) bool { return strings.EqualFold(protocol, "HTTP") 
 type Mesh struct {
 	// ClusterDomain is the DNS suffix of Services, "cluster.local" by default.
 	ClusterDomain string
+	// TrustDomain is that of the mesh's identities.
+	TrustDomain string
 	// Governed selects the namespaces whose objects are evaluated, by labels.
 	Governed labels.Selector
 	// Seal says whether ServiceEntries are sealed.

@@ -20,10 +20,14 @@ const maxHost = 253
 
 // Host returns the pair's name.
 func (p Pair) Host() string {
-	name := p.Asked + ".at." + p.Led
+	return Reserved(p.Asked + ".at." + p.Led)
+}
+
+// Reserved returns a name that only egress-governor gives, shortened where it would be longer than DNS allows.
+func Reserved(name string) string {
 	if len(name)+len(ReservedSuffix) > maxHost {
 		sum := sha256.Sum256([]byte(name))
-		name = hex.EncodeToString(sum[:16]) + ".pair"
+		name = hex.EncodeToString(sum[:16]) + ".short"
 	}
 	return name + ReservedSuffix
 }

@@ -25,6 +25,8 @@ type Rule struct {
 	// InForce says that it has something that calls to an egress gateway must not be under, Sealed that the stored form
 	// has nothing of it.
 	InForce, Sealed bool
+	// ByMutualTLS says that the stored form calls a gateway by mutual TLS.
+	ByMutualTLS bool
 }
 
 // ReadRule reads a DestinationRule; what is not as Istio's API has it is left out.
@@ -52,8 +54,8 @@ func (r *Rule) HasPolicy() bool { return r != nil && r.Policy != nil }
 // Same says whether two rules say the same of the same host.
 func (r *Rule) Same(other *Rule) bool { return reflect.DeepEqual(r, other) }
 
-// portSettings are those of a policy that may be given for each port.
-var portSettings = []string{"connectionPool", "loadBalancer", "outlierDetection", "tls"}
+// PortSettings are those of a policy that may be given for each port.
+var PortSettings = []string{"connectionPool", "loadBalancer", "outlierDetection", "tls"}
 
 // Settings returns what the rule says of a port, nil for nothing. Like Istio's, the settings of a port stand in the place of all general
 // ones.
@@ -65,13 +67,13 @@ func (r *Rule) Settings(port uint32) map[string]any {
 	levels, _ := r.Policy["portLevelSettings"].([]any)
 	for _, item := range levels {
 		level, _ := item.(map[string]any)
-		if of, _ := level["port"].(map[string]any); number(of["number"]) == port {
+		if PortOf(level) == port {
 			from = level
 			break
 		}
 	}
 	var out map[string]any
-	for _, key := range portSettings {
+	for _, key := range PortSettings {
 		if value, ok := from[key].(map[string]any); ok {
 			if out == nil {
 				out = map[string]any{}
@@ -80,6 +82,12 @@ func (r *Rule) Settings(port uint32) map[string]any {
 		}
 	}
 	return out
+}
+
+// PortOf returns the port of the settings of one.
+func PortOf(level map[string]any) uint32 {
+	of, _ := level["port"].(map[string]any)
+	return number(of["number"])
 }
 
 // TLS returns the settings by which the rule encrypts calls of a port, as a gateway has them; nil where it does not.

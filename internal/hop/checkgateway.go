@@ -21,6 +21,9 @@ func CheckBinding(binding *egress.Binding, gw egress.Gateway, service *egress.Se
 	for _, server := range binding.Servers {
 		at := server.Path.Child("port")
 		switch {
+		case gw.Transport == egress.MutualTLS:
+			out.add("gateway-port", at, fmt.Sprintf("egress gateway %q lets callers in by their identity, and a server of another's on its pods would let in everybody, or take port %d from it", gw.Name, server.Port),
+				"open the port on other pods; the calls of ServiceEntries need no Gateway")
 		case isPort(server.Port, gw.HTTPPort, service) && (egress.FamilyOf(server.Protocol) != egress.FamilyHTTP || server.Mode != ""):
 			out.add("gateway-port", at, fmt.Sprintf("port %d of egress gateway %q takes HTTP without TLS, and a server of another kind would take it from all exits or be left out", server.Port, gw.Name),
 				"use another port, or an ingress gateway; the calls of ServiceEntries need no Gateway")

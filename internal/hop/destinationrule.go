@@ -71,17 +71,34 @@ func RuleIntent(rule *unstructured.Unstructured) (*unstructured.Unstructured, er
 	if err != nil {
 		return nil, badAnnotation(err)
 	}
-	known.restore(ruleSlots(out))
+	slots := ruleSlots(out)
+	if levels, given := levelsSlot(out); given {
+		slots = append(slots, levels)
+	}
+	known.restore(slots)
 	return out, nil
 }
 
+// levelsSlot is the field of all settings by port; false where the rule has no policy.
+func levelsSlot(rule *unstructured.Unstructured) (slot, bool) {
+	policy, given, _ := unstructured.NestedFieldNoCopy(rule.Object, "spec", "trafficPolicy")
+	of, isMap := policy.(map[string]any)
+	return slot{policyPath + ".portLevelSettings", of, "portLevelSettings"}, given && isMap
+}
+
+const policyPath = "spec.trafficPolicy"
+
 // SealRuleIntent rewrites, in place, a DestinationRule as its author wrote it into the form in which sidecars may apply
-// it to an egress gateway. The error is Refusals when it is too large.
-func SealRuleIntent(rule *unstructured.Unstructured) error {
+// it to an egress gateway that they reach by an entry. The error is Refusals when it is too large.
+func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh *egress.Mesh, view egress.View) error {
 	var known recorder
-	for _, s := range ruleSlots(rule) {
-		if inForce(s) {
-			known.replace(s, unruled(s.key))
+	if serving != nil && serving.Transport == egress.MutualTLS {
+		known.byMutualTLS(rule, serving, mesh, view)
+	} else {
+		for _, s := range ruleSlots(rule) {
+			if inForce(s) {
+				known.replace(s, unruled(s.key))
+			}
 		}
 	}
 	if len(known.record) == 0 {
@@ -93,6 +110,29 @@ func SealRuleIntent(rule *unstructured.Unstructured) error {
 		return out
 	}
 	return nil
+}
+
+// byMutualTLS replaces what of a rule's policy is not how the gateway of an entry is called.
+func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, serving *egress.Entry, mesh *egress.Mesh, view egress.View) {
+	levels, given := levelsSlot(rule)
+	if !given {
+		return
+	}
+	host := mesh.ReadRule(rule).Host
+	gw, _ := mesh.GatewayByName(serving.Gateway)
+	sni := portsBySNI(mesh, egress.ByMutualTLS(view.Entries(host), serving.Namespace), host)
+	now := clientPolicy(levels.parent, sni, mutual(mesh, gw))
+	for _, s := range []slot{{policyPath + ".outlierDetection", levels.parent, "outlierDetection"}, {policyPath + ".tls", levels.parent, "tls"}, levels} {
+		r.replace(s, now[s.key])
+	}
+}
+
+// RuleByMutualTLS says whether a rule, as it is stored, has clients call a gateway by mutual TLS, which no author's does.
+func RuleByMutualTLS(rule *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(ruleSlots(rule), func(s slot) bool {
+		value, _ := s.parent[s.key].(map[string]any)
+		return value["mode"] == "ISTIO_MUTUAL"
+	})
 }
 
 // RuleSealed says whether sidecars may apply a rule, as it is stored, to an egress gateway.

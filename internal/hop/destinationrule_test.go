@@ -29,7 +29,7 @@ func sealedRule(t *testing.T, rule *unstructured.Unstructured) *unstructured.Uns
 	t.Helper()
 	out, err := hop.RuleIntent(rule)
 	require.NoError(t, err)
-	require.NoError(t, hop.SealRuleIntent(out))
+	require.NoError(t, hop.SealRuleIntent(out, nil, mesh(), cluster()))
 	return out
 }
 
@@ -131,7 +131,7 @@ func TestTheExitEncrypts(t *testing.T) {
 	t.Parallel()
 	const host = "api.example.com"
 	exit := func(view *egresstest.Cluster) []hop.Object {
-		return hop.ExitSet(mesh(), view.Exit(host, gateways), gateways, host)
+		return hop.ExitSet(mesh(), view.Exit(host, gateways), view, gateways, host)
 	}
 	plain := exit(cluster())
 	require.Len(t, plain, 2)
@@ -158,7 +158,7 @@ func TestTheExitEncrypts(t *testing.T) {
 	alone := exit(ruled(t, `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`))
 	assert.Nil(t, alone[1].(*networkingv1.DestinationRule).Spec.TrafficPolicy, "Istio takes no empty policy")
 	wild := ruled(t, `{host: "*.wild.test", trafficPolicy: {tls: {mode: SIMPLE}}}`)
-	objects = hop.ExitSet(mesh(), wild.Exit("*.wild.test", gateways), gateways, "*.wild.test")
+	objects = hop.ExitSet(mesh(), wild.Exit("*.wild.test", gateways), wild, gateways, "*.wild.test")
 	assert.Nil(t, objects[2].(*networkingv1.VirtualService).Spec.Http[0].Rewrite, "there is no one host to ask for")
 	other := exit(ruled(t, `{host: other.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}`))
 	assert.Len(t, other, 2)

@@ -3,6 +3,7 @@ package hop
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -16,7 +17,7 @@ import (
 // where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it
 // from each gateway that some of them is sealed to. All of it is private to the namespace. Without an exit, which is
 // nil, it is empty.
-func ExitSet(mesh *egress.Mesh, exit *egress.Exit, namespace, host string) []Object {
+func ExitSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace, host string) []Object {
 	if exit == nil {
 		return nil
 	}
@@ -24,29 +25,64 @@ func ExitSet(mesh *egress.Mesh, exit *egress.Exit, namespace, host string) []Obj
 	if rule := exitRule(namespace, host, exit); rule != nil {
 		out = append(out, rule)
 	}
+	for _, gw := range servingGateways(mesh, exit, namespace) {
+		out = append(out, transportOf(gw).routes(gw, servedBy(mesh, exit, view, gw, host))...)
+	}
+	return out
+}
+
+// servingGateways returns the gateways of a namespace by which calls come to an exit, with the transports they come by.
+func servingGateways(mesh *egress.Mesh, exit *egress.Exit, namespace string) (out []egress.Gateway) {
 	for _, gw := range mesh.GatewaysIn(namespace) {
-		if exit.Serves(gw.Name) {
-			out = append(out, transportOf(gw).routes(gw, host, exit.Definition)...)
+		for _, transport := range egress.Transports() {
+			if gw = gw.By(transport); exit.Serves(gw.Leg()) {
+				out = append(out, gw)
+			}
 		}
 	}
 	return out
 }
 
-// ExitKinds returns an empty object of every kind that an exit set may hold, in the order of writing.
-func ExitKinds() []Object {
-	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, &networkingv1.VirtualService{}}
+func servedBy(mesh *egress.Mesh, exit *egress.Exit, view egress.View, gw egress.Gateway, host string) served {
+	return served{host: host, definition: exit.By(gw.Leg()), callers: func(port uint32) callers {
+		governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
+		return callers{exit.Callers(port, gw.Leg(), governed), mesh, view}
+	}}
 }
 
-// GatewayName returns the name of the Gateway object of an egress gateway.
-func GatewayName(gw egress.Gateway) string { return "egress-governor-" + gw.Name }
+// ExitKinds returns an empty object of every kind that an exit set may hold, in the order of writing.
+func ExitKinds() []Object {
+	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, &networkingv1.Gateway{}, &networkingv1.VirtualService{}}
+}
+
+// GatewayName returns the name of the Gateway object of an egress gateway with its transport.
+func GatewayName(gw egress.Gateway) string {
+	if gw.Transport == egress.MutualTLS {
+		return "egress-governor-" + gw.Name + "-mutual-tls"
+	}
+	return "egress-governor-" + gw.Name
+}
 
 // GatewayObject returns the Gateway that opens the gateway's ports to the VirtualServices of its own namespace, and
-// to no other's: a host without an exit gets 404 or a reset.
-func GatewayObject(gw egress.Gateway) *networkingv1.Gateway {
-	out := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), GatewayName(gw), "")}
+// to no other's: a host without an exit gets 404 or a reset. It is nil for a gateway that opens none for all.
+func GatewayObject(gw egress.Gateway) *networkingv1.Gateway { return GatewayObjectBy(gw, gw.Transport) }
+
+// GatewayObjectBy returns, for another transport than the gateway's own, what can be open beside that; nil for nothing.
+func GatewayObjectBy(gw egress.Gateway, transport egress.Transport) *networkingv1.Gateway {
+	by := gw.By(transport)
+	out := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), GatewayName(by), "")}
 	out.Labels[GatewayLabel] = gw.Name
 	out.Spec.Selector = gw.Selector
-	out.Spec.Servers = transportOf(gw).servers(gw)
+	for _, server := range transportOf(by).servers(by) {
+		if transport == gw.Transport || !slices.ContainsFunc(transportOf(gw).servers(gw), func(own *networking.Server) bool {
+			return own.Port.Number == server.Port.Number
+		}) {
+			out.Spec.Servers = append(out.Spec.Servers, server)
+		}
+	}
+	if len(out.Spec.Servers) == 0 {
+		return nil
+	}
 	return out
 }
 
@@ -72,7 +108,12 @@ func exitEntry(namespace, host string, definition egress.Definition) *networking
 }
 
 // routesName returns the name of a gateway's routes to a host.
-func routesName(gw egress.Gateway, host string) string { return exitName(host, gw.Name+"/"+host) }
+func routesName(gw egress.Gateway, host string) string {
+	if gw.Transport == egress.MutualTLS {
+		return exitName(host, gw.Name+"/mutual-tls/"+host)
+	}
+	return exitName(host, gw.Name+"/"+host)
+}
 
 const (
 	// hashBytes make names that nobody finds two of.

@@ -31,7 +31,7 @@ func described(objects []hop.Object) (out []string) {
 
 func TestExitSetTellsHTTPPortsApart(t *testing.T) {
 	t.Parallel()
-	objects := hop.ExitSet(mesh(), cluster().Exit("two.example.com", gateways), gateways, "two.example.com")
+	objects := hop.ExitSet(mesh(), cluster().Exit("two.example.com", gateways), cluster(), gateways, "two.example.com")
 	require.Len(t, objects, 2)
 	vs := objects[1].(*networkingv1.VirtualService)
 	require.Len(t, vs.Spec.Http, 3)
@@ -53,13 +53,13 @@ func TestGatewaysOfANamespaceShareAHost(t *testing.T) {
 	const host = "api.example.com"
 	assert.Equal(t, []string{
 		"ServiceEntry [api.example.com] DNS", "VirtualService [api.example.com] [istio-system/egress-governor-default]",
-	}, described(hop.ExitSet(two, view.Exit(host, gateways), gateways, host)))
+	}, described(hop.ExitSet(two, view.Exit(host, gateways), view, gateways, host)))
 
 	later := *egresstest.Sealed(host, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
 	later.Namespace, later.Gateway, later.Created = "cards", "pci", time.Unix(2000, 0)
 	later.Definition = (&egress.ServiceEntry{Resolution: "DNS_ROUND_ROBIN", Ports: []egress.Port{{Number: 443, Name: "tls", Protocol: "HTTPS"}}}).Define()
 	view.Known = append(view.Known, &later)
-	both := hop.ExitSet(two, view.Exit(host, gateways), gateways, host)
+	both := hop.ExitSet(two, view.Exit(host, gateways), view, gateways, host)
 	assert.Equal(t, []string{
 		"ServiceEntry [api.example.com] DNS",
 		"VirtualService [api.example.com] [istio-system/egress-governor-pci]",
@@ -71,8 +71,8 @@ func TestGatewaysOfANamespaceShareAHost(t *testing.T) {
 	two.Gateways[0].Service = "pci-egress.elsewhere.svc.cluster.local"
 	assert.Equal(t, []string{
 		"ServiceEntry [api.example.com] DNS_ROUND_ROBIN", "VirtualService [api.example.com] [elsewhere/egress-governor-pci]",
-	}, described(hop.ExitSet(two, view.Exit(host, "elsewhere"), "elsewhere", host)), "another namespace has a definition of its own")
-	assert.Empty(t, hop.ExitSet(two, view.Exit("nobody.example.com", gateways), gateways, "nobody.example.com"))
+	}, described(hop.ExitSet(two, view.Exit(host, "elsewhere"), view, "elsewhere", host)), "another namespace has a definition of its own")
+	assert.Empty(t, hop.ExitSet(two, view.Exit("nobody.example.com", gateways), view, gateways, "nobody.example.com"))
 }
 
 func TestExitNamesDiffer(t *testing.T) {
@@ -85,7 +85,7 @@ func TestExitNamesDiffer(t *testing.T) {
 		pci := *egresstest.Sealed(host, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
 		pci.Name, pci.Gateway = "pci", "pci"
 		view.Known = append(view.Known, egresstest.Sealed(host, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}), &pci)
-		objects := hop.ExitSet(two, view.Exit(host, gateways), gateways, host)
+		objects := hop.ExitSet(two, view.Exit(host, gateways), view, gateways, host)
 		require.Len(t, objects, 3)
 		for _, object := range objects {
 			name := object.GetName()

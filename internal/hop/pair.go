@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -69,27 +68,20 @@ func Pairs(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) map[str
 
 // PairSet returns the exit of a pair in the namespace of egress gateways: routes from each gateway that lead its calls to
 // the one host, under the name of the other. Without an exit of the host that they are led to, which is nil, it is empty.
-func PairSet(mesh *egress.Mesh, exit *egress.Exit, namespace string, pair egress.Pair) (out []Object) {
+func PairSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace string, pair egress.Pair) (out []Object) {
 	if exit == nil {
 		return nil
 	}
-	for _, gw := range mesh.GatewaysIn(namespace) {
-		routes := pairRoutes(pair, exit.Definition)
-		if !exit.Serves(gw.Name) || len(routes) == 0 {
-			continue
+	for _, gw := range servingGateways(mesh, exit, namespace) {
+		vs := routesOf(gw, pair.Host())
+		if vs.Spec.Http = transportOf(gw).pair(gw, servedBy(mesh, exit, view, gw, pair.Led), pair); len(vs.Spec.Http) > 0 {
+			out = append(out, vs)
 		}
-		vs := &networkingv1.VirtualService{ObjectMeta: meta(namespace, routesName(gw, pair.Host()), pair.Host())}
-		vs.Labels[GatewayLabel] = gw.Name
-		vs.Spec.Hosts = []string{pair.Host()}
-		vs.Spec.Gateways = []string{namespace + "/" + GatewayName(gw)}
-		vs.Spec.ExportTo = []string{"."}
-		vs.Spec.Http = routes
-		out = append(out, vs)
 	}
 	return out
 }
 
-func pairRoutes(pair egress.Pair, definition egress.Definition) (out []*networking.HTTPRoute) {
+func pairRoutes(pair egress.Pair, definition egress.Definition) (out []toPort) {
 	for _, port := range httpPorts(definition.Ports) {
 		authority := portAuthority(port)
 		if port == 80 {
@@ -97,7 +89,7 @@ func pairRoutes(pair egress.Pair, definition egress.Definition) (out []*networki
 		}
 		route := httpExit(destination(pair.Led, port), authority)
 		route.Rewrite = &networking.HTTPRewrite{Authority: pair.Asked}
-		out = append(out, route)
+		out = append(out, toPort{route, port})
 	}
 	return out
 }

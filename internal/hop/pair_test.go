@@ -68,7 +68,7 @@ func TestThePairsExitPutsTheHostBack(t *testing.T) {
 	t.Parallel()
 	pair := egress.Pair{Asked: "front.test", Led: "two.example.com"}
 	exit := cluster().Exit(pair.Led, gateways)
-	objects := hop.PairSet(mesh(), exit, gateways, pair)
+	objects := hop.PairSet(mesh(), exit, cluster(), gateways, pair)
 	require.Len(t, objects, 1)
 	vs := objects[0].(*networkingv1.VirtualService)
 	assert.Equal(t, []string{pair.Host()}, vs.Spec.Hosts)
@@ -79,8 +79,8 @@ func TestThePairsExitPutsTheHostBack(t *testing.T) {
 		got = append(got, route.Match[0].Authority.GetRegex())
 	}
 	assert.Equal(t, []string{"[^:]*", ".*:8080"}, got)
-	assert.Empty(t, hop.PairSet(mesh(), nil, gateways, pair))
-	assert.Empty(t, hop.PairSet(mesh(), cluster().Exit("tls.example.com", gateways), gateways, egress.Pair{Asked: "a.test", Led: "tls.example.com"}))
+	assert.Empty(t, hop.PairSet(mesh(), nil, cluster(), gateways, pair))
+	assert.Empty(t, hop.PairSet(mesh(), cluster().Exit("tls.example.com", gateways), cluster(), gateways, egress.Pair{Asked: "a.test", Led: "tls.example.com"}))
 }
 
 func TestReservedNamesAreNobodysToWrite(t *testing.T) {

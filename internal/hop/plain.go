@@ -21,10 +21,12 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 		path := field.NewPath("spec", "ports").Index(i)
 		family := egress.FamilyOf(port.Protocol)
 		switch {
-		case family == egress.FamilyNone:
+		case family == egress.FamilyTCP:
 			out.add("raw-protocol", path.Child("protocol"),
 				fmt.Sprintf("protocol %q of port %d carries no host name, so the gateway cannot tell where it goes", port.Protocol, port.Number),
-				"declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP")
+				"declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; or ask the platform team for an egress gateway with transport MutualTLS")
+		case family == egress.FamilyNone:
+			refuseProtocol(&out, path, port)
 		case gw.Port(family) == 0:
 			out.add("gateway-port", path.Child("protocol"),
 				fmt.Sprintf("egress gateway %q has no port for %s", gw.Name, family), "ask the platform team to open one")
@@ -40,7 +42,13 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 	return out
 }
 
-func (plain) seal(entry *egress.ServiceEntry, gw egress.Gateway) map[string]any {
+// refuseProtocol refuses what no transport carries.
+func refuseProtocol(out *Refusals, path *field.Path, port egress.Port) {
+	out.add("raw-protocol", path.Child("protocol"), fmt.Sprintf("protocol %q of port %d cannot be carried by an egress gateway", port.Protocol, port.Number),
+		"declare HTTP, HTTP2, GRPC, TLS or TCP")
+}
+
+func (plain) seal(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) map[string]any {
 	ports := make(map[string]any, len(entry.Ports))
 	for _, port := range entry.Ports {
 		ports[port.Name] = int64(gw.Port(egress.FamilyOf(port.Protocol)))
@@ -77,42 +85,63 @@ func (plain) servers(gw egress.Gateway) (out []*networking.Server) {
 	return out
 }
 
-func (plain) routes(gw egress.Gateway, host string, definition egress.Definition) []Object {
+func (plain) routes(gw egress.Gateway, exit served) []Object {
+	out := routesOf(gw, exit.host)
+	for _, port := range exit.definition.Ports {
+		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS {
+			out.Spec.Tls = append(out.Spec.Tls, &networking.TLSRoute{
+				Match: []*networking.TLSMatchAttributes{{SniHosts: []string{exit.host}, Port: gw.TLSPort}},
+				Route: []*networking.RouteDestination{{Destination: destination(exit.host, port.Number)}},
+			})
+		}
+	}
+	for _, route := range httpExits(exit.host, exit.definition) {
+		out.Spec.Http = append(out.Spec.Http, route.HTTPRoute)
+	}
+	return []Object{out}
+}
+
+func (plain) pair(_ egress.Gateway, exit served, pair egress.Pair) (out []*networking.HTTPRoute) {
+	for _, route := range pairRoutes(pair, exit.definition) {
+		out = append(out, route.HTTPRoute)
+	}
+	return out
+}
+
+// routesOf returns the routes of a host from a gateway, still without any.
+func routesOf(gw egress.Gateway, host string) *networkingv1.VirtualService {
 	out := &networkingv1.VirtualService{ObjectMeta: meta(gw.Namespace(), routesName(gw, host), host)}
 	out.Labels[GatewayLabel] = gw.Name
 	out.Spec.Hosts = []string{host}
 	out.Spec.Gateways = []string{gw.Namespace() + "/" + GatewayName(gw)}
 	out.Spec.ExportTo = []string{"."}
-	for _, port := range definition.Ports {
-		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS {
-			out.Spec.Tls = append(out.Spec.Tls, &networking.TLSRoute{
-				Match: []*networking.TLSMatchAttributes{{SniHosts: []string{host}, Port: gw.TLSPort}},
-				Route: []*networking.RouteDestination{{Destination: destination(host, port.Number)}},
-			})
-		}
-	}
-	out.Spec.Http = httpExits(host, definition)
-	return []Object{out}
+	return out
+}
+
+// toPort is a route of HTTP calls to a port of the host.
+type toPort struct {
+	*networking.HTTPRoute
+	port uint32
 }
 
 // httpExits tells the ports of one host apart by the port in the Host header, which clients send for every port but 80.
 // A header without a port means 80; where the host has no port 80 among several, such a call is not guessed at: no route
 // matches.
-func httpExits(host string, definition egress.Definition) (out []*networking.HTTPRoute) {
+func httpExits(host string, definition egress.Definition) (out []toPort) {
 	var http []egress.Port
 	for _, port := range definition.Ports {
 		switch egress.FamilyOf(port.Protocol) {
 		case egress.FamilyHTTP:
 			http = append(http, port)
 		case egress.FamilyTLS:
-			out = append(out, encryptedExit(host, port.Number, definition.TLS[port.Number]))
+			out = append(out, toPort{encryptedExit(host, port.Number, definition.TLS[port.Number]), port.Number})
 		}
 	}
 	if len(http) == 0 {
-		return slices.DeleteFunc(out, func(route *networking.HTTPRoute) bool { return route.DirectResponse != nil })
+		return slices.DeleteFunc(out, func(route toPort) bool { return route.DirectResponse != nil })
 	}
 	exit := func(port egress.Port, authority string) {
-		out = append(out, httpExit(destination(host, port.Number), authority))
+		out = append(out, toPort{httpExit(destination(host, port.Number), authority), port.Number})
 	}
 	if len(http) == 1 {
 		exit(http[0], "")

@@ -17,6 +17,8 @@ const (
 	hostsPath      = "spec.hosts"
 	exportToPath   = "spec.exportTo"
 	addressesPath  = "spec.addresses"
+	locationPath   = "spec.location"
+	altNamesPath   = "spec.subjectAltNames"
 )
 
 // EntryIntent returns a ServiceEntry as its author wrote it; one that was not sealed comes back as it is. The error is
@@ -54,7 +56,19 @@ func (r record) standing(path string, now any) record {
 }
 
 func entrySlots(spec map[string]any) []slot {
-	return []slot{{hostsPath, spec, "hosts"}, {addressesPath, spec, "addresses"}, {exportToPath, spec, "exportTo"}, {resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"}}
+	out := []slot{
+		{hostsPath, spec, "hosts"}, {addressesPath, spec, "addresses"}, {exportToPath, spec, "exportTo"},
+		{resolutionPath, spec, "resolution"}, {endpointsPath, spec, "endpoints"},
+	}
+	if spec["location"] == "MESH_INTERNAL" {
+		return append(out, mutualSlots(spec)...)
+	}
+	return out
+}
+
+// mutualSlots are the fields that mutual TLS replaces besides.
+func mutualSlots(spec map[string]any) []slot {
+	return []slot{{locationPath, spec, "location"}, {altNamesPath, spec, "subjectAltNames"}}
 }
 
 // Seal returns the ServiceEntry with the gateway as its only endpoint and the author's own fields in
@@ -78,7 +92,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 		return refusals
 	}
 	spec, _ := entry.Object["spec"].(map[string]any)
-	sealed := transportOf(gw).seal(parsed, gw)
+	sealed := transportOf(gw).seal(parsed, gw, mesh)
 	sealed["hosts"] = canonicalHosts(parsed.Hosts)
 	if len(parsed.Addresses) > 0 {
 		sealed["addresses"] = singleAddresses(parsed.Addresses)
@@ -87,7 +101,11 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 		sealed["exportTo"] = exportTo
 	}
 	var known recorder
-	for _, s := range entrySlots(spec) {
+	slots := entrySlots(spec)
+	if sealed["location"] != nil {
+		slots = append(slots, mutualSlots(spec)...)
+	}
+	for _, s := range slots {
 		if now, replaces := sealed[s.key]; replaces {
 			known.replace(s, now)
 		}
@@ -158,6 +176,18 @@ func ParseEntry(entry *unstructured.Unstructured) (*egress.ServiceEntry, error) 
 func SealedTo(entry *unstructured.Unstructured, mesh *egress.Mesh) (egress.Gateway, bool) {
 	spec, _ := entry.Object["spec"].(map[string]any)
 	return mesh.GatewayByService(soleAddress(spec["endpoints"]))
+}
+
+// SealedLeg returns the client leg of the form in which a ServiceEntry is sealed; false where it is not.
+func SealedLeg(entry *unstructured.Unstructured, mesh *egress.Mesh) (egress.Leg, bool) {
+	gw, sealed := SealedTo(entry, mesh)
+	if !sealed {
+		return egress.Leg{}, false
+	}
+	if location, _, _ := unstructured.NestedString(entry.Object, "spec", "location"); location == "MESH_INTERNAL" {
+		return gw.By(egress.MutualTLS).Leg(), true
+	}
+	return gw.By(egress.Plain).Leg(), true
 }
 
 // soleAddress returns the address of a list of one endpoint, empty for any other.

@@ -12,16 +12,27 @@ type transport interface {
 	// check returns why the ports of an entry cannot be carried to the gateway.
 	check(entry *egress.ServiceEntry, gw egress.Gateway) Refusals
 	// seal returns the fields of the spec that take the entry's calls to the gateway, in place of the author's.
-	seal(entry *egress.ServiceEntry, gw egress.Gateway) map[string]any
+	seal(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh) map[string]any
 	// servers returns what the gateway opens for all hosts alike.
 	servers(gw egress.Gateway) []*networking.Server
-	// routes returns what leads the calls of one host on from the gateway, in the order of writing.
-	routes(gw egress.Gateway, host string, definition egress.Definition) []Object
+	// routes returns what leads the calls of one exit on from the gateway, in the order of writing.
+	routes(gw egress.Gateway, exit served) []Object
+	// pair returns the routes of the calls of a pair, whose exit is that of the host that they are led to.
+	pair(gw egress.Gateway, exit served, pair egress.Pair) []*networking.HTTPRoute
+}
+
+// served is an exit as the calls of one client leg have it.
+type served struct {
+	host       string
+	definition egress.Definition
+	// callers returns who may call a port, by SPIFFE names and patterns of them.
+	callers func(port uint32) callers
 }
 
 // transports is the table of them, one row a name of the configuration.
 var transports = map[egress.Transport]transport{
-	egress.Plain: plain{},
+	egress.Plain:     plain{},
+	egress.MutualTLS: mutualTLS{},
 }
 
 // transportOf returns a gateway's. The configuration has checked its name; the zero value is Plain.

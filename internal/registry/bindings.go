@@ -80,7 +80,7 @@ func (r *Registry) foreign(gw egress.Gateway) (out []*egress.Binding) {
 	r.mu.RUnlock()
 	for _, name := range names {
 		binding := r.Binding(name.Namespace, name.Name)
-		if binding == nil || (name.Namespace == gw.Namespace() && name.Name == hop.GatewayName(gw)) {
+		if binding == nil || binding.Kept {
 			continue
 		}
 		if slices.ContainsFunc(r.mesh.Opened(binding, r), func(opened egress.Gateway) bool { return opened.Name == gw.Name }) {
@@ -125,11 +125,13 @@ func (r *Registry) Pods(namespace string) (out []map[string]string) {
 }
 
 // PutBinding takes in a Gateway object.
-func (r *Registry) PutBinding(object *unstructured.Unstructured) { r.putBinding(slimBinding(object)) }
+func (r *Registry) PutBinding(object *unstructured.Unstructured) { r.putBinding(r.slimBinding(object)) }
 
 // DeleteBinding forgets a Gateway object.
 func (r *Registry) DeleteBinding(namespace, name string) {
-	r.around(func() { delete(r.bindings, types.NamespacedName{Namespace: namespace, Name: name}) })
+	if r.Binding(namespace, name) != nil {
+		r.around(func() { delete(r.bindings, types.NamespacedName{Namespace: namespace, Name: name}) })
+	}
 }
 
 // PutPod takes in the labels of a pod in the namespace of an egress gateway.
@@ -148,15 +150,22 @@ func (r *Registry) DeletePod(namespace, name string) {
 	r.around(func() { delete(r.pods, types.NamespacedName{Namespace: namespace, Name: name}) })
 }
 
-func slimBinding(obj any) any {
-	if object, ok := obj.(*unstructured.Unstructured); ok {
-		return &storedBinding{ObjectMeta: identity(object), binding: egress.ReadBinding(object)}
+func (r *Registry) slimBinding(obj any) any {
+	object, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return obj
 	}
-	return obj
+	if r.ours(object) {
+		// Of one exit: nobody but its own routes can bind to it.
+		return &storedBinding{ObjectMeta: identity(object)}
+	}
+	binding := egress.ReadBinding(object)
+	binding.Kept = object.GetLabels()[hop.ManagedByLabel] == hop.Manager && len(r.mesh.GatewaysIn(object.GetNamespace())) > 0
+	return &storedBinding{ObjectMeta: identity(object), binding: binding}
 }
 
 func (r *Registry) putBinding(kept any) {
-	if stored, ok := kept.(*storedBinding); ok {
+	if stored, ok := kept.(*storedBinding); ok && stored.binding != nil {
 		r.around(func() {
 			r.bindings[types.NamespacedName{Namespace: stored.Namespace, Name: stored.Name}] = stored.binding
 		})

@@ -23,7 +23,7 @@ func (r *Registry) grow(entry *egress.Entry) {
 	gw, sealed := r.mesh.GatewayByName(entry.Gateway)
 	for _, host := range entry.Hosts {
 		list := r.hosts[host]
-		if !sealed || len(list) == 0 || list[len(list)-1] != entry {
+		if !sealed || entry.Moving != (egress.Leg{}) || len(list) == 0 || list[len(list)-1] != entry {
 			r.forget([]string{host})
 			continue
 		}

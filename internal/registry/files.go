@@ -20,6 +20,8 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 			return fmt.Errorf("Service %s/%s: %w", object.GetNamespace(), object.GetName(), err)
 		}
 		r.PutService(service)
+	case "ServiceAccount":
+		r.PutAccount(object.GetNamespace(), object.GetName())
 	case "ServiceEntry":
 		r.PutEntry(r.Read(object))
 	case "VirtualService":

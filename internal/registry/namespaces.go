@@ -11,12 +11,41 @@ import (
 // counting returns the entry as it counts: of a namespace that is not governed none leads to a gateway, whatever it says.
 func (r *Registry) counting(stored *Stored) *egress.Entry {
 	entry := stored.entry()
-	if entry == nil || entry.Gateway == "" || r.governed[entry.Namespace] {
+	if entry == nil || entry.Gateway == "" {
 		return entry
 	}
 	out := *entry
-	out.Gateway = ""
-	return &out
+	if !r.governed[entry.Namespace] {
+		out.Gateway, out.Transport = "", ""
+		return &out
+	}
+	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && gw.Leg() != entry.Leg() {
+		out.Moving = gw.Leg()
+		return &out
+	}
+	return entry
+}
+
+// count takes an entry, as it counts, into the index and returns its hosts; uncount takes a stored one out.
+func (r *Registry) count(entry *egress.Entry) []string {
+	if entry != nil && entry.Gateway != "" {
+		r.legs[entry.Leg()]++
+	}
+	return r.hosts.add(entry)
+}
+
+func (r *Registry) uncount(stored *Stored) []string {
+	if entry := r.counting(stored); entry != nil && entry.Gateway != "" {
+		r.legs[entry.Leg()]--
+	}
+	return r.hosts.remove(stored.entry())
+}
+
+// Uses says whether some entry is sealed to a client leg.
+func (r *Registry) Uses(leg egress.Leg) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.legs[leg] > 0
 }
 
 // Ungoverned returns the external entries that governed namespaces see and that no egress gateway carries, by name: those
@@ -67,22 +96,28 @@ func (r *Registry) GatewayOf(namespace string) string {
 func (r *Registry) govern(namespace string, governed bool, gateway string) {
 	var change Change
 	r.mu.Lock()
+	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway
+	if changed {
+		for name, stored := range r.byNamespace[namespace] {
+			change.Entries = append(change.Entries, name)
+			change.Hosts = append(change.Hosts, r.uncount(stored)...)
+		}
+	}
 	delete(r.leaving, namespace)
 	if gateway != "" {
 		r.leaving[namespace] = gateway
 	}
-	was := r.governed[namespace]
 	if governed {
 		r.governed[namespace] = true
 	} else {
 		delete(r.governed, namespace)
 	}
-	if was != governed {
-		for name, stored := range r.byNamespace[namespace] {
-			change.Entries = append(change.Entries, name)
-			change.Hosts = append(change.Hosts, r.hosts.remove(stored.entry())...)
-			change.Hosts = append(change.Hosts, r.hosts.add(r.counting(stored))...)
+	if changed {
+		for _, stored := range r.byNamespace[namespace] {
+			r.count(r.counting(stored))
 		}
+		change.Clients = clients(namespace, change.Hosts)
+		change.Callers = r.calledFrom(namespace)
 	}
 	r.forget(change.Hosts)
 	r.mu.Unlock()

@@ -25,7 +25,11 @@ type Registry struct {
 	leaving     map[string]string
 	services    map[string]*egress.Service
 	clusterIPs  map[netip.Addr]string
-	rules       rules
+	accounts    accounts
+	named       named
+	// legs counts the entries by the client legs that they are sealed to.
+	legs  map[egress.Leg]int
+	rules rules
 	pairs       pairs
 	leading     leading
 	// deciding has the Gateway objects on which VirtualServices decide.
@@ -44,8 +48,23 @@ type Change struct {
 	Hosts []string
 	// Routes are VirtualServices that lead to hosts outside as they are stored.
 	Routes []types.NamespacedName
+	// Callers are hosts whose entries are as before, and whose callers have other identities.
+	Callers []string
+	// Clients are hosts whose entries in a namespace, or the rules of it, are others than before.
+	Clients []Client
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
+}
+
+// Client is a host as a namespace's own entries name it.
+type Client struct{ Namespace, Host string }
+
+func clients(namespace string, hosts []string) []Client {
+	out := make([]Client, len(hosts))
+	for i, host := range hosts {
+		out[i] = Client{namespace, host}
+	}
+	return out
 }
 
 // New returns an empty registry.
@@ -54,6 +73,7 @@ func New(mesh *egress.Mesh) *Registry {
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
+		accounts: accounts{}, named: named{}, legs: map[egress.Leg]int{},
 		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
@@ -67,6 +87,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 			all.Entries = append(all.Entries, name)
 			if stored.Entry != nil {
 				all.Hosts = append(all.Hosts, stored.Entry.Hosts...)
+				all.Clients = append(all.Clients, clients(name.Namespace, stored.Entry.Hosts)...)
 			}
 		}
 	}
@@ -82,7 +103,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 }
 
 func (r *Registry) tell(change Change) {
-	if len(change.Hosts)+len(change.Entries)+len(change.Routes) == 0 {
+	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients) == 0 {
 		return
 	}
 	r.mu.RLock()
@@ -142,10 +163,11 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 		return
 	}
 	change := Change{Entries: []types.NamespacedName{name}}
-	change.Hosts = append(change.Hosts, r.hosts.remove(last.entry())...)
+	change.Hosts = append(change.Hosts, r.uncount(last)...)
 	r.keep(name, next)
 	counting := r.counting(next)
-	change.Hosts = append(change.Hosts, r.hosts.add(counting)...)
+	change.Hosts = append(change.Hosts, r.count(counting)...)
+	change.Clients = clients(name.Namespace, change.Hosts)
 	if last == nil && counting != nil {
 		r.grow(counting)
 	} else {
@@ -156,6 +178,7 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 }
 
 func (r *Registry) keep(name types.NamespacedName, next *Stored) {
+	r.named.swap(name, r.entries[name].entry(), next.entry())
 	if next == nil {
 		delete(r.entries, name)
 		delete(r.byNamespace[name.Namespace], name)

@@ -169,6 +169,7 @@ func TestWhoeverListensLateHearsEverything(t *testing.T) {
 	r.OnChange(func(change registry.Change) { heard = append(heard, change) })
 	require.Equal(t, []registry.Change{{
 		Hosts: []string{"api.example.com"}, Entries: []types.NamespacedName{{Namespace: "a", Name: "e"}},
+		Clients: []registry.Client{{Namespace: "a", Host: "api.example.com"}},
 	}}, heard)
 }
 

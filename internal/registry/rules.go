@@ -124,7 +124,7 @@ func (r *Registry) RulesOf(host string) (out []types.NamespacedName) {
 
 // ReadRule returns what is kept of a DestinationRule. One whose annotation does not decode counts as it stands.
 func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
-	if r.ours(object) {
+	if r.ours(object) || hop.IsClientRule(object) {
 		return &StoredRule{ObjectMeta: identity(object)}
 	}
 	intent, err := hop.RuleIntent(object)
@@ -132,7 +132,7 @@ func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
 		intent = object
 	}
 	rule := r.mesh.ReadRule(intent)
-	rule.InForce, rule.Sealed = hop.RuleInForce(intent), hop.RuleSealed(object)
+	rule.InForce, rule.Sealed, rule.ByMutualTLS = hop.RuleInForce(intent), hop.RuleSealed(object), hop.RuleByMutualTLS(object)
 	return &StoredRule{ObjectMeta: identity(object), Rule: rule}
 }
 
@@ -161,6 +161,7 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 	for _, rule := range []*egress.Rule{last, next} {
 		if rule != nil {
 			change.Hosts = append(change.Hosts, r.below(rule.Host)...)
+			change.Clients = append(change.Clients, clients(name.Namespace, r.below(rule.Host))...)
 		}
 	}
 	r.rules.swap(name, next)

@@ -77,15 +77,19 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 	out := &egress.Entry{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
 		Terminating: obj.GetDeletionTimestamp() != nil,
-		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: parsed.ExportTo, Ports: parsed.Ports, Definition: parsed.Define(),
+		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), Ports: parsed.Ports, Definition: parsed.Define(),
 	}
+	out.ExportTo, _, _ = unstructured.NestedStringSlice(obj.Object, "spec", "exportTo")
+	out.Accounts, _ = hop.Accounts(obj)
 	for _, host := range parsed.Hosts {
 		if host = egress.Canonical(host); !slices.Contains(out.Hosts, host) {
 			out.Hosts = append(out.Hosts, host)
 		}
 	}
-	if gw, sealed := hop.SealedTo(obj, r.mesh); sealed && out.External && len(hop.Check(parsed, gw, r.mesh)) == 0 {
-		out.Gateway = gw.Name
+	leg, sealed := hop.SealedLeg(obj, r.mesh)
+	gw, _ := r.mesh.GatewayByName(leg.Gateway)
+	if sealed && out.External && len(hop.Check(parsed, gw.By(leg.Transport), r.mesh)) == 0 {
+		out.Gateway, out.Transport = leg.Gateway, leg.Transport
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +12,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 // source is a kind that the registry is filled from. Istio's kinds are read as they are stored, so that a field this
@@ -24,15 +27,19 @@ type source struct {
 }
 
 func (r *Registry) sources() []source {
-	return []source{
+	out := []source{
 		{&corev1.Namespace{}, slimNamespace, r.putNamespace, func(_, name string) { r.DeleteNamespace(name) }},
 		{&corev1.Service{}, slimService, r.putService, r.DeleteService},
 		{istio("ServiceEntry"), r.slimEntry, r.putEntry, r.DeleteEntry},
 		{istio("DestinationRule"), r.slimRule, r.putRule, r.DeleteRule},
 		{istio("VirtualService"), r.slimRoutes, r.putRoutes, r.DeleteRoutes},
-		{istio("Gateway"), slimBinding, r.putBinding, r.DeleteBinding},
+		{istio("Gateway"), r.slimBinding, r.putBinding, r.DeleteBinding},
 		{&corev1.Pod{}, slimPod, r.putPod, r.DeletePod},
 	}
+	if slices.ContainsFunc(r.mesh.Gateways, func(gw egress.Gateway) bool { return gw.Transport == egress.MutualTLS }) {
+		out = append(out, source{&corev1.ServiceAccount{}, slimAccount, r.putAccount, r.DeleteAccount})
+	}
+	return out
 }
 
 // Caches returns how the cache that Watch is given must keep the registry's kinds. For the kinds of Istio and for

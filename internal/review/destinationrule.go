@@ -30,23 +30,45 @@ func (s *subject) rule() *egress.Rule {
 	return out
 }
 
+// keptRule says whether the subject is the client rule that the controller keeps, as it is to be.
+func keptRule(s *subject) bool {
+	return hop.IsClientRule(s.Object) && equality.Semantic.DeepEqual(s.Object.Object["spec"], clientRule(s))
+}
+
+// clientRule returns the spec of the client rule that the subject says it is, nil where there is none to be.
+func clientRule(s *subject) any {
+	spec, _ := hop.ClientRuleSpec(s.Mesh, s.View, s.Namespace.Name, s.Object.GetAnnotations()[hop.HostAnnotation])
+	if spec == nil {
+		return nil
+	}
+	return spec
+}
+
 // sealRule seals the rule of a sealed host. That of any other stays as its author wrote it.
 func sealRule(s *subject) (*unstructured.Unstructured, error) {
 	out := s.intent.DeepCopy()
+	if hop.IsClientRule(s.Object) {
+		// Whoever writes it, there is one form.
+		if spec := clientRule(s); spec != nil {
+			out.Object["spec"] = spec
+		}
+		return out, nil
+	}
 	rule := s.rule()
 	serving := s.Mesh.Governing(rule, s.View)
 	if serving == nil || (serving.Namespace != rule.Namespace && !s.Mesh.Seals(rule, s.View)) {
 		return out, nil
 	}
-	return out, hop.SealRuleIntent(out)
+	return out, hop.SealRuleIntent(out, serving, s.Mesh, s.View)
 }
 
 func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	rule := s.rule()
 	facts := egress.RuleFacts(rule, s.gateway, s.Mesh, s.View)
 	var refusals hop.Refusals
+	serving := s.Mesh.Governing(rule, s.View)
 	sealed := s.intent.DeepCopy()
-	if err := hop.SealRuleIntent(sealed); errors.As(err, &refusals) {
+	if err := hop.SealRuleIntent(sealed, serving, s.Mesh, s.View); errors.As(err, &refusals) {
 		return facts, refusals
 	}
 	// Either form may be stored: the entry of the host may have come since, or be known to another replica alone, and the
@@ -57,6 +79,12 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 			Fix: "apply it again; if this stays, another mutating webhook rewrites DestinationRules",
 		})
 	}
+	if hop.IsClientRule(s.Object) {
+		refusals = append(refusals, egress.Finding{
+			Code: "client-rule", Field: "metadata.labels", Message: "the rule has the marks of one that egress-governor keeps for a host that leaves by mutual TLS, and there is none to be",
+			Fix: "remove the label " + hop.ManagedByLabel + " and the annotation " + hop.HostAnnotation,
+		})
+	}
 	refusals = append(refusals, coveredHosts(s, rule)...)
 	if gw, is := s.Mesh.GatewayByService(rule.Host); is && hop.RuleInForce(s.intent) {
 		return facts, append(refusals, egress.Finding{
@@ -65,7 +93,6 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 			Fix:     "remove tls and outlierDetection; to encrypt calls to an external host, set tls in a DestinationRule for that host",
 		})
 	}
-	serving := s.Mesh.Governing(rule, s.View)
 	if serving == nil {
 		return facts, refusals
 	}

@@ -22,13 +22,16 @@ type kind struct {
 	rewrite func(s *subject) (*unstructured.Unstructured, error)
 	// examine returns the facts of the subject as it stands, and what a hop cannot express of it.
 	examine func(s *subject) (egress.Facts, hop.Refusals)
+	// kept says whether the subject is an object that we keep, exactly as it is to be; nil for kinds of which we keep none
+	// among those of tenants.
+	kept func(s *subject) bool
 	// changes tells the author what was rewritten, and what it means where it is not what was asked for.
 	changes func(s *subject) []string
 }
 
 // kinds is the table of what is governed, all of the API group Group.
 var kinds = map[string]kind{
-	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, changes: ruleChanges},
+	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
 	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
 	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},

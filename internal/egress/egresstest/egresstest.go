@@ -23,7 +23,7 @@ const (
 // Mesh returns a mesh with one egress gateway, which everything leaves through.
 func Mesh() *egress.Mesh {
 	return &egress.Mesh{
-		ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true,
+		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true,
 		Gateways: []egress.Gateway{{
 			Name: "default", Service: GatewayService, Selector: map[string]string{"istio": "egressgateway"},
 			HTTPPort: 80, TLSPort: 443, Transport: egress.Plain, Clients: labels.Everything(),
@@ -51,6 +51,8 @@ type Cluster struct {
 	Services map[string]*egress.Service
 	// Leaving has the gateways through which namespaces leave.
 	Leaving map[string]string
+	// Accounts has the service accounts of namespaces.
+	Accounts map[string][]string
 	// Bindings are Gateway objects.
 	Bindings []*egress.Binding
 	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
@@ -91,7 +93,7 @@ func Carrier(protocol string) *egress.Service {
 func Sealed(host string, ports ...egress.Port) *egress.Entry {
 	return &egress.Entry{
 		Namespace: Namespace, Name: host, UID: host, Created: time.Unix(1000, 0), Hosts: []string{host},
-		External: true, Gateway: "default", Ports: ports, Definition: (&egress.ServiceEntry{Resolution: "DNS", Ports: ports}).Define(),
+		External: true, Gateway: "default", Transport: egress.Plain, Ports: ports, Definition: (&egress.ServiceEntry{Resolution: "DNS", Ports: ports}).Define(),
 	}
 }
 
@@ -139,6 +141,9 @@ func (c *Cluster) ServiceAt(ip netip.Addr) string {
 
 // GatewayOf implements egress.View.
 func (c *Cluster) GatewayOf(namespace string) string { return c.Leaving[namespace] }
+
+// ServiceAccounts implements egress.View.
+func (c *Cluster) ServiceAccounts(namespace string) []string { return c.Accounts[namespace] }
 
 // Service implements egress.View.
 func (c *Cluster) Service(host string) *egress.Service {

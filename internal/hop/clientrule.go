@@ -1,0 +1,163 @@
+package hop
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// portSNI is what the gateway goes by where calls carry no host that it could read: a name for each port of a host.
+// Nobody can have an entry of such a name, so a wildcard's is nobody else's.
+func portSNI(host string, port uint32) string {
+	kind := ".port"
+	if rest, wildcard := strings.CutPrefix(host, "*."); wildcard {
+		host, kind = rest, ".wildcard-port"
+	}
+	return egress.Reserved(fmt.Sprintf("p%d.%s%s", port, host, kind))
+}
+
+// IsClientRule says whether a DestinationRule has the name and the marks of one that ClientRule makes.
+func IsClientRule(rule *unstructured.Unstructured) bool {
+	host, marked := rule.GetAnnotations()[HostAnnotation]
+	return marked && rule.GetLabels()[ManagedByLabel] == Manager && rule.GetName() == ClientRuleName(host)
+}
+
+// ClientRuleName returns the name of the ClientRule of a host.
+func ClientRuleName(host string) string { return exitName(host, "client/"+host) }
+
+// ClientRule returns the DestinationRule of ours by which clients of a namespace's own entries of a host call their egress
+// gateway by mutual TLS: it gives the calls of each port that needs one an SNI, and stands before wildcard rules that would
+// have the gateway called otherwise. Without need of either it is nil.
+func ClientRule(mesh *egress.Mesh, view egress.View, namespace, host string) *networkingv1.DestinationRule {
+	spec, gateway := ClientRuleSpec(mesh, view, namespace, host)
+	if spec == nil {
+		return nil
+	}
+	out := &networkingv1.DestinationRule{ObjectMeta: meta(namespace, ClientRuleName(host), host)}
+	out.Labels[GatewayLabel] = gateway
+	raw, err := json.Marshal(spec)
+	if err == nil {
+		err = json.Unmarshal(raw, &out.Spec)
+	}
+	if err != nil {
+		// The API server took the same settings in the author's rule.
+		return nil
+	}
+	return out
+}
+
+// ClientRuleSpec returns the spec of a ClientRule, nil for none, and the name of the egress gateway.
+func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
+	rule, own := view.Rule(namespace, host), egress.ByMutualTLS(view.Entries(host), namespace)
+	sni := portsBySNI(mesh, own, host)
+	covered := rule.HasPolicy() && rule.Host != host
+	if len(own) == 0 || len(sni) == 0 && !covered {
+		return nil, ""
+	}
+	var policy map[string]any
+	if rule.HasPolicy() {
+		policy = rule.Policy
+	}
+	gw, _ := mesh.GatewayByName(own[0].Gateway)
+	spec = map[string]any{"host": host, "trafficPolicy": clientPolicy(policy, sni, mutual(mesh, gw))}
+	if exportTo := exportedBy(own); len(exportTo) > 0 {
+		spec["exportTo"] = exportTo
+	}
+	return spec, gw.Name
+}
+
+// exportedBy returns who must see the rule: whoever sees some of the entries; empty for everybody.
+func exportedBy(entries []*egress.Entry) (out []any) {
+	for _, entry := range entries {
+		names, all := egress.Clients(entry.ExportTo, entry.Namespace)
+		if all {
+			return nil
+		}
+		for _, name := range names {
+			if !slices.Contains(out, any(name)) {
+				out = append(out, name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return []any{"."}
+	}
+	return out
+}
+
+// mutual are the settings by which proxies call an egress gateway, where they do not find them by themselves.
+func mutual(mesh *egress.Mesh, gw egress.Gateway) map[string]any {
+	return map[string]any{"mode": "ISTIO_MUTUAL", "subjectAltNames": []any{mesh.IdentityOf(gw)}}
+}
+
+// portsBySNI returns the settings of each port of one host's entries that a gateway tells by its SNI, by number.
+func portsBySNI(mesh *egress.Mesh, entries []*egress.Entry, host string) map[uint32]map[string]any {
+	out := map[uint32]map[string]any{}
+	for _, entry := range entries {
+		gw, _ := mesh.GatewayByName(entry.Gateway)
+		for _, port := range entry.Ports {
+			if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP {
+				tls := mutual(mesh, gw)
+				tls["sni"] = portSNI(host, port.Number)
+				out[port.Number] = tls
+			}
+		}
+	}
+	return out
+}
+
+// clientPolicy returns an author's traffic policy as calls to an egress gateway by mutual TLS may be under it: encrypted as
+// the gateway takes them, and without ejection, since the gateway would be ejected for what the host answers. What is
+// replaced stays in its place, so that a correction of the author's is seen. It shares nothing with the policy.
+func clientPolicy(policy map[string]any, sni map[uint32]map[string]any, tls map[string]any) map[string]any {
+	out := runtime.DeepCopyJSON(policy)
+	if out == nil {
+		out = map[string]any{}
+	}
+	replace := func(settings map[string]any) {
+		if settings["tls"] != nil {
+			settings["tls"] = runtime.DeepCopyJSON(tls)
+		}
+		if settings["outlierDetection"] != nil {
+			settings["outlierDetection"] = unruled("outlierDetection")
+		}
+	}
+	replace(out)
+	levels, _ := out["portLevelSettings"].([]any)
+	given := map[uint32]bool{}
+	for _, item := range levels {
+		level, _ := item.(map[string]any)
+		number := egress.PortOf(level)
+		given[number] = true
+		replace(level)
+		if of, needs := sni[number]; needs {
+			level["tls"] = of
+		}
+	}
+	for _, number := range slices.Sorted(maps.Keys(sni)) {
+		if given[number] {
+			continue
+		}
+		// The settings of a port stand in the place of all general ones.
+		level := map[string]any{"port": map[string]any{"number": int64(number)}}
+		for _, key := range egress.PortSettings {
+			if value, has := out[key]; has {
+				level[key] = runtime.DeepCopyJSONValue(value)
+			}
+		}
+		level["tls"] = sni[number]
+		levels = append(levels, level)
+	}
+	if len(levels) > 0 {
+		out["portLevelSettings"] = levels
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+package hop
+
+import (
+	"fmt"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// mutualTLS carries calls within the mesh's own mutual TLS, which proxies speak to endpoints of the mesh by themselves.
+// HTTP is told apart by the Host header. Whatever else comes is told apart by an SNI of each port's own, which a
+// DestinationRule beside the client sets (clientrule.go): the one that proxies use by themselves also names hosts below
+// it, and says nothing of the port that a gateway could go by.
+type mutualTLS struct{}
+
+// tlsMode is the label of endpoints that take the mesh's mutual TLS.
+const tlsMode = "security.istio.io/tlsMode"
+
+func (mutualTLS) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals) {
+	for i, port := range entry.Ports {
+		path := field.NewPath("spec", "ports").Index(i)
+		family := egress.FamilyOf(port.Protocol)
+		switch {
+		case family == egress.FamilyNone:
+			refuseProtocol(&out, path, port)
+		case gw.Port(family) == 0:
+			out.add("gateway-port", path.Child("protocol"),
+				fmt.Sprintf("egress gateway %q has no port for %s", gw.Name, family), "ask the platform team to open one")
+		}
+	}
+	return out
+}
+
+func (mutualTLS) seal(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh) map[string]any {
+	ports := make(map[string]any, len(entry.Ports))
+	for _, port := range entry.Ports {
+		ports[port.Name] = int64(gw.Port(egress.FamilyOf(port.Protocol)))
+	}
+	return map[string]any{
+		"location":        "MESH_INTERNAL",
+		"subjectAltNames": []any{mesh.IdentityOf(gw)},
+		"resolution":      sealedResolution(entry.Resolution),
+		"endpoints": []any{map[string]any{
+			"address": gw.Service, "ports": ports, "labels": map[string]any{tlsMode: "istio"},
+		}},
+	}
+}
+
+func (mutualTLS) servers(gw egress.Gateway) []*networking.Server {
+	if gw.HTTPPort == 0 {
+		return nil
+	}
+	return []*networking.Server{{
+		Port: &networking.Port{Number: gw.HTTPPort, Name: "https", Protocol: "HTTPS"}, Hosts: []string{gw.Namespace() + "/*"},
+		Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_ISTIO_MUTUAL},
+	}}
+}
+
+func (m mutualTLS) routes(gw egress.Gateway, exit served) (out []Object) {
+	doors := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), routesName(gw, exit.host), exit.host)}
+	doors.Labels[GatewayLabel] = gw.Name
+	doors.Spec.Selector = gw.Selector
+	for _, port := range exit.definition.Ports {
+		if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
+			continue
+		}
+		names := exit.callers(port.Number).names()
+		if names != nil && len(names) == 0 {
+			// Without a name the server would take everybody.
+			continue
+		}
+		doors.Spec.Servers = append(doors.Spec.Servers, &networking.Server{
+			Port:  &networking.Port{Number: gw.TLSPort, Name: fmt.Sprintf("tls-%d", port.Number), Protocol: "TLS"},
+			Hosts: []string{gw.Namespace() + "/" + portSNI(exit.host, port.Number)},
+			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_ISTIO_MUTUAL, SubjectAltNames: names},
+		})
+	}
+	if len(doors.Spec.Servers) > 0 {
+		out = append(out, doors)
+	}
+	for _, port := range exit.definition.Ports {
+		if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP {
+			out = append(out, m.behind(doors, gw, exit.host, port.Number))
+		}
+	}
+	http := routesOf(gw, exit.host)
+	for _, route := range httpExits(exit.host, exit.definition) {
+		http.Spec.Http = append(http.Spec.Http, guarded(route, exit)...)
+	}
+	if len(http.Spec.Http) > 0 {
+		out = append(out, http)
+	}
+	return out
+}
+
+// behind returns the route from the server of a port to the port.
+func (mutualTLS) behind(doors *networkingv1.Gateway, gw egress.Gateway, host string, port uint32) Object {
+	sni := portSNI(host, port)
+	out := &networkingv1.VirtualService{ObjectMeta: meta(gw.Namespace(), routesName(gw, sni), host)}
+	out.Labels[GatewayLabel] = gw.Name
+	out.Spec.Hosts = []string{sni}
+	out.Spec.Gateways = []string{gw.Namespace() + "/" + doors.Name}
+	out.Spec.ExportTo = []string{"."}
+	out.Spec.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: destination(host, port)}}}}
+	return out
+}
+
+func (mutualTLS) pair(_ egress.Gateway, exit served, pair egress.Pair) (out []*networking.HTTPRoute) {
+	for _, route := range pairRoutes(pair, exit.definition) {
+		out = append(out, guarded(route, exit)...)
+	}
+	return out
+}
+
+// clientCertificate is the header in which a gateway says whose certificate it verified. It drops what a client sends.
+const clientCertificate = "x-forwarded-client-cert"
+
+// guarded returns a route for the callers of its port, and one that turns everybody else away.
+func guarded(route toPort, exit served) []*networking.HTTPRoute {
+	if route.DirectResponse != nil {
+		return []*networking.HTTPRoute{route.HTTPRoute}
+	}
+	route.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Remove: []string{clientCertificate}}}
+	pattern := exit.callers(route.port).pattern()
+	if pattern == "" {
+		return []*networking.HTTPRoute{route.HTTPRoute}
+	}
+	others := &networking.HTTPRoute{Match: route.Match, DirectResponse: &networking.HTTPDirectResponse{
+		Status: 403, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: fmt.Sprintf(
+			"egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of the host to export theirs\n",
+			route.port, exit.host)}},
+	}}
+	match := &networking.HTTPMatchRequest{}
+	if len(route.Match) > 0 {
+		match.Authority = route.Match[0].Authority
+	}
+	match.Headers = map[string]*networking.StringMatch{clientCertificate: {MatchType: &networking.StringMatch_Regex{Regex: pattern}}}
+	route.Match = []*networking.HTTPMatchRequest{match}
+	return []*networking.HTTPRoute{route.HTTPRoute, others}
+}

@@ -1,0 +1,102 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// accounts has the names of the service accounts of each namespace.
+type accounts map[string]map[string]bool
+
+// named has the entries that are exported to a namespace by its name.
+type named map[string]map[types.NamespacedName]bool
+
+func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
+	of := func(entry *egress.Entry) []string {
+		if entry == nil {
+			return nil
+		}
+		out, _ := egress.Clients(entry.ExportTo, entry.Namespace)
+		return out
+	}
+	for _, namespace := range of(last) {
+		if delete(n[namespace], name); len(n[namespace]) == 0 {
+			delete(n, namespace)
+		}
+	}
+	for _, namespace := range of(next) {
+		if n[namespace] == nil {
+			n[namespace] = map[types.NamespacedName]bool{}
+		}
+		n[namespace][name] = true
+	}
+}
+
+// ServiceAccounts implements egress.View.
+func (r *Registry) ServiceAccounts(namespace string) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Sorted(maps.Keys(r.accounts[namespace]))
+}
+
+// PutAccount takes in a service account.
+func (r *Registry) PutAccount(namespace, name string) {
+	r.mu.Lock()
+	if r.accounts[namespace][name] {
+		r.mu.Unlock()
+		return
+	}
+	if r.accounts[namespace] == nil {
+		r.accounts[namespace] = map[string]bool{}
+	}
+	r.accounts[namespace][name] = true
+	change := Change{Callers: r.calledFrom(namespace)}
+	r.mu.Unlock()
+	r.tell(change)
+}
+
+// DeleteAccount forgets a service account.
+func (r *Registry) DeleteAccount(namespace, name string) {
+	r.mu.Lock()
+	if delete(r.accounts[namespace], name); len(r.accounts[namespace]) == 0 {
+		delete(r.accounts, namespace)
+	}
+	change := Change{Callers: r.calledFrom(namespace)}
+	r.mu.Unlock()
+	r.tell(change)
+}
+
+// calledFrom returns the hosts whose exits say by name who of a namespace may call.
+func (r *Registry) calledFrom(namespace string) (out []string) {
+	byName := func(stored *Stored) {
+		if entry := stored.entry(); entry != nil && entry.Transport == egress.MutualTLS {
+			out = append(out, entry.Hosts...)
+		}
+	}
+	for _, stored := range r.byNamespace[namespace] {
+		byName(stored)
+	}
+	for name := range r.named[namespace] {
+		byName(r.entries[name])
+	}
+	return out
+}
+
+func slimAccount(obj any) any {
+	account, ok := obj.(*corev1.ServiceAccount)
+	if !ok {
+		return obj
+	}
+	return &corev1.ServiceAccount{ObjectMeta: identity(account)}
+}
+
+func (r *Registry) putAccount(kept any) {
+	if account, ok := kept.(*corev1.ServiceAccount); ok {
+		r.PutAccount(account.Namespace, account.Name)
+	}
+}
