@@ -177,7 +177,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"unknown, nested":    {values{"image": values{"name": "x"}}, "name"},
 		"no replica":         {values{"replicaCount": 0}, "replicaCount"},
 		"no gateway":         {values{"config": values{"gateways": []any{}}}, "gateways"},
-		"transport":          {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "MutualTLS"}}}}, "transport"},
+		"transport":          {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "mTLS"}}}}, "transport"},
 		"no Secret":          {values{"certificates": values{"mode": "existingSecret"}}, "existingSecret"},
 		"timeout":            {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
 		"mode":               {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
