@@ -157,9 +157,14 @@ func TestRightsNameWhatTheyAreFor(t *testing.T) {
 // TestPodIsRestricted holds the pod to the restricted Pod Security Standard.
 func TestPodIsRestricted(t *testing.T) {
 	t.Parallel()
-	pod := only[appsv1.Deployment](t, rendered(t, nil), "Deployment").Spec.Template.Spec
+	restricted(t, only[appsv1.Deployment](t, rendered(t, nil), "Deployment").Spec.Template.Spec)
+}
+
+func restricted(t *testing.T, pod corev1.PodSpec) {
+	t.Helper()
 	assert.True(t, *pod.SecurityContext.RunAsNonRoot)
 	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type)
+	require.Len(t, pod.Containers, 1)
 	container := pod.Containers[0]
 	assert.True(t, *container.SecurityContext.ReadOnlyRootFilesystem)
 	assert.False(t, *container.SecurityContext.AllowPrivilegeEscalation)
@@ -176,14 +181,18 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"unknown":            {values{"replicas": 3}, "replicas"},
 		"unknown, nested":    {values{"image": values{"name": "x"}}, "name"},
 		"no replica":         {values{"replicaCount": 0}, "replicaCount"},
-		"no gateway":         {values{"config": values{"gateways": []any{}}}, "gateways"},
-		"transport":          {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "MutualTLS"}}}}, "transport"},
+		"transport":          {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "mTLS"}}}}, "transport"},
 		"no Secret":          {values{"certificates": values{"mode": "existingSecret"}}, "existingSecret"},
 		"timeout":            {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
 		"mode":               {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
 		"gateway's service":  {values{"config": values{"gateways": []any{values{"name": "a", "service": "egress", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "service"},
 		"annotation":         {values{"podAnnotations": values{"n": 1}}, "podAnnotations"},
 		"tag that is number": {values{"image": values{"tag": 1.5}}, "tag"},
+		"everybody calls":    {values{"gateway": values{"networkPolicy": values{"from": []any{}}}}, "from"},
+		"everybody, a peer":  {values{"gateway": values{"networkPolicy": values{"from": []any{values{}}}}}, "from"},
+		"nothing outside":    {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"0.0.0.0/0"}}}}, "clusterCIDRs"},
+		"an address":         {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"10.0.0.1"}}}}, "clusterCIDRs"},
+		"our gateway's name": {values{"gateway": values{"create": true}, "config": values{"gateways": []any{values{"name": "own", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "own"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

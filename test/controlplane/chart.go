@@ -24,7 +24,7 @@ import (
 )
 
 // Render renders the chart in a folder as helm install does, schema included. Objects come sorted by kind, definitions
-// of kinds first.
+// of kinds and namespaces first.
 func Render(folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
 	chart, err := loader.Load(folder)
 	if err != nil {
@@ -56,7 +56,7 @@ func Render(folder string, values map[string]any) ([]*unstructured.Unstructured,
 
 func order(object *unstructured.Unstructured) string {
 	rank := "1"
-	if object.GetKind() == "CustomResourceDefinition" {
+	if kind := object.GetKind(); kind == "CustomResourceDefinition" || kind == "Namespace" {
 		rank = "0"
 	}
 	return rank + object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()

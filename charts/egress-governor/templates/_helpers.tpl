@@ -56,7 +56,7 @@ annotations:
 {{/* The namespaces of the gateways, one a line. */}}
 {{- define "egress-governor.gatewayNamespaces" -}}
 {{- $namespaces := list -}}
-{{- range .Values.config.gateways -}}
+{{- range include "egress-governor.gateways" . | fromYamlArray -}}
 {{- $namespaces = append $namespaces (index (splitList "." .service) 1) -}}
 {{- end -}}
 {{- $namespaces | uniq | join "\n" -}}
