@@ -31,7 +31,7 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		`meshCIDRs[1]: "10.8.0.1" is not a range`:       {"kind: Configuration", "kind: Configuration\nmeshCIDRs: [10.8.0.0/16, 10.8.0.1]"},
 		"gateways[0].ports.http: ":                      {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
 		"gateways[0].ports.tls: ":                       {"{http: 80, tls: 443}", "{http: 80, tls: 70000}"},
-		"gateways[1].transport: ":                       {"Plain", "MutualTLS"},
+		"gateways[1].transport: ":                       {"Plain", "Mutual"},
 		`gateways[1].name: "pci" is gateways[0]`:        {"name: default", "name: pci"},
 		`gateways[1].service: "pci-egress.gateways.svc.cluster.local" is that of gateways[0]`: {"istio-egressgateway.istio-system", "pci-egress.gateways"},
 	} {

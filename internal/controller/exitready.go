@@ -43,6 +43,7 @@ type ExitReady struct {
 	standing *standing
 	writer   client.StatusClient
 	recorder events.EventRecorder
+	moves    moves
 	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
 }
 
@@ -93,10 +94,12 @@ func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (r
 	}
 	gw, _ := e.mesh.GatewayByName(stored.Entry.Gateway)
 	want, known := e.condition(gw, name, stored.Entry)
-	if !known {
-		return reconcile.Result{}, nil
+	if known {
+		if result, err := e.write(ctx, stored, want); err != nil || result.RequeueAfter > 0 {
+			return result, err
+		}
 	}
-	return e.write(ctx, stored, want)
+	return e.moves.move(ctx, name, stored.Entry)
 }
 
 // condition is what is to be said of an entry. It is not known before every exit set has been looked at; the change

@@ -67,6 +67,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 		mesh: mesh, entries: entries, standing: state,
 		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"),
 	}
+	ready.moves = moves{mesh: mesh, entries: entries, standing: state, live: mgr.GetAPIReader(), writer: mgr.GetClient(), recorder: ready.recorder}
 	exits := &Exits{mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}, standing: state, tell: ready.wake}
 	if exits.kinds, err = kindsOf(mgr.GetClient()); err != nil {
 		return err
@@ -89,26 +90,21 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return err
 		}
 	}
-	if slices.ContainsFunc(mesh.Gateways, byMutualTLS) {
-		rules := &ClientRules{mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
-		if err := rules.setup(mgr, stored); err != nil {
-			return err
-		}
+	rules := &ClientRules{mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+	if err := rules.setup(mgr, stored); err != nil {
+		return err
 	}
 	return ready.setup(mgr)
 }
-
-func byMutualTLS(gw egress.Gateway) bool { return gw.Transport == egress.MutualTLS }
 
 func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 	namespaces := map[string]cache.Config{}
 	for _, gw := range mesh.Gateways {
 		namespaces[gw.Namespace()] = cache.Config{}
 	}
-	byObject := map[client.Object]cache.ByObject{}
-	if slices.ContainsFunc(mesh.Gateways, byMutualTLS) {
-		// Client rules lie in their clients' namespaces.
-		byObject[empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))] = cache.ByObject{Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}}
+	// Client rules lie in their clients' namespaces.
+	byObject := map[client.Object]cache.ByObject{
+		empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule")): {Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}},
 	}
 	out, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultNamespaces: namespaces,

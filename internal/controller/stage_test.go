@@ -23,6 +23,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
@@ -35,8 +36,10 @@ type stage struct {
 	registry *registry.Registry
 	exits    *Exits
 	ready    *ExitReady
+	rules    *ClientRules
 	recorder *events.FakeRecorder
 
+	ruleQueue  workqueue.TypedRateLimitingInterface[exitKey]
 	exitQueue  workqueue.TypedRateLimitingInterface[exitKey]
 	readyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
@@ -71,7 +74,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	t.Helper()
 	out := &stage{t: t, registry: registry.New(mesh), recorder: events.NewFakeRecorder(100), created: time.Unix(1000, 0)}
 	builder := fake.NewClientBuilder().WithScheme(scheme(t)).WithStatusSubresource(&networkingv1.ServiceEntry{}).WithInterceptorFuncs(out.counting())
-	for _, object := range []client.Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, &networkingv1.VirtualService{}} {
+	for _, object := range hop.ExitKinds() {
 		builder.WithIndex(object, byHost, hostOf)
 	}
 	out.cluster = builder.Build()
@@ -83,11 +86,13 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 		mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster},
 		kinds: kinds, standing: state, tell: out.ready.wake,
 	}
+	out.ready.moves = moves{mesh: mesh, entries: out.registry, standing: state, live: out.cluster, writer: out.cluster, recorder: out.recorder}
+	out.rules = &ClientRules{mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	out.ruleQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.exitQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.readyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
-	for _, name := range []string{"app", "cards"} {
-		out.registry.PutNamespace(name, nil)
-	}
+	out.registry.PutNamespace("app", nil)
+	out.registry.PutNamespace("cards", map[string]string{"egress": "pci"})
 	for _, gw := range mesh.Gateways {
 		out.registry.PutService(&corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Namespace: gw.Namespace(), Name: gw.ServiceName()},
@@ -96,6 +101,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	}
 	require.NoError(t, out.exits.follow(t.Context(), out.exitQueue))
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
+	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
 	return out
 }
 
@@ -175,7 +181,14 @@ func (s *stage) remove(namespace, name string) {
 // drain works until nothing is left to do; the watch brings each status that is written.
 func (s *stage) drain() {
 	s.t.Helper()
-	for s.exitQueue.Len()+s.readyQueue.Len() > 0 {
+	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len() > 0 {
+		if s.ruleQueue.Len() > 0 {
+			key, _ := s.ruleQueue.Get()
+			_, err := s.rules.Reconcile(s.t.Context(), key)
+			require.NoError(s.t, err)
+			s.ruleQueue.Done(key)
+			continue
+		}
 		if s.readyQueue.Len() > 0 {
 			name, _ := s.readyQueue.Get()
 			s.evaluated++

@@ -23,6 +23,8 @@ type Definition struct {
 	Endpoints []Endpoint
 	// TLS are the settings by which a DestinationRule encrypts calls, by the number of their port.
 	TLS map[uint32]map[string]any
+	// altNames are those that the host's certificate may have, where no rule says.
+	altNames []string
 	// digest is of all the above.
 	digest digest
 }
@@ -31,7 +33,7 @@ type digest [sha256.Size]byte
 
 // Define returns the definition an entry's author gave. The entry must be the author's intent, not the sealed form.
 func (s *ServiceEntry) Define() Definition {
-	d := Definition{Resolution: s.Resolution}
+	d := Definition{Resolution: s.Resolution, altNames: s.SubjectAltNames}
 	if d.Resolution == "" || d.Resolution == "NONE" {
 		// A proxy under NONE keeps to the address that a client chose; so does the gateway to one that it resolved.
 		d.Resolution = "DNS_ROUND_ROBIN"

@@ -27,6 +27,8 @@ type Route struct {
 	// InMesh is true for hosts of Services and below the cluster domain, ToGateway for an egress gateway's own Service.
 	InMesh    bool
 	ToGateway bool
+	// ByMutualTLS says that this gateway takes mutual TLS alone.
+	ByMutualTLS bool
 }
 
 // VirtualService is one with its routes resolved.
@@ -172,7 +174,8 @@ func (r *resolver) host(written string) Route {
 		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
 		out.Exit = r.view.Exit(canonical, gw.Namespace())
 	}
-	_, out.ToGateway = r.mesh.GatewayByService(canonical)
+	gw, is := r.mesh.GatewayByService(canonical)
+	out.ToGateway, out.ByMutualTLS = is, gw.Transport == MutualTLS
 	r.known[written] = out
 	return out
 }

@@ -74,6 +74,12 @@ func (f *routeFacts) open(fact RouteFact, host Target) {
 
 func (f *routeFacts) add(route Route) {
 	base := RouteFact{Host: route.Canonical, Port: route.Port(), Protocol: route.protocol(), Path: route.Path.Child("host")}
+	for _, target := range route.Targets {
+		if pair, is := f.pairs[target.Canonical]; is {
+			// Both are judged: where the calls are led, and what they ask that host for.
+			f.ask(Target{Host: pair.Asked, Canonical: pair.Asked, Path: target.Path})
+		}
+	}
 	if gw, ok := f.mesh.GatewayByService(route.Canonical); ok {
 		base.Via, base.Gateway, base.From = ViaGateway, gw.Name, "gateway"
 		if route.Reach.Mesh {
@@ -81,8 +87,6 @@ func (f *routeFacts) add(route Route) {
 		}
 		for _, target := range route.Targets {
 			if pair, is := f.pairs[target.Canonical]; is {
-				// Both are judged: where the calls are led, and what they ask that host for.
-				f.ask(Target{Host: pair.Asked, Canonical: pair.Asked, Path: target.Path})
 				target.Host, target.Canonical = pair.Led, pair.Led
 			}
 			base.Host, base.Path = target.Canonical, target.Path

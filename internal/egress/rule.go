@@ -121,7 +121,7 @@ func (d Definition) Under(rule *Rule) Definition {
 	tls := map[uint32]map[string]any{}
 	for _, port := range d.Ports {
 		if settings := rule.TLS(port.Number); settings != nil {
-			tls[port.Number] = settings
+			tls[port.Number] = withAltNames(settings, d.altNames)
 		}
 	}
 	if len(tls) == 0 {
@@ -129,6 +129,19 @@ func (d Definition) Under(rule *Rule) Definition {
 	}
 	d.TLS = tls
 	return d.digested()
+}
+
+// withAltNames has the names of the entry where the rule gives none, as Istio does.
+func withAltNames(tls map[string]any, names []string) map[string]any {
+	if tls["subjectAltNames"] != nil || len(names) == 0 {
+		return tls
+	}
+	out, of := maps.Clone(tls), make([]any, len(names))
+	for i, name := range names {
+		of[i] = name
+	}
+	out["subjectAltNames"] = of
+	return out
 }
 
 // encrypted says in a word how calls of a port go on from the gateway.

@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -51,7 +51,7 @@ func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 			continue
 		}
 		for _, target := range route.Targets {
-			if target.Canonical == route.Canonical || slices.Contains(egress.Patterns(target.Canonical), route.Canonical) {
+			if target.Canonical == route.Canonical || slices.Contains(egress.Patterns(target.Canonical), route.Canonical) || vs.Pairs[target.Canonical].Led == route.Canonical {
 				continue
 			}
 			out.add("other-host", route.Path.Child("host"),
@@ -95,7 +95,9 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 			continue
 		}
 		http := httpPorts(route.Serving.Ports)
-		if len(http) > 1 && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
+		// A pair has the port in what it asks for.
+		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
+		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
 			out.add("port-mapping", route.Path.Child("port", "number"),
 				fmt.Sprintf("host %q has several HTTP ports, and the egress gateway goes by the one in the Host header, not by port %d", route.Host(), route.Port()),
 				fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port()))
@@ -116,11 +118,32 @@ func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
 			want = own[0]
 		}
 		for _, target := range route.Targets {
-			if target.OfSpec || want == 0 || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) == want {
+			if target.OfSpec || want == 0 || slices.Contains(tlsPorts(route.Exit.Definition.Ports), target.Port) || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) == want {
 				continue
 			}
 			out.add("authority-port", target.Path, fmt.Sprintf("calls led to port %d of host %q ask the egress gateway for %q, which is port %d",
 				want, route.Host(), target.Host, cmp.Or(target.Port, 80)), fmt.Sprintf("write %s:%d", route.Canonical, want))
+		}
+	}
+	return out
+}
+
+// checkToMutual refuses routes to the Service of a gateway that takes mutual TLS alone: nothing has proxies speak it there.
+func checkToMutual(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if route.ToGateway && route.ByMutualTLS && route.Reach.Mesh {
+			out.add("gateway-destination", route.Path.Child("host"),
+				fmt.Sprintf("%q is an egress gateway that takes calls by mutual TLS, which clients speak to hosts of ServiceEntries alone", route.Host()),
+				"lead the route to the external host itself, which a ServiceEntry has at the gateway")
+		}
+	}
+	return out
+}
+
+func tlsPorts(ports []egress.Port) (out []uint32) {
+	for _, port := range ports {
+		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS {
+			out = append(out, port.Number)
 		}
 	}
 	return out

@@ -51,7 +51,11 @@ func Pairs(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) map[str
 	was := egress.Destinations(intent)
 	out := map[string]egress.Pair{}
 	for i, d := range egress.Destinations(stored) {
-		if _, injected := mesh.GatewayByService(d.Host()); !injected || i >= len(was) || d.Mirror {
+		if i >= len(was) || d.Mirror {
+			continue
+		}
+		// By mutual TLS the route leads to the host itself.
+		if _, injected := mesh.GatewayByService(d.Host()); !injected && d.Host() != was[i].Host() {
 			continue
 		}
 		host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")

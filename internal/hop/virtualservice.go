@@ -74,6 +74,9 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 			delete(bare, "subset")
 			known.replace(destinationSlot(route.Destination), bare)
 			continue
+		case gw.Transport == egress.MutualTLS:
+			injectMutual(known, route, vs.GetNamespace(), gw, view)
+			continue
 		case rule != nil && rule.InForce:
 			// Calls to the gateway's Service are not made as the app speaks; those to the sealed host are.
 			continue
@@ -95,6 +98,60 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		return vs.DeepCopy()
 	}
 	return out
+}
+
+// injectMutual leads a route so that it can be carried by mutual TLS, which proxies speak to sealed hosts and not to the
+// gateway's Service: to the host itself, whose entry has the calls at the gateway.
+func injectMutual(known *recorder, route egress.Route, namespace string, gw egress.Gateway, view egress.View) {
+	switch {
+	case route.ToGateway:
+		if host, port := askedOf(route, namespace, gw, view); port != 0 {
+			known.replace(destinationSlot(route.Destination), leadingTo(host, port))
+		}
+	case toTLSPort(route) && askable(route, gw):
+		if http := httpPorts(route.Serving.Ports); len(http) > 0 {
+			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
+			known.replace(destinationSlot(route.Destination), leadingTo(route.Canonical, http[0]))
+		}
+	default:
+		pairs(known, route, namespace, gw, view)
+	}
+}
+
+func leadingTo(host string, port uint32) map[string]any {
+	return map[string]any{"host": host, "port": map[string]any{"number": int64(port)}}
+}
+
+// askedOf returns the one host, and the port of it, that calls of a route to the gateway's Service ask for; port is 0
+// where they may be several, or the namespace has no entry of it.
+func askedOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (host string, port uint32) {
+	if len(route.Targets) == 0 || !route.Reach.Mesh || route.Reach.Gateway || route.Raw["subset"] != nil {
+		return "", 0
+	}
+	host = route.Targets[0].Canonical
+	if slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return !target.Certain || target.Canonical != host }) {
+		return "", 0
+	}
+	entry := egress.Through(view.Entries(host), namespace, gw.Name)
+	if entry == nil {
+		return "", 0
+	}
+	var family []uint32
+	for _, port := range entry.Ports {
+		if egress.FamilyOf(port.Protocol) == route.Family() {
+			family = append(family, port.Number)
+		}
+	}
+	if len(family) == 1 {
+		return host, family[0]
+	}
+	matches := egress.Matches(route.Route)
+	for _, number := range family {
+		if len(matches) > 0 && !slices.ContainsFunc(matches, func(match map[string]any) bool { return !egress.MatchesPort(match, number) }) {
+			return host, number
+		}
+	}
+	return "", 0
 }
 
 func exportSlot(spec map[string]any) slot { return slot{exportToPath, spec, "exportTo"} }

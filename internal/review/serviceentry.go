@@ -67,6 +67,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	}
 	if sealed.Name != "" && parsed.External() {
 		refusals = append(refusals, hostsOf(s, parsed)...)
+		refusals = append(refusals, accountsOf(s)...)
 		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
@@ -141,6 +142,19 @@ func hostsOf(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 		Message: fmt.Sprintf("the entries of namespace %q name %d external hosts, and with these they would be more than %d", s.Namespace.Name, others, s.Mesh.MaxHosts),
 		Fix:     "remove hosts that are not called, or ask the platform team for more (maxHostsPerNamespace)",
 	}}
+}
+
+// accountsOf refuses service accounts that cannot be read, or that the gateway could not tell from others.
+func accountsOf(s *subject) hop.Refusals {
+	accounts, refusals := hop.Accounts(s.Object)
+	if accounts != nil && s.gateway.Transport != egress.MutualTLS {
+		refusals = append(refusals, egress.Finding{
+			Code: "service-accounts", Field: field.NewPath("metadata", "annotations").Key(hop.AccountsAnnotation).String(),
+			Message: fmt.Sprintf("egress gateway %q has transport %s, and so does not know which service account calls", s.gateway.Name, s.gateway.Transport),
+			Fix:     "remove the annotation, or ask the platform team for a gateway with transport MutualTLS",
+		})
+	}
+	return refusals
 }
 
 // oldOrEmpty is what the author wrote before, without anything where that was nothing.

@@ -47,6 +47,8 @@ type Options struct {
 	Webhook string
 	// Values are the chart's; its own by default.
 	Values map[string]any
+	// GatewayNamespaces are those of further egress gateways.
+	GatewayNamespaces []string
 }
 
 // ControlPlane is a running one.
@@ -113,7 +115,7 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err := c.createNamespaces(ctx); err != nil {
 		return err
 	}
-	if err := c.CreateGateway(ctx, GatewayService, "egressgateway"); err != nil {
+	if err := c.CreateGateway(ctx, GatewayNamespace, GatewayService, "egressgateway"); err != nil {
 		return err
 	}
 	return c.StartWebhook(ctx)
@@ -155,7 +157,7 @@ func (c *ControlPlane) writeKubeconfig() error {
 }
 
 func (c *ControlPlane) createNamespaces(ctx context.Context) error {
-	for _, name := range []string{GatewayNamespace, Namespace} {
+	for _, name := range append(c.options.GatewayNamespaces, GatewayNamespace, Namespace) {
 		if err := c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
@@ -164,10 +166,10 @@ func (c *ControlPlane) createNamespaces(ctx context.Context) error {
 }
 
 // CreateGateway makes the Service of an egress gateway as Istio's own chart makes it, with the label istio of its pods.
-func (c *ControlPlane) CreateGateway(ctx context.Context, name, istio string) error {
+func (c *ControlPlane) CreateGateway(ctx context.Context, namespace, name, istio string) error {
 	selector := map[string]string{"istio": istio}
 	err := c.Client.Create(ctx, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: GatewayNamespace, Name: name, Labels: selector},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: selector},
 		Spec: corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{
 			{Name: "http2", Port: 80, TargetPort: intstr.FromInt32(8080)},
 			{Name: "https", Port: 443, TargetPort: intstr.FromInt32(8443)},

@@ -55,15 +55,17 @@ func run(m *testing.M) int {
 		return 1
 	}
 	shared, err = controlplane.Start(context.Background(), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: webhook, Values: twoGateways(),
+		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: webhook, Values: gateways(), GatewayNamespaces: []string{vaultNamespace},
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := shared.CreateGateway(context.Background(), pciService, pciService); err != nil {
-		fmt.Fprintln(os.Stderr, errors.Join(err, shared.Stop()))
-		return 1
+	for service, namespace := range map[string]string{pciService: controlplane.GatewayNamespace, vaultService: vaultNamespace} {
+		if err := shared.CreateGateway(context.Background(), namespace, service, service); err != nil {
+			fmt.Fprintln(os.Stderr, errors.Join(err, shared.Stop()))
+			return 1
+		}
 	}
 	code := m.Run()
 	if err := shared.Stop(); err != nil {
@@ -76,17 +78,28 @@ func run(m *testing.M) int {
 // pciService is the name of a second gateway's Service, beside the first; namespaces labelled egress=pci leave by it.
 const pciService = "pci-egress"
 
-// twoGateways are values of the chart with a second egress gateway in the same namespace.
-func twoGateways() map[string]any {
-	gateway := func(name, service, istio string, clients map[string]any) map[string]any {
+// vaultService is the name of a third one's, by mutual TLS, in vaultNamespace; namespaces labelled egress=vault leave by it.
+const (
+	vaultService   = "vault-egress"
+	vaultNamespace = "vault-egress"
+)
+
+// gateways are values of the chart with a second egress gateway in the namespace of the first, and one elsewhere.
+func gateways() map[string]any {
+	gateway := func(name, namespace, service, istio string, clients map[string]any) map[string]any {
 		return map[string]any{
-			"name": name, "service": service + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
+			"name": name, "service": service + "." + namespace + ".svc.cluster.local",
 			"selector": map[string]any{"istio": istio}, "ports": map[string]any{"http": 80, "tls": 443}, "namespaceSelector": clients,
 		}
 	}
+	labelled := func(value string) map[string]any {
+		return map[string]any{"matchLabels": map[string]any{"egress": value}}
+	}
+	vault := gateway("vault", vaultNamespace, vaultService, vaultService, labelled("vault"))
+	vault["transport"] = "MutualTLS"
 	return map[string]any{"config": map[string]any{"gateways": []any{
-		gateway("pci", pciService, pciService, map[string]any{"matchLabels": map[string]any{"egress": "pci"}}),
-		gateway("default", controlplane.GatewayService, "egressgateway", map[string]any{}),
+		gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci")), vault,
+		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}
 }
 
