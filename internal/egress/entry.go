@@ -70,7 +70,7 @@ type Entry struct {
 	Hosts []string
 	// External is false for MESH_INTERNAL.
 	External bool
-	// ExportTo holds the namespaces that see the entry, as written; empty for all.
+	// ExportTo holds the namespaces that see the entry, as stored; empty for all.
 	ExportTo []string
 	// Labels are the object's own, Resolution is as stored: by both Istio joins entries of one host in a namespace.
 	Labels     map[string]string

@@ -33,7 +33,7 @@ func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 func apart(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	resolution, _, _ := unstructured.NestedString(s.Object.Object, "spec", "resolution")
 	ours := &egress.Entry{
-		Labels: s.Object.GetLabels(), Resolution: resolution, ExportTo: intent.ExportTo, Ports: intent.Ports,
+		Labels: s.Object.GetLabels(), Resolution: resolution, ExportTo: s.exportTo(), Ports: intent.Ports,
 		Namespace: s.Namespace.Name, Name: s.Object.GetName(), Created: s.Object.GetCreationTimestamp().Time,
 	}
 	for i, host := range intent.Hosts {

@@ -215,7 +215,12 @@ func TestWhoOwnsAHost(t *testing.T) {
 			t.Parallel()
 			mesh := egresstest.TwoGateways()
 			mesh.Gateways[0].Service = tc.service
-			r := &Reviewer{Mesh: mesh, View: egresstest.NewCluster(), Policies: &policies{}}
+			view := egresstest.NewCluster()
+			for _, known := range view.Known {
+				// As entries are stored where there are several gateways.
+				known.ExportTo = []string{"."}
+			}
+			r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
 			outcome, err := r.Review(t.Context(), stored(t, r, pci(entry(t, otherwise))))
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, codes(outcome))
