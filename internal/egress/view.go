@@ -18,6 +18,8 @@ type View interface {
 	ServiceAt(ip netip.Addr) string
 	// GatewayOf returns the name of the egress gateway through which a governed namespace leaves, empty for none.
 	GatewayOf(namespace string) string
+	// Governed returns the governed namespaces and their labels: the same ones until one changes.
+	Governed() *Namespaces
 	// Service returns the Service with this canonical FQDN, nil for none.
 	Service(host string) *Service
 	// Rule returns what the DestinationRules of a namespace say of a canonical host: that of the host itself, or else

@@ -12,6 +12,41 @@ import (
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
+// TestGovernedNamespacesStayTheSameUntilOneChanges: what is remembered by them would be matched anew.
+func TestGovernedNamespacesStayTheSameUntilOneChanges(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "!exempt")
+	names := func() (out []string) {
+		for i := range r.Governed().Len() {
+			name, _ := r.Governed().At(i)
+			out = append(out, name)
+		}
+		return out
+	}
+	first := r.Governed()
+	assert.Equal(t, []string{"a", "b"}, names())
+	r.PutNamespace("a", map[string]string{})
+	r.PutNamespace("system", map[string]string{"exempt": "true"})
+	r.PutNamespace("system", map[string]string{"exempt": "yes"})
+	r.DeleteNamespace("never-seen")
+	assert.Same(t, first, r.Governed(), "nothing of a governed one changed")
+
+	r.PutNamespace("b", map[string]string{"team": "b"})
+	second := r.Governed()
+	require.NotSame(t, first, second)
+	_, labels := second.At(1)
+	assert.Equal(t, map[string]string{"team": "b"}, labels)
+	_, labels = first.At(1)
+	assert.Empty(t, labels, "a moment never changes")
+
+	r.PutNamespace("b", map[string]string{"exempt": "true"})
+	assert.Equal(t, []string{"a"}, names())
+	r.PutNamespace("system", nil)
+	assert.Equal(t, []string{"a", "system"}, names())
+	r.DeleteNamespace("a")
+	assert.Equal(t, []string{"system"}, names())
+}
+
 // TestAnEntryReachesWhomItsStoredExportToNames, whatever its author wrote: sidecars go by what is stored.
 func TestAnEntryReachesWhomItsStoredExportToNames(t *testing.T) {
 	t.Parallel()

@@ -48,12 +48,12 @@ func (r *Registry) PutNamespace(name string, set map[string]string) {
 	if gw, has := r.mesh.GatewayFor(labels.Set(set)); governed && has {
 		gateway = gw.Name
 	}
-	r.govern(name, governed, gateway)
+	r.govern(name, set, governed, gateway)
 }
 
 // DeleteNamespace forgets a namespace.
 func (r *Registry) DeleteNamespace(name string) {
-	r.govern(name, false, "")
+	r.govern(name, nil, false, "")
 }
 
 // GatewayOf implements egress.View.
@@ -63,8 +63,8 @@ func (r *Registry) GatewayOf(namespace string) string {
 	return r.leaving[namespace]
 }
 
-// govern sets whether a namespace is governed and by which gateway it leaves, none when that is empty.
-func (r *Registry) govern(namespace string, governed bool, gateway string) {
+// govern sets whether a namespace of these labels is governed and by which gateway it leaves, none when that is empty.
+func (r *Registry) govern(namespace string, set map[string]string, governed bool, gateway string) {
 	var change Change
 	r.mu.Lock()
 	delete(r.leaving, namespace)
@@ -77,6 +77,7 @@ func (r *Registry) govern(namespace string, governed bool, gateway string) {
 	} else {
 		delete(r.governed, namespace)
 	}
+	r.clients.set(namespace, set, governed)
 	if was != governed {
 		for name, stored := range r.byNamespace[namespace] {
 			change.Entries = append(change.Entries, name)

@@ -23,6 +23,7 @@ type Registry struct {
 	exits       exits
 	governed    map[string]bool
 	leaving     map[string]string
+	clients     clients
 	services    map[string]*egress.Service
 	clusterIPs  map[netip.Addr]string
 	rules       rules
@@ -53,7 +54,7 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
+		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
 		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }

@@ -51,6 +51,8 @@ type Cluster struct {
 	Services map[string]*egress.Service
 	// Leaving has the gateways through which namespaces leave.
 	Leaving map[string]string
+	// Namespaces are the governed ones with their labels.
+	Namespaces map[string]map[string]string
 	// Bindings are Gateway objects.
 	Bindings []*egress.Binding
 	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
@@ -139,6 +141,9 @@ func (c *Cluster) ServiceAt(ip netip.Addr) string {
 
 // GatewayOf implements egress.View.
 func (c *Cluster) GatewayOf(namespace string) string { return c.Leaving[namespace] }
+
+// Governed implements egress.View.
+func (c *Cluster) Governed() *egress.Namespaces { return egress.NewNamespaces(c.Namespaces) }
 
 // Service implements egress.View.
 func (c *Cluster) Service(host string) *egress.Service {
