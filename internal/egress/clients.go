@@ -26,6 +26,23 @@ func Clients(exportTo []string, namespace string) (names []string, all bool) {
 	return slices.Compact(names), false
 }
 
+// Export adds the clients that an exportTo gives an object of a namespace, which is governed itself.
+func (f *Facts) Export(exportTo []string, namespace string, view View) {
+	names, all := Clients(exportTo, namespace)
+	if f.AllClients = all; all {
+		f.Clients = []string{namespace}
+		return
+	}
+	governed := view.Governed()
+	f.Clients = slices.DeleteFunc(names, func(name string) bool {
+		_, known := governed.Index(name)
+		return !known && name != namespace
+	})
+	if i := slices.Index(f.Clients, namespace); i > 0 {
+		f.Clients = slices.Insert(slices.Delete(f.Clients, i, i+1), 0, namespace)
+	}
+}
+
 // Namespaces are the governed namespaces of a moment, sorted by name. They are shared and never change: those of another
 // moment are others. The zero value has none.
 type Namespaces struct {

@@ -352,4 +352,6 @@ func TestReplicasMayKnowOfAnEntryAtDifferentMoments(t *testing.T) {
 		leaves[host.Canonical] = leaves[host.Canonical] || host.Leaves
 	}
 	assert.True(t, leaves["two.example.com"] && leaves["api.example.com"], "both are judged")
+	assert.False(t, outcome.Facts.AllClients, "what is stored is for its own namespace")
+	assert.Equal(t, []string{"payments"}, outcome.Facts.Clients)
 }

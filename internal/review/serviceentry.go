@@ -51,6 +51,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	refusals := checkSealed(s)
 	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
+	s.export(&facts, refusals)
 	refusals = append(refusals, claims(s, parsed)...)
 	if parsed.External() && s.Mesh.Seal && s.gateway.Name == "" {
 		refusals = append(refusals, egress.Finding{

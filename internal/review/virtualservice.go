@@ -38,6 +38,7 @@ func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 		return facts, refusals
 	}
 	out.Hosts, out.Routes = append(out.Hosts, facts.Hosts...), append(out.Routes, facts.Routes...)
+	out.Clients, out.AllClients = facts.Clients, facts.AllClients
 	return out, nil
 }
 
