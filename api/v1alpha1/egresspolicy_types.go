@@ -42,7 +42,8 @@ type Kind string
 
 // Match selects what a policy evaluates. An empty field selects everything.
 type Match struct {
-	// NamespaceSelector selects namespaces by their labels.
+	// NamespaceSelector selects namespaces by their labels: those that the objects are of, and those that they are
+	// exported to.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// Kinds are the kinds that the policy evaluates; all governed kinds by default.

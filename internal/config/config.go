@@ -32,6 +32,9 @@ type Configuration struct {
 	ServiceEntries string `json:"serviceEntries,omitempty"`
 	// VirtualServices is Inject (the default) or Leave.
 	VirtualServices string `json:"virtualServices,omitempty"`
+	// ExportTo says what an exportTo means that the author of a ServiceEntry of external hosts, or of a VirtualService for
+	// calls of the mesh, left out: AsWritten (the default), which is everybody as in Istio, or OwnNamespace.
+	ExportTo string `json:"exportTo,omitempty"`
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight reads it.
@@ -92,7 +95,7 @@ func Load(path string) (*Configuration, error) {
 // Parse reads and validates the content of a file. The error names the field.
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
-		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject",
+		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
@@ -113,6 +116,7 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 	out := &egress.Mesh{
 		ClusterDomain: c.ClusterDomain, TrustDomain: c.TrustDomain, Governed: governed,
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
+		OwnNamespace: c.ExportTo == "OwnNamespace",
 	}
 	for i, text := range c.MeshCIDRs {
 		cidr, err := netip.ParsePrefix(text)

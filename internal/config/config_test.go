@@ -66,12 +66,13 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, "cluster.local", mesh.ClusterDomain)
 	assert.True(t, mesh.Seal)
 	assert.True(t, mesh.Inject)
+	assert.False(t, mesh.OwnNamespace, "an exportTo that is left out stays so")
 }
 
 func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
 	t.Parallel()
 	configuration, err := config.Parse([]byte(strings.ReplaceAll(good, "cluster.local", "corp.example") +
-		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nmeshConfig: {namespace: mesh}\n"))
+		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nexportTo: OwnNamespace\nmeshConfig: {namespace: mesh}\n"))
 	require.NoError(t, err)
 	assert.Equal(t, config.MeshConfig{Namespace: "mesh", Name: "istio"}, configuration.MeshConfig)
 	mesh, err := configuration.Mesh()
@@ -79,6 +80,7 @@ func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
 	assert.Equal(t, "corp.example", mesh.ClusterDomain)
 	assert.False(t, mesh.Seal)
 	assert.False(t, mesh.Inject)
+	assert.True(t, mesh.OwnNamespace)
 }
 
 func TestASelectorThatDoesNotParseIsNamed(t *testing.T) {

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -24,3 +25,48 @@ func Clients(exportTo []string, namespace string) (names []string, all bool) {
 	slices.Sort(names)
 	return slices.Compact(names), false
 }
+
+// Export adds the clients that an exportTo gives an object of a namespace, which is governed itself.
+func (f *Facts) Export(exportTo []string, namespace string, view View) {
+	names, all := Clients(exportTo, namespace)
+	if f.AllClients = all; all {
+		f.Clients = []string{namespace}
+		return
+	}
+	governed := view.Governed()
+	f.Clients = slices.DeleteFunc(names, func(name string) bool {
+		_, known := governed.Index(name)
+		return !known && name != namespace
+	})
+	if i := slices.Index(f.Clients, namespace); i > 0 {
+		f.Clients = slices.Insert(slices.Delete(f.Clients, i, i+1), 0, namespace)
+	}
+}
+
+// Namespaces are the governed namespaces of a moment, sorted by name. They are shared and never change: those of another
+// moment are others. The zero value has none.
+type Namespaces struct {
+	names  []string
+	labels []map[string]string
+}
+
+// NewNamespaces returns namespaces by their names, with their labels.
+func NewNamespaces(named map[string]map[string]string) *Namespaces {
+	out := &Namespaces{names: slices.Sorted(maps.Keys(named))}
+	out.labels = make([]map[string]string, len(out.names))
+	for i, name := range out.names {
+		out.labels[i] = named[name]
+	}
+	return out
+}
+
+// Len returns how many there are.
+func (n *Namespaces) Len() int { return len(n.names) }
+
+// At returns the name and the labels of one.
+func (n *Namespaces) At(i int) (name string, labels map[string]string) {
+	return n.names[i], n.labels[i]
+}
+
+// Index returns the place of one, false for one that is not among them.
+func (n *Namespaces) Index(name string) (int, bool) { return slices.BinarySearch(n.names, name) }

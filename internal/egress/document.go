@@ -3,6 +3,10 @@ package egress
 // Document returns the facts as the policy input has them (docs/policies.md).
 func (f Facts) Document(mesh *Mesh) map[string]any {
 	hosts, routes, conflicts := make([]any, len(f.Hosts)), make([]any, len(f.Routes)), make([]any, len(f.Conflicts))
+	clients := make([]any, len(f.Clients))
+	for i, name := range f.Clients {
+		clients[i] = map[string]any{"namespace": name}
+	}
 	for i, h := range f.Hosts {
 		host := map[string]any{
 			"host": h.Host, "canonical": h.Canonical, "wildcard": IsWildcard(h.Canonical), "ip": IsIP(h.Canonical),
@@ -22,7 +26,10 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	for i, c := range f.Conflicts {
 		conflicts[i] = map[string]any{"host": c.Host, "owner": ownerDocument(c.Owner), "reason": c.Reason, "field": c.Path.String()}
 	}
-	return map[string]any{"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "internal": f.Internal, "hosts": hosts, "routes": routes, "conflicts": conflicts}
+	return map[string]any{
+		"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "internal": f.Internal, "clients": clients, "allClients": f.AllClients,
+		"hosts": hosts, "routes": routes, "conflicts": conflicts,
+	}
 }
 
 func patterns(canonical string) []any {

@@ -24,10 +24,14 @@ type Facts struct {
 	// Gateway is the name of the egress gateway through which the object's namespace leaves, empty for none.
 	Gateway string
 	// Internal says that the object is a ServiceEntry of the mesh's own, and provably so.
-	Internal  bool
-	Hosts     []HostFact
-	Routes    []RouteFact
-	Conflicts []Conflict
+	Internal bool
+	// Clients are the governed namespaces whose sidecars go by the object: its own first, the others by name. AllClients
+	// says that all of them do; its own alone is listed then.
+	Clients    []string
+	AllClients bool
+	Hosts      []HostFact
+	Routes     []RouteFact
+	Conflicts  []Conflict
 }
 
 // HostFact is a host that the object names.

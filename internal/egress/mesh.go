@@ -49,6 +49,8 @@ type Mesh struct {
 	Seal bool
 	// Inject says whether VirtualServices get the client leg.
 	Inject bool
+	// OwnNamespace says that an exportTo which the author left out is the object's own namespace, and not everybody.
+	OwnNamespace bool
 	// CIDRs are addresses of the mesh beside its pods: virtual machines, other clusters.
 	CIDRs []netip.Prefix
 	// MaxHosts bounds the external hosts of a namespace's entries, 0 for no bound.

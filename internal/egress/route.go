@@ -47,7 +47,8 @@ type VirtualService struct {
 	// namespace's, or nobody has one. Owned says that one of them is another namespace's.
 	Others []Target
 	Owned  bool
-	// Exported says that sidecars of other namespaces apply it too.
+	// ExportTo is as written; Exported says that sidecars of other namespaces apply it too.
+	ExportTo []string
 	Exported bool
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
@@ -94,8 +95,8 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	if len(out.OnGateways) > 0 {
 		out.Exits = r.exits()
 	}
-	exportTo, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "exportTo")
-	out.Exported = len(exportTo) == 0 || slices.ContainsFunc(exportTo, func(to string) bool { return to != "." && to != r.namespace })
+	out.ExportTo, _, _ = unstructured.NestedStringSlice(vs.Object, "spec", "exportTo")
+	out.Exported = len(out.ExportTo) == 0 || slices.ContainsFunc(out.ExportTo, func(to string) bool { return to != "." && to != r.namespace })
 	if out.Mesh && out.Exported {
 		out.Others, out.Owned = r.others()
 	}

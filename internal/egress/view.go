@@ -20,6 +20,8 @@ type View interface {
 	GatewayOf(namespace string) string
 	// ServiceAccounts returns the names of the service accounts of a namespace, sorted.
 	ServiceAccounts(namespace string) []string
+	// Governed returns the governed namespaces and their labels: the same ones until one changes.
+	Governed() *Namespaces
 	// Service returns the Service with this canonical FQDN, nil for none.
 	Service(host string) *Service
 	// Rule returns what the DestinationRules of a namespace say of a canonical host: that of the host itself, or else

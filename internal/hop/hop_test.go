@@ -138,6 +138,31 @@ func TestAGatewayDoesNotFindTheSealedEntry(t *testing.T) {
 	}
 }
 
+// TestAnExportToThatAnEntryLeavesOut is its own namespace where the operator says so, and comes back as the author left it.
+func TestAnExportToThatAnEntryLeavesOut(t *testing.T) {
+	t.Parallel()
+	own := mesh()
+	own.OwnNamespace = true
+	for exportTo, want := range map[string][]any{
+		``: {"."}, `exportTo: [],`: {"."}, `exportTo: ["*"],`: {"*"}, `exportTo: [other, istio-system],`: {"other"},
+	} {
+		in := entry(t, `{hosts: [a.example.com], `+exportTo+` resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
+		sealed, err := hop.Seal(in, own.Gateways[0], own)
+		require.NoError(t, err)
+		assert.Equal(t, want, sealed.Object["spec"].(map[string]any)["exportTo"], exportTo)
+		intent, err := hop.EntryIntent(sealed, own)
+		require.NoError(t, err)
+		assert.Equal(t, in.Object, intent.Object, exportTo)
+		again, err := hop.Seal(sealed, own.Gateways[0], own)
+		require.NoError(t, err)
+		assert.Equal(t, sealed.Object, again.Object, exportTo)
+	}
+	internal := entry(t, `{hosts: [a.example.com], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: a}}, ports: [{number: 80, name: http, protocol: HTTP}]}`)
+	sealed, err := hop.Seal(internal, own.Gateways[0], own)
+	require.NoError(t, err)
+	assert.Equal(t, internal.Object, sealed.Object, "what is the mesh's own is not egress")
+}
+
 // TestHostsAreStoredInOneSpelling, and the author's own comes back.
 func TestHostsAreStoredInOneSpelling(t *testing.T) {
 	t.Parallel()

@@ -304,6 +304,58 @@ func TestTheGuidesSubsetIsLeftOut(t *testing.T) {
 	assert.Equal(t, plain, out, "the gateway's Service would be called by the mesh's TLS, the sealed host is not")
 }
 
+// TestAnExportToThatIsLeftOut is the routes' own namespace where the operator says so, and comes back as the author left it.
+// What gateways bind to must be seen by them.
+func TestAnExportToThatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	own := mesh()
+	own.OwnNamespace = true
+	for spec, want := range map[string]string{
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`:                                                 "[.]",
+		`{hosts: [local], exportTo: [], http: [{route: [{destination: {host: local}}]}]}`:                                             "[.]",
+		`{hosts: [api.example.com], exportTo: ["*"], http: [{route: [{destination: {host: api.example.com}}]}]}`:                      "[*]",
+		`{hosts: [api.example.com], exportTo: [others], http: [{route: [{destination: {host: local}}]}]}`:                             "[others]",
+		`{hosts: [api.example.com], gateways: [own], http: [{route: [{destination: {host: local}}]}]}`:                                "[]",
+		`{hosts: [api.example.com], gateways: [own]}`:                                                                                 "[]",
+		`{hosts: [api.example.com], gateways: [mesh, own], http: [{route: [{destination: {host: local}}]}]}`:                          "[]",
+		`{hosts: [api.example.com], gateways: [mesh], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}}]}]}`: "[.]",
+	} {
+		in := route(t, spec)
+		out, err := hop.Inject(in, own.Gateways[0], own, cluster())
+		require.NoError(t, err, spec)
+		exportTo, _, _ := unstructured.NestedStringSlice(out.Object, "spec", "exportTo")
+		assert.Equal(t, want, fmt.Sprint(exportTo), spec)
+		intent, err := hop.RouteIntent(out, own)
+		require.NoError(t, err, spec)
+		assert.Equal(t, in, intent, spec)
+		again, err := hop.Inject(out, own.Gateways[0], own, cluster())
+		require.NoError(t, err, spec)
+		assert.Equal(t, out, again, spec)
+		back, err := hop.Inject(out, mesh().Gateways[0], mesh(), cluster())
+		require.NoError(t, err, spec)
+		as, err := hop.Inject(in, mesh().Gateways[0], mesh(), cluster())
+		require.NoError(t, err, spec)
+		assert.Equal(t, as, back, "the operator changed his mind: %s", spec)
+	}
+}
+
+// TestRoutesStayOnesOwnWhereAnnotationsAreFull: what the routes were cannot be remembered then, and whose calls they take is
+// no question of that.
+func TestRoutesStayOnesOwnWhereAnnotationsAreFull(t *testing.T) {
+	t.Parallel()
+	const most = 256 * 1024
+	for left, remembered := range map[int]bool{120: true, 10: false} {
+		in := route(t, `{hosts: [nobodys.test, api.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}}]}]}`)
+		in.SetAnnotations(map[string]string{"full": strings.Repeat("x", most-left-len("full"))})
+		out, err := hop.Inject(in, mesh().Gateways[0], mesh(), cluster())
+		require.NoError(t, err)
+		exportTo, _, _ := unstructured.NestedStringSlice(out.Object, "spec", "exportTo")
+		assert.Equal(t, []string{"."}, exportTo)
+		assert.Equal(t, "api.example.com", egress.Destinations(out)[0].Host(), "the route stays")
+		assert.Equal(t, remembered, out.GetAnnotations()[hop.IntentAnnotation] != "")
+	}
+}
+
 // TestRoutesAreForOnesOwnCalls, where the hosts are others' or nobody's: exported, they would decide over the calls of
 // every namespace. What gateways bind to must be seen by them, and is refused unless it leads a host to itself.
 func TestRoutesAreForOnesOwnCalls(t *testing.T) {

@@ -142,10 +142,11 @@ func singleAddresses(addresses []string) []any {
 
 // exported is the exportTo that is stored, and whether it is another than the author's. The namespaces of egress gateways
 // are left out: a gateway would find the sealed entry before its own exit, and call itself; an entry for gateways alone
-// is then exported to nobody. Where there are several gateways, an entry whose author left exportTo out is its own
-// namespace's: Istio takes the oldest public entry of a host for every sidecar, by whichever gateway that is to leave.
+// is then exported to nobody. An entry whose author left exportTo out is its own namespace's where the operator says so, and
+// where there are several gateways: Istio takes the oldest public entry of a host for every sidecar, by whichever gateway
+// that is to leave.
 func exported(exportTo []string, mesh *egress.Mesh) (out []any, other bool) {
-	if len(exportTo) == 0 && len(mesh.Gateways) > 1 {
+	if len(exportTo) == 0 && (mesh.OwnNamespace || len(mesh.Gateways) > 1) {
 		return []any{"."}, true
 	}
 	for _, namespace := range exportTo {

@@ -61,11 +61,8 @@ func Inject(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh,
 // InjectIntent is Inject of a VirtualService as its author wrote it, which it does not touch.
 func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh, view egress.View) *unstructured.Unstructured {
 	out := vs.DeepCopy()
-	known := &recorder{}
 	resolved := egress.Resolve(out, mesh, view)
-	if spec, ok := out.Object["spec"].(map[string]any); ok && narrows(resolved) {
-		known.replace(exportSlot(spec), []any{"."})
-	}
+	known := narrow(out, resolved, mesh)
 	for _, route := range resolved.Routes {
 		rule := view.Rule(vs.GetNamespace(), gw.Service)
 		switch {
@@ -94,8 +91,21 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		return out
 	}
 	if known.put(out) != nil {
-		// Too many routes to remember: they stay, and the sealed entries carry them.
-		return vs.DeepCopy()
+		// Too many routes to remember: they stay, and the sealed entries carry them. For whose calls they are is not given
+		// up, even where that cannot be remembered either.
+		out = vs.DeepCopy()
+		if known = narrow(out, resolved, mesh); len(known.record) > 0 {
+			_ = known.put(out)
+		}
+	}
+	return out
+}
+
+// narrow makes the routes their own namespace's alone where they are.
+func narrow(vs *unstructured.Unstructured, resolved *egress.VirtualService, mesh *egress.Mesh) *recorder {
+	out := &recorder{}
+	if spec, ok := vs.Object["spec"].(map[string]any); ok && narrows(resolved, mesh) {
+		out.replace(exportSlot(spec), []any{"."})
 	}
 	return out
 }
@@ -157,9 +167,11 @@ func askedOf(route egress.Route, namespace string, gw egress.Gateway, view egres
 func exportSlot(spec map[string]any) slot { return slot{exportToPath, spec, "exportTo"} }
 
 // narrows says whether routes are for their own namespace's calls alone: exported, they would decide over the calls that
-// others make to hosts which are not the author's. Those that gateways bind to must be seen by them.
-func narrows(vs *egress.VirtualService) bool {
-	return len(vs.Others) > 0 && len(vs.OnGateways) == 0
+// others make to hosts which are not the author's, or the operator says so of those whose author left exportTo out. Those
+// that gateways bind to must be seen by them.
+func narrows(vs *egress.VirtualService, mesh *egress.Mesh) bool {
+	leftOut := mesh.OwnNamespace && vs.Mesh && len(vs.ExportTo) == 0
+	return (leftOut || len(vs.Others) > 0) && len(vs.OnGateways) == 0
 }
 
 // pairs has the calls of a route ask for the pair that it makes, if it does.

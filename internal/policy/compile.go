@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -30,11 +31,8 @@ type compiled struct {
 	fix string
 	// broken is why a policy that never compiled cannot be evaluated; nil for all others.
 	broken error
-}
-
-func (c *compiled) selects(review Review) bool {
-	return (len(c.kinds) == 0 || slices.Contains(c.kinds, v1alpha1.Kind(review.Kind))) &&
-		c.selector.Matches(labels.Set(review.NamespaceLabels))
+	// selection is what the selector matches, remembered.
+	selection atomic.Pointer[selection]
 }
 
 // header returns the parts of a policy that need no compiler: whom it selects and what a violation does.

@@ -7,14 +7,19 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
 
-// add files what one policy said, as its enforcement has it.
-func (d *Decision) add(policy *compiled, denied, warned []Violation, err error) {
+// add files what one policy said for a client, as its enforcement has it.
+func (d *Decision) add(policy *compiled, client Client, denied, warned []Violation, err error) {
 	if err != nil && policy.enforcement == v1alpha1.Deny {
-		d.Failed = append(d.Failed, Failure{Policy: policy.name, Err: err})
+		d.Failed = append(d.Failed, Failure{Policy: policy.name, Client: client, Err: err})
 		return
 	}
 	if err != nil {
 		denied = []Violation{{Policy: policy.name, Library: policy.library, Code: CodeEvaluationFailed, Message: "policy could not be evaluated: " + err.Error()}}
+	}
+	for _, violations := range [][]Violation{denied, warned} {
+		for i := range violations {
+			violations[i].Client = client
+		}
 	}
 	switch policy.enforcement {
 	case v1alpha1.Deny:

@@ -86,13 +86,15 @@ func rank(policy *compiled) int {
 // budget is the time that one policy may take, so that none takes another's.
 const budget = time.Second
 
-// Evaluate asks every policy that selects the review, those that deny first. A policy that cannot answer, or not within
-// its budget and before the context ends, is a failure and never a yes.
+// Evaluate asks every policy that selects the review by the namespace of the object or of a client, those that deny first. A
+// policy that cannot answer, or not within its budget and before the context ends, is a failure and never a yes.
 func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 	var out Decision
 	var input ast.Object
+	others := review.others()
 	for _, policy := range *e.snapshot.Load() {
-		if !policy.selects(review) {
+		client, asked := policy.selects(review, others)
+		if !asked {
 			continue
 		}
 		err := policy.broken
@@ -101,9 +103,10 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 			input, err = object(review.Document)
 		}
 		if err == nil {
+			input.Insert(ast.InternedTerm("client"), review.client(client))
 			denied, warned, err = policy.within(ctx, input)
 		}
-		out.add(policy, denied, warned, err)
+		out.add(policy, client, denied, warned, err)
 	}
 	out.sort()
 	return out

@@ -58,7 +58,7 @@ func inline(name, rules string) *v1alpha1.EgressPolicy {
 }
 
 func review(name string) policy.Review {
-	return policy.Review{Kind: "ServiceEntry", NamespaceLabels: map[string]string{"team": "a"}, Document: map[string]any{"name": name}}
+	return policy.Review{Kind: "ServiceEntry", Namespace: policy.Namespace{Name: "own", Labels: map[string]string{"team": "a"}}, Document: map[string]any{"name": name}}
 }
 
 func TestEvaluateSaysWhatThePolicySays(t *testing.T) {

@@ -19,8 +19,7 @@ func TestLibrarySpeaksByItsMetadata(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		require.NoError(t, e.Set(egressPolicy(name, v1alpha1.EgressPolicySpec{Policy: "allowed-hosts", Parameters: parameters(`{"hosts": ["ok.example.com"]}`)})))
 	}
-	got := e.Evaluate(t.Context(), policy.Review{Kind: "ServiceEntry", Document: map[string]any{
-		"namespace": map[string]any{"name": "payments"},
+	got := e.Evaluate(t.Context(), policy.Review{Kind: "ServiceEntry", Namespace: policy.Namespace{Name: "payments"}, Document: map[string]any{
 		"egress": map[string]any{"hosts": []any{
 			map[string]any{"host": "evil.io", "patterns": []any{"evil.io", "*.io", "*"}, "leaves": true, "field": "spec.hosts[0]"},
 		}},

@@ -3,11 +3,13 @@ package policy
 
 // Review is one object to be evaluated.
 type Review struct {
-	// Kind is ServiceEntry or VirtualService.
+	// Kind is that of the object.
 	Kind string
-	// NamespaceLabels are the labels of the object's namespace.
-	NamespaceLabels map[string]string
-	// Document is the policy input without parameters: a JSON-like value (docs/input.md).
+	// Namespace is the object's.
+	Namespace Namespace
+	// Clients are the namespaces that the object acts on.
+	Clients Clients
+	// Document is the policy input without client and parameters: a JSON-like value (docs/policies.md).
 	Document map[string]any
 }
 
@@ -19,6 +21,8 @@ type Violation struct {
 	Code, Field string
 	// Message says what is wrong, Fix how to mend it.
 	Message, Fix string
+	// Client is the namespace for which it was found, where that is not the object's own.
+	Client Client
 }
 
 // CodeEvaluationFailed is the code of a policy that could not be evaluated.
@@ -27,6 +31,7 @@ const CodeEvaluationFailed = "evaluation-failed"
 // Failure is a policy that could not be evaluated.
 type Failure struct {
 	Policy string
+	Client Client
 	Err    error
 }
 

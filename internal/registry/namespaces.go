@@ -77,12 +77,12 @@ func (r *Registry) PutNamespace(name string, set map[string]string) {
 	if gw, has := r.mesh.GatewayFor(labels.Set(set)); governed && has {
 		gateway = gw.Name
 	}
-	r.govern(name, governed, gateway)
+	r.govern(name, set, governed, gateway)
 }
 
 // DeleteNamespace forgets a namespace.
 func (r *Registry) DeleteNamespace(name string) {
-	r.govern(name, false, "")
+	r.govern(name, nil, false, "")
 }
 
 // GatewayOf implements egress.View.
@@ -92,8 +92,8 @@ func (r *Registry) GatewayOf(namespace string) string {
 	return r.leaving[namespace]
 }
 
-// govern sets whether a namespace is governed and by which gateway it leaves, none when that is empty.
-func (r *Registry) govern(namespace string, governed bool, gateway string) {
+// govern sets whether a namespace of these labels is governed and by which gateway it leaves, none when that is empty.
+func (r *Registry) govern(namespace string, set map[string]string, governed bool, gateway string) {
 	var change Change
 	r.mu.Lock()
 	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway
@@ -112,11 +112,12 @@ func (r *Registry) govern(namespace string, governed bool, gateway string) {
 	} else {
 		delete(r.governed, namespace)
 	}
+	r.clients.set(namespace, set, governed)
 	if changed {
 		for _, stored := range r.byNamespace[namespace] {
 			r.count(r.counting(stored))
 		}
-		change.Clients = clients(namespace, change.Hosts)
+		change.Clients = clientsOf(namespace, change.Hosts)
 		change.Callers = r.calledFrom(namespace)
 	}
 	r.forget(change.Hosts)

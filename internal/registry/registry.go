@@ -23,15 +23,16 @@ type Registry struct {
 	exits       exits
 	governed    map[string]bool
 	leaving     map[string]string
+	clients     clients
 	services    map[string]*egress.Service
 	clusterIPs  map[netip.Addr]string
 	accounts    accounts
 	named       named
 	// legs counts the entries by the client legs that they are sealed to.
-	legs  map[egress.Leg]int
-	rules rules
-	pairs       pairs
-	leading     leading
+	legs    map[egress.Leg]int
+	rules   rules
+	pairs   pairs
+	leading leading
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	bindings  map[types.NamespacedName]*egress.Binding
@@ -59,7 +60,7 @@ type Change struct {
 // Client is a host as a namespace's own entries name it.
 type Client struct{ Namespace, Host string }
 
-func clients(namespace string, hosts []string) []Client {
+func clientsOf(namespace string, hosts []string) []Client {
 	out := make([]Client, len(hosts))
 	for i, host := range hosts {
 		out[i] = Client{namespace, host}
@@ -72,7 +73,7 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
+		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
 		accounts: accounts{}, named: named{}, legs: map[egress.Leg]int{},
 		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
@@ -87,7 +88,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 			all.Entries = append(all.Entries, name)
 			if stored.Entry != nil {
 				all.Hosts = append(all.Hosts, stored.Entry.Hosts...)
-				all.Clients = append(all.Clients, clients(name.Namespace, stored.Entry.Hosts)...)
+				all.Clients = append(all.Clients, clientsOf(name.Namespace, stored.Entry.Hosts)...)
 			}
 		}
 	}
@@ -167,7 +168,7 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	r.keep(name, next)
 	counting := r.counting(next)
 	change.Hosts = append(change.Hosts, r.count(counting)...)
-	change.Clients = clients(name.Namespace, change.Hosts)
+	change.Clients = clientsOf(name.Namespace, change.Hosts)
 	if last == nil && counting != nil {
 		r.grow(counting)
 	} else {

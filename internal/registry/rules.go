@@ -161,7 +161,7 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 	for _, rule := range []*egress.Rule{last, next} {
 		if rule != nil {
 			change.Hosts = append(change.Hosts, r.below(rule.Host)...)
-			change.Clients = append(change.Clients, clients(name.Namespace, r.below(rule.Host))...)
+			change.Clients = append(change.Clients, clientsOf(name.Namespace, r.below(rule.Host))...)
 		}
 	}
 	r.rules.swap(name, next)

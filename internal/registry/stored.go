@@ -74,12 +74,12 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 		return nil
 	}
 	resolution, _, _ := unstructured.NestedString(obj.Object, "spec", "resolution")
+	exportTo, _, _ := unstructured.NestedStringSlice(obj.Object, "spec", "exportTo")
 	out := &egress.Entry{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
 		Terminating: obj.GetDeletionTimestamp() != nil,
-		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), Ports: parsed.Ports, Definition: parsed.Define(),
+		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: exportTo, Ports: parsed.Ports, Definition: parsed.Define(),
 	}
-	out.ExportTo, _, _ = unstructured.NestedStringSlice(obj.Object, "spec", "exportTo")
 	out.Accounts, _ = hop.Accounts(obj)
 	for _, host := range parsed.Hosts {
 		if host = egress.Canonical(host); !slices.Contains(out.Hosts, host) {

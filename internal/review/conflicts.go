@@ -32,9 +32,8 @@ func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 // of it.
 func apart(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	resolution, _, _ := unstructured.NestedString(s.Object.Object, "spec", "resolution")
-	exportTo, _, _ := unstructured.NestedStringSlice(s.Object.Object, "spec", "exportTo")
 	ours := &egress.Entry{
-		Labels: s.Object.GetLabels(), Resolution: resolution, ExportTo: exportTo, Ports: intent.Ports,
+		Labels: s.Object.GetLabels(), Resolution: resolution, ExportTo: s.exportTo(), Ports: intent.Ports,
 		Namespace: s.Namespace.Name, Name: s.Object.GetName(), Created: s.Object.GetCreationTimestamp().Time,
 	}
 	for i, host := range intent.Hosts {

@@ -9,7 +9,7 @@ import (
 // inputVersion names the contract of the policy input (docs/policies.md).
 const inputVersion = "input.egress-governor.io/v1alpha1"
 
-// document returns the policy input without the parameters, which are each policy's own.
+// document returns the policy input without the client and the parameters, which are each policy's own.
 func (s *subject) document(facts egress.Facts) map[string]any {
 	name := s.Name
 	if name == "" {

@@ -59,7 +59,7 @@ spec:
 			_, err := r.Review(t.Context(), stored(t, r, req))
 			require.NoError(t, err)
 			seen := asked.asked[0].Document
-			seen["parameters"] = map[string]any{}
+			seen["client"], seen["parameters"] = map[string]any{"name": "payments", "labels": map[string]any{"team": "payments"}}, map[string]any{}
 			raw, err := json.MarshalIndent(seen, "", "  ")
 			require.NoError(t, err)
 			document, err := jsonschema.UnmarshalJSON(strings.NewReader(string(raw)))

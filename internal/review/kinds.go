@@ -27,14 +27,16 @@ type kind struct {
 	kept func(s *subject) bool
 	// changes tells the author what was rewritten, and what it means where it is not what was asked for.
 	changes func(s *subject) []string
+	// exported is how an answer says of an object that other namespaces go by it.
+	exported string
 }
 
 // kinds is the table of what is governed, all of the API group Group.
 var kinds = map[string]kind{
 	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
-	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges},
-	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges},
+	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges, exported: "these routes are exported"},
 }
 
 // Group is the API group of the governed kinds.

@@ -104,17 +104,18 @@ func (o *Outcome) Of(effect Effect) (out []Finding) {
 	return out
 }
 
-func (o *Outcome) add(decision policy.Decision, refusals hop.Refusals) {
+// add takes in what the policies said and what cannot be expressed; exported is the kind's own.
+func (o *Outcome) add(decision policy.Decision, refusals hop.Refusals, exported string) {
 	for _, failure := range decision.Failed {
 		o.Findings = append(o.Findings, Finding{
 			Finding: egress.Finding{
-				Code: policy.CodeEvaluationFailed, Message: "policy could not be evaluated: " + failure.Err.Error(),
+				Code: policy.CodeEvaluationFailed, Message: forClient("policy could not be evaluated: "+failure.Err.Error(), failure.Client, exported),
 				Fix: "this is not your object's fault; ask the platform team",
 			},
 			Effect: Failed, Policy: failure.Policy,
 		})
 	}
-	o.violations(Denied, decision.Denied)
+	o.violations(Denied, decision.Denied, exported)
 	for _, refusal := range refusals {
 		o.Findings = append(o.Findings, Finding{Finding: refusal, Effect: Refused})
 	}
@@ -122,14 +123,14 @@ func (o *Outcome) add(decision policy.Decision, refusals hop.Refusals) {
 	if len(o.Findings) > 0 {
 		o.Verdict = o.Findings[0].Effect
 	}
-	o.violations(Warned, decision.Warned)
-	o.violations(Audited, decision.Audited)
+	o.violations(Warned, decision.Warned, exported)
+	o.violations(Audited, decision.Audited, exported)
 }
 
-func (o *Outcome) violations(effect Effect, violations []policy.Violation) {
+func (o *Outcome) violations(effect Effect, violations []policy.Violation, exported string) {
 	for _, v := range violations {
 		o.Findings = append(o.Findings, Finding{
-			Finding: egress.Finding{Code: v.Code, Field: v.Field, Message: v.Message, Fix: v.Fix},
+			Finding: egress.Finding{Code: v.Code, Field: v.Field, Message: forClient(v.Message, v.Client, exported), Fix: unexported(v)},
 			Effect:  effect, Policy: v.Policy, Library: v.Library,
 		})
 	}

@@ -109,9 +109,11 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, evaluationTimeout)
 	defer cancel()
 	decision := r.Policies.Evaluate(ctx, policy.Review{
-		Kind: req.Object.GetKind(), NamespaceLabels: req.Namespace.Labels, Document: s.document(out.Facts),
+		Kind: req.Object.GetKind(), Namespace: policy.Namespace{Name: req.Namespace.Name, Labels: req.Namespace.Labels},
+		Clients:  policy.Clients{Governed: r.View.Governed(), All: out.Facts.AllClients, Names: out.Facts.Clients},
+		Document: s.document(out.Facts),
 	})
-	out.add(decision, refusals)
+	out.add(decision, refusals, s.kind.exported)
 	if out.Verdict == Allowed && s.changed() {
 		out.Changes = s.kind.changes(s)
 	}

@@ -216,9 +216,9 @@ func TestWhoOwnsAHost(t *testing.T) {
 			mesh := egresstest.TwoGateways()
 			mesh.Gateways[0].Service = tc.service
 			view := egresstest.NewCluster()
-			for _, other := range view.Known {
-				// As it is stored where there are several gateways.
-				other.ExportTo = []string{"."}
+			for _, known := range view.Known {
+				// As entries are stored where there are several gateways.
+				known.ExportTo = []string{"."}
 			}
 			r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
 			outcome, err := r.Review(t.Context(), stored(t, r, pci(entry(t, otherwise))))
@@ -352,4 +352,6 @@ func TestReplicasMayKnowOfAnEntryAtDifferentMoments(t *testing.T) {
 		leaves[host.Canonical] = leaves[host.Canonical] || host.Leaves
 	}
 	assert.True(t, leaves["two.example.com"] && leaves["api.example.com"], "both are judged")
+	assert.False(t, outcome.Facts.AllClients, "what is stored is for its own namespace")
+	assert.Equal(t, []string{"payments"}, outcome.Facts.Clients)
 }

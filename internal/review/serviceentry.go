@@ -51,6 +51,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	refusals := checkSealed(s)
 	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
+	s.export(&facts, refusals)
 	refusals = append(refusals, claims(s, parsed)...)
 	if parsed.External() && s.Mesh.Seal && s.gateway.Name == "" {
 		refusals = append(refusals, egress.Finding{
@@ -213,8 +214,12 @@ func entryChanges(s *subject) []string {
 	if hosts := listOf(s.Object, "hosts"); !equality.Semantic.DeepEqual(listOf(s.intent, "hosts"), hosts) {
 		out = append(out, fmt.Sprintf("spec.hosts: stored in canonical spelling: %v", hosts))
 	}
-	if exportTo := listOf(s.Object, "exportTo"); len(listOf(s.intent, "exportTo")) == 0 && len(exportTo) > 0 {
+	switch {
+	case len(listOf(s.intent, "exportTo")) > 0 || len(listOf(s.Object, "exportTo")) == 0:
+	case len(s.Mesh.Gateways) > 1:
 		out = append(out, "spec.exportTo: there are several egress gateways, so the entry is seen by its own namespace alone; name the namespaces that are to see it")
+	default:
+		out = append(out, `spec.exportTo: was left out, so the entry is seen by its own namespace alone; name the namespaces that are to see it, or "*" for all`)
 	}
 	if proxies := forwardProxies(s.intent); proxies != "" {
 		out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))

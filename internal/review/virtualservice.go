@@ -38,6 +38,7 @@ func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 		return facts, refusals
 	}
 	out.Hosts, out.Routes = append(out.Hosts, facts.Hosts...), append(out.Routes, facts.Routes...)
+	out.Clients, out.AllClients = facts.Clients, facts.AllClients
 	return out, nil
 }
 
@@ -48,7 +49,12 @@ func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop
 }
 
 func routeChanges(s *subject) (out []string) {
-	if !equality.Semantic.DeepEqual(listOf(s.intent, "exportTo"), listOf(s.Object, "exportTo")) {
+	written := listOf(s.intent, "exportTo")
+	switch {
+	case equality.Semantic.DeepEqual(written, listOf(s.Object, "exportTo")):
+	case s.Mesh.OwnNamespace && len(written) == 0:
+		out = append(out, `spec.exportTo: was left out, so the routes are for calls of their own namespace alone; name the namespaces whose calls they are for, or "*" for all`)
+	default:
 		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, since no entry of it is the first to name the hosts")
 	}
 	was := egress.Destinations(s.intent)

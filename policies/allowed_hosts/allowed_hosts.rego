@@ -25,7 +25,7 @@ import data.policies.lib.result
 # custom:
 #   msg: host %q is not allowed in namespace %q
 #   fix: 'ask the platform team to add it to this EgressPolicy, or use one of: %s'
-deny contains result.of(rego.metadata.rule(), host.field, [host.host, input.namespace.name], [hosts.listed(_allowed)]) if {
+deny contains result.of(rego.metadata.rule(), host.field, [host.host, input.client.name], [hosts.listed(_allowed)]) if {
 	some host in input.egress.hosts
 	host.leaves
 	not _covered(host)

@@ -3,7 +3,7 @@ package policies.allowed_hosts_test
 import data.policies.allowed_hosts
 
 _input(host, patterns, leaves, parameters) := {
-	"namespace": {"name": "payments"},
+	"client": {"name": "payments"},
 	"egress": {"hosts": [{"host": host, "canonical": lower(host), "patterns": patterns, "leaves": leaves, "field": "spec.hosts[0]"}]},
 	"parameters": parameters,
 }
@@ -39,14 +39,14 @@ test_allow_by_wildcard if {
 }
 
 test_deny_when_patterns_are_unknown if {
-	result := allowed_hosts.deny with input as {"namespace": {"name": "p"}, "egress": {"hosts": [{"host": "a.b", "leaves": true, "field": "f"}]}, "parameters": {"hosts": ["*"]}}
+	result := allowed_hosts.deny with input as {"client": {"name": "p"}, "egress": {"hosts": [{"host": "a.b", "leaves": true, "field": "f"}]}, "parameters": {"hosts": ["*"]}}
 	count(result) == 1
 }
 
 test_endpoints_are_judged_and_allowed_by_range if {
 	every case in [["203.0.113.7", {"203.0.113.0/24"}, 0], ["203.0.113.7", {"api.stripe.com"}, 1], ["203.0.113.7", {"203.0.113.7"}, 0]] {
 		endpoint := {"host": case[0], "canonical": case[0], "patterns": [case[0], "*"], "ip": true, "endpoint": true, "leaves": true, "field": "spec.endpoints[0].address"}
-		result := allowed_hosts.deny with input as {"namespace": {"name": "p"}, "egress": {"hosts": [endpoint]}, "parameters": {"hosts": case[1]}}
+		result := allowed_hosts.deny with input as {"client": {"name": "p"}, "egress": {"hosts": [endpoint]}, "parameters": {"hosts": case[1]}}
 		count(result) == case[2]
 	}
 }

@@ -20,7 +20,7 @@ func TestATerminatingObjectIsDecidedOn(t *testing.T) {
 	const label = "terminating"
 	policy, err := policyFor(t, label, "  policy: allowed-hosts\n  parameters: {hosts: [good.example.com]}\n")
 	require.NoError(t, err)
-	in := entry(t, "v1", namespace(t, map[string]string{"test": label}), "held", strings.ReplaceAll(hostSpec, "HOST", "good.example.com"))
+	in := entry(t, "v1", namespace(t, map[string]string{"test": label}), "held", `{hosts: [good.example.com], exportTo: ["."], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
 	in.SetFinalizers([]string{"tenant.example/hold"})
 	require.NoError(t, shared.Client.Create(t.Context(), in))
 	require.NoError(t, shared.Client.Delete(t.Context(), in))
@@ -60,11 +60,11 @@ func TestInternalNeedsProof(t *testing.T) {
 		"nothing but the word":      `{hosts: [internal-d.test], resolution: DNS`,
 		"the gateway, twice":        `{hosts: [internal-e.test], resolution: DNS, endpoints: [{address: ` + gatewayHost + `}, {address: ` + gatewayHost + `}]`,
 	} {
-		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "claims", spec+", location: MESH_INTERNAL, "+ports+"}"))
+		err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "claims", spec+`, exportTo: ["."], location: MESH_INTERNAL, `+ports+"}"))
 		assert.Equal(t, int32(422), code(err), "%s: %v", name, err)
 		require.ErrorContains(t, err, "not-internal", name)
 	}
-	shown := entry(t, "v1", ns, "shown", `{hosts: [internal-f.test], location: MESH_INTERNAL, resolution: DNS,
+	shown := entry(t, "v1", ns, "shown", `{hosts: [internal-f.test], exportTo: ["."], location: MESH_INTERNAL, resolution: DNS,
 		endpoints: [{address: kubernetes.default.svc.cluster.local}], `+ports+`}`)
 	require.NoError(t, shared.Client.Create(t.Context(), shown))
 	err := shared.Client.Patch(t.Context(), shown, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"endpoints":null}}`)))

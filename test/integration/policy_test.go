@@ -7,15 +7,18 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// policyFor makes an EgressPolicy that evaluates objects of the namespaces of one label only, and removes it after the test.
+// policyFor makes an EgressPolicy that evaluates entries of the namespaces of one label, and those that are exported there,
+// and removes it after the test. Routes of other tests are exported to everybody.
 func policyFor(t *testing.T, label, spec string) (*unstructured.Unstructured, error) {
 	t.Helper()
-	policy := object(t, "", "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: "+label+"}\nspec:\n  match: {namespaceSelector: {matchLabels: {test: "+label+"}}}\n"+spec)
+	policy := object(t, "", "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: "+label+"}\nspec:\n  match: {kinds: [ServiceEntry], namespaceSelector: {matchLabels: {test: "+label+"}}}\n"+spec)
 	if err := shared.Client.Create(t.Context(), policy); err != nil {
 		return nil, err
 	}
@@ -73,6 +76,30 @@ func TestPolicyChangesLive(t *testing.T) {
 	eventually(t, func() bool { return create() == nil }, "the new list is in force")
 	require.NoError(t, shared.Client.Patch(t.Context(), policy, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"parameters":{"hosts":[]}}}`))))
 	eventually(t, func() bool { return create() != nil }, "the old list is in force again")
+}
+
+// TestAPolicyCountsForWhomAnEntryIsExportedTo: a namespace that may not call a host does not call it by another's entry.
+func TestAPolicyCountsForWhomAnEntryIsExportedTo(t *testing.T) {
+	t.Parallel()
+	_, err := policyFor(t, "clients", "  policy: allowed-hosts\n  parameters: {hosts: [ok.clients.test]}\n")
+	require.NoError(t, err)
+	other, marketing := namespace(t, nil), namespace(t, map[string]string{"test": "clients"})
+	create := func(host, exportTo string) error {
+		spec := strings.Replace(strings.ReplaceAll(hostSpec, "HOST", host), "{", "{"+exportTo+" ", 1)
+		return shared.Client.Create(t.Context(), entry(t, "v1", other, "api", spec), client.DryRunAll)
+	}
+	exported := `exportTo: [".", ` + marketing + `],`
+	eventually(t, func() bool { err = create("evil.clients.test", exported); return err != nil }, "the namespace is known")
+	assert.Equal(t, int32(403), code(err))
+	assert.Equal(t, `admission webhook "validate.egress-governor.io" denied the request: clients: spec.hosts[0]: host "evil.clients.test" is not allowed in namespace "`+marketing+`", to which this entry is exported (allowed-hosts).
+Fix: set exportTo: ["."], or ask the platform team to add it to this EgressPolicy, or use one of: ok.clients.test`, err.Error())
+	require.NoError(t, create("ok.clients.test", exported))
+	require.NoError(t, create("evil.clients.test", `exportTo: ["."],`))
+	require.NoError(t, create("evil.clients.test", ""), "with several gateways an entry is its own namespace's")
+
+	relabelled := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: marketing}}
+	require.NoError(t, shared.Client.Patch(t.Context(), relabelled, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"test":null}}}`))))
+	eventually(t, func() bool { return create("evil.clients.test", exported) == nil }, "the policy does not select the namespace any more")
 }
 
 func TestBadPolicyIsRefusedWithItsLine(t *testing.T) {

@@ -53,6 +53,8 @@ type Cluster struct {
 	Leaving map[string]string
 	// Accounts has the service accounts of namespaces.
 	Accounts map[string][]string
+	// Namespaces are the governed ones with their labels.
+	Namespaces map[string]map[string]string
 	// Bindings are Gateway objects.
 	Bindings []*egress.Binding
 	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
@@ -144,6 +146,9 @@ func (c *Cluster) GatewayOf(namespace string) string { return c.Leaving[namespac
 
 // ServiceAccounts implements egress.View.
 func (c *Cluster) ServiceAccounts(namespace string) []string { return c.Accounts[namespace] }
+
+// Governed implements egress.View.
+func (c *Cluster) Governed() *egress.Namespaces { return egress.NewNamespaces(c.Namespaces) }
 
 // Service implements egress.View.
 func (c *Cluster) Service(host string) *egress.Service {
