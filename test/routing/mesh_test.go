@@ -114,10 +114,15 @@ func (m *mesh) sidecar(t *testing.T, namespace string) *proxy {
 
 // gateway is the egress gateway with a label; the first one where it is empty.
 func (m *mesh) gateway(t *testing.T, istio string) *proxy {
-	labels := map[string]string{"istio": cmp.Or(istio, "egressgateway")}
+	return m.routerOf(t, "istio-system", cmp.Or(istio, "egressgateway"))
+}
+
+// routerOf is a gateway's proxy in a namespace with a label.
+func (m *mesh) routerOf(t *testing.T, namespace, istio string) *proxy {
+	labels := map[string]string{"istio": istio}
 	return m.proxy(t, &model.Proxy{
-		Type: model.Router, ID: "gateway.istio-system", ConfigNamespace: "istio-system", IPAddresses: []string{"10.1.0.2"},
-		Labels: labels, Metadata: &model.NodeMetadata{Namespace: "istio-system", Labels: labels},
+		Type: model.Router, ID: "gateway." + namespace, ConfigNamespace: namespace, IPAddresses: []string{"10.1.0.2"},
+		Labels: labels, Metadata: &model.NodeMetadata{Namespace: namespace, Labels: labels},
 	})
 }
 
@@ -130,17 +135,34 @@ type call struct {
 	address string
 	// asks is what a route put in the place of the Host header, empty for nothing.
 	asks string
+	// raw says that the protocol carries no host.
+	raw bool
+	// mutual is a call within the mesh's mutual TLS: by whom, and under which SNI. It is nil for one that is not.
+	mutual *mutual
 }
+
+type mutual struct{ caller, sni string }
 
 func (c call) String() string {
 	scheme := "http"
-	if c.tls {
+	switch {
+	case c.raw:
+		scheme = "tcp"
+	case c.tls:
 		scheme = "tls"
 	}
 	return fmt.Sprintf("%s://%s:%d from %s", scheme, c.host, c.port, c.namespace)
 }
 
 func (c call) simulated(port int, mode simulation.CallMode) simulation.Call {
+	switch {
+	case c.mutual != nil && (c.raw || c.tls):
+		return simulation.Call{Port: port, Protocol: simulation.TCP, TLS: simulation.MTLS, Sni: c.mutual.sni, CallMode: mode}
+	case c.mutual != nil:
+		return simulation.Call{Port: port, Protocol: simulation.HTTP, TLS: simulation.MTLS, Sni: c.mutual.sni, HostHeader: c.authority(), CallMode: mode}
+	case c.raw:
+		return simulation.Call{Port: port, Protocol: simulation.TCP, Address: c.address, CallMode: mode}
+	}
 	if c.tls {
 		return simulation.Call{Port: port, Protocol: simulation.TCP, TLS: simulation.TLS, Sni: c.host, Address: c.address, CallMode: mode}
 	}
@@ -171,7 +193,7 @@ func clusters(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMo
 		configuration := xdstest.ExtractRouteConfigurations(sim.Routes)[result.RouteConfigMatched]
 		for _, vh := range configuration.GetVirtualHosts() {
 			if vh.Name == result.VirtualHostMatched {
-				collect(t, out, vh, c.authority())
+				collect(t, out, vh, c)
 			}
 		}
 	} else {
@@ -179,12 +201,16 @@ func clusters(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMo
 			if listener.Name != result.ListenerMatched {
 				continue
 			}
+			name := c.asked()
 			for _, chain := range append(slices.Clone(listener.FilterChains), listener.DefaultFilterChain) {
 				// One SNI may match several chains of one name only if the generator made a mistake; take them all.
 				if chain == nil || chain.Name != result.FilterChainMatched {
 					continue
 				}
-				if names := chain.GetFilterChainMatch().GetServerNames(); c.tls && len(names) > 0 && !covers(names, c.host) {
+				if names := chain.GetFilterChainMatch().GetServerNames(); name != "" && len(names) > 0 && !covers(names, name) {
+					continue
+				}
+				if c.mutual != nil && !admits(t, chain, c.mutual.caller) {
 					continue
 				}
 				tcp := xdstest.ExtractTCPProxy(t, chain)
@@ -211,10 +237,10 @@ func covers(names []string, host string) bool {
 	})
 }
 
-func collect(t *testing.T, out map[string]bool, vh *route.VirtualHost, authority string) {
+func collect(t *testing.T, out map[string]bool, vh *route.VirtualHost, c call) {
 	t.Helper()
 	for _, r := range vh.Routes {
-		if !authorityMatches(t, r.GetMatch(), authority) {
+		if !decidedMatches(t, r.GetMatch(), c.decided()) {
 			continue
 		}
 		action := r.GetRoute()
@@ -236,20 +262,46 @@ func collect(t *testing.T, out map[string]bool, vh *route.VirtualHost, authority
 // takesAll says whether a route that matches by its authority takes every call, so that none comes to those after it.
 func takesAll(match *route.RouteMatch) bool {
 	return match.GetPrefix() == "/" && len(match.GetQueryParameters()) == 0 &&
-		!slices.ContainsFunc(match.GetHeaders(), func(header *route.HeaderMatcher) bool { return header.Name != ":authority" })
+		!slices.ContainsFunc(match.GetHeaders(), func(header *route.HeaderMatcher) bool {
+			return header.Name != ":authority" && header.Name != clientCertificate
+		})
 }
 
-// authorityMatches evaluates the conditions on the Host header; conditions on other headers may hold or not, so routes
-// with them count.
-func authorityMatches(t *testing.T, match *route.RouteMatch, authority string) bool {
+// asked is the SNI of the call, empty for none.
+func (c call) asked() string {
+	switch {
+	case c.mutual != nil:
+		return c.mutual.sni
+	case c.tls:
+		return c.host
+	}
+	return ""
+}
+
+const clientCertificate = "x-forwarded-client-cert"
+
+// decided are the headers that a call is known to have.
+func (c call) decided() map[string]string {
+	out := map[string]string{":authority": c.authority()}
+	if c.mutual != nil {
+		// As a gateway writes it.
+		out[clientCertificate] = `By=spiffe://cluster.local/ns/vault-egress/sa/vault-egress;Hash=0f;Cert="-----BEGIN%20CERTIFICATE-----";Subject="";URI=` + c.mutual.caller
+	}
+	return out
+}
+
+// decidedMatches evaluates the conditions on known headers; those on others may hold or not, so routes with them count.
+func decidedMatches(t *testing.T, match *route.RouteMatch, known map[string]string) bool {
 	t.Helper()
 	for _, header := range match.GetHeaders() {
-		if header.Name != ":authority" {
+		value, decided := known[header.Name]
+		if !decided {
+			require.NotEqual(t, clientCertificate, header.Name, "who calls is known")
 			continue
 		}
 		expression := header.GetStringMatch().GetSafeRegex().GetRegex()
-		require.NotEmpty(t, expression, "only regular expressions on the authority are made")
-		if !regexp.MustCompile("^(?:" + expression + ")$").MatchString(authority) {
+		require.NotEmpty(t, expression, "only regular expressions on these are made")
+		if !regexp.MustCompile("^(?:" + expression + ")$").MatchString(value) {
 			return false
 		}
 	}
