@@ -121,6 +121,9 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	return c.StartWebhook(ctx)
 }
 
+// Configure sets the chart's values for when the webhook starts next.
+func (c *ControlPlane) Configure(values map[string]any) { c.options.Values = values }
+
 // Stop stops everything; it is safe to call on what has not started.
 func (c *ControlPlane) Stop() error {
 	err := c.StopWebhook()
