@@ -26,9 +26,15 @@ func Clients(exportTo []string, namespace string) (names []string, all bool) {
 	return slices.Compact(names), false
 }
 
-// Export adds the clients that an exportTo gives an object of a namespace, which is governed itself.
-func (f *Facts) Export(exportTo []string, namespace string, view View) {
+// Export adds the clients that an exportTo gives an object of a namespace, which is governed itself. Accounts narrow them,
+// by namespace, to some of their service accounts; nil does not.
+func (f *Facts) Export(exportTo []string, namespace string, accounts map[string][]string, view View) {
 	names, all := Clients(exportTo, namespace)
+	if f.Accounts = accounts; accounts != nil {
+		narrowed := slices.Sorted(maps.Keys(accounts))
+		names = slices.DeleteFunc(narrowed, func(name string) bool { return !all && name != namespace && !slices.Contains(names, name) })
+		all = false
+	}
 	if f.AllClients = all; all {
 		f.Clients = []string{namespace}
 		return

@@ -29,7 +29,7 @@ func TestClientsAreWhomAnExportToReaches(t *testing.T) {
 		"one not governed":     {[]string{"kube-system", "shop", "."}, []string{"payments", "shop"}, false},
 	} {
 		facts := egress.Facts{}
-		facts.Export(tc.exportTo, "payments", view)
+		facts.Export(tc.exportTo, "payments", nil, view)
 		assert.ElementsMatch(t, tc.want, facts.Clients, name)
 		if len(tc.want) > 0 {
 			assert.Equal(t, tc.want, facts.Clients, name)
@@ -37,7 +37,7 @@ func TestClientsAreWhomAnExportToReaches(t *testing.T) {
 		assert.Equal(t, tc.all, facts.AllClients, name)
 	}
 	unknown := egress.Facts{}
-	unknown.Export([]string{"."}, "new", view)
+	unknown.Export([]string{"."}, "new", nil, view)
 	assert.Equal(t, []string{"new"}, unknown.Clients, "one that the view does not know yet is governed all the same")
 }
 

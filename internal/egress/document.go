@@ -5,7 +5,11 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	hosts, routes, conflicts := make([]any, len(f.Hosts)), make([]any, len(f.Routes)), make([]any, len(f.Conflicts))
 	clients := make([]any, len(f.Clients))
 	for i, name := range f.Clients {
-		clients[i] = map[string]any{"namespace": name}
+		client := map[string]any{"namespace": name}
+		if f.Accounts != nil {
+			client["serviceAccounts"] = list(f.Accounts[name])
+		}
+		clients[i] = client
 	}
 	for i, h := range f.Hosts {
 		host := map[string]any{
@@ -32,10 +36,12 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	}
 }
 
-func patterns(canonical string) []any {
-	var out []any
-	for _, pattern := range Patterns(canonical) {
-		out = append(out, pattern)
+func patterns(canonical string) []any { return list(Patterns(canonical)) }
+
+func list(of []string) []any {
+	out := make([]any, len(of))
+	for i, item := range of {
+		out[i] = item
 	}
 	return out
 }

@@ -29,6 +29,8 @@ type Facts struct {
 	// says that all of them do; its own alone is listed then.
 	Clients    []string
 	AllClients bool
+	// Accounts narrow the clients to some of their service accounts, by namespace; nil does not.
+	Accounts map[string][]string
 	Hosts      []HostFact
 	Routes     []RouteFact
 	Conflicts  []Conflict

@@ -7,7 +7,7 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 		pairs: vs.Pairs, hosts: map[string]int{}, opened: map[RouteFact]bool{},
 	}
 	if vs.Mesh {
-		out.Export(vs.ExportTo, vs.Namespace, view)
+		out.Export(vs.ExportTo, vs.Namespace, nil, view)
 		for _, host := range vs.Hosts {
 			out.name(host, false)
 		}

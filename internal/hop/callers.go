@@ -34,34 +34,52 @@ func (c callers) names() []string {
 	return out
 }
 
-// pattern returns an expression for the header of the gateway's that names a caller; empty for everybody. What stands
-// before the name is the gateway's own; a certificate's subject, which is quoted, cannot forge one.
-func (c callers) pattern() string {
+// maxPattern is the length of an expression, in bytes, that proxies take: Istio has them reject one of more than 32768
+// steps, and with it all their routes.
+const maxPattern = 8 << 10
+
+// patterns returns expressions for the header of the gateway's that names a caller, one of which a caller's matches; nil
+// for everybody. What stands before the name is the gateway's own; a certificate's subject, which is quoted, cannot forge
+// one.
+func (c callers) patterns() (out []string) {
 	if c.Anyone {
-		return ""
+		return nil
 	}
-	var whole, some []string
-	for _, namespace := range slices.Sorted(maps.Keys(c.Of)) {
-		if accounts := c.Of[namespace]; accounts == nil {
-			whole = append(whole, regexp.QuoteMeta(namespace))
-		} else {
-			some = append(some, regexp.QuoteMeta(namespace)+"/sa/"+oneOf(quoted(accounts)))
-		}
+	const before = `By=[^;,"]*;Hash=[^;,"]*;(Cert="[^"]*";)?Subject="[^"]*";URI=`
+	prefix := before + regexp.QuoteMeta("spiffe://"+c.mesh.TrustDomain+"/ns/")
+	for _, some := range chunks(c.identities()) {
+		out = append(out, prefix+oneOf(some))
 	}
-	if len(whole) > 0 {
-		some = append(some, oneOf(whole)+`/sa/[^/;,"]+`)
-	}
-	if len(some) == 0 {
+	if len(out) == 0 {
 		// No certificate of the mesh's has this name.
-		some = []string{"/"}
+		return []string{prefix + "/"}
 	}
-	return `By=[^;,"]*;Hash=[^;,"]*;(Cert="[^"]*";)?Subject="[^"]*";URI=` + regexp.QuoteMeta("spiffe://"+c.mesh.TrustDomain+"/ns/") + oneOf(some)
+	return out
 }
 
-func quoted(names []string) []string {
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = regexp.QuoteMeta(name)
+// identities returns an expression for each namespace and, where the callers are some of its service accounts, each of
+// these.
+func (c callers) identities() (out []string) {
+	for _, namespace := range slices.Sorted(maps.Keys(c.Of)) {
+		of := regexp.QuoteMeta(namespace) + "/sa/"
+		if c.Of[namespace] == nil {
+			out = append(out, of+`[^/;,"]+`)
+		}
+		for _, account := range c.Of[namespace] {
+			out = append(out, of+regexp.QuoteMeta(account))
+		}
+	}
+	return out
+}
+
+// chunks parts expressions so that none of the parts grows too long.
+func chunks(expressions []string) (out [][]string) {
+	size := maxPattern
+	for _, expression := range expressions {
+		if size += len(expression) + 1; size > maxPattern {
+			out, size = append(out, nil), len(expression)
+		}
+		out[len(out)-1] = append(out[len(out)-1], expression)
 	}
 	return out
 }

@@ -44,7 +44,8 @@ func servingGateways(mesh *egress.Mesh, exit *egress.Exit, namespace string) (ou
 }
 
 func servedBy(mesh *egress.Mesh, exit *egress.Exit, view egress.View, gw egress.Gateway, host string) served {
-	return served{host: host, definition: exit.By(gw.Leg()), callers: func(port uint32) callers {
+	owner := exit.Owner().Namespace + "/" + exit.Owner().Name
+	return served{host: host, definition: exit.By(gw.Leg()), owner: owner, callers: func(port uint32) callers {
 		governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
 		return callers{exit.Callers(port, gw.Leg(), governed), mesh, view}
 	}}

@@ -29,6 +29,10 @@ func (mutualTLS) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refus
 		case gw.Port(family) == 0:
 			out.add("gateway-port", path.Child("protocol"),
 				fmt.Sprintf("egress gateway %q has no port for %s", gw.Name, family), "ask the platform team to open one")
+		case family == egress.FamilyTCP && len(entry.Hosts) > 1:
+			out.add("tcp-hosts", field.NewPath("spec", "hosts"),
+				fmt.Sprintf("protocol %q of port %d carries no host name, so proxies cannot tell the hosts apart", port.Protocol, port.Number),
+				"write a ServiceEntry for each host")
 		}
 	}
 	return out
@@ -124,20 +128,24 @@ func guarded(route toPort, exit served) []*networking.HTTPRoute {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	route.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Remove: []string{clientCertificate}}}
-	pattern := exit.callers(route.port).pattern()
-	if pattern == "" {
+	patterns := exit.callers(route.port).patterns()
+	if patterns == nil {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	others := &networking.HTTPRoute{Match: route.Match, DirectResponse: &networking.HTTPDirectResponse{
 		Status: 403, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: fmt.Sprintf(
-			"egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of the host to export theirs\n",
-			route.port, exit.host)}},
+			"egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n",
+			route.port, exit.host, exit.owner)}},
 	}}
-	match := &networking.HTTPMatchRequest{}
+	var authority *networking.StringMatch
 	if len(route.Match) > 0 {
-		match.Authority = route.Match[0].Authority
+		authority = route.Match[0].Authority
 	}
-	match.Headers = map[string]*networking.StringMatch{clientCertificate: {MatchType: &networking.StringMatch_Regex{Regex: pattern}}}
-	route.Match = []*networking.HTTPMatchRequest{match}
+	route.Match = nil
+	for _, pattern := range patterns {
+		route.Match = append(route.Match, &networking.HTTPMatchRequest{Authority: authority, Headers: map[string]*networking.StringMatch{
+			clientCertificate: {MatchType: &networking.StringMatch_Regex{Regex: pattern}},
+		}})
+	}
 	return []*networking.HTTPRoute{route.HTTPRoute, others}
 }

@@ -25,6 +25,8 @@ type transport interface {
 type served struct {
 	host       string
 	definition egress.Definition
+	// owner is the name of the oldest entry.
+	owner string
 	// callers returns who may call a port, by SPIFFE names and patterns of them.
 	callers func(port uint32) callers
 }

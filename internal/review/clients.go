@@ -25,7 +25,8 @@ func (s *subject) export(facts *egress.Facts, refusals hop.Refusals) {
 		// It is not stored so, and reaches nobody else yet.
 		exportTo = []string{"."}
 	}
-	facts.Export(exportTo, s.Namespace.Name, s.View)
+	accounts, _ := hop.Accounts(s.Object)
+	facts.Export(exportTo, s.Namespace.Name, accounts, s.View)
 }
 
 // forClient says of a sentence for which client it is said, where that is not the object's own namespace: its author knows

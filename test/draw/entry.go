@@ -30,6 +30,9 @@ func Entry(t *rapid.T) *unstructured.Unstructured {
 	if endpoints := entryEndpoints(t, resolution); endpoints != nil {
 		spec["endpoints"] = endpoints
 	}
+	if rapid.IntRange(0, 3).Draw(t, "alternative names") == 0 {
+		spec["subjectAltNames"] = []any{"h0.example.com"}
+	}
 	metadata := map[string]any{"name": "e", "namespace": egresstest.Namespace}
 	if rapid.Bool().Draw(t, "annotated") {
 		metadata["annotations"] = map[string]any{"note": "the author's"}
@@ -49,6 +52,9 @@ func entryPorts(t *rapid.T) []any {
 	}
 	if rapid.Bool().Draw(t, "tls") {
 		ports = append(ports, map[string]any{"number": int64(443), "name": "t", "protocol": rapid.SampledFrom([]string{"TLS", "HTTPS"}).Draw(t, "tls protocol")})
+	}
+	if rapid.IntRange(0, 3).Draw(t, "tcp") == 0 {
+		ports = append(ports, map[string]any{"number": int64(5432), "name": "db", "protocol": rapid.SampledFrom([]string{"TCP", "MYSQL"}).Draw(t, "tcp protocol")})
 	}
 	return ports
 }

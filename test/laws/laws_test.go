@@ -13,31 +13,41 @@ import (
 	"github.com/egress-governor/egress-governor/test/draw"
 )
 
-func mesh() *egress.Mesh { return egresstest.Mesh() }
+// both runs a law for each transport.
+func both(t *testing.T, law func(t *testing.T, mesh *egress.Mesh, cluster *egresstest.Cluster)) {
+	t.Helper()
+	t.Run("Plain", func(t *testing.T) { t.Parallel(); law(t, egresstest.Mesh(), egresstest.NewCluster()) })
+	t.Run("MutualTLS", func(t *testing.T) { t.Parallel(); law(t, egresstest.MutualTLS(), egresstest.NewMutualCluster()) })
+}
 
 func TestLawsOfSealing(t *testing.T) {
 	t.Parallel()
+	both(t, lawsOfSealing)
+}
+
+func lawsOfSealing(t *testing.T, mesh *egress.Mesh, _ *egresstest.Cluster) {
+	t.Helper()
 	sealedOnce := false
 	rapid.Check(t, func(t *rapid.T) {
 		x := draw.Entry(t)
 		before := x.DeepCopy()
-		sealed, err := hop.Seal(x, mesh().Gateways[0], mesh())
+		sealed, err := hop.Seal(x, mesh.Gateways[0], mesh)
 		require.Equal(t, before.Object, x.Object, "Seal must not touch what it is given")
 		if err != nil {
 			var refusals hop.Refusals
 			require.ErrorAs(t, err, &refusals)
 			return
 		}
-		want, err := hop.EntryIntent(x, mesh())
+		want, err := hop.EntryIntent(x, mesh)
 		require.NoError(t, err)
-		got, err := hop.EntryIntent(sealed, mesh())
+		got, err := hop.EntryIntent(sealed, mesh)
 		require.NoError(t, err)
 		require.Equal(t, x.Object, want.Object, "an unsealed entry is its own intent") //nolint:testifylint // x is what is expected
 		require.Equal(t, want.Object, got.Object, "Intent(Seal(x)) == Intent(x)")
-		again, err := hop.Seal(sealed, mesh().Gateways[0], mesh())
+		again, err := hop.Seal(sealed, mesh.Gateways[0], mesh)
 		require.NoError(t, err)
 		require.Equal(t, sealed.Object, again.Object, "Seal(Seal(x)) == Seal(x)")
-		_, is := hop.SealedTo(sealed, mesh())
+		_, is := hop.SealedTo(sealed, mesh)
 		sealedOnce = sealedOnce || is
 	})
 	require.True(t, sealedOnce, "the generator must draw entries that can be sealed")
@@ -45,18 +55,22 @@ func TestLawsOfSealing(t *testing.T) {
 
 func TestLawsOfInjection(t *testing.T) {
 	t.Parallel()
+	both(t, lawsOfInjection)
+}
+
+func lawsOfInjection(t *testing.T, mesh *egress.Mesh, cluster *egresstest.Cluster) {
+	t.Helper()
 	injectedOnce, leftOnce := false, false
-	cluster := egresstest.NewCluster()
 	rapid.Check(t, func(t *rapid.T) {
 		x := draw.VirtualService(t)
 		before := x.DeepCopy()
-		injected, err := hop.Inject(x, mesh().Gateways[0], mesh(), cluster)
+		injected, err := hop.Inject(x, mesh.Gateways[0], mesh, cluster)
 		require.NoError(t, err)
 		require.Equal(t, before.Object, x.Object, "Inject must not touch what it is given")
-		got, err := hop.RouteIntent(injected, mesh())
+		got, err := hop.RouteIntent(injected, mesh)
 		require.NoError(t, err)
 		require.Equal(t, before.Object, got.Object, "Intent(Inject(x)) == x")
-		again, err := hop.Inject(injected, mesh().Gateways[0], mesh(), cluster)
+		again, err := hop.Inject(injected, mesh.Gateways[0], mesh, cluster)
 		require.NoError(t, err)
 		require.Equal(t, injected.Object, again.Object, "Inject(Inject(x)) == Inject(x)")
 		_, changed := injected.GetAnnotations()[hop.IntentAnnotation]

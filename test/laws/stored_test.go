@@ -58,7 +58,7 @@ func (a *apiserver) Get(_ context.Context, key client.ObjectKey, object client.O
 func (a *apiserver) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
 func newAPIServer(t *rapid.T) *apiserver {
-	mesh := mesh()
+	mesh := egresstest.Mesh()
 	out := &apiserver{t: t, hosts: registry.New(mesh), stored: map[string]*unstructured.Unstructured{}, judged: map[string]bool{}}
 	out.hosts.PutNamespace(egresstest.Namespace, nil)
 	out.handler = admit.New(admit.Options{
@@ -154,7 +154,7 @@ func (a *apiserver) holds(object *unstructured.Unstructured, entry *egress.Entry
 		require.True(a.t, named[host], "host %s was judged", host)
 	}
 	require.Len(a.t, named, len(entry.Hosts))
-	_, atGateway := hop.SealedTo(object, mesh())
+	_, atGateway := hop.SealedTo(object, egresstest.Mesh())
 	internal := a.seen["egress"].(map[string]any)["internal"].(bool)
 	require.True(a.t, atGateway || internal, "it leads to the gateway, or was shown to be the mesh's own: %v", object.Object)
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/test/draw"
@@ -18,7 +19,12 @@ import (
 
 // TestIstioAcceptsWhatItAcceptedBefore: whatever Istio's validation accepts, it accepts sealed or injected.
 func TestIstioAcceptsWhatItAcceptedBefore(t *testing.T) {
-	mesh, cluster := egresstest.Mesh(), egresstest.NewCluster()
+	t.Run("Plain", func(t *testing.T) { acceptedBefore(t, egresstest.Mesh(), egresstest.NewCluster()) })
+	t.Run("MutualTLS", func(t *testing.T) { acceptedBefore(t, egresstest.MutualTLS(), egresstest.NewMutualCluster()) })
+}
+
+func acceptedBefore(t *testing.T, mesh *egress.Mesh, cluster *egresstest.Cluster) {
+	t.Helper()
 	t.Run("sealed", func(t *testing.T) {
 		changed := 0
 		rapid.Check(t, func(t *rapid.T) {

@@ -31,6 +31,13 @@ func Mesh() *egress.Mesh {
 	}
 }
 
+// MutualTLS returns a mesh whose one egress gateway takes calls by mutual TLS.
+func MutualTLS() *egress.Mesh {
+	out := Mesh()
+	out.Gateways[0].Transport, out.Gateways[0].ServiceAccount = egress.MutualTLS, "istio-egressgateway"
+	return out
+}
+
 // TwoGateways returns a mesh in which namespaces labelled egress=pci leave through a gateway of their own.
 func TwoGateways() *egress.Mesh {
 	out := Mesh()
@@ -84,6 +91,16 @@ func NewCluster() *Cluster {
 			"local." + Namespace + ".svc.cluster.local": {Ports: []egress.ServicePort{{Number: 80, Protocol: "HTTP"}}},
 		},
 	}
+}
+
+// NewMutualCluster returns the same, whose hosts are sealed to the gateway of MutualTLS.
+func NewMutualCluster() *Cluster {
+	out := NewCluster()
+	out.Mesh = MutualTLS()
+	for _, entry := range out.Known {
+		entry.Transport = egress.MutualTLS
+	}
+	return out
 }
 
 // Carrier returns the Service of a gateway whose HTTP port speaks a protocol.
