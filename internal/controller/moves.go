@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,16 +47,19 @@ func (m *moves) move(ctx context.Context, name types.NamespacedName, entry *egre
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	sealed, err := hop.Seal(object, gw, m.mesh)
+	var refusals hop.Refusals
+	stays := errors.As(err, &refusals)
 	if err == nil {
 		tell(ctx, "Moved", sealed)
 		err = m.writer.Update(ctx, sealed)
+		stays = apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
 	}
 	switch {
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: again}, nil
-	case err != nil && !apierrors.IsNotFound(err):
-		// It stays where it is, and its author is told.
+	case stays:
 		m.recorder.Eventf(object, nil, corev1.EventTypeWarning, "NotMoved", "ConfigureExit", "the entry stays at egress gateway %q: %s", entry.Gateway, err)
+		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{}, nil
+	return reconcile.Result{}, client.IgnoreNotFound(err)
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -11,9 +12,11 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkpolicyv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -43,7 +46,9 @@ type stage struct {
 	exitQueue  workqueue.TypedRateLimitingInterface[exitKey]
 	readyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
-	writes    []string
+	writes []string
+	// refuse is what updates of entries are refused with, empty for none.
+	refuse    string
 	evaluated int
 	created   time.Time
 }
@@ -115,6 +120,9 @@ func (s *stage) counting() interceptor.Funcs {
 			return c.Create(ctx, o, opts...)
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			if o.GetObjectKind().GroupVersionKind().Kind == "ServiceEntry" && s.refuse != "" {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "serviceentries"}, o.GetName(), errors.New(s.refuse))
+			}
 			note("update", o)
 			return c.Update(ctx, o, opts...)
 		},

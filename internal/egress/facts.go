@@ -30,10 +30,10 @@ type Facts struct {
 	Clients    []string
 	AllClients bool
 	// Accounts narrow the clients to some of their service accounts, by namespace; nil does not.
-	Accounts map[string][]string
-	Hosts      []HostFact
-	Routes     []RouteFact
-	Conflicts  []Conflict
+	Accounts  map[string][]string
+	Hosts     []HostFact
+	Routes    []RouteFact
+	Conflicts []Conflict
 }
 
 // HostFact is a host that the object names.

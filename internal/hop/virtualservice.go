@@ -65,14 +65,15 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 	known := narrow(out, resolved, mesh)
 	for _, route := range resolved.Routes {
 		rule := view.Rule(vs.GetNamespace(), gw.Service)
+		bareSubset := toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical))
 		switch {
-		case toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical)):
+		case gw.Transport == egress.MutualTLS:
+			injectMutual(known, route, bareSubset, vs.GetNamespace(), gw, view)
+			continue
+		case bareSubset:
 			bare := runtime.DeepCopyJSON(route.Raw)
 			delete(bare, "subset")
 			known.replace(destinationSlot(route.Destination), bare)
-			continue
-		case gw.Transport == egress.MutualTLS:
-			injectMutual(known, route, vs.GetNamespace(), gw, view)
 			continue
 		case rule != nil && rule.InForce:
 			// Calls to the gateway's Service are not made as the app speaks; those to the sealed host are.
@@ -112,9 +113,9 @@ func narrow(vs *unstructured.Unstructured, resolved *egress.VirtualService, mesh
 
 // injectMutual leads a route so that it can be carried by mutual TLS, which proxies speak to sealed hosts and not to the
 // gateway's Service: to the host itself, whose entry has the calls at the gateway.
-func injectMutual(known *recorder, route egress.Route, namespace string, gw egress.Gateway, view egress.View) {
+func injectMutual(known *recorder, route egress.Route, bareSubset bool, namespace string, gw egress.Gateway, view egress.View) {
 	switch {
-	case route.ToGateway:
+	case route.ToGateway && (route.Raw["subset"] == nil || bareSubset):
 		if host, port := askedOf(route, namespace, gw, view); port != 0 {
 			known.replace(destinationSlot(route.Destination), leadingTo(host, port))
 		}
@@ -135,7 +136,7 @@ func leadingTo(host string, port uint32) map[string]any {
 // askedOf returns the one host, and the port of it, that calls of a route to the gateway's Service ask for; port is 0
 // where they may be several, or the namespace has no entry of it.
 func askedOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (host string, port uint32) {
-	if len(route.Targets) == 0 || !route.Reach.Mesh || route.Reach.Gateway || route.Raw["subset"] != nil {
+	if len(route.Targets) == 0 || !route.Reach.Mesh || route.Reach.Gateway {
 		return "", 0
 	}
 	host = route.Targets[0].Canonical

@@ -13,7 +13,7 @@ import (
 // accounts has the names of the service accounts of each namespace.
 type accounts map[string]map[string]bool
 
-// named has the entries that are exported to a namespace by its name.
+// named has the entries of others that are exported to a namespace by its name.
 type named map[string]map[types.NamespacedName]bool
 
 func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
@@ -22,7 +22,7 @@ func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
 			return nil
 		}
 		out, _ := egress.Clients(entry.ExportTo, entry.Namespace)
-		return out
+		return slices.DeleteFunc(out, func(namespace string) bool { return namespace == entry.Namespace })
 	}
 	for _, namespace := range of(last) {
 		if delete(n[namespace], name); len(n[namespace]) == 0 {

@@ -106,13 +106,21 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 // coveredHosts refuses a wildcard rule that would be applied to calls of a sealed host: it covers others too, and cannot
 // be right for both.
 func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
-	if !egress.IsWildcard(rule.Host) || !hop.RuleInForce(s.intent) {
+	if !egress.IsWildcard(rule.Host) || !rule.HasPolicy() {
 		return nil
 	}
+	inForce := hop.RuleInForce(s.intent)
 	for _, host := range s.View.Below(rule.Host) {
 		exact := *rule
 		exact.Host = host
-		if host == rule.Host || s.Mesh.Governing(&exact, s.View) == nil {
+		serving := s.Mesh.Governing(&exact, s.View)
+		if host == rule.Host || serving == nil {
+			continue
+		}
+		// By mutual TLS a rule of ours stands before it, where the entry is the namespace's own; where it is another's, the
+		// wildcard stands before that.
+		mutual := serving.Transport == egress.MutualTLS
+		if mutual && serving.Namespace == rule.Namespace || !mutual && !inForce {
 			continue
 		}
 		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host {
@@ -215,7 +223,7 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 			continue
 		}
 		name := fmt.Sprintf("DestinationRule %s/%s", rule.Namespace, rule.Name)
-		if rule.Host != host && rule.InForce {
+		if rule.Host != host && rule.InForce && sealed.Transport != egress.MutualTLS {
 			out = append(out, wildcardRule(at, fmt.Sprintf("%s with host %q covers host %q", name, rule.Host, host), host))
 			continue
 		}

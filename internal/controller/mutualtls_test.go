@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// byMutual is the entry of a host as it is stored for mutual TLS.
+func byMutual(namespace, name, protocol string) *networkingv1.ServiceEntry {
+	out := sealed(namespace, name, egresstest.GatewayService, protocol)
+	out.Spec.Location = networking.ServiceEntry_MESH_INTERNAL
+	out.Spec.ExportTo = []string{"."}
+	out.Annotations = map[string]string{hop.IntentAnnotation: `[{"now":"MESH_INTERNAL","paths":["spec.location"]}]`}
+	return out
+}
+
+func (s *stage) clientRules() (out []string) {
+	s.t.Helper()
+	var list networkingv1.DestinationRuleList
+	require.NoError(s.t, s.cluster.List(s.t.Context(), &list))
+	for _, rule := range list.Items {
+		out = append(out, rule.Namespace)
+	}
+	return out
+}
+
+// TestExitReadyByMutualTLS is true once the exit lets the entry's callers in, and their rule stands; and every entry of
+// a host has its own.
+func TestExitReadyByMutualTLS(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.registry.PutAccount("app", "default")
+	s.registry.PutAccount("cards", "default")
+	s.store(byMutual("app", "a", "TLS"))
+	key, _ := s.readyQueue.Get()
+	_, err := s.ready.Reconcile(t.Context(), key)
+	require.NoError(t, err)
+	s.readyQueue.Done(key)
+	assert.Empty(t, s.registry.Stored(key).Conditions, "neither stands")
+	s.drain()
+	assert.Equal(t, "True", s.condition("app", "a")["status"])
+	assert.Equal(t, []string{"app"}, s.clientRules())
+
+	s.store(byMutual("cards", "b", "TLS"))
+	s.drain()
+	assert.Equal(t, "True", s.condition("cards", "b")["status"])
+	assert.ElementsMatch(t, []string{"app", "cards"}, s.clientRules())
+	assert.Equal(t, []string{"spiffe://cluster.local/ns/app/sa/default", "spiffe://cluster.local/ns/cards/sa/default"}, s.callers())
+
+	s.registry.PutAccount("cards", "batch")
+	s.drain()
+	assert.Len(t, s.callers(), 3, "a service account that comes later is let in")
+	s.remove("cards", "b")
+	s.drain()
+	assert.Equal(t, []string{"spiffe://cluster.local/ns/app/sa/default"}, s.callers())
+	assert.Equal(t, []string{"app"}, s.clientRules())
+	s.remove("app", "a")
+	s.drain()
+	assert.Empty(t, s.callers())
+	assert.Empty(t, s.clientRules())
+}
+
+// callers are the names that the doors of the host admit.
+func (s *stage) callers() (out []string) {
+	s.t.Helper()
+	var list networkingv1.GatewayList
+	require.NoError(s.t, s.cluster.List(s.t.Context(), &list, client.InNamespace(gateways), client.MatchingFields{byHost: host}))
+	for _, gateway := range list.Items {
+		for _, server := range gateway.Spec.Servers {
+			out = append(out, server.Tls.SubjectAltNames...)
+		}
+	}
+	return out
+}
+
+// TestTheClientsRuleIsKept whoever changes or deletes it.
+func TestTheClientsRuleIsKept(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.registry.PutAccount("app", "default")
+	s.store(byMutual("app", "a", "TLS"))
+	s.drain()
+	var rule networkingv1.DestinationRule
+	at := client.ObjectKey{Namespace: "app", Name: hop.ClientRuleName(host)}
+	require.NoError(t, s.cluster.Get(t.Context(), at, &rule))
+	want := rule.Spec.DeepCopy()
+	rule.Spec.TrafficPolicy.PortLevelSettings[0].Tls.Sni = "stolen"
+	require.NoError(t, s.cluster.Update(t.Context(), &rule))
+	for _, key := range s.rules.keyOf(t.Context(), &rule) {
+		s.ruleQueue.Add(key)
+	}
+	s.drain()
+	require.NoError(t, s.cluster.Get(t.Context(), at, &rule))
+	assert.Equal(t, want.String(), rule.Spec.String())
+	require.NoError(t, s.cluster.Delete(t.Context(), &rule))
+	s.ruleQueue.Add(exitKey{"app", host})
+	s.drain()
+	assert.Equal(t, []string{"app"}, s.clientRules())
+	assert.Nil(t, s.exits.keyOf(t.Context(), &rule), "no exit's")
+}
+
+// TestAnEntryMoves once the exit there stands, and not before.
+func TestAnEntryMoves(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.TwoGateways())
+	s.store(defaultEntry("a", "TLS"))
+	s.drain()
+	s.writes = nil
+	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
+	s.drain()
+	var entry networkingv1.ServiceEntry
+	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
+	assert.Equal(t, egresstest.PCIService, entry.Spec.Endpoints[0].Address)
+	assert.Equal(t, []string{"create VirtualService istio-system", "update ServiceEntry app", "delete VirtualService istio-system"}, withoutStatus(s.writes))
+	assert.Equal(t, "True", s.condition("app", "a")["status"])
+}
+
+func withoutStatus(writes []string) (out []string) {
+	for _, write := range writes {
+		if write != "status ServiceEntry app" && write != "create Gateway istio-system" {
+			out = append(out, write)
+		}
+	}
+	return out
+}
+
+// TestWhatCannotMoveStays, and its author is told.
+func TestWhatCannotMoveStays(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.TwoGateways()
+	s := newStage(t, mesh)
+	s.store(defaultEntry("a", "TLS"))
+	s.drain()
+	for len(s.recorder.Events) > 0 {
+		<-s.recorder.Events
+	}
+	s.refuse = "the policy says no"
+	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
+	s.drain()
+	var entry networkingv1.ServiceEntry
+	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
+	assert.Equal(t, egresstest.GatewayService, entry.Spec.Endpoints[0].Address)
+	require.NotEmpty(t, s.recorder.Events)
+	assert.Contains(t, <-s.recorder.Events, "the policy says no")
+	_, routes := s.exit(gateways)
+	assert.Len(t, routes, 2, "its exit stays too")
+}

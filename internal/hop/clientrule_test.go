@@ -1,0 +1,105 @@
+package hop_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+const (
+	gatewayNames = `subjectAltNames: [spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway]`
+	sniOfTLS     = `{mode: ISTIO_MUTUAL, ` + gatewayNames + `, sni: p443.db.example.com.port.egress-governor.internal}`
+	sniOfDB      = `{mode: ISTIO_MUTUAL, ` + gatewayNames + `, sni: p5432.db.example.com.port.egress-governor.internal}`
+)
+
+func TestClientRule(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ host, rule, want string }{
+		"a name for each port": {host: "db.example.com", want: `{host: db.example.com, exportTo: [payments], trafficPolicy: {portLevelSettings: [
+			{port: {number: 443}, tls: ` + sniOfTLS + `}, {port: {number: 5432}, tls: ` + sniOfDB + `}]}}`},
+		"HTTP needs none": {host: "two.example.com"},
+		"of nobody":       {host: "unknown.example.com"},
+		"an author's settings, without what is the exit's": {
+			host: "db.example.com",
+			rule: `{host: db.example.com, trafficPolicy: {tls: {mode: SIMPLE}, outlierDetection: {consecutive5xxErrors: 1}, connectionPool: {tcp: {maxConnections: 1}},
+				portLevelSettings: [{port: {number: 5432}, loadBalancer: {simple: RANDOM}}]}}`,
+			want: `{host: db.example.com, exportTo: [payments], trafficPolicy: {tls: {mode: ISTIO_MUTUAL, ` + gatewayNames + `},
+				outlierDetection: {consecutive5xxErrors: 0}, connectionPool: {tcp: {maxConnections: 1}}, portLevelSettings: [
+				{port: {number: 5432}, loadBalancer: {simple: RANDOM}, tls: ` + sniOfDB + `},
+				{port: {number: 443}, outlierDetection: {consecutive5xxErrors: 0}, connectionPool: {tcp: {maxConnections: 1}}, tls: ` + sniOfTLS + `}]}}`,
+		},
+		"before a wildcard": {
+			host: "two.example.com", rule: `{host: "*.example.com", trafficPolicy: {tls: {mode: DISABLE}}}`,
+			want: `{host: two.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL, ` + gatewayNames + `}}}`,
+		},
+	} {
+		mesh, view := mutual(t, []string{"."}, nil)
+		if tc.rule != "" {
+			rule := mesh.ReadRule(object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: payments}\nspec: "+tc.rule))
+			view.Rules = append(view.Rules, rule)
+		}
+		spec, _ := hop.ClientRuleSpec(mesh, view, egresstest.Namespace, tc.host)
+		if tc.want == "" {
+			assert.Nil(t, spec, name)
+			assert.Nil(t, hop.ClientRule(mesh, view, egresstest.Namespace, tc.host), name)
+			continue
+		}
+		assert.Equal(t, object(t, "kind: DestinationRule\nspec: "+tc.want).Object["spec"], spec, name)
+		assert.NotNil(t, hop.ClientRule(mesh, view, egresstest.Namespace, tc.host), name)
+		other, _ := hop.ClientRuleSpec(mesh, view, "shop", tc.host)
+		assert.Nil(t, other, "another namespace sees the one of the entry's")
+	}
+}
+
+// TestARuleSealedByMutualTLS is the same in form, and gives back what its author wrote.
+func TestARuleSealedByMutualTLS(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	serving := view.Entries("db.example.com")[0]
+	in := object(t, `
+kind: DestinationRule
+metadata: {name: r, namespace: payments}
+spec: {host: db.example.com, trafficPolicy: {tls: {mode: SIMPLE}, portLevelSettings: [{port: {number: 5432}, tls: {mode: SIMPLE, sni: x}}]}}`)
+	sealed := in.DeepCopy()
+	require.NoError(t, hop.SealRuleIntent(sealed, serving, mesh, view))
+	assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL, `+gatewayNames+`}, portLevelSettings: [
+		{port: {number: 5432}, tls: `+sniOfDB+`}, {port: {number: 443}, tls: `+sniOfTLS+`}]}}}`).Object["spec"], sealed.Object["spec"])
+	assert.True(t, hop.RuleByMutualTLS(sealed))
+	intent, err := hop.RuleIntent(sealed)
+	require.NoError(t, err)
+	assert.Equal(t, in.Object, intent.Object)
+
+	// An author who takes the encryption back is understood.
+	policy, _, _ := unstructured.NestedMap(sealed.Object, "spec", "trafficPolicy")
+	delete(policy, "tls")
+	require.NoError(t, unstructured.SetNestedMap(sealed.Object, policy, "spec", "trafficPolicy"))
+	intent, err = hop.RuleIntent(sealed)
+	require.NoError(t, err)
+	_, still, _ := unstructured.NestedMap(intent.Object, "spec", "trafficPolicy", "tls")
+	assert.False(t, still)
+}
+
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]map[string][]string{
+		"default":                   {"payments": {"default"}},
+		"b, a ,shop/till,shop/till": {"payments": {"a", "b"}, "shop": {"till"}},
+		"":                          nil, "a,": nil, "a/b/c": nil, "A": nil, "a b": nil, "*": nil,
+	} {
+		in := entry(t, "{}")
+		in.SetAnnotations(map[string]string{hop.AccountsAnnotation: raw})
+		got, refusals := hop.Accounts(in)
+		assert.Equal(t, want == nil, len(refusals) > 0, raw)
+		if want != nil {
+			assert.Equal(t, want, got, raw)
+		}
+	}
+	got, refusals := hop.Accounts(entry(t, "{}"))
+	assert.Nil(t, got)
+	assert.Empty(t, refusals)
+}

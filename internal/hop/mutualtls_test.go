@@ -1,0 +1,179 @@
+package hop_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// mutual is a cluster whose gateway takes mutual TLS, with one host that has a port of every kind.
+func mutual(t *testing.T, exportTo []string, accounts map[string][]string) (*egress.Mesh, *egresstest.Cluster) {
+	t.Helper()
+	view := egresstest.NewMutualCluster()
+	entry := egresstest.Sealed("db.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"},
+		egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}, egress.Port{Number: 5432, Name: "db", Protocol: "TCP"})
+	entry.Transport, entry.ExportTo, entry.Accounts = egress.MutualTLS, exportTo, accounts
+	view.Known = append(view.Known, entry)
+	view.Accounts = map[string][]string{egresstest.Namespace: {"default", "batch"}, "shop": {"default"}}
+	view.Leaving = map[string]string{egresstest.Namespace: "default", "shop": "default"}
+	return view.Mesh, view
+}
+
+func TestSealByMutualTLS(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.MutualTLS()
+	in := entry(t, `{hosts: [db.example.com], location: MESH_EXTERNAL, subjectAltNames: [db.example.com], resolution: DNS,
+		ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}, {number: 5432, name: db, protocol: TCP}]}`)
+	out, err := hop.Seal(in, mesh.Gateways[0], mesh)
+	require.NoError(t, err)
+	assert.Equal(t, object(t, `
+kind: ServiceEntry
+spec:
+  hosts: [db.example.com]
+  location: MESH_INTERNAL
+  subjectAltNames: [spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway]
+  resolution: DNS
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}, {number: 5432, name: db, protocol: TCP}]
+  endpoints:
+  - address: istio-egressgateway.istio-system.svc.cluster.local
+    ports: {http: 80, tls: 443, db: 443}
+    labels: {security.istio.io/tlsMode: istio}
+`).Object["spec"], out.Object["spec"])
+	leg, sealed := hop.SealedLeg(out, mesh)
+	assert.True(t, sealed)
+	assert.Equal(t, mesh.Gateways[0].Leg(), leg)
+	intent, err := hop.EntryIntent(out, mesh)
+	require.NoError(t, err)
+	assert.Equal(t, in.Object, intent.Object)
+}
+
+// doors returns the servers and the HTTP routes of the exit set.
+func doors(t *testing.T, mesh *egress.Mesh, view *egresstest.Cluster) (servers map[string][]string, http []*networking.HTTPRoute) {
+	t.Helper()
+	servers = map[string][]string{}
+	for _, object := range hop.ExitSet(mesh, view.Exit("db.example.com", gateways), view, gateways, "db.example.com") {
+		switch o := object.(type) {
+		case *networkingv1.Gateway:
+			for _, server := range o.Spec.Servers {
+				assert.Equal(t, networking.ServerTLSSettings_ISTIO_MUTUAL, server.Tls.Mode)
+				assert.Equal(t, uint32(443), server.Port.Number)
+				servers[strings.Join(server.Hosts, " ")] = server.Tls.SubjectAltNames
+			}
+		case *networkingv1.VirtualService:
+			assert.Equal(t, []string{"."}, o.Spec.ExportTo)
+			http = append(http, o.Spec.Http...)
+		}
+	}
+	return servers, http
+}
+
+func TestTheDoorsKnowTheirCallers(t *testing.T) {
+	t.Parallel()
+	const tls, db = "istio-system/p443.db.example.com.port.egress-governor.internal", "istio-system/p5432.db.example.com.port.egress-governor.internal"
+	name := func(of string) string { return "spiffe://cluster.local/ns/" + of }
+	for title, tc := range map[string]struct {
+		exportTo []string
+		accounts map[string][]string
+		want     []string
+	}{
+		"its own":    {[]string{"."}, nil, []string{name("payments/sa/default"), name("payments/sa/batch")}},
+		"exported":   {[]string{".", "shop"}, nil, []string{name("payments/sa/default"), name("payments/sa/batch"), name("shop/sa/default")}},
+		"ungoverned": {[]string{".", "stranger"}, nil, []string{name("payments/sa/default"), name("payments/sa/batch")}},
+		"everybody":  {nil, nil, nil},
+		"narrowed":   {nil, map[string][]string{"shop": {"till"}}, []string{name("shop/sa/till")}},
+	} {
+		mesh, view := mutual(t, tc.exportTo, tc.accounts)
+		servers, _ := doors(t, mesh, view)
+		assert.Equal(t, map[string][]string{tls: tc.want, db: tc.want}, servers, title)
+	}
+	mesh, view := mutual(t, []string{"."}, nil)
+	view.Accounts = nil
+	servers, _ := doors(t, mesh, view)
+	assert.Empty(t, servers, "a server without names would take everybody")
+}
+
+// certificate is what a gateway says of a caller.
+func certificate(subject, uri string) string {
+	return fmt.Sprintf(`By=spiffe://cluster.local/ns/istio-system/sa/gw;Hash=0123;Cert="-----BEGIN%%20CERTIFICATE-----%%0A";Subject="%s";URI=%s`, subject, uri)
+}
+
+func TestHTTPCallersByTheirCertificate(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{".", "shop"}, map[string][]string{"payments": {"default", "b.c"}, "shop": {"till"}})
+	_, http := doors(t, mesh, view)
+	require.Len(t, http, 3)
+	assert.NotNil(t, http[0].DirectResponse, "HTTP to the TLS port leads nowhere")
+	http = http[1:]
+	assert.Equal(t, []string{"x-forwarded-client-cert"}, http[0].Headers.Request.Remove)
+	assert.Equal(t, uint32(403), http[1].DirectResponse.Status)
+	assert.Contains(t, http[1].DirectResponse.Body.GetString_(), "ask the owners of ServiceEntry payments/db.example.com")
+	for value, want := range map[string]bool{
+		certificate("", "spiffe://cluster.local/ns/payments/sa/default"):                                                           true,
+		certificate("O=x", "spiffe://cluster.local/ns/shop/sa/till"):                                                               true,
+		certificate("", "spiffe://cluster.local/ns/shop/sa/default"):                                                               false,
+		certificate("", "spiffe://cluster.local/ns/payments/sa/bXc"):                                                               false,
+		certificate("", "spiffe://cluster.local/ns/payments/sa/defaults"):                                                          false,
+		certificate("", "spiffe://other/ns/payments/sa/default"):                                                                   false,
+		certificate("", "spiffe://clusterXlocal/ns/payments/sa/default"):                                                           false,
+		certificate(`;URI=spiffe://cluster.local/ns/shop/sa/till`, "spiffe://cluster.local/ns/x/sa/y"):                             false,
+		certificate(`\";URI=spiffe://cluster.local/ns/shop/sa/till`, "spiffe://cluster.local/ns/x/sa/y"):                           false,
+		"By=x;Hash=y;Subject=\"\";URI=spiffe://cluster.local/ns/shop/sa/till," + certificate("", "spiffe://cluster.local/ns/x/sa"): false,
+		"": false,
+	} {
+		assert.Equal(t, want, matched(http[0], value), value)
+	}
+}
+
+// matched says whether a route takes a call with a header of the gateway's. Proxies match whole values.
+func matched(route *networking.HTTPRoute, value string) bool {
+	for _, match := range route.Match {
+		if regexp.MustCompile("^(?:" + match.Headers["x-forwarded-client-cert"].GetRegex() + ")$").MatchString(value) {
+			return true
+		}
+	}
+	return len(route.Match) == 0
+}
+
+// TestManyCallersFitIntoExpressions that proxies take.
+func TestManyCallersFitIntoExpressions(t *testing.T) {
+	t.Parallel()
+	exportTo := []string{"."}
+	mesh, view := mutual(t, nil, nil)
+	for i := range 2000 {
+		name := fmt.Sprintf("a-namespace-with-a-long-name-%04d", i)
+		exportTo = append(exportTo, name)
+		view.Leaving[name] = "default"
+	}
+	view.Known[len(view.Known)-1].ExportTo = exportTo
+	_, http := doors(t, mesh, view)
+	http = http[1:]
+	require.Greater(t, len(http[0].Match), 1)
+	for _, match := range http[0].Match {
+		assert.Less(t, len(match.Headers["x-forwarded-client-cert"].GetRegex()), 9<<10)
+	}
+	for _, name := range []string{"payments", exportTo[1], exportTo[1000], exportTo[2000]} {
+		assert.True(t, matched(http[0], certificate("", "spiffe://cluster.local/ns/"+name+"/sa/default")), name)
+	}
+	assert.False(t, matched(http[0], certificate("", "spiffe://cluster.local/ns/shop/sa/default")))
+}
+
+// TestATransportOfBeforeStaysOpen beside the gateway's own, where the two do not want the same port.
+func TestATransportOfBeforeStaysOpen(t *testing.T) {
+	t.Parallel()
+	now := egresstest.MutualTLS().Gateways[0]
+	before := hop.GatewayObjectBy(now, egress.Plain)
+	require.Len(t, before.Spec.Servers, 1, "80 is the mutual one's by now")
+	assert.Equal(t, uint32(443), before.Spec.Servers[0].Port.Number)
+	assert.NotEqual(t, hop.GatewayObject(now).Name, before.Name)
+	assert.Nil(t, hop.GatewayObjectBy(egresstest.Mesh().Gateways[0], egress.MutualTLS))
+}
