@@ -37,7 +37,9 @@ type Configuration struct {
 	ExportTo string `json:"exportTo,omitempty"`
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight reads it.
+	// DNSCapture says whether sidecars capture DNS: On, Off, or Detect (the default), which reads it from MeshConfig.
+	DNSCapture string `json:"dnsCapture,omitempty"`
+	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight and DNSCapture Detect read it.
 	MeshConfig MeshConfig `json:"meshConfig,omitempty"`
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
 	// have endpoints there.
@@ -95,7 +97,7 @@ func Load(path string) (*Configuration, error) {
 // Parse reads and validates the content of a file. The error names the field.
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
-		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten",
+		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten", DNSCapture: "Detect",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {

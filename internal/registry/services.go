@@ -73,6 +73,7 @@ func protocol(port corev1.ServicePort) string {
 
 func (r *Registry) swapService(host string, next *egress.Service) {
 	set := func() {
+		r.ports.swapService(host, r.services[host], next)
 		if last := r.services[host]; last != nil {
 			for _, ip := range last.IPs {
 				delete(r.clusterIPs, ip)
