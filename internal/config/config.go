@@ -4,6 +4,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -38,7 +39,7 @@ type Configuration struct {
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// DNSCapture says whether sidecars capture DNS: On, Off, or Detect (the default), which reads it from MeshConfig.
-	DNSCapture string `json:"dnsCapture,omitempty"`
+	DNSCapture Switch `json:"dnsCapture,omitempty"`
 	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight and DNSCapture Detect read it.
 	MeshConfig MeshConfig `json:"meshConfig,omitempty"`
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
@@ -49,6 +50,22 @@ type Configuration struct {
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
+}
+
+// Switch is On, Off, or a word of the field's own.
+type Switch string
+
+// UnmarshalJSON implements json.Unmarshaler: YAML takes On and Off without quotation marks for booleans.
+func (s *Switch) UnmarshalJSON(raw []byte) error {
+	switch string(raw) {
+	case "true":
+		*s = "On"
+	case "false":
+		*s = "Off"
+	default:
+		return json.Unmarshal(raw, (*string)(s))
+	}
+	return nil
 }
 
 // MeshConfig names Istio's ConfigMap.

@@ -135,8 +135,11 @@ func takenFix(ours *egress.Entry, port egress.Port, other neighbour, clash egres
 	switch {
 	case helps(ours.Private(), port, other.Entry, capture):
 		out = append(out, `set exportTo: ["."]`)
-	case !other.service && other.Namespace != ours.Namespace && helps(ours, port, other.Private(), capture):
+	case other.service || other.Namespace == ours.Namespace:
+	case helps(ours, port, other.Private(), capture):
 		out = append(out, fmt.Sprintf("ask the owners of %s to export it to its own namespace alone", other))
+	case helps(ours.Private(), port, other.Private(), capture):
+		out = append(out, fmt.Sprintf(`set exportTo: ["."] and ask the owners of %s to do the same`, other))
 	}
 	tcp := egress.Port{Number: port.Number, Protocol: "TCP"}
 	if strings.EqualFold(port.Protocol, "MONGO") && helps(ours, tcp, other.Entry, capture) {
