@@ -142,11 +142,11 @@ func (p parts) ready() error {
 	if !p.synced() {
 		return errors.New("the cache is not synced yet")
 	}
-	if !p.policies.Loaded() {
-		return errors.New("the policies are not compiled yet")
-	}
 	if p.capture != nil && !p.capture.Asked() {
 		return errors.New("the mesh configuration was not asked for DNS capture yet")
+	}
+	if !p.policies.Loaded() {
+		return errors.New("the policies are not compiled yet")
 	}
 	return nil
 }
