@@ -63,6 +63,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if parts.capture, err = dnsCapture(mgr, hosts, configuration); err != nil {
+		return err
+	}
 	if err := mgr.Add(preflight(mgr, mesh, hosts, configuration.MeshConfig, o)); err != nil {
 		return err
 	}
@@ -131,11 +134,16 @@ func certificate(o options) (certs.Source, error) {
 type parts struct {
 	synced   func() bool
 	policies *controller.Policies
+	// capture is nil where the configuration says whether sidecars capture DNS.
+	capture *controller.DNSCapture
 }
 
 func (p parts) ready() error {
 	if !p.synced() {
 		return errors.New("the cache is not synced yet")
+	}
+	if p.capture != nil && !p.capture.Asked() {
+		return errors.New("the mesh configuration was not asked for DNS capture yet")
 	}
 	if !p.policies.Loaded() {
 		return errors.New("the policies are not compiled yet")
@@ -171,6 +179,17 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
 	}).Register(mgr.GetWebhookServer())
 	return out, nil
+}
+
+// dnsCapture has the registry know whether sidecars capture DNS. It returns who reads that, nil where nobody has to.
+func dnsCapture(mgr ctrl.Manager, hosts *registry.Registry, configuration *config.Configuration) (*controller.DNSCapture, error) {
+	if configuration.DNSCapture != "Detect" {
+		hosts.SetDNSCapture(configuration.DNSCapture == "On")
+		return nil, nil
+	}
+	at := types.NamespacedName{Namespace: configuration.MeshConfig.Namespace, Name: configuration.MeshConfig.Name}
+	out := &controller.DNSCapture{Live: mgr.GetAPIReader(), MeshConfig: at, Set: hosts.SetDNSCapture}
+	return out, mgr.Add(out)
 }
 
 func preflight(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, meshConfig config.MeshConfig, o options) *controller.Preflight {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/controller"
 )
 
 const configuration = `apiVersion: config.egress-governor.io/v1alpha1
@@ -69,4 +71,13 @@ func TestMetricsAreForWhomTheAPIServerKnows(t *testing.T) {
 	assert.Nil(t, open.FilterProvider)
 	assert.True(t, closed.SecureServing)
 	assert.NotNil(t, closed.FilterProvider)
+}
+
+// TestNobodyIsAnsweredBeforeDNSCaptureWasAskedFor, where it is to be detected.
+func TestNobodyIsAnsweredBeforeDNSCaptureWasAskedFor(t *testing.T) {
+	t.Parallel()
+	p := parts{synced: func() bool { return true }, policies: &controller.Policies{}, capture: &controller.DNSCapture{}}
+	require.ErrorContains(t, p.ready(), "DNS capture")
+	p.capture = nil
+	require.ErrorContains(t, p.ready(), "policies")
 }

@@ -4,6 +4,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -37,7 +38,9 @@ type Configuration struct {
 	ExportTo string `json:"exportTo,omitempty"`
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight reads it.
+	// DNSCapture says whether sidecars capture DNS: On, Off, or Detect (the default), which reads it from MeshConfig.
+	DNSCapture Switch `json:"dnsCapture,omitempty"`
+	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight and DNSCapture Detect read it.
 	MeshConfig MeshConfig `json:"meshConfig,omitempty"`
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
 	// have endpoints there.
@@ -47,6 +50,22 @@ type Configuration struct {
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
+}
+
+// Switch is On, Off, or a word of the field's own.
+type Switch string
+
+// UnmarshalJSON implements json.Unmarshaler: YAML takes On and Off without quotation marks for booleans.
+func (s *Switch) UnmarshalJSON(raw []byte) error {
+	switch string(raw) {
+	case "true":
+		*s = "On"
+	case "false":
+		*s = "Off"
+	default:
+		return json.Unmarshal(raw, (*string)(s))
+	}
+	return nil
 }
 
 // MeshConfig names Istio's ConfigMap.
@@ -95,7 +114,7 @@ func Load(path string) (*Configuration, error) {
 // Parse reads and validates the content of a file. The error names the field.
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
-		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten",
+		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten", DNSCapture: "Detect",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {

@@ -61,6 +61,7 @@ func TestDefaults(t *testing.T) {
 	configuration, err := config.Parse([]byte(good))
 	require.NoError(t, err)
 	assert.Equal(t, config.MeshConfig{Namespace: "istio-system", Name: "istio"}, configuration.MeshConfig)
+	assert.Equal(t, config.Switch("Detect"), configuration.DNSCapture)
 	mesh, err := configuration.Mesh()
 	require.NoError(t, err)
 	assert.Equal(t, "cluster.local", mesh.ClusterDomain)
@@ -72,15 +73,26 @@ func TestDefaults(t *testing.T) {
 func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
 	t.Parallel()
 	configuration, err := config.Parse([]byte(strings.ReplaceAll(good, "cluster.local", "corp.example") +
-		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nexportTo: OwnNamespace\nmeshConfig: {namespace: mesh}\n"))
+		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nexportTo: OwnNamespace\ndnsCapture: On\nmeshConfig: {namespace: mesh}\n"))
 	require.NoError(t, err)
 	assert.Equal(t, config.MeshConfig{Namespace: "mesh", Name: "istio"}, configuration.MeshConfig)
+	assert.Equal(t, config.Switch("On"), configuration.DNSCapture)
 	mesh, err := configuration.Mesh()
 	require.NoError(t, err)
 	assert.Equal(t, "corp.example", mesh.ClusterDomain)
 	assert.False(t, mesh.Seal)
 	assert.False(t, mesh.Inject)
 	assert.True(t, mesh.OwnNamespace)
+}
+
+// TestASwitchIsWrittenAnyWay: YAML takes some of them for booleans.
+func TestASwitchIsWrittenAnyWay(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]config.Switch{"On": "On", `"On"`: "On", "true": "On", "Off": "Off", `"Off"`: "Off", "Detect": "Detect"} {
+		configuration, err := config.Parse([]byte(good + "dnsCapture: " + text + "\n"))
+		require.NoError(t, err, text)
+		assert.Equal(t, want, configuration.DNSCapture, text)
+	}
 }
 
 func TestASelectorThatDoesNotParseIsNamed(t *testing.T) {

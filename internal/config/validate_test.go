@@ -20,6 +20,7 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"clusterDomain: ":                               {"kind: Configuration", "kind: Configuration\nclusterDomain: a_b"},
 		"serviceEntries: must be Seal or Leave":         {"kind: Configuration", "kind: Configuration\nserviceEntries: seal"},
 		"virtualServices: must be Inject or Leave":      {"kind: Configuration", "kind: Configuration\nvirtualServices: x"},
+		"dnsCapture: must be Detect or On or Off":       {"kind: Configuration", "kind: Configuration\ndnsCapture: maybe"},
 		"exportTo: must be AsWritten or OwnNamespace":   {"kind: Configuration", "kind: Configuration\nexportTo: own"},
 		"meshConfig: ":                                  {"kind: Configuration", "kind: Configuration\nmeshConfig: {name: Istio}"},
 		"gateways[0].name: ":                            {"name: pci", "name: PCI"},

@@ -86,6 +86,8 @@ type Entry struct {
 	Accounts map[string][]string
 	// Ports are the entry's own, as written.
 	Ports []Port
+	// Addresses are those at which clients listen for its calls, as stored.
+	Addresses []string
 	// Definition is the author's intent.
 	Definition Definition
 }

@@ -33,6 +33,13 @@ type View interface {
 	Deciding(namespace, gateway string) []string
 	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
 	Pods(namespace string) []map[string]string
+	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever
+	// sidecars tell apart by addresses alone.
+	OnPort(number uint32, family Family) []*Entry
+	// HTTPService returns a Service whose port of this number Istio takes for HTTP, empty for none.
+	HTTPService(number uint32) string
+	// DNSCapture says whether sidecars answer DNS themselves, and so give each host an address of its own.
+	DNSCapture() bool
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
 	Below(pattern string) []string
 }

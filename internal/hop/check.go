@@ -138,7 +138,8 @@ func checkResolution(entry *egress.ServiceEntry, _ egress.Gateway, _ *egress.Mes
 	for i, address := range entry.Addresses {
 		if isRange(address) {
 			out.add("cidr-address", field.NewPath("spec", "addresses").Index(i),
-				fmt.Sprintf("range %s lets the client choose the address; a gateway needs the host", address), "remove the range and set resolution DNS")
+				fmt.Sprintf("range %s lets the client choose the address, which the egress gateway is not told: it needs the host, or its addresses one by one", address),
+				"remove the range and set resolution DNS, or STATIC with the server's addresses in spec.endpoints")
 		}
 	}
 	return out

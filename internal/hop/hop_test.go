@@ -291,3 +291,32 @@ func TestEntryOfTheMeshIsLeft(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, in.Object, out.Object)
 }
+
+// TestRawTCPThatMutualTLSDoesNotCarry: each with a fix that says how it is written.
+func TestRawTCPThatMutualTLSDoesNotCarry(t *testing.T) {
+	t.Parallel()
+	db := func(protocol string) string {
+		return `ports: [{number: 5432, name: tcp-postgres, protocol: ` + protocol + `}]`
+	}
+	for name, tc := range map[string]struct{ spec, refusal, fix string }{
+		"several hosts":                  {`{hosts: [a.test, b.test], resolution: DNS, ` + db("TCP") + `}`, "tcp-port-taken spec.ports[0].number", "write a ServiceEntry for each host"},
+		"a protocol Istio does not know": {`{hosts: [a.test], resolution: DNS, ` + db("POSTGRES") + `}`, "raw-protocol spec.ports[0].protocol", "declare TCP"},
+		"a protocol left out":            {`{hosts: [a.test], resolution: DNS, ports: [{number: 5432, name: tcp}]}`, "raw-protocol spec.ports[0].protocol", "declare TCP"},
+		"UDP":                            {`{hosts: [a.test], resolution: DNS, ` + db("UDP") + `}`, "raw-protocol spec.ports[0].protocol", "remove the port"},
+		"a range":                        {`{hosts: [a.test], resolution: NONE, addresses: [192.0.2.0/24], ` + db("TCP") + `}`, "cidr-address spec.addresses[0]", "or STATIC with the server's addresses in spec.endpoints"},
+		"an address under NONE":          {`{hosts: [a.test], addresses: [192.0.2.1], ` + db("TCP") + `}`, "addresses-without-resolution spec.resolution", "set resolution STATIC"},
+	} {
+		m := mesh()
+		_, err := hop.Seal(entry(t, tc.spec), m.Gateways[0].By(egress.MutualTLS), m)
+		var refusals hop.Refusals
+		require.ErrorAs(t, err, &refusals, name)
+		require.Len(t, refusals, 1, name)
+		assert.Equal(t, tc.refusal, refusals[0].Code+" "+refusals[0].Field, name)
+		assert.Contains(t, refusals[0].Fix, tc.fix, name)
+	}
+	m := mesh()
+	for _, protocol := range []string{"TCP", "tcp", "REDIS"} {
+		_, err := hop.Seal(entry(t, `{hosts: [a.test], `+db(protocol)+`}`), m.Gateways[0].By(egress.MutualTLS), m)
+		require.NoError(t, err, protocol)
+	}
+}

@@ -31,6 +31,7 @@ func (r *Registry) count(entry *egress.Entry) []string {
 	if entry != nil && entry.Gateway != "" {
 		r.legs[entry.Leg()]++
 	}
+	r.ports.add(entry)
 	return r.hosts.add(entry)
 }
 
@@ -38,6 +39,7 @@ func (r *Registry) uncount(stored *Stored) []string {
 	if entry := r.counting(stored); entry != nil && entry.Gateway != "" {
 		r.legs[entry.Leg()]--
 	}
+	r.ports.remove(stored.entry())
 	return r.hosts.remove(stored.entry())
 }
 

@@ -5,6 +5,7 @@ package registry
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,6 +29,9 @@ type Registry struct {
 	clusterIPs  map[netip.Addr]string
 	accounts    accounts
 	named       named
+	ports       ports
+	// capture says whether sidecars capture DNS.
+	capture atomic.Bool
 	// legs counts the entries by the client legs that they are sealed to.
 	legs    map[egress.Leg]int
 	rules   rules
@@ -74,7 +78,7 @@ func New(mesh *egress.Mesh) *Registry {
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
-		accounts: accounts{}, named: named{}, legs: map[egress.Leg]int{},
+		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
 		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }

@@ -64,15 +64,24 @@ func target(port corev1.ServicePort) uint32 {
 
 // protocol is what Istio takes a Service's port for.
 func protocol(port corev1.ServicePort) string {
+	name := port.Name
 	if port.AppProtocol != nil {
-		return strings.ToUpper(*port.AppProtocol)
+		switch name = *port.AppProtocol; name {
+		case "kubernetes.io/h2c":
+			return "HTTP2"
+		case "kubernetes.io/ws":
+			return "HTTP"
+		case "kubernetes.io/wss":
+			return "HTTPS"
+		}
 	}
-	prefix, _, _ := strings.Cut(port.Name, "-")
+	prefix, _, _ := strings.Cut(name, "-")
 	return strings.ToUpper(prefix)
 }
 
 func (r *Registry) swapService(host string, next *egress.Service) {
 	set := func() {
+		r.ports.swapService(host, r.services[host], next)
 		if last := r.services[host]; last != nil {
 			for _, ip := range last.IPs {
 				delete(r.clusterIPs, ip)

@@ -80,6 +80,7 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 		Terminating: obj.GetDeletionTimestamp() != nil,
 		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: exportTo, Ports: parsed.Ports, Definition: parsed.Define(),
 	}
+	out.Addresses, _, _ = unstructured.NestedStringSlice(obj.Object, "spec", "addresses")
 	out.Accounts, _ = hop.Accounts(obj)
 	for _, host := range parsed.Hosts {
 		if host = egress.Canonical(host); !slices.Contains(out.Hosts, host) {

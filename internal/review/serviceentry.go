@@ -66,7 +66,9 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	if !parsed.External() {
 		refusals = append(refusals, hop.CheckInternal(parsed, s.Mesh, s.View)...)
 	}
+	refusals = append(refusals, portsTaken(s, parsed)...)
 	if sealed.Name != "" && parsed.External() {
+		refusals = append(refusals, unreached(s, parsed)...)
 		refusals = append(refusals, hostsOf(s, parsed)...)
 		refusals = append(refusals, accountsOf(s)...)
 		refusals = append(refusals, overlaps(s, parsed, sealed)...)
@@ -223,6 +225,9 @@ func entryChanges(s *subject) []string {
 	}
 	if proxies := forwardProxies(s.intent); proxies != "" {
 		out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))
+	}
+	if parsed, err := hop.ParseEntry(s.intent); err == nil {
+		out = append(out, besideTCP(s, parsed)...)
 	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {

@@ -70,8 +70,10 @@ type Cluster struct {
 	InGatewayNamespaces []map[string]string
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
-	// Asked counts the questions.
-	Asked int
+	// Captures says that sidecars capture DNS.
+	Captures bool
+	// Asked counts the questions, OnPorts the entries that OnPort gave out.
+	Asked, OnPorts int
 }
 
 var _ egress.View = (*Cluster)(nil)
@@ -203,6 +205,33 @@ func (c *Cluster) Deciding(namespace, gateway string) []string {
 
 // Pods implements egress.View.
 func (c *Cluster) Pods(string) []map[string]string { return c.InGatewayNamespaces }
+
+// OnPort implements egress.View.
+func (c *Cluster) OnPort(number uint32, family egress.Family) (out []*egress.Entry) {
+	c.Asked++
+	for _, entry := range c.Known {
+		if slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return port.Number == number && port.ToldBy() == family }) {
+			out = append(out, entry)
+		}
+	}
+	c.OnPorts += len(out)
+	slices.SortFunc(out, (*egress.Entry).Older)
+	return out
+}
+
+// HTTPService implements egress.View.
+func (c *Cluster) HTTPService(number uint32) string {
+	c.Asked++
+	for host, service := range c.Services {
+		if egress.FamilyOf(service.Protocol(number)) == egress.FamilyHTTP {
+			return host
+		}
+	}
+	return ""
+}
+
+// DNSCapture implements egress.View.
+func (c *Cluster) DNSCapture() bool { return c.Captures }
 
 // Below implements egress.View.
 func (c *Cluster) Below(pattern string) (out []string) {

@@ -1,0 +1,210 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// listening is an entry as the sidecars of its clients listen for its calls.
+func (s *subject) listening(object *unstructured.Unstructured, intent *egress.ServiceEntry) *egress.Entry {
+	out := &egress.Entry{
+		Namespace: s.Namespace.Name, Name: object.GetName(), Labels: object.GetLabels(), Ports: intent.Ports, Addresses: intent.Addresses,
+	}
+	out.ExportTo, _, _ = unstructured.NestedStringSlice(object.Object, "spec", "exportTo")
+	out.Resolution, _, _ = unstructured.NestedString(object.Object, "spec", "resolution")
+	for _, host := range intent.Hosts {
+		out.Hosts = append(out.Hosts, egress.Canonical(host))
+	}
+	if leg, sealed := hop.SealedLeg(object, s.Mesh); sealed && intent.External() {
+		out.Gateway, out.Transport = leg.Gateway, leg.Transport
+	}
+	return out
+}
+
+// listenedBefore is the entry that is stored already; nil for none.
+func (s *subject) listenedBefore() (*egress.Entry, *egress.ServiceEntry) {
+	if s.oldIntent == nil {
+		return nil, nil
+	}
+	parsed, err := hop.ParseEntry(s.oldIntent)
+	if err != nil {
+		return nil, nil
+	}
+	return s.listening(s.Old, parsed), parsed
+}
+
+// neighbour is a port of another entry, or of a Service, that has the number of one of ours.
+type neighbour struct {
+	*egress.Entry
+	port    egress.Port
+	service bool
+}
+
+func (n neighbour) String() string {
+	if n.service {
+		return "Service " + n.Name
+	}
+	return fmt.Sprintf("ServiceEntry %s/%s", n.Namespace, n.Name)
+}
+
+// neighbours returns the ports of others, of some families, that have a number. Few entries have raw TCP ports, so that for
+// most there is nothing to go through.
+func (s *subject) neighbours(number uint32, families ...egress.Family) (out []neighbour) {
+	for _, family := range families {
+		for _, other := range s.View.OnPort(number, family) {
+			for _, port := range other.Ports {
+				if port.Number == number && port.ToldBy() == family && !s.is(other) {
+					out = append(out, neighbour{other, port, false})
+				}
+			}
+		}
+		if family != egress.FamilyHTTP {
+			continue
+		}
+		if service := s.View.HTTPService(number); service != "" {
+			// Sidecars listen for HTTP at every address, whatever the Service's own is.
+			out = append(out, neighbour{&egress.Entry{Name: service, Hosts: []string{service}}, egress.Port{Number: number, Protocol: "HTTP"}, true})
+		}
+	}
+	return out
+}
+
+// carried says whether an entry's raw TCP goes to a gateway: what of the mesh's own clashes is not ours to refuse.
+func carried(entry *egress.Entry, port egress.Port) bool {
+	return entry.Gateway != "" && entry.Transport == egress.MutualTLS && port.ToldBy() == egress.FamilyTCP
+}
+
+// portsTaken refuses ports that sidecars could not tell from others' of the same number: Istio drops one of the two and says
+// nothing of it. What is stored already and is not made worse is not refused.
+func portsTaken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+	ours, capture := s.listening(s.Object, intent), s.View.DNSCapture()
+	before, _ := s.listenedBefore()
+	for i, port := range ours.Ports {
+		if before != nil && ours.ListensAs(before, port) {
+			continue
+		}
+		families := []egress.Family{egress.FamilyTCP}
+		if egress.Alone(port.Protocol) {
+			families = append(families, egress.FamilyHTTP, egress.FamilyTLS)
+		}
+		for _, other := range s.neighbours(port.Number, families...) {
+			if !carried(ours, port) && !carried(other.Entry, other.port) {
+				continue
+			}
+			if clash := ours.Clashes(port, other.Entry, other.port, capture); clash.Host != "" {
+				out = append(out, egress.Finding{
+					Code: "tcp-port-taken", Field: field.NewPath("spec", "ports").Index(i).Child("number").String(),
+					Message: takenMessage(port, other, clash), Fix: takenFix(ours, port, other, clash, capture),
+				})
+				break
+			}
+		}
+	}
+	return out
+}
+
+func takenMessage(port egress.Port, other neighbour, clash egress.Clash) string {
+	has := fmt.Sprintf("host %q of %s has it", clash.Other, other)
+	if other.service {
+		has = fmt.Sprintf("%s has it", other)
+	}
+	what := "a sidecar tells raw TCP apart by the address alone, which neither has, so the calls to both would end at one of them"
+	if clash.Address != "" {
+		what = fmt.Sprintf("a sidecar tells raw TCP apart by the address alone, which is %s of both, so the calls to both would end at one of them", clash.Address)
+	}
+	if port.ToldBy() != egress.FamilyTCP || other.port.ToldBy() != egress.FamilyTCP {
+		what = "Istio lets MONGO and MYSQL share a port number with no other protocol, so the calls to one of them would be lost"
+	}
+	return fmt.Sprintf("port %d is %s for %q, and %s as %s; %s", port.Number, cmp.Or(port.Protocol, "of no protocol"), clash.Host, has, cmp.Or(other.port.Protocol, "no protocol"), what)
+}
+
+// takenFix names what would help, each by itself.
+func takenFix(ours *egress.Entry, port egress.Port, other neighbour, clash egress.Clash, capture bool) string {
+	helps := func(ours *egress.Entry, port egress.Port, theirs *egress.Entry, capture bool) bool {
+		return ours.Clashes(port, theirs, other.port, capture) == egress.Clash{}
+	}
+	var out []string
+	switch {
+	case helps(ours.Private(), port, other.Entry, capture):
+		out = append(out, `set exportTo: ["."]`)
+	case other.service || other.Namespace == ours.Namespace:
+	case helps(ours, port, other.Private(), capture):
+		out = append(out, fmt.Sprintf("ask the owners of %s to export it to its own namespace alone", other))
+	case helps(ours.Private(), port, other.Private(), capture):
+		out = append(out, fmt.Sprintf(`set exportTo: ["."] and ask the owners of %s to do the same`, other))
+	}
+	tcp := egress.Port{Number: port.Number, Protocol: "TCP"}
+	if strings.EqualFold(port.Protocol, "MONGO") && helps(ours, tcp, other.Entry, capture) {
+		out = append(out, "declare protocol TCP")
+	}
+	if carried(ours, port) && len(ours.Addresses) == 0 {
+		out = append(out, "set resolution STATIC and give the server's addresses both as spec.addresses and in spec.endpoints")
+	}
+	target := cmp.Or(port.TargetPort, port.Number)
+	out = append(out, fmt.Sprintf("give the port another number, which the app then calls, and targetPort %d", target))
+	if !capture && helps(ours, port, other.Entry, true) {
+		out = append(out, "ask the platform team for sidecars that capture DNS (ISTIO_META_DNS_CAPTURE)")
+	}
+	return strings.Join(out, ", or ")
+}
+
+// unreached refuses addresses that no app dials: the calls of one that resolves the host go past the entry.
+func unreached(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if s.View.DNSCapture() {
+		return nil
+	}
+	address := undialled(s.listening(s.Object, intent), intent)
+	if before, was := s.listenedBefore(); address == "" || before != nil && undialled(before, was) == address {
+		return nil
+	}
+	return hop.Refusals{{
+		Code: "unreached-address", Field: "spec.addresses",
+		Message: fmt.Sprintf("address %s is no endpoint's, so an app that resolves the host does not dial it, and its raw TCP calls would go past the egress gateway", address),
+		Fix:     "remove spec.addresses, or give the server's own addresses both there and in spec.endpoints with resolution STATIC, or ask the platform team for sidecars that capture DNS (ISTIO_META_DNS_CAPTURE)",
+	}}
+}
+
+// undialled returns an address at which sidecars listen for raw TCP that is not the server's own; empty for none.
+func undialled(entry *egress.Entry, intent *egress.ServiceEntry) string {
+	if !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return carried(entry, port) }) {
+		return ""
+	}
+	for _, address := range entry.Addresses {
+		if intent.Resolution != "STATIC" || !slices.ContainsFunc(intent.Endpoints, func(endpoint egress.Endpoint) bool {
+			return egress.Address(endpoint.Address) == egress.Address(address)
+		}) {
+			return address
+		}
+	}
+	return ""
+}
+
+// besideTCP says of ports that sidecars tell from raw TCP of the same number by the first bytes of a call.
+func besideTCP(s *subject, intent *egress.ServiceEntry) (out []string) {
+	ours, capture := s.listening(s.Object, intent), s.View.DNSCapture()
+	raw := func(port egress.Port) bool { return strings.EqualFold(port.Protocol, "TCP") }
+	for i, port := range ours.Ports {
+		families := []egress.Family{egress.FamilyTCP}
+		if raw(port) {
+			families = []egress.Family{egress.FamilyHTTP, egress.FamilyTLS}
+		}
+		for _, other := range s.neighbours(port.Number, families...) {
+			between := raw(port) && carried(ours, port) || raw(other.port) && carried(other.Entry, other.port)
+			shared := between && port.ToldBy() != other.port.ToldBy() && ours.Shares(port, other.Entry, other.port, capture) != egress.Clash{}
+			if shared {
+				out = append(out, fmt.Sprintf("spec.ports[%d]: port %d is %s here and %s in %s: sidecars that see both tell them apart by the first bytes of the app, so a TCP server that speaks first is not heard",
+					i, port.Number, port.Protocol, other.port.Protocol, other))
+				break
+			}
+		}
+	}
+	return out
+}
