@@ -34,10 +34,6 @@ func (mutualTLS) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refus
 		case gw.Port(family) == 0:
 			out.add("gateway-port", path.Child("protocol"),
 				fmt.Sprintf("egress gateway %q has no port for %s", gw.Name, family), "ask the platform team to open one")
-		case family == egress.FamilyTCP && len(entry.Hosts) > 1:
-			out.add("tcp-hosts", field.NewPath("spec", "hosts"),
-				fmt.Sprintf("protocol %q of port %d carries no host name, so proxies cannot tell the hosts apart", port.Protocol, port.Number),
-				"write a ServiceEntry for each host")
 		}
 	}
 	return out

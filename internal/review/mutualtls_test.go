@@ -30,7 +30,7 @@ func TestByMutualTLS(t *testing.T) {
 		"a database":        {entry(t, `{hosts: [db.new.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`), ""},
 		"several TLS ports": {entry(t, `{hosts: [mq.new.com], resolution: DNS, ports: [{number: 443, name: a, protocol: TLS}, {number: 5671, name: b, protocol: TLS}]}`), ""},
 		"UDP":               {entry(t, `{hosts: [db.new.com], resolution: DNS, ports: [{number: 53, name: dns, protocol: UDP}]}`), "raw-protocol spec.ports[0].protocol"},
-		"two databases":     {entry(t, `{hosts: [db.new.com, db2.new.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`), "tcp-hosts spec.hosts"},
+		"two databases":     {entry(t, `{hosts: [db.new.com, db2.new.com], resolution: DNS, ports: [{number: 5432, name: db, protocol: TCP}]}`), "tcp-port-taken spec.ports[0].number"},
 		"accounts":          {annotated(entry(t, `{hosts: [db.new.com], resolution: DNS, `+web+`}`), "a, shop/b"), ""},
 		"bad accounts":      {annotated(entry(t, `{hosts: [db.new.com], resolution: DNS, `+web+`}`), "a,,b"), "service-accounts metadata.annotations[egress-governor.io/service-accounts]"},
 		"the gateway's Service": {
