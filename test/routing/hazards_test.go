@@ -159,6 +159,7 @@ func TestWhatTurnsMutualTLSOff(t *testing.T) {
 		"a root rule of one host's port":          {given: destinationRule("istio-system", `{host: web.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}}`), api: true},
 		"a root rule that says it elsewhere":      {given: destinationRule("istio-system", `{host: "*", trafficPolicy: {tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {maxConnections: 9}}}]}}`), api: true},
 		"a root rule of mutual TLS":               {given: destinationRule("istio-system", `{host: "*", trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`), web: true, api: true},
+		"off for the mesh, and a rule beside it":  {given: peerAuthentication("istio-system", disable) + destinationRule("istio-system", `{host: web.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`), web: true},
 		"a root rule of other hosts":              {given: destinationRule("istio-system", `{host: "*.local", trafficPolicy: {tls: {mode: DISABLE}}}`), web: true, api: true},
 		"a root rule of another namespace's":      {given: destinationRule("istio-system", `{host: "*", exportTo: [app-b], trafficPolicy: {tls: {mode: DISABLE}}}`), web: true, api: true},
 		"a root rule of the client's namespace":   {given: destinationRule("istio-system", `{host: "*", exportTo: [app-b], trafficPolicy: {tls: {mode: DISABLE}}}`), from: "app-b", api: true},
