@@ -225,3 +225,31 @@ func TestAnUnreadableAnnotationIsAnError(t *testing.T) {
 	_, err := looking(t, secure(), proxyPod("a", "egress", "{")).problems(t.Context())
 	require.ErrorContains(t, err, "annotation proxy.istio.io/config of pod ways/a")
 }
+
+// TestWhatCallsAreUnderDecides: a rule of the root namespace that sets tls stands before PeerAuthentications, and in the
+// root namespace itself none with a selector counts.
+func TestWhatCallsAreUnderDecides(t *testing.T) {
+	t.Parallel()
+	p := looking(t, secure(), peerAuthn(t, "istio-system", "{mtls: {mode: DISABLE}}"), rootRuleOf(t, `{host: web.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`))
+	view := p.View.(*egresstest.Cluster)
+	view.Known = view.Known[:1]
+	got, err := p.problems(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, got)
+
+	p = looking(t, secure(), peerAuthn(t, "payments", "{selector: {matchLabels: {security.istio.io/tlsMode: istio}}, mtls: {mode: DISABLE}}"), closedMesh("rootNamespace: payments"))
+	got, err = p.problems(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, got)
+}
+
+// TestAGatewayWithoutPodsHasWhatTheMeshSays of forwarded certificates: its pods will.
+func TestAGatewayWithoutPodsHasWhatTheMeshSays(t *testing.T) {
+	t.Parallel()
+	mesh, err := readMeshSettings("defaultConfig: {gatewayTopology: {forwardClientCertDetails: SANITIZE}}")
+	require.NoError(t, err)
+	found, err := forwardedCertificate(secure(), mesh, nil)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Contains(t, found[0].Message, "meshConfig.defaultConfig.gatewayTopology.forwardClientCertDetails is SANITIZE")
+}
