@@ -194,7 +194,7 @@ func dnsCapture(mgr ctrl.Manager, hosts *registry.Registry, configuration *confi
 
 func preflight(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, meshConfig config.MeshConfig, o options) *controller.Preflight {
 	return &controller.Preflight{
-		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, Ungoverned: hosts.Ungoverned, MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
+		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, Ungoverned: hosts.Ungoverned, View: hosts, MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
 		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry, Status: mgr.GetClient(),
 		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},
 	}

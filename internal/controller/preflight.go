@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +37,8 @@ type Preflight struct {
 	Foreign func(gw egress.Gateway) []egress.Finding
 	// Ungoverned returns the names of entries that governed clients see and that no gateway carries; nil where none are known.
 	Ungoverned func() []string
+	// View says of which hosts calls come to an egress gateway, and under which rules; nil where nothing is known.
+	View egress.View
 	// MeshConfig is Istio's ConfigMap.
 	MeshConfig types.NamespacedName
 	// Recorder writes Events about Regarding.
@@ -55,6 +58,9 @@ type problem struct {
 	egress.Finding
 	gateway string
 }
+
+// sentence says what is wrong and how to mend it.
+func (p problem) sentence() string { return p.Message + "; " + p.Fix }
 
 // Start implements manager.Runnable. It returns when the context ends.
 func (p *Preflight) Start(ctx context.Context) error {
@@ -88,35 +94,28 @@ func (p *Preflight) look(ctx context.Context) {
 
 // problems looks at everything. With an error come the problems that were found all the same.
 func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
-	var errs []error
-	for _, gw := range p.Mesh.Gateways {
-		found, err := p.gateway(ctx, gw)
+	add := func(found []egress.Finding, gateway string) {
 		for _, finding := range found {
-			out = append(out, problem{finding, gw.Name})
+			out = append(out, problem{finding, gateway})
 		}
+	}
+	mesh, err := meshSettingsOf(ctx, p.Live, p.MeshConfig)
+	errs := []error{err}
+	around, err := p.around(ctx, mesh)
+	errs = append(errs, err)
+	for _, gw := range p.Mesh.Gateways {
+		found, err := p.gateway(ctx, gw, around)
+		add(found, gw.Name)
 		errs = append(errs, err)
 	}
 	if p.Ungoverned != nil {
-		for _, finding := range ungoverned(p.Ungoverned()) {
-			out = append(out, problem{finding, ""})
-		}
+		add(ungoverned(p.Ungoverned()), "")
 	}
-	config := &corev1.ConfigMap{}
-	switch err := p.Live.Get(ctx, p.MeshConfig, config); {
-	case apierrors.IsNotFound(err): // Istio is not here, or elsewhere.
-	case err != nil:
-		errs = append(errs, fmt.Errorf("mesh configuration: %w", err))
-	default:
-		found, err := outbound(config.Data["mesh"])
-		for _, finding := range found {
-			out = append(out, problem{finding, ""})
-		}
-		errs = append(errs, err)
-	}
+	add(outbound(mesh), "")
 	return out, errors.Join(errs...)
 }
 
-func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway) ([]egress.Finding, error) {
+func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway, around surroundings) ([]egress.Finding, error) {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: gw.Namespace(), Name: gw.ServiceName()}}
 	var read *egress.Service
 	if err := p.Live.Get(ctx, client.ObjectKeyFromObject(service), service); err == nil {
@@ -132,7 +131,9 @@ func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway) ([]egress.Fi
 	if err := p.Live.List(ctx, list, client.InNamespace(gw.Namespace()), client.MatchingLabels(gw.Selector)); err != nil {
 		return out, fmt.Errorf("egress gateway %q: %w", gw.Name, err)
 	}
-	return append(out, pods(gw, list.Items)...), nil
+	given := running(list.Items)
+	hazards, err := p.hazards(gw, around, given)
+	return slices.Concat(out, pods(gw, given), hazards), err
 }
 
 func (p *Preflight) tell(ctx context.Context, found []problem) {
@@ -143,8 +144,8 @@ func (p *Preflight) tell(ctx context.Context, found []problem) {
 		now[problem] = true
 		p.gauge.WithLabelValues(problem.Code, problem.gateway).Set(1)
 		if !p.known[problem] {
-			log.Info("Problem", "code", problem.Code, "gateway", problem.gateway, "message", problem.Message)
-			p.Recorder.Eventf(p.Regarding, nil, corev1.EventTypeWarning, problem.Reason(), "Preflight", "%s", problem.Message)
+			log.Info("Problem", "code", problem.Code, "gateway", problem.gateway, "message", problem.sentence())
+			p.Recorder.Eventf(p.Regarding, nil, corev1.EventTypeWarning, problem.Reason(), "Preflight", "%s", problem.sentence())
 		}
 	}
 	for problem := range p.known {

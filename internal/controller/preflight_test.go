@@ -89,7 +89,7 @@ func TestEveryProblemIsSeen(t *testing.T) {
 
 func TestUnreadableMeshConfigurationIsAnError(t *testing.T) {
 	t.Parallel()
-	_, err := outbound("{")
+	_, err := readMeshSettings("{")
 	require.ErrorContains(t, err, "mesh configuration")
 }
 

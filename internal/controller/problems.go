@@ -13,18 +13,25 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// pods says why no proxy takes a gateway's exits; given are those that the gateway's selector matches.
-func pods(gw egress.Gateway, given []corev1.Pod) []egress.Finding {
+// running returns the pods that take calls.
+func running(given []corev1.Pod) (out []corev1.Pod) {
 	for _, pod := range given {
 		if pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning {
-			return nil
+			out = append(out, pod)
 		}
+	}
+	return out
+}
+
+// pods says why no proxy takes a gateway's exits; given are the running ones that the gateway's selector matches.
+func pods(gw egress.Gateway, given []corev1.Pod) []egress.Finding {
+	if len(given) > 0 {
+		return nil
 	}
 	return []egress.Finding{{
 		Code: "gateway-without-pods",
@@ -39,37 +46,33 @@ func ungoverned(entries []string) []egress.Finding {
 	if len(entries) == 0 {
 		return nil
 	}
-	named := strings.Join(entries[:min(len(entries), 3)], ", ")
-	if len(entries) > 3 {
-		named += fmt.Sprintf(" and %d more", len(entries)-3)
-	}
 	return []egress.Finding{{
 		Code:    "ungoverned-entry",
-		Message: fmt.Sprintf("governed namespaces see external ServiceEntries of namespaces that are not governed, whose calls leave directly: %s", named),
+		Message: fmt.Sprintf("governed namespaces see external ServiceEntries of namespaces that are not governed, whose calls leave directly: %s", someOf(entries)),
 		Fix:     `set exportTo: ["."] in them, or move them to a governed namespace`,
 	}}
 }
 
-// outbound says what leaves beside the gateways, by Istio's mesh configuration (the key mesh of its ConfigMap). The error
-// is that of a configuration that is not YAML.
-func outbound(meshConfig string) ([]egress.Finding, error) {
-	var parsed struct {
-		OutboundTrafficPolicy struct {
-			Mode string `json:"mode"`
-		} `json:"outboundTrafficPolicy"`
+// someOf names the first three.
+func someOf(names []string) string {
+	out := strings.Join(names[:min(len(names), 3)], ", ")
+	if len(names) > 3 {
+		out += fmt.Sprintf(" and %d more", len(names)-3)
 	}
-	if err := yaml.Unmarshal([]byte(meshConfig), &parsed); err != nil {
-		return nil, fmt.Errorf("mesh configuration: %w", err)
-	}
-	if strings.EqualFold(parsed.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY") {
-		return nil, nil
+	return out
+}
+
+// outbound says what leaves beside the gateways, by Istio's mesh configuration; nil where that is not there.
+func outbound(mesh *meshSettings) []egress.Finding {
+	if mesh == nil || strings.EqualFold(mesh.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY") {
+		return nil
 	}
 	return []egress.Finding{{
 		Code: "outbound-allow-any",
 		Message: "the mesh's outboundTrafficPolicy is ALLOW_ANY: hosts that no ServiceEntry names, and unnamed ports of governed hosts, " +
-			"leave directly and are not governed; set REGISTRY_ONLY",
+			"leave directly and are not governed",
 		Fix: "set meshConfig.outboundTrafficPolicy.mode to REGISTRY_ONLY",
-	}}, nil
+	}}
 }
 
 // conditionReady is the condition in the status of the Gateway objects we keep.
@@ -95,7 +98,7 @@ func gatewayReady(gw egress.Gateway, found []problem) condition {
 		if len(messages) == 0 {
 			out.Status, out.Reason = "False", problem.Reason()
 		}
-		messages = append(messages, problem.Message)
+		messages = append(messages, problem.sentence())
 		out.Message = strings.Join(messages, "; ")
 	}
 	return out

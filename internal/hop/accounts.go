@@ -10,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+// maxAccounts bounds what one entry adds to the configuration of a gateway.
+const maxAccounts = 100
+
 // AccountsAnnotation narrows, on a ServiceEntry, who of its clients may call: service accounts, separated by commas, of
 // the entry's namespace, or of another as namespace/name.
 const AccountsAnnotation = "egress-governor.io/service-accounts"
@@ -21,6 +24,11 @@ func Accounts(entry metav1.Object) (out map[string][]string, refusals Refusals) 
 		return nil, nil
 	}
 	out = map[string][]string{}
+	if strings.Count(raw, ",") >= maxAccounts {
+		refusals.add("service-accounts", field.NewPath("metadata", "annotations").Key(AccountsAnnotation),
+			fmt.Sprintf("names more than %d service accounts", maxAccounts), "leave the annotation out, which admits all service accounts of the entry's clients, or spread them over several entries")
+		return out, refusals
+	}
 	for item := range strings.SplitSeq(raw, ",") {
 		namespace, name, other := strings.Cut(strings.TrimSpace(item), "/")
 		if !other {

@@ -1,6 +1,7 @@
 package hop_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -89,7 +90,7 @@ func TestAccounts(t *testing.T) {
 	for raw, want := range map[string]map[string][]string{
 		"default":                   {"payments": {"default"}},
 		"b, a ,shop/till,shop/till": {"payments": {"a", "b"}, "shop": {"till"}},
-		"":                          nil, "a,": nil, "a/b/c": nil, "A": nil, "a b": nil, "*": nil,
+		"":                          nil, "a,": nil, "a/b/c": nil, "A": nil, "a b": nil, "*": nil, strings.Repeat("a,", 100) + "a": nil,
 	} {
 		in := entry(t, "{}")
 		in.SetAnnotations(map[string]string{hop.AccountsAnnotation: raw})

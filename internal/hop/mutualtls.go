@@ -19,6 +19,9 @@ type mutualTLS struct{}
 // tlsMode is the label of endpoints that take the mesh's mutual TLS.
 const tlsMode = "security.istio.io/tlsMode"
 
+// SealedLabels are those of the endpoint of an entry that is sealed by mutual TLS.
+func SealedLabels() map[string]string { return map[string]string{tlsMode: "istio"} }
+
 func (mutualTLS) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals) {
 	for i, port := range entry.Ports {
 		path := field.NewPath("spec", "ports").Index(i)

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkpolicyv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
@@ -127,6 +128,25 @@ func TestOwnGatewayTakesWhomOthersLeave(t *testing.T) {
 	istios := configured(t, rendered(t, nil))
 	require.Len(t, istios, 1)
 	assert.Equal(t, "istio-egressgateway.istio-system.svc.cluster.local", istios[0]["service"])
+}
+
+// TestRightsForMutualTLSAreOfAGatewayByIt: who reads none of it has no use for them.
+func TestRightsForMutualTLSAreOfAGatewayByIt(t *testing.T) {
+	t.Parallel()
+	verbs := func(objects []*unstructured.Unstructured) map[string][]string {
+		out := map[string][]string{}
+		for _, rule := range only[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
+			for _, resource := range rule.Resources {
+				if resource == "serviceaccounts" || resource == "peerauthentications" {
+					out[resource] = rule.Verbs
+				}
+			}
+		}
+		return out
+	}
+	assert.Empty(t, verbs(rendered(t, nil)))
+	all, _ := own(t, nil, nil)
+	assert.Equal(t, map[string][]string{"serviceaccounts": {"list", "watch"}, "peerauthentications": {"list"}}, verbs(all))
 }
 
 // TestOwnGatewayServesTLSWithoutPrivilege: both ports carry the mesh's TLS, and Istio and the webhook can tell.

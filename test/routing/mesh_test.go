@@ -18,6 +18,7 @@ import (
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/require"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xds"
@@ -68,6 +69,12 @@ spec:
 
 func newMesh(t *testing.T, manifests string) *mesh {
 	t.Helper()
+	return newMeshUnder(t, nil, manifests)
+}
+
+// newMeshUnder returns the mesh of manifests under a mesh configuration, Istio's default where it is nil.
+func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests string) *mesh {
+	t.Helper()
 	var services []string
 	out := &mesh{}
 	for _, document := range strings.Split(manifests, "\n---\n") {
@@ -88,6 +95,7 @@ func newMesh(t *testing.T, manifests string) *mesh {
 	}
 	out.server = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		ConfigString: strings.Join(out.istio, "\n---\n"), KubernetesObjectString: strings.Join(services, "\n---\n"),
+		MeshConfig: configuration,
 	})
 	return out
 }

@@ -1,0 +1,144 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// surroundings are what the rest of the cluster says of calls to egress gateways by mutual TLS.
+type surroundings struct {
+	// mesh says nothing against the configuration where Istio's ConfigMap is not there.
+	mesh *meshSettings
+	// policies are all PeerAuthentications, oldest first.
+	policies []peerAuthentication
+	// rules are the DestinationRules of Istio's root namespace that reach others, oldest first.
+	rules []rootRule
+}
+
+// around reads what hazards go by; nothing where no egress gateway takes mutual TLS.
+func (p *Preflight) around(ctx context.Context, mesh *meshSettings) (out surroundings, err error) {
+	if !slices.ContainsFunc(p.Mesh.Gateways, takesMutualTLS) {
+		return out, nil
+	}
+	if out.mesh = mesh; mesh == nil {
+		if out.mesh, err = readMeshSettings(""); err != nil {
+			return out, err
+		}
+		out.mesh.TrustDomain = p.Mesh.TrustDomain
+	}
+	var unread error
+	out.policies, err = p.peerAuthentications(ctx)
+	out.rules, unread = p.rootRules(ctx, out.mesh)
+	return out, errors.Join(err, unread)
+}
+
+func takesMutualTLS(gw egress.Gateway) bool { return gw.Transport == egress.MutualTLS }
+
+// hazards says what keeps clients and an egress gateway from calling each other by mutual TLS, or from knowing who
+// calls; given are the running pods of the gateway.
+func (p *Preflight) hazards(gw egress.Gateway, around surroundings, given []corev1.Pod) ([]egress.Finding, error) {
+	if !takesMutualTLS(gw) {
+		return nil, nil
+	}
+	out := slices.Concat(trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh))
+	forwarded, err := forwardedCertificate(gw, around.mesh, given)
+	out = append(out, forwarded...)
+	if p.View != nil {
+		calls := automaticCalls(p.Mesh, p.View, gw, around.rules)
+		out = slices.Concat(out, disabled(gw, around, calls), overruled(gw, calls))
+	}
+	return out, err
+}
+
+func trustDomain(gw egress.Gateway, configured *egress.Mesh, mesh *meshSettings) []egress.Finding {
+	if mesh.TrustDomain == configured.TrustDomain {
+		return nil
+	}
+	return []egress.Finding{{
+		Code: "trust-domain",
+		Message: fmt.Sprintf("the mesh's trustDomain is %q and the configuration's %q: clients refuse the certificate of egress gateway %q, and every call through it fails",
+			mesh.TrustDomain, configured.TrustDomain, gw.Name),
+		Fix: fmt.Sprintf("set trustDomain in the configuration to %q", mesh.TrustDomain),
+	}}
+}
+
+// identity compares the service account that clients ask for with that of the pods.
+func identity(gw egress.Gateway, given []corev1.Pod) []egress.Finding {
+	var others []string
+	for _, pod := range given {
+		if account := pod.Spec.ServiceAccountName; account != gw.ServiceAccount && !slices.Contains(others, account) {
+			others = append(others, account)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	slices.Sort(others)
+	return []egress.Finding{{
+		Code: "gateway-identity",
+		Message: fmt.Sprintf("pods of egress gateway %q have the service account %q, and the configuration says %q: clients refuse their certificate, and calls through them fail",
+			gw.Name, strings.Join(others, ", "), gw.ServiceAccount),
+		Fix: "correct serviceAccount of the gateway in the configuration, or serviceAccountName of the pods",
+	}}
+}
+
+func autoMTLS(gw egress.Gateway, mesh *meshSettings) []egress.Finding {
+	if mesh.EnableAutoMtls {
+		return nil
+	}
+	return []egress.Finding{{
+		Code:    "auto-mtls-off",
+		Message: fmt.Sprintf("the mesh's enableAutoMtls is false: HTTP calls reach egress gateway %q without mutual TLS, and it refuses them", gw.Name),
+		Fix:     "set meshConfig.enableAutoMtls to true, or leave it out",
+	}}
+}
+
+// annotationConfig is the annotation of pods that stands before the mesh's defaultConfig.
+const annotationConfig = "proxy.istio.io/config"
+
+// forwardedCertificate says where a gateway goes by what clients write of themselves, or says nothing of who calls.
+func forwardedCertificate(gw egress.Gateway, mesh *meshSettings, given []corev1.Pod) (out []egress.Finding, err error) {
+	const path = "gatewayTopology.forwardClientCertDetails"
+	say := func(where string, config proxyConfig) {
+		if config.GatewayTopology == nil {
+			return
+		}
+		mode := config.GatewayTopology.ForwardClientCertDetails
+		if mode == "" || mode == "UNDEFINED" || mode == "SANITIZE_SET" {
+			return
+		}
+		finding := egress.Finding{
+			Code: "forwarded-client-cert",
+			Message: fmt.Sprintf("%s is %s: by HTTP, egress gateway %q does not learn who calls from certificates alone, and clients may pass for others or be turned away",
+				where, mode, gw.Name),
+			Fix: "set SANITIZE_SET there, or leave it out, and restart the gateway",
+		}
+		if !slices.Contains(out, finding) {
+			out = append(out, finding)
+		}
+	}
+	inherits := len(given) == 0
+	for _, pod := range given {
+		// A topology in the annotation replaces the mesh's as a whole.
+		var own proxyConfig
+		if bad := yaml.Unmarshal([]byte(pod.Annotations[annotationConfig]), &own); bad != nil {
+			err = errors.Join(err, fmt.Errorf("annotation %s of pod %s/%s: %w", annotationConfig, pod.Namespace, pod.Name, bad))
+		} else if own.GatewayTopology == nil {
+			inherits = true
+		} else {
+			say(path+" in the annotation "+annotationConfig+" of its pods", own)
+		}
+	}
+	if inherits {
+		say("meshConfig.defaultConfig."+path, mesh.DefaultConfig)
+	}
+	return out, err
+}
