@@ -61,14 +61,14 @@ func (c *ClientRules) follow(_ context.Context, queue workqueue.TypedRateLimitin
 
 // Reconcile implements reconcile.TypedReconciler.
 func (c *ClientRules) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
-	want := hop.ClientRule(c.mesh, c.entries, key.Namespace, key.Host)
-	err := c.keep(ctx, key, want)
+	spec, gateway := hop.ClientRuleSpec(c.mesh, c.entries, key.Namespace, key.Host)
+	err := c.keep(ctx, key, hop.ClientRule(key.Namespace, key.Host, spec, gateway))
 	if apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		// A cache lags: ours behind a write of ours, or that of the replica that was asked about it behind the entry.
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
 	if err == nil {
-		c.standing.rule(key, want)
+		c.standing.rule(key, spec)
 		c.tell(c.standing.waitingFor(key))
 	}
 	return reconcile.Result{}, err

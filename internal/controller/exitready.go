@@ -125,7 +125,7 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		case !stands || !state.exit.Covers(definition) || !state.exit.Serves(entry.Leg()) || !state.exit.Admits(entry):
 			e.standing.wait(key, name)
 			known = false
-		case !e.standing.ruled(exitKey{entry.Namespace, host}, hop.ClientRule(e.mesh, e.entries, entry.Namespace, host)):
+		case !e.ruled(entry.Namespace, host):
 			e.standing.wait(exitKey{entry.Namespace, host}, name)
 			known = false
 		}
@@ -137,6 +137,12 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		return exitReady("False", "GatewayNotReady", problems[0].Message), known
 	}
 	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
+}
+
+// ruled says whether the client rule of a namespace for a host stands, where there is to be one.
+func (e *ExitReady) ruled(namespace, host string) bool {
+	spec, _ := hop.ClientRuleSpec(e.mesh, e.entries, namespace, host)
+	return e.standing.ruled(exitKey{namespace, host}, spec)
 }
 
 func exitReady(status, reason, message string) condition {

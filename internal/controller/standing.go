@@ -2,11 +2,10 @@ package controller
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -30,18 +29,19 @@ type standing struct {
 	exits map[exitKey]exitState
 	// losers are the entries that are told that another defines a host otherwise.
 	losers map[exitKey]map[types.NamespacedName]bool
-	// rules are the client rules that stand, by namespace and host, waiting the entries that wait for an exit or a rule.
-	rules   map[exitKey]*networkingv1.DestinationRule
+	// rules are the specs of the client rules that stand, by namespace and host, waiting the entries that wait for an exit
+	// or a rule.
+	rules   map[exitKey]map[string]any
 	waiting map[exitKey]map[types.NamespacedName]bool
 }
 
 func newStanding() *standing {
 	return &standing{exits: map[exitKey]exitState{}, losers: map[exitKey]map[types.NamespacedName]bool{},
-		rules: map[exitKey]*networkingv1.DestinationRule{}, waiting: map[exitKey]map[types.NamespacedName]bool{}}
+		rules: map[exitKey]map[string]any{}, waiting: map[exitKey]map[types.NamespacedName]bool{}}
 }
 
-// rule takes in a client rule that stands, nil for none.
-func (s *standing) rule(key exitKey, rule *networkingv1.DestinationRule) {
+// rule takes in the spec of a client rule that stands, nil for none.
+func (s *standing) rule(key exitKey, rule map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rule == nil {
@@ -52,11 +52,10 @@ func (s *standing) rule(key exitKey, rule *networkingv1.DestinationRule) {
 }
 
 // ruled says whether the client rule of a namespace for a host stands as it is to be.
-func (s *standing) ruled(key exitKey, want *networkingv1.DestinationRule) bool {
+func (s *standing) ruled(key exitKey, want map[string]any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	have := s.rules[key]
-	return want == nil || have != nil && proto.Equal(&have.Spec, &want.Spec)
+	return want == nil || reflect.DeepEqual(s.rules[key], want)
 }
 
 // wait notes an entry that is to be looked at again once an exit, or a client rule, was written.

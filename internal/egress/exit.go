@@ -88,7 +88,7 @@ func last(terminating bool) int {
 func exitOf(from []Member) *Exit {
 	out := &Exit{known: map[digest]Contradiction{}}
 	for _, member := range from {
-		out.oneTLS = out.oneTLS || slices.ContainsFunc(member.Entry.legs(), func(leg Leg) bool { return leg.Transport.goesBySNI() })
+		out.oneTLS = out.oneTLS || slices.ContainsFunc(member.legs(), func(leg Leg) bool { return leg.Transport.goesBySNI() })
 		for number, settings := range member.Definition.TLS {
 			if _, taken := out.encrypted(number); !taken {
 				out.tls = append(out.tls, encryption{number, settings, member.Entry})
@@ -116,7 +116,7 @@ func (e *Exit) add(member Member) {
 	}
 	if against.Owner == nil {
 		e.Members = append(e.Members, member)
-		for _, leg := range member.Entry.legs() {
+		for _, leg := range member.legs() {
 			if !slices.Contains(e.legs, leg) {
 				e.legs = append(e.legs, leg)
 			}
@@ -246,7 +246,7 @@ func sameLegs(a, b []Leg) bool {
 func (e *Exit) By(leg Leg) Definition {
 	return e.Definition.only(func(port Port) bool {
 		return slices.ContainsFunc(e.Members, func(member Member) bool {
-			return slices.Contains(member.Entry.legs(), leg) && member.Definition.has(port.Number)
+			return slices.Contains(member.legs(), leg) && member.Definition.has(port.Number)
 		})
 	})
 }
