@@ -1,7 +1,6 @@
 package hop
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,20 +33,18 @@ func IsClientRule(rule *unstructured.Unstructured) bool {
 func ClientRuleName(host string) string { return exitName(host, "client/"+host) }
 
 // ClientRule returns the object of a ClientRuleSpec, nil for none.
-func ClientRule(namespace, host string, spec map[string]any, gateway string) *networkingv1.DestinationRule {
+func ClientRule(namespace, host string, spec map[string]any, gateway string) Object {
 	if spec == nil {
 		return nil
 	}
-	out := &networkingv1.DestinationRule{ObjectMeta: meta(namespace, ClientRuleName(host), host)}
-	out.Labels[GatewayLabel] = gateway
-	raw, err := json.Marshal(spec)
-	if err == nil {
-		err = json.Unmarshal(raw, &out.Spec)
-	}
-	if err != nil {
-		// The API server took the same settings in the author's rule.
-		return nil
-	}
+	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	out.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+	of := meta(namespace, ClientRuleName(host), host)
+	of.Labels[GatewayLabel] = gateway
+	out.SetNamespace(of.Namespace)
+	out.SetName(of.Name)
+	out.SetLabels(of.Labels)
+	out.SetAnnotations(of.Annotations)
 	return out
 }
 

@@ -65,11 +65,9 @@ func GatewayName(gw egress.Gateway) string {
 }
 
 // GatewayObject returns the Gateway that opens the gateway's ports to the VirtualServices of its own namespace, and
-// to no other's: a host without an exit gets 404 or a reset. It is nil for a gateway that opens none for all.
-func GatewayObject(gw egress.Gateway) *networkingv1.Gateway { return GatewayObjectBy(gw, gw.Transport) }
-
-// GatewayObjectBy returns, for another transport than the gateway's own, what can be open beside that; nil for nothing.
-func GatewayObjectBy(gw egress.Gateway, transport egress.Transport) *networkingv1.Gateway {
+// to no other's: a host without an exit gets 404 or a reset. For another transport than the gateway's own it has what can
+// be open beside that. It is nil for nothing.
+func GatewayObject(gw egress.Gateway, transport egress.Transport) *networkingv1.Gateway {
 	by := gw.By(transport)
 	out := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), GatewayName(by), "")}
 	out.Labels[GatewayLabel] = gw.Name

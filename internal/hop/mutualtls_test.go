@@ -171,9 +171,9 @@ func TestManyCallersFitIntoExpressions(t *testing.T) {
 func TestATransportOfBeforeStaysOpen(t *testing.T) {
 	t.Parallel()
 	now := egresstest.MutualTLS().Gateways[0]
-	before := hop.GatewayObjectBy(now, egress.Plain)
+	before := hop.GatewayObject(now, egress.Plain)
 	require.Len(t, before.Spec.Servers, 1, "80 is the mutual one's by now")
 	assert.Equal(t, uint32(443), before.Spec.Servers[0].Port.Number)
-	assert.NotEqual(t, hop.GatewayObject(now).Name, before.Name)
-	assert.Nil(t, hop.GatewayObjectBy(egresstest.Mesh().Gateways[0], egress.MutualTLS))
+	assert.NotEqual(t, hop.GatewayObject(now, egress.MutualTLS).Name, before.Name)
+	assert.Nil(t, hop.GatewayObject(egresstest.Mesh().Gateways[0], egress.MutualTLS))
 }

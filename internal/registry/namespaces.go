@@ -19,7 +19,7 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 		out.Gateway, out.Transport = "", ""
 		return &out
 	}
-	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && gw.Leg() != entry.Leg() {
+	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && r.mesh.Seal && gw.Leg() != entry.Leg() {
 		out.Moving = gw.Leg()
 		return &out
 	}

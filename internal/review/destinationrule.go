@@ -89,7 +89,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if gw, is := s.Mesh.GatewayByService(rule.Host); is && hop.RuleInForce(s.intent) {
 		return facts, append(refusals, egress.Finding{
 			Code: "gateway-rule", Field: "spec.host",
-			Message: fmt.Sprintf("egress gateway %q is called as the app speaks, and under these settings it could not be called at all", gw.Name),
+			Message: fmt.Sprintf("egress gateway %q has settings of its own for how it is called, and under these it could not be called at all", gw.Name),
 			Fix:     "remove tls and outlierDetection; to encrypt calls to an external host, set tls in a DestinationRule for that host",
 		})
 	}
@@ -134,7 +134,7 @@ func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
 func wildcardRule(at, what, host string) egress.Finding {
 	return egress.Finding{
 		Code: "wildcard-rule", Field: at,
-		Message: what + ", whose calls go to an egress gateway that must be called as the app speaks",
+		Message: what + ", whose calls go to an egress gateway, which must not be called under its settings",
 		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, which stands before the wildcard", host),
 	}
 }
@@ -249,10 +249,14 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 }
 
 func ruleChanges(s *subject) []string {
-	if !hop.RuleInForce(s.intent) || !hop.RuleSealed(s.Object) {
+	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return nil
 	}
-	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway as the app speaks"}
+	how := "as the app speaks"
+	if hop.RuleByMutualTLS(s.Object) {
+		how = "by the mesh's mutual TLS"
+	}
+	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway " + how}
 	for _, name := range hop.Credentials(s.intent) {
 		out = append(out, fmt.Sprintf("spec.trafficPolicy: the egress gateway takes the certificate from Secret %s/%s; until it is there, calls fail",
 			s.gateway.Namespace(), egress.Credential(s.Namespace.Name, name)))
