@@ -184,6 +184,7 @@ func TestOwnGatewayPodIsRestricted(t *testing.T) {
 	restricted(t, template.Spec)
 	assert.Equal(t, "istio-proxy", template.Spec.Containers[0].Name)
 	assert.Equal(t, "auto", template.Spec.Containers[0].Image)
+	assert.Equal(t, corev1.PullIfNotPresent, template.Spec.Containers[0].ImagePullPolicy, "of an image without a tag it would be Always")
 	assert.Equal(t, "1", template.Spec.Containers[0].Resources.Requests.Cpu().String())
 	assert.False(t, *template.Spec.AutomountServiceAccountToken)
 	assert.False(t, *template.Spec.EnableServiceLinks)
