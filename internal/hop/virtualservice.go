@@ -114,10 +114,10 @@ func narrow(vs *unstructured.Unstructured, resolved *egress.VirtualService, mesh
 func exportSlot(spec map[string]any) slot { return slot{exportToPath, spec, "exportTo"} }
 
 // narrows says whether routes are for their own namespace's calls alone: exported, they would decide over the calls that
-// others make to hosts which are not the author's, or the operator says so of those whose author left exportTo out. Those
-// that gateways bind to must be seen by them.
+// others make to hosts which are not the author's, or, where their author left exportTo out, the operator says so, or other
+// namespaces leave by another egress gateway than the routes lead to. Those that gateways bind to must be seen by them.
 func narrows(vs *egress.VirtualService, mesh *egress.Mesh) bool {
-	leftOut := mesh.OwnNamespace && vs.Mesh && len(vs.ExportTo) == 0
+	leftOut := vs.Mesh && len(vs.ExportTo) == 0 && (mesh.OwnNamespace || vs.External && len(mesh.Gateways) > 1)
 	return (leftOut || len(vs.Others) > 0) && len(vs.OnGateways) == 0
 }
 

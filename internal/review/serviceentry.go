@@ -75,7 +75,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
 		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
-			refusals = slices.Concat(refusals, exports(s, parsed), underRules(s, parsed, sealed), apart(s, parsed))
+			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {
@@ -168,25 +168,25 @@ func (s *subject) oldOrEmpty() *unstructured.Unstructured {
 	return s.oldIntent
 }
 
-// exports refuses an entry that clients of another egress gateway would see, and leave by the wrong one.
-func exports(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+// exports refuses what clients of another egress gateway would see, and leave by the wrong one.
+func exports(s *subject, exportTo []string) (out hop.Refusals) {
 	if len(s.Mesh.Gateways) < 2 {
 		return nil
 	}
-	for i, namespace := range intent.ExportTo {
+	for i, namespace := range exportTo {
 		at := field.NewPath("spec", "exportTo").Index(i).String()
 		switch leaves := s.View.GatewayOf(namespace); {
 		case namespace == "*":
 			out = append(out, egress.Finding{
 				Code: "other-gateway", Field: at,
 				Message: "there are several egress gateways, and namespaces that leave by another would leave by this one",
-				Fix:     fmt.Sprintf("name the namespaces that leave by egress gateway %q, or leave exportTo out for the entry's own", s.gateway.Name),
+				Fix:     fmt.Sprintf("name the namespaces that leave by egress gateway %q, or leave exportTo out for your own", s.gateway.Name),
 			})
 		case leaves != "" && leaves != s.gateway.Name:
 			out = append(out, egress.Finding{
 				Code: "other-gateway", Field: at,
 				Message: fmt.Sprintf("namespace %q leaves by egress gateway %q, and would leave by %q", namespace, leaves, s.gateway.Name),
-				Fix:     "remove the namespace, and write an entry of the host in it",
+				Fix:     "remove the namespace, and write what it needs in it",
 			})
 		}
 	}
