@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -69,6 +71,13 @@ func (c *cluster) shown(t *testing.T, namespace string, shape shape) {
 	})
 	c.applied(t, namespace, shape.manifests)
 	for _, a := range shape.arrivals {
+		if a.sni != "" && strings.Contains(shape.manifests, "kind: VirtualService") {
+			// The sidecar knows the route a moment after the entry, whose port calls leave by until then.
+			require.NoError(t, until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+				got, err := c.call(ctx, a.from, a.order)
+				return err == nil && got.Port == a.port, nil
+			}), a.order)
+		}
 		as := ""
 		if a.Headers["x-canary"] != "" {
 			as = "canary.partner.test"
