@@ -16,12 +16,22 @@ type Callers struct {
 // Callers returns who may call a port of the exit by a client leg: the clients of the entries that define the port. Of
 // the namespaces that an entry is exported to, those count that are governed.
 func (e *Exit) Callers(port uint32, leg Leg, governed func(namespace string) bool) Callers {
+	return e.callers(leg, governed, func(member Member) bool { return member.Definition.has(port) })
+}
+
+// CallersByCertificate are those of a port that the gateway encrypts with a client's certificate: of entries whose
+// namespace's rule has it so. An app that speaks TLS to the same port brings none, and is lent none.
+func (e *Exit) CallersByCertificate(port uint32, leg Leg, governed func(namespace string) bool) Callers {
+	return e.callers(leg, governed, func(member Member) bool { return member.Definition.TLS[port] != nil })
+}
+
+func (e *Exit) callers(leg Leg, governed func(namespace string) bool, defines func(Member) bool) Callers {
 	out := Callers{Of: map[string][]string{}}
 	if e == nil {
 		return out
 	}
 	for _, member := range e.Members {
-		if !slices.Contains(member.Entry.legs(), leg) || !member.Definition.has(port) {
+		if !slices.Contains(member.Entry.legs(), leg) || !defines(member) {
 			continue
 		}
 		if names, all := Clients(member.ExportTo, member.Namespace); all && member.Accounts == nil {

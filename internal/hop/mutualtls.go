@@ -132,14 +132,16 @@ func guarded(route toPort, exit served) []*networking.HTTPRoute {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	route.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Remove: []string{clientCertificate}}}
-	patterns := exit.callers(route.port).patterns()
+	of, refusal := exit.callers, "egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n"
+	if exit.definition.ByCertificate(route.port) {
+		of, refusal = exit.certified, "egress-governor: port %d of %s is called with a certificate that your service account is not lent; let your app speak TLS itself, or ask the owners of ServiceEntry %s to export it to you\n"
+	}
+	patterns := of(route.port).patterns()
 	if patterns == nil {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	others := &networking.HTTPRoute{Match: route.Match, DirectResponse: &networking.HTTPDirectResponse{
-		Status: 403, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: fmt.Sprintf(
-			"egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n",
-			route.port, exit.host, exit.owner)}},
+		Status: 403, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: fmt.Sprintf(refusal, route.port, exit.host, exit.owner)}},
 	}}
 	var authority *networking.StringMatch
 	if len(route.Match) > 0 {

@@ -134,6 +134,25 @@ func TestHTTPCallersByTheirCertificate(t *testing.T) {
 	}
 }
 
+// TestNobodyIsLentACertificate by an entry of the port alone: HTTP calls are made with it for those whose rule has it.
+func TestNobodyIsLentACertificate(t *testing.T) {
+	t.Parallel()
+	for mode, lent := range map[string]bool{"MUTUAL": false, "SIMPLE": true} {
+		mesh, view := mutual(t, []string{"."}, nil)
+		view.Rules = []*egress.Rule{{Namespace: egresstest.Namespace, Host: "db.example.com", Policy: map[string]any{
+			"portLevelSettings": []any{map[string]any{"port": map[string]any{"number": int64(443)}, "tls": map[string]any{"mode": mode, "credentialName": "client"}}},
+		}}}
+		other := egresstest.Sealed("db.example.com", egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+		other.Namespace, other.Transport, other.ExportTo = "shop", egress.MutualTLS, []string{"."}
+		view.Known = append(view.Known, other)
+		servers, http := doors(t, mesh, view)
+		assert.Len(t, servers["istio-system/p443.db.example.com.port.egress-governor.internal"], 3, "whoever speaks TLS itself")
+		require.Equal(t, "encrypted", http[0].Route[0].Destination.Subset)
+		assert.True(t, matched(http[0], certificate("", "spiffe://cluster.local/ns/payments/sa/default")), mode)
+		assert.Equal(t, lent, matched(http[0], certificate("", "spiffe://cluster.local/ns/shop/sa/default")), mode)
+	}
+}
+
 // matched says whether a route takes a call with a header of the gateway's. Proxies match whole values.
 func matched(route *networking.HTTPRoute, value string) bool {
 	for _, match := range route.Match {
