@@ -143,6 +143,12 @@ func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInter
 		for namespace := range namespaces {
 			for _, host := range slices.Concat(change.Hosts, change.Callers) {
 				queue.Add(exitKey{namespace, host})
+				if egress.IsWildcard(host) {
+					// Its callers call the hosts below by these exits.
+					for _, below := range e.entries.Below(host) {
+						queue.Add(exitKey{namespace, below})
+					}
+				}
 				for _, pair := range e.entries.PairsTo(host) {
 					queue.Add(exitKey{namespace, pair})
 				}

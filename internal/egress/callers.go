@@ -52,6 +52,18 @@ func (e *Exit) callers(leg Leg, governed func(namespace string) bool, defines fu
 	return out
 }
 
+// And returns the callers together with others.
+func (c Callers) And(others Callers) Callers {
+	if c.Anyone || others.Anyone {
+		return Callers{Anyone: true}
+	}
+	out := Callers{Of: maps.Clone(c.Of)}
+	for namespace, accounts := range others.Of {
+		out.admit(namespace, accounts)
+	}
+	return out
+}
+
 func (c *Callers) narrowed(accounts map[string][]string, client func(namespace string) bool) {
 	for _, namespace := range slices.Sorted(maps.Keys(accounts)) {
 		if client(namespace) {

@@ -2,6 +2,7 @@ package hop
 
 import (
 	"fmt"
+	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -96,7 +97,11 @@ func (m mutualTLS) routes(gw egress.Gateway, exit served) (out []Object) {
 	}
 	http := routesOf(gw, exit.host)
 	for _, route := range httpExits(exit.host, exit.definition) {
-		http.Spec.Http = append(http.Spec.Http, guarded(route, exit)...)
+		of := exit.callers
+		if isHTTP(exit.definition, route.port) {
+			of = exit.byHost
+		}
+		http.Spec.Http = append(http.Spec.Http, guarded(route, exit, of)...)
 	}
 	if len(http.Spec.Http) > 0 {
 		out = append(out, http)
@@ -118,21 +123,25 @@ func (mutualTLS) behind(doors *networkingv1.Gateway, gw egress.Gateway, host str
 
 func (mutualTLS) pair(_ egress.Gateway, exit served, pair egress.Pair) (out []*networking.HTTPRoute) {
 	for _, route := range pairRoutes(pair, exit.definition) {
-		out = append(out, guarded(route, exit)...)
+		out = append(out, guarded(route, exit, exit.callers)...)
 	}
 	return out
+}
+
+func isHTTP(definition egress.Definition, number uint32) bool {
+	return slices.Contains(httpPorts(definition.Ports), number)
 }
 
 // clientCertificate is the header in which a gateway says whose certificate it verified. It drops what a client sends.
 const clientCertificate = "x-forwarded-client-cert"
 
 // guarded returns a route for the callers of its port, and one that turns everybody else away.
-func guarded(route toPort, exit served) []*networking.HTTPRoute {
+func guarded(route toPort, exit served, of func(port uint32) callers) []*networking.HTTPRoute {
 	if route.DirectResponse != nil {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	route.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Remove: []string{clientCertificate}}}
-	of, refusal := exit.callers, "egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n"
+	refusal := "egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n"
 	if exit.definition.ByCertificate(route.port) {
 		of, refusal = exit.certified, "egress-governor: port %d of %s is called with a certificate that your service account is not lent; let your app speak TLS itself, or ask the owners of ServiceEntry %s to export it to you\n"
 	}

@@ -153,6 +153,27 @@ func TestNobodyIsLentACertificate(t *testing.T) {
 	}
 }
 
+// TestAHostBelowAWildcardShutsNobodyOut: the gateway goes by the more specific of the two, for clients of both.
+func TestAHostBelowAWildcardShutsNobodyOut(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]bool{"": true, "SIMPLE": true, "MUTUAL": false} {
+		mesh, view := mutual(t, []string{"."}, nil)
+		above := egresstest.Sealed("*.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 5432, Name: "db", Protocol: "TCP"})
+		above.Namespace, above.Transport, above.ExportTo = "shop", egress.MutualTLS, []string{"."}
+		view.Known = append(view.Known, above)
+		if mode != "" {
+			view.Rules = []*egress.Rule{{Namespace: egresstest.Namespace, Host: "db.example.com", Policy: map[string]any{"tls": map[string]any{"mode": mode}}}}
+		}
+		servers, http := doors(t, mesh, view)
+		assert.Len(t, servers["istio-system/p5432.db.example.com.port.egress-governor.internal"], 2, "a wildcard's raw TCP has a name of its own")
+		route := http[len(http)-2]
+		require.NotEmpty(t, route.Route)
+		assert.True(t, matched(route, certificate("", "spiffe://cluster.local/ns/payments/sa/default")), mode)
+		assert.Equal(t, want, matched(route, certificate("", "spiffe://cluster.local/ns/shop/sa/default")), "with mode %q", mode)
+		assert.False(t, matched(route, certificate("", "spiffe://cluster.local/ns/stranger/sa/default")), mode)
+	}
+}
+
 // matched says whether a route takes a call with a header of the gateway's. Proxies match whole values.
 func matched(route *networking.HTTPRoute, value string) bool {
 	for _, match := range route.Match {
