@@ -57,6 +57,29 @@ spec:
 	assert.Equal(t, in.Object, intent.Object)
 }
 
+// TestAManifestAppliedAnew, which writes the location and not the names, keeps the author's.
+func TestAManifestAppliedAnew(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.MutualTLS()
+	for _, names := range []string{"", ", subjectAltNames: [db.example.com]"} {
+		in := entry(t, `{hosts: [db.example.com], location: MESH_EXTERNAL, resolution: STATIC, endpoints: [{address: 203.0.113.7}], ports: [{number: 80, name: http, protocol: HTTP}]`+names+`}`)
+		sealed, err := hop.Seal(in, mesh.Gateways[0], mesh)
+		require.NoError(t, err)
+		for _, written := range [][]string{{"location"}, {"location", "endpoints", "resolution"}} {
+			anew := sealed.DeepCopy()
+			for _, key := range written {
+				anew.Object["spec"].(map[string]any)[key] = in.Object["spec"].(map[string]any)[key]
+			}
+			again, err := hop.Seal(anew, mesh.Gateways[0], mesh)
+			require.NoError(t, err)
+			assert.Equal(t, sealed.Object["spec"], again.Object["spec"])
+			intent, err := hop.EntryIntent(again, mesh)
+			require.NoError(t, err)
+			assert.Equal(t, in.Object, intent.Object)
+		}
+	}
+}
+
 // doors returns the servers and the HTTP routes of the exit set.
 func doors(t *testing.T, mesh *egress.Mesh, view *egresstest.Cluster) (servers map[string][]string, http []*networking.HTTPRoute) {
 	t.Helper()
