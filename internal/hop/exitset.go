@@ -47,15 +47,15 @@ func servedBy(mesh *egress.Mesh, exit *egress.Exit, view egress.View, gw egress.
 	owner := exit.Owner().Namespace + "/" + exit.Owner().Name
 	governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
 	return served{host: host, definition: exit.By(gw.Leg()), owner: owner, callers: func(port uint32) callers {
-		return callers{exit.Callers(port, gw.Leg(), governed), mesh, view}
+		return callers{exit.Grants(port, gw.Leg(), governed), mesh, view}
 	}, byHost: func(port uint32) callers {
-		out := exit.Callers(port, gw.Leg(), governed)
+		out := exit.Grants(port, gw.Leg(), governed)
 		for _, wildcard := range egress.Patterns(host)[1:] {
-			out = out.And(view.Exit(wildcard, gw.Namespace()).Callers(port, gw.Leg(), governed))
+			out.Add(view.Exit(wildcard, gw.Namespace()).Grants(port, gw.Leg(), governed))
 		}
 		return callers{out, mesh, view}
 	}, certified: func(port uint32) callers {
-		return callers{exit.CallersByCertificate(port, gw.Leg(), governed), mesh, view}
+		return callers{exit.GrantsByCertificate(port, gw.Leg(), governed), mesh, view}
 	}}
 }
 

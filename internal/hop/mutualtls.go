@@ -69,30 +69,9 @@ func (mutualTLS) servers(gw egress.Gateway) []*networking.Server {
 }
 
 func (m mutualTLS) routes(gw egress.Gateway, exit served) (out []Object) {
-	doors := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), routesName(gw, exit.host), exit.host)}
-	doors.Labels[GatewayLabel] = gw.Name
-	doors.Spec.Selector = gw.Selector
-	for _, port := range exit.definition.Ports {
-		if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
-			continue
-		}
-		names := exit.callers(port.Number).names()
-		if names != nil && len(names) == 0 {
-			// Without a name the server would take everybody.
-			continue
-		}
-		doors.Spec.Servers = append(doors.Spec.Servers, &networking.Server{
-			Port:  &networking.Port{Number: gw.TLSPort, Name: fmt.Sprintf("tls-%d", port.Number), Protocol: "TLS"},
-			Hosts: []string{gw.Namespace() + "/" + portSNI(exit.host, port.Number)},
-			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_ISTIO_MUTUAL, SubjectAltNames: names},
-		})
-	}
-	if len(doors.Spec.Servers) > 0 {
-		out = append(out, doors)
-	}
 	for _, port := range exit.definition.Ports {
 		if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP {
-			out = append(out, m.behind(doors, gw, exit.host, port.Number))
+			out = append(out, m.door(gw, exit, port.Number)...)
 		}
 	}
 	http := routesOf(gw, exit.host)
@@ -109,16 +88,30 @@ func (m mutualTLS) routes(gw egress.Gateway, exit served) (out []Object) {
 	return out
 }
 
-// behind returns the route from the server of a port to the port.
-func (mutualTLS) behind(doors *networkingv1.Gateway, gw egress.Gateway, host string, port uint32) Object {
-	sni := portSNI(host, port)
-	out := &networkingv1.VirtualService{ObjectMeta: meta(gw.Namespace(), routesName(gw, sni), host)}
-	out.Labels[GatewayLabel] = gw.Name
-	out.Spec.Hosts = []string{sni}
-	out.Spec.Gateways = []string{gw.Namespace() + "/" + doors.Name}
-	out.Spec.ExportTo = []string{"."}
-	out.Spec.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: destination(host, port)}}}}
-	return out
+// door returns the server of a port, an object of its own so that one who adds ports makes none of the others larger, and
+// the route behind it.
+func (mutualTLS) door(gw egress.Gateway, exit served, port uint32) (out []Object) {
+	sni := portSNI(exit.host, port)
+	name := routesName(gw, sni)
+	// Without a name the server would take everybody.
+	if names := exit.callers(port).names(); names == nil || len(names) > 0 {
+		door := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), name, exit.host)}
+		door.Labels[GatewayLabel] = gw.Name
+		door.Spec.Selector = gw.Selector
+		door.Spec.Servers = []*networking.Server{{
+			Port:  &networking.Port{Number: gw.TLSPort, Name: fmt.Sprintf("tls-%d", port), Protocol: "TLS"},
+			Hosts: []string{gw.Namespace() + "/" + sni},
+			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_ISTIO_MUTUAL, SubjectAltNames: names},
+		}}
+		out = append(out, door)
+	}
+	route := &networkingv1.VirtualService{ObjectMeta: meta(gw.Namespace(), name, exit.host)}
+	route.Labels[GatewayLabel] = gw.Name
+	route.Spec.Hosts = []string{sni}
+	route.Spec.Gateways = []string{gw.Namespace() + "/" + name}
+	route.Spec.ExportTo = []string{"."}
+	route.Spec.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: destination(exit.host, port)}}}}
+	return append(out, route)
 }
 
 func (mutualTLS) pair(_ egress.Gateway, exit served, pair egress.Pair) (out []*networking.HTTPRoute) {

@@ -1,10 +1,12 @@
 package hop_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -123,6 +125,42 @@ func TestTheDoorsKnowTheirCallers(t *testing.T) {
 	view.Accounts = nil
 	servers, _ := doors(t, mesh, view)
 	assert.Empty(t, servers, "a server without names would take everybody")
+}
+
+// TestNobodyCrowdsOutAnother who shares the exit: by ports, by service accounts, or by names of them.
+func TestNobodyCrowdsOutAnother(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	var ports []egress.Port
+	for i := range 128 {
+		ports = append(ports, egress.Port{Number: uint32(20000 + i), Name: fmt.Sprintf("p%d", i), Protocol: "TLS"})
+	}
+	ports = append(ports, egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 5432, Name: "db", Protocol: "TCP"})
+	for i := range 20 {
+		other := egresstest.Sealed("db.example.com", ports...)
+		other.Namespace, other.Name, other.Transport, other.Created = "another", fmt.Sprint(i), egress.MutualTLS, other.Created.Add(time.Hour)
+		if other.ExportTo = []string{".", egresstest.Namespace}; i > 0 {
+			other.Accounts = map[string][]string{}
+			for j := range 100 {
+				name := fmt.Sprintf("%04d", i*100+j) + strings.Repeat("a", 240)
+				view.Accounts["another"] = append(view.Accounts["another"], name)
+				other.Accounts["another"] = append(other.Accounts["another"], name)
+				other.Accounts[egresstest.Namespace] = append(other.Accounts[egresstest.Namespace], name)
+			}
+		}
+		view.Known = append(view.Known, other)
+	}
+	servers, http := doors(t, mesh, view)
+	const db = "istio-system/p5432.db.example.com.port.egress-governor.internal"
+	for _, account := range view.Accounts[egresstest.Namespace] {
+		assert.Contains(t, servers[db], "spiffe://cluster.local/ns/payments/sa/"+account)
+		assert.True(t, matched(http[len(http)-2], certificate("", "spiffe://cluster.local/ns/payments/sa/"+account)))
+	}
+	for _, object := range hop.ExitSet(mesh, view.Exit("db.example.com", gateways), view, gateways, "db.example.com") {
+		raw, err := json.Marshal(object)
+		require.NoError(t, err)
+		assert.Less(t, len(raw), 1<<20, object.GetName())
+	}
 }
 
 // certificate is what a gateway says of a caller.
