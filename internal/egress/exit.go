@@ -204,6 +204,21 @@ func (e *Exit) Admits(entry *Entry) bool {
 	}))
 }
 
+// Displaced returns what would keep an entry from its part that has it now, were there one more of a definition; the zero
+// value is nothing. The entry is the displaced one.
+func (e *Exit) Displaced(by *Entry, definition Definition) Contradiction {
+	if e == nil {
+		return Contradiction{}
+	}
+	with := exitOf(append(slices.Clone(e.Members), Member{by, definition, nil}))
+	for _, member := range e.Members {
+		if against := with.Against(member.Definition); against.Owner != nil {
+			return Contradiction{member.Entry, against.Reason}
+		}
+	}
+	return Contradiction{}
+}
+
 // Without returns the exit as it would be without an entry; nil where nothing remains.
 func (e *Exit) Without(namespace, name string) *Exit {
 	return e.without(func(member Member) bool { return member.Namespace == namespace && member.Name == name })

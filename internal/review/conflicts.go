@@ -21,7 +21,12 @@ func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 			continue
 		}
 		others := s.View.Exit(canonical, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
-		if against := others.Against(definition.Under(s.View.Rule(s.Namespace.Name, canonical))); against.Owner != nil {
+		ours := definition.Under(s.View.Rule(s.Namespace.Name, canonical))
+		against := others.Against(ours)
+		if against.Owner == nil {
+			against = others.Displaced(&egress.Entry{Namespace: s.Namespace.Name, Name: s.Object.GetName(), Gateway: sealed.Name, Transport: sealed.Transport}, ours)
+		}
+		if against.Owner != nil {
 			out = append(out, egress.Conflict{Host: host, Reason: against.Reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: against.Owner})
 		}
 	}

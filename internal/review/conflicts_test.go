@@ -1,6 +1,7 @@
 package review
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -162,4 +163,25 @@ func TestAHostUnderAWildcard(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Empty(t, codes(outcome), name+": one's own")
 	}
+}
+
+// TestNobodyIsDisplaced from an exit that serves gateways of both transports: what goes by SNI has one TLS port.
+func TestNobodyIsDisplaced(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.TwoGateways()
+	mesh.Gateways[0].Transport, mesh.Gateways[0].ServiceAccount = egress.MutualTLS, "pci"
+	view := &egresstest.Cluster{Mesh: mesh}
+	for i, port := range []uint32{443, 5671} {
+		theirs := egresstest.Sealed("mq.example.com", egress.Port{Number: port, Name: "tls", Protocol: "TLS"})
+		theirs.Namespace, theirs.Created, theirs.Gateway, theirs.Transport = fmt.Sprint("cards", i), time.Unix(int64(i), 0), "pci", egress.MutualTLS
+		view.Known = append(view.Known, theirs)
+	}
+	r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
+	outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [mq.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`))))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"host-conflict spec.hosts[0]"}, codes(outcome))
+	view.Known = view.Known[:1]
+	outcome, err = r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [mq.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`))))
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome))
 }
