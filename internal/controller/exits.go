@@ -153,6 +153,14 @@ func (e *Exits) follow(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	}
 	e.entries.OnChange(func(change registry.Change) {
 		for namespace := range namespaces {
+			for _, host := range change.Hosts {
+				if egress.IsWildcard(host) {
+					// Its callers call the hosts below by these exits, which name no service account of theirs.
+					for _, below := range e.entries.Below(host) {
+						queue.Add(exitKey{namespace, below})
+					}
+				}
+			}
 			for _, host := range slices.Concat(change.Hosts, change.Callers) {
 				queue.Add(exitKey{namespace, host})
 				for _, pair := range e.entries.PairsTo(host) {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -259,4 +260,28 @@ func TestWhoeverWaitsIsWoken(t *testing.T) {
 	assert.False(t, stands)
 	s.forget(entry)
 	assert.Empty(t, s.waitingFor(key))
+}
+
+// TestAWildcardOpensTheExitsBelow whenever it comes, and closes them when it goes.
+func TestAWildcardOpensTheExitsBelow(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.store(byMutual("app", "a", "HTTP"))
+	s.drain()
+	admitted := func() string {
+		var list networkingv1.VirtualServiceList
+		require.NoError(t, s.cluster.List(t.Context(), &list, client.InNamespace(gateways), client.MatchingFields{byHost: host}))
+		require.Len(t, list.Items, 1)
+		return list.Items[0].Spec.Http[0].Match[0].Headers["x-forwarded-client-cert"].GetRegex()
+	}
+	require.NotContains(t, admitted(), "cards")
+	above := byMutual("cards", "b", "HTTP")
+	above.Spec.Hosts = []string{egress.Patterns(host)[1]}
+	above.Annotations[hop.IntentAnnotation] = `[{"now":"MESH_INTERNAL","paths":["spec.location"]},{"was":[{"address":"www.example.com"}],"paths":["spec.endpoints"]}]`
+	s.store(above)
+	s.drain()
+	assert.Contains(t, admitted(), "cards/sa/")
+	s.remove("cards", "b")
+	s.drain()
+	assert.NotContains(t, admitted(), "cards")
 }

@@ -45,9 +45,17 @@ func servingGateways(mesh *egress.Mesh, exit *egress.Exit, namespace string) (ou
 
 func servedBy(mesh *egress.Mesh, exit *egress.Exit, view egress.View, gw egress.Gateway, host string) served {
 	owner := exit.Owner().Namespace + "/" + exit.Owner().Name
+	governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
 	return served{host: host, definition: exit.By(gw.Leg()), owner: owner, callers: func(port uint32) callers {
-		governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
-		return callers{exit.Callers(port, gw.Leg(), governed), mesh, view}
+		return callers{exit.Grants(port, gw.Leg(), governed), mesh, view}
+	}, byHost: func(port uint32) callers {
+		out := exit.Grants(port, gw.Leg(), governed)
+		for _, wildcard := range egress.Patterns(host)[1:] {
+			out.Add(view.Exit(wildcard, gw.Namespace()).Grants(port, gw.Leg(), governed))
+		}
+		return callers{out, mesh, view}
+	}, certified: func(port uint32) callers {
+		return callers{exit.GrantsByCertificate(port, gw.Leg(), governed), mesh, view}
 	}}
 }
 

@@ -121,6 +121,12 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 		}
 		change.Clients = clientsOf(namespace, change.Hosts)
 		change.Callers = r.calledFrom(namespace)
+		for _, host := range change.Callers {
+			if egress.IsWildcard(host) {
+				// The hosts below go by who is governed, too.
+				change.Hosts = append(change.Hosts, host)
+			}
+		}
 	}
 	r.forget(change.Hosts)
 	r.mu.Unlock()

@@ -3,7 +3,6 @@
 package registry
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -26,7 +25,7 @@ type Registry struct {
 	leaving     map[string]string
 	clients     clients
 	services    map[string]*egress.Service
-	clusterIPs  map[netip.Addr]string
+	clusterIPs  addresses
 	accounts    accounts
 	named       named
 	ports       ports
@@ -77,7 +76,7 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
+		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: addresses{},
 		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
 		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}

@@ -93,14 +93,45 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 			Fix:     "remove tls and outlierDetection; to encrypt calls to an external host, set tls in a DestinationRule for that host",
 		})
 	}
-	if serving == nil {
-		return facts, refusals
+	if serving != nil {
+		refusals = append(refusals, onExit(s, rule, serving)...)
 	}
-	refusals = append(refusals, hop.CheckRule(rule)...)
+	return facts, append(refusals, onOwnExits(s, rule, serving)...)
+}
+
+// onExit returns what the exit of a rule's host cannot have of the rule.
+func onExit(s *subject, rule *egress.Rule, entry *egress.Entry) hop.Refusals {
+	out := hop.CheckRule(rule)
 	if s.oldIntent == nil || !equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) {
-		refusals = append(refusals, ruleConflicts(s, rule, serving)...)
+		out = append(out, ruleConflicts(s, rule, entry)...)
 	}
-	return facts, refusals
+	return out
+}
+
+// onOwnExits is onExit for the hosts of the namespace's own entries, which are under the rule whoever sees them, and by a
+// wildcard as well; but for that of the serving one. A rule that stands before the wildcard may go without asking. The
+// first host with something to say is enough.
+func onOwnExits(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusals {
+	for _, host := range s.View.Below(rule.Host) {
+		if host == rule.Host && serving != nil && serving.Namespace == rule.Namespace {
+			continue
+		}
+		exact := *rule
+		if exact.Host = host; host != rule.Host {
+			// Subsets are the clients' alone.
+			exact.Subsets = nil
+		}
+		for _, entry := range s.View.Entries(host) {
+			if entry.Namespace != rule.Namespace || entry.Gateway == "" {
+				continue
+			}
+			if out := onExit(s, &exact, entry); len(out) > 0 {
+				return out
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // coveredHosts refuses a wildcard rule that would be applied to calls of a sealed host: it covers others too, and cannot
@@ -142,7 +173,8 @@ func wildcardRule(at, what, host string) egress.Finding {
 // ruleConflicts finds what a rule would change under others, who share the exit of its host.
 func ruleConflicts(s *subject, rule *egress.Rule, serving *egress.Entry) (out hop.Refusals) {
 	path := field.NewPath("spec", "trafficPolicy")
-	if other := s.View.Rule(rule.Namespace, rule.Host); other.HasPolicy() && rule.HasPolicy() && other.Host == rule.Host && other.Name != rule.Name {
+	written := s.Mesh.ReadRule(s.intent).Host
+	if other := s.View.Rule(rule.Namespace, rule.Host); other.HasPolicy() && rule.HasPolicy() && other.Host == written && other.Name != rule.Name {
 		out = append(out, egress.Finding{
 			Code: "duplicate-rule", Field: path.String(),
 			Message: fmt.Sprintf("DestinationRule %s/%s sets the policy of host %q already, and Istio takes one", other.Namespace, other.Name, rule.Host),
