@@ -131,7 +131,7 @@ func (r *Registry) HostsOf(namespace, except string) (out int) {
 	defer r.mu.RUnlock()
 	for name, stored := range r.byNamespace[namespace] {
 		if entry := stored.entry(); entry != nil && entry.External && name.Name != except {
-			out += len(entry.Hosts)
+			out += entry.Exits()
 		}
 	}
 	return out

@@ -130,8 +130,8 @@ func TestOwnGatewayTakesWhomOthersLeave(t *testing.T) {
 	assert.Equal(t, "istio-egressgateway.istio-system.svc.cluster.local", istios[0]["service"])
 }
 
-// TestRightsForMutualTLSAreOfAGatewayByIt: who reads none of it has no use for them.
-func TestRightsForMutualTLSAreOfAGatewayByIt(t *testing.T) {
+// TestRightsForMutualTLS: service accounts are known as long as entries may be sealed for it.
+func TestRightsForMutualTLS(t *testing.T) {
 	t.Parallel()
 	verbs := func(objects []*unstructured.Unstructured) map[string][]string {
 		out := map[string][]string{}
@@ -144,7 +144,7 @@ func TestRightsForMutualTLSAreOfAGatewayByIt(t *testing.T) {
 		}
 		return out
 	}
-	assert.Empty(t, verbs(rendered(t, nil)))
+	assert.Equal(t, map[string][]string{"serviceaccounts": {"list", "watch"}}, verbs(rendered(t, nil)))
 	all, _ := own(t, nil, nil)
 	assert.Equal(t, map[string][]string{"serviceaccounts": {"list", "watch"}, "peerauthentications": {"list"}}, verbs(all))
 }
