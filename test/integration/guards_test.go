@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,7 +66,8 @@ func inForce(t *testing.T) {
 	slice := object(t, ns, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: outside}\naddressType: IPv4\nendpoints: [{addresses: [203.0.113.7]}]")
 	exit := entry(t, "v1", vaultNamespace, "exit", strings.ReplaceAll(hostSpec, "HOST", "exit.example.com"))
 	exit.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "egress-governor"})
-	probes := map[string]client.Object{"external-names": outside, "endpoints": slice, "exit-sets": exit}
+	free := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "free", Labels: map[string]string{"egress-governor.io/exempt": "true"}}}
+	probes := map[string]client.Object{"external-names": outside, "endpoints": slice, "exit-sets": exit, "namespace-labels": free}
 	for _, row := range podRows {
 		probes[row.guard] = row.pod(t, ns)
 	}

@@ -1,0 +1,202 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+// TestServicesStayInTheCluster: what leads out of it is caught, what was there before is left, and so are the controllers.
+func TestServicesStayInTheCluster(t *testing.T) {
+	inForce(t)
+	ns := namespace(t, nil)
+	c, _ := author(t)
+	const (
+		named     = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: %s}"
+		slice     = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s}\naddressType: %s\nendpoints: [{addresses: [%s]}]"
+		endpoints = "apiVersion: v1\nkind: Endpoints\nmetadata: {name: s}\nsubsets: [{addresses: [{ip: 10.0.0.1}], %s: [{ip: %s}]}]"
+	)
+	for name, tc := range map[string]struct{ manifest, guard, field string }{
+		"ExternalName":             {fmt.Sprintf(named, "api.example.com"), "external-names", "spec.externalName"},
+		"ExternalName, alike":      {fmt.Sprintf(named, "a.svc.cluster.local.example.com"), "external-names", "spec.externalName"},
+		"ExternalName, an address": {fmt.Sprintf(named, "203.0.113.7"), "external-names", "spec.externalName"},
+		"EndpointSlice":            {fmt.Sprintf(slice, "IPv4", "203.0.113.7"), "endpoints", "endpoints: address 203.0.113.7"},
+		"EndpointSlice, IPv6":      {fmt.Sprintf(slice, "IPv6", "'2001:db8::1'"), "endpoints", "endpoints: address 2001:db8::1"},
+		"EndpointSlice, a name":    {fmt.Sprintf(slice, "FQDN", "api.example.com"), "endpoints", "endpoints: address api.example.com"},
+		"Endpoints":                {fmt.Sprintf(endpoints, "addresses", "203.0.113.7"), "endpoints", "subsets: address 203.0.113.7"},
+		"Endpoints, not ready":     {fmt.Sprintf(endpoints, "notReadyAddresses", "203.0.113.7"), "endpoints", "subsets: address 203.0.113.7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			manifest := tc.manifest
+			if name == "Endpoints" {
+				manifest = strings.Replace(manifest, "addresses: [{ip: 10.0.0.1}], ", "", 1)
+			}
+			caught(t, c.Create(t.Context(), object(t, ns, manifest), client.DryRunAll), tc.guard, tc.field)
+		})
+	}
+	for name, manifest := range map[string]string{
+		"ExternalName of a Service": fmt.Sprintf(named, "a.b.svc.cluster.local"),
+		"EndpointSlice, a pod":      fmt.Sprintf(slice, "IPv4", "10.1.2.3"),
+		"EndpointSlice, IPv6":       fmt.Sprintf(slice, "IPv6", "'fd00::1'"),
+		"Service":                   "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}",
+		"empty slice":               "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s}\naddressType: IPv4\nendpoints: []",
+	} {
+		require.NoError(t, c.Create(t.Context(), object(t, ns, manifest), client.DryRunAll), name)
+	}
+	controller, _ := as(t, "system:serviceaccount:kube-system:endpointslice-controller")
+	require.NoError(t, controller.Create(t.Context(), object(t, ns, fmt.Sprintf(slice, "IPv4", "203.0.113.7")), client.DryRunAll))
+
+	glass, _ := as(t, "before", "egress-governor:break-glass")
+	stored := object(t, ns, fmt.Sprintf(named, "before.example.com"))
+	require.NoError(t, glass.Create(t.Context(), stored))
+	patch := func(patch string) error {
+		return c.Patch(t.Context(), stored.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+	}
+	require.NoError(t, patch(`{"metadata":{"labels":{"a":"b"}}}`), "what was there before")
+	caught(t, patch(`{"spec":{"externalName":"other.example.com"}}`), "external-names", "spec.externalName")
+}
+
+// TestLabelsOfNamespaces that decide on egress: others than whom the values name are warned.
+func TestLabelsOfNamespaces(t *testing.T) {
+	inForce(t)
+	for name, tc := range map[string]struct {
+		before, after map[string]string
+		says          string
+	}{
+		"exempt":                      {nil, map[string]string{"egress-governor.io/exempt": "true"}, "metadata.labels: with these the namespace's egress is not governed"},
+		"pods exempt":                 {nil, map[string]string{"egress-governor.io/exempt-pods": "true"}, "metadata.labels[egress-governor.io/exempt-pods]: "},
+		"another gateway":             {nil, throughPCI, "by egress gateway 'pci' in the place of 'default'"},
+		"back to the first":           {throughPCI, nil, "by egress gateway 'default' in the place of 'pci'"},
+		"istio-injection disabled":    {injected, map[string]string{"istio-injection": "disabled"}, "metadata.labels[istio-injection]: "},
+		"istio-injection removed":     {injected, nil, "metadata.labels[istio-injection]: "},
+		"istio.io/rev removed":        {map[string]string{"istio.io/rev": "a"}, nil, "metadata.labels[istio.io/rev]: "},
+		"istio.io/rev of nobody":      {map[string]string{"istio.io/rev": "a"}, map[string]string{"istio.io/rev": "b"}, "metadata.labels[istio.io/rev]: "},
+		"ambient":                     {nil, map[string]string{"istio.io/dataplane-mode": "ambient"}, "metadata.labels[istio.io/dataplane-mode]: "},
+		"waypoint":                    {nil, map[string]string{"istio.io/use-waypoint": "mine"}, "metadata.labels[istio.io/use-waypoint]: "},
+		"injection switched on":       {nil, injected, ""},
+		"of nobody's business":        {injected, map[string]string{"istio-injection": "enabled", "team": "a"}, ""},
+		"exempt before":               {map[string]string{"egress-governor.io/exempt": "true"}, map[string]string{"egress-governor.io/exempt": "true", "team": "a"}, ""},
+		"exempt no longer":            {map[string]string{"egress-governor.io/exempt": "true"}, nil, ""},
+		"another gateway, ungoverned": {map[string]string{"egress-governor.io/exempt": "true"}, map[string]string{"egress-governor.io/exempt": "true", "egress": "pci"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := &corev1.Namespace{}
+			require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Name: namespace(t, tc.before)}, in))
+			in.Labels = map[string]string{"kubernetes.io/metadata.name": in.Name}
+			for key, value := range tc.after {
+				in.Labels[key] = value
+			}
+			c, heard := author(t)
+			require.NoError(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll))
+			said(t, heard, tc.says)
+			if tc.before == nil {
+				c, heard := author(t)
+				require.NoError(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: tc.after}}, client.DryRunAll))
+				said(t, heard, tc.says)
+			}
+			c, heard = as(t, "platform", "system:masters")
+			require.NoError(t, c.Update(t.Context(), in, client.DryRunAll))
+			assert.Empty(t, heard.texts)
+		})
+	}
+}
+
+func said(t *testing.T, heard *warnings, text string) {
+	t.Helper()
+	if text == "" {
+		assert.Empty(t, heard.texts)
+		return
+	}
+	assert.Contains(t, strings.Join(heard.texts, "\n"), text)
+}
+
+// TestExitSetsAreOursAlone: a tenant with every right does not write, relabel or delete them, nor client rules; what goes with
+// its namespace goes.
+func TestExitSetsAreOursAlone(t *testing.T) {
+	inForce(t)
+	const host = "ours-alone.example.com"
+	ns := namespace(t, map[string]string{"egress": "vault"})
+	in := entry(t, "v1", ns, "e", strings.ReplaceAll(hostSpec, "HOST", host))
+	require.NoError(t, shared.Client.Create(t.Context(), in))
+	eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
+	objects, err := controlplane.ExitSet(t.Context(), shared.Client, vaultNamespace, host)
+	require.NoError(t, err)
+	require.NotEmpty(t, objects)
+	gateway := object(t, vaultNamespace, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: egress-governor-vault-mutual-tls}")
+	rule := object(t, ns, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, labels: {app.kubernetes.io/managed-by: egress-governor}, annotations: {egress-governor.io/host: "+host+"}}\nspec: {host: "+host+"}")
+	c, _ := author(t)
+	const field = "metadata.labels[app.kubernetes.io/managed-by]"
+	caught(t, c.Create(t.Context(), rule, client.DryRunAll), "exit-sets", field)
+	for _, rule := range stored(t, "DestinationRule", ns) {
+		objects = append(objects, &rule)
+	}
+	require.Equal(t, "DestinationRule", objects[len(objects)-1].GetKind(), "a client rule")
+	collector, _ := as(t, "system:serviceaccount:kube-system:namespace-controller")
+	for _, object := range append(objects, gateway) {
+		for what, patch := range map[string]string{
+			"another spec": `{"spec":{"exportTo":["*"]}}`, "no label": `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`, "no host": `{"metadata":{"annotations":null}}`,
+		} {
+			if err := c.Patch(t.Context(), object.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)), client.DryRunAll); what != "another spec" || object.GetKind() != "Gateway" {
+				caught(t, err, "exit-sets", field)
+			}
+		}
+		caught(t, c.Delete(t.Context(), object.DeepCopy(), client.DryRunAll), "exit-sets", field)
+		require.NoError(t, collector.Delete(t.Context(), object.DeepCopy(), client.DryRunAll))
+	}
+	all := &unstructured.Unstructured{}
+	all.SetGroupVersionKind(objects[0].GroupVersionKind())
+	caught(t, c.DeleteAllOf(t.Context(), all, client.InNamespace(vaultNamespace), &client.DeleteAllOfOptions{DeleteOptions: client.DeleteOptions{DryRun: []string{metav1.DryRunAll}}}), "exit-sets", field)
+	require.NoError(t, c.Delete(t.Context(), in), "the entry is the author's")
+	eventually(t, func() bool {
+		left, err := controlplane.ExitSet(t.Context(), shared.Client, vaultNamespace, host)
+		return err == nil && len(left) == 0
+	}, "we take the exit away ourselves")
+}
+
+// TestLargeObjectsFitTheGuards: the API server ends an expression that costs too much, and refuses the object.
+func TestLargeObjectsFitTheGuards(t *testing.T) {
+	inForce(t)
+	ns := namespace(t, injected)
+	c, _ := author(t)
+	repeat := func(n int, item func(i int) string) string {
+		var out []string
+		for i := range n {
+			out = append(out, item(i))
+		}
+		return strings.Join(out, ", ")
+	}
+	row := podRow{
+		metadata: "annotations: {proxy.istio.io/config: '" + strings.Repeat("a: b, ", 20000) + "', " + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) +
+			"}, labels: {" + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) + "}",
+		spec: "containers: [" + repeat(200, func(i int) string {
+			return fmt.Sprintf("{name: c%d, image: app, securityContext: {runAsUser: 1, capabilities: {add: [%s]}}, env: [%s]}", i,
+				repeat(30, func(i int) string { return fmt.Sprintf("CAP_%d", i) }), repeat(30, func(i int) string { return fmt.Sprintf("{name: N%d, value: v}", i) }))
+		}) + "]",
+	}
+	require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll))
+	deployment := row.workloads(t, ns)["Deployment"]
+	require.NoError(t, c.Create(t.Context(), deployment))
+	require.NoError(t, c.Patch(t.Context(), deployment, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"template":{"metadata":{"labels":{"b":"c"}}}}}`))))
+	slice := object(t, ns, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: large}\naddressType: IPv6\nendpoints: ["+
+		repeat(1000, func(i int) string { return fmt.Sprintf("{addresses: ['fd00:1111:2222:3333:4444:5555:6666:%x']}", i) })+"]")
+	require.NoError(t, c.Create(t.Context(), slice))
+	require.NoError(t, c.Patch(t.Context(), slice, client.RawPatch(types.JSONPatchType, []byte(`[{"op":"replace","path":"/endpoints/999/addresses/0","value":"fd00::1"}]`))))
+	endpoints := object(t, ns, "apiVersion: v1\nkind: Endpoints\nmetadata: {name: large}\nsubsets: [{addresses: ["+
+		repeat(1000, func(i int) string { return fmt.Sprintf("{ip: 192.168.%d.%d}", i/250, i%250) })+"]}]")
+	require.NoError(t, c.Create(t.Context(), endpoints))
+	internal := entry(t, "v1", ns, "large", "{hosts: [large.example.com], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: ["+
+		repeat(1000, func(i int) string { return fmt.Sprintf("{address: 10.77.%d.%d}", i/250, i%250) })+"]}")
+	require.NoError(t, c.Create(t.Context(), internal))
+	require.NoError(t, c.Delete(t.Context(), internal))
+}
