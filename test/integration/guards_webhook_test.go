@@ -121,7 +121,7 @@ func TestWithTheWebhookConfigurationsDeleted(t *testing.T) {
 // breaksTheGlass: who is in the group writes what the guard refuses, and is told and noted down.
 func breaksTheGlass(t *testing.T) {
 	c, heard := as(t, "firefighter", "egress-governor:break-glass")
-	require.NoError(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: named("", "break-glass")}))
+	require.NoError(t, client.IgnoreAlreadyExists(c.Create(t.Context(), &corev1.Namespace{ObjectMeta: named("", "break-glass")})))
 	in := entry(t, "v1", "break-glass", "urgent", strings.ReplaceAll(ungoverned["no endpoints"], "HOST", "urgent.example.com"))
 	require.NoError(t, c.Create(t.Context(), in))
 	assert.Contains(t, strings.Join(heard.texts, "\n"), "user firefighter is exempt from the guards")
