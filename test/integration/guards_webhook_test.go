@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -147,9 +148,9 @@ func TestWithFailurePolicyIgnoreAndTheWebhookDown(t *testing.T) {
 // parallel: the webhook answers for all.
 func TestAWebhookAfterOursUnseals(t *testing.T) {
 	inForce(t)
-	asked := 0
+	var asked atomic.Int64
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		asked.Add(1)
 		var in admissionv1.AdmissionReview
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -183,7 +184,7 @@ func TestAWebhookAfterOursUnseals(t *testing.T) {
 	var err error
 	eventually(t, func() bool {
 		err = c.Create(t.Context(), in.DeepCopy(), client.DryRunAll)
-		return asked > 0
+		return asked.Load() > 0
 	}, "the API server asks the other webhook")
 	caught(t, err, "entries", "spec.endpoints")
 	caught(t, c.Create(t.Context(), in), "entries", "spec.endpoints")
@@ -197,7 +198,7 @@ func TestTheChartPassesItsGuards(t *testing.T) {
 	objects, err := controlplane.Render(filepath.Join(root, "charts", "egress-governor"), gateways())
 	require.NoError(t, err)
 	c, _ := as(t, "helm")
-	guards := []*unstructured.Unstructured{}
+	var guards []*unstructured.Unstructured
 	for range 2 {
 		for _, object := range objects {
 			if kind := object.GetKind(); strings.HasSuffix(kind, "WebhookConfiguration") || slices.Contains([]string{"Deployment", "PodDisruptionBudget", "Service"}, kind) {
