@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -164,39 +166,47 @@ func TestExitSetsAreOursAlone(t *testing.T) {
 	}, "we take the exit away ourselves")
 }
 
-// TestLargeObjectsFitTheGuards: the API server ends an expression that costs too much, and refuses the object.
-func TestLargeObjectsFitTheGuards(t *testing.T) {
-	inForce(t)
-	ns := namespace(t, injected)
-	c, _ := author(t)
-	repeat := func(n int, item func(i int) string) string {
-		var out []string
-		for i := range n {
-			out = append(out, item(i))
+// TestTheGuardSelectsAsLabelSelectorsDo: each operator, in the place of the values' own. It is not parallel: it warns everybody.
+func TestTheGuardSelectsAsLabelSelectorsDo(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	objects, err := controlplane.Render(filepath.Join(root, "charts", "egress-governor"), map[string]any{"namespaceSelector": map[string]any{
+		"matchLabels": map[string]any{"mesh": "on"}, "matchExpressions": []any{
+			map[string]any{"key": "tier", "operator": "In", "values": []any{"a", "b"}}, map[string]any{"key": "zone", "operator": "NotIn", "values": []any{"c"}},
+			map[string]any{"key": "team", "operator": "Exists"}, map[string]any{"key": "free", "operator": "DoesNotExist"},
+		},
+	}})
+	require.NoError(t, err)
+	const guard = "selects-otherwise"
+	for _, object := range objects {
+		if object.GetName() != "egress-governor-namespace-labels" {
+			continue
 		}
-		return strings.Join(out, ", ")
+		object.SetName(guard)
+		if object.GetKind() == "ValidatingAdmissionPolicyBinding" {
+			require.NoError(t, unstructured.SetNestedField(object.Object, guard, "spec", "policyName"))
+		}
+		require.NoError(t, shared.Client.Create(t.Context(), object))
+		t.Cleanup(func() { assert.NoError(t, shared.Client.Delete(context.WithoutCancel(t.Context()), object)) })
 	}
-	row := podRow{
-		metadata: "annotations: {proxy.istio.io/config: '" + strings.Repeat("a: b, ", 20000) + "', " + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) +
-			"}, labels: {" + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) + "}",
-		spec: "containers: [" + repeat(200, func(i int) string {
-			return fmt.Sprintf("{name: c%d, image: app, securityContext: {runAsUser: 1, capabilities: {add: [%s]}}, env: [%s]}", i,
-				repeat(30, func(i int) string { return fmt.Sprintf("CAP_%d", i) }), repeat(30, func(i int) string { return fmt.Sprintf("{name: N%d, value: v}", i) }))
-		}) + "]",
+	full := map[string]string{"mesh": "on", "tier": "b", "team": "x", "zone": "d"}
+	in := &corev1.Namespace{}
+	require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Name: namespace(t, full)}, in))
+	warnedOf := func(key, value string) bool {
+		with := in.DeepCopy()
+		with.Labels[key] = value
+		if value == "" {
+			delete(with.Labels, key)
+		}
+		c, heard := author(t)
+		require.NoError(t, c.Update(t.Context(), with, client.DryRunAll))
+		return strings.Contains(strings.Join(heard.texts, "\n"), "'"+guard+"' with binding '"+guard+"': metadata.labels: with these the namespace's egress is not governed")
 	}
-	require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll))
-	deployment := row.workloads(t, ns)["Deployment"]
-	require.NoError(t, c.Create(t.Context(), deployment))
-	require.NoError(t, c.Patch(t.Context(), deployment, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"template":{"metadata":{"labels":{"b":"c"}}}}}`))))
-	slice := object(t, ns, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: large}\naddressType: IPv6\nendpoints: ["+
-		repeat(1000, func(i int) string { return fmt.Sprintf("{addresses: ['fd00:1111:2222:3333:4444:5555:6666:%x']}", i) })+"]")
-	require.NoError(t, c.Create(t.Context(), slice))
-	require.NoError(t, c.Patch(t.Context(), slice, client.RawPatch(types.JSONPatchType, []byte(`[{"op":"replace","path":"/endpoints/999/addresses/0","value":"fd00::1"}]`))))
-	endpoints := object(t, ns, "apiVersion: v1\nkind: Endpoints\nmetadata: {name: large}\nsubsets: [{addresses: ["+
-		repeat(1000, func(i int) string { return fmt.Sprintf("{ip: 192.168.%d.%d}", i/250, i%250) })+"]}]")
-	require.NoError(t, c.Create(t.Context(), endpoints))
-	internal := entry(t, "v1", ns, "large", "{hosts: [large.example.com], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: ["+
-		repeat(1000, func(i int) string { return fmt.Sprintf("{address: 10.77.%d.%d}", i/250, i%250) })+"]}")
-	require.NoError(t, c.Create(t.Context(), internal))
-	require.NoError(t, c.Delete(t.Context(), internal))
+	eventually(t, func() bool { return warnedOf("mesh", "") }, "the guard is in force")
+	for change, warns := range map[[2]string]bool{
+		{"mesh", "off"}: true, {"tier", "c"}: true, {"tier", ""}: true, {"tier", "a"}: false, {"zone", "c"}: true, {"zone", ""}: false,
+		{"team", ""}: true, {"team", "y"}: false, {"free", "x"}: true, {"other", "x"}: false,
+	} {
+		assert.Equal(t, warns, warnedOf(change[0], change[1]), change)
+	}
 }
