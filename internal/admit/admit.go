@@ -95,8 +95,8 @@ func (h *Handler) bounded(handle admission.HandlerFunc) admission.HandlerFunc {
 	}
 }
 
-// Mutate rewrites an object into the form in which it will be stored. One that cannot be rewritten passes unchanged:
-// Validate, which follows, refuses it together with everything else that is wrong with it.
+// Mutate rewrites an object into the form in which it will be stored. One that cannot be rewritten is refused here, together
+// with everything else that is wrong with it: the API server's own policies come before Validate, and say less.
 func (h *Handler) Mutate(ctx context.Context, req admission.Request) admission.Response {
 	in, problem := h.read(ctx, req)
 	if problem != nil {
@@ -107,6 +107,13 @@ func (h *Handler) Mutate(ctx context.Context, req admission.Request) admission.R
 	}
 	rewritten, err := h.Reviewer.Rewrite(in)
 	var refusals review.Refusals
+	if errors.As(err, &refusals) {
+		if outcome, err := h.review(ctx, in); err != nil || outcome.Verdict != review.Allowed {
+			return h.answer(ctx, in, outcome, err)
+		}
+		// What it waited for is there now.
+		rewritten, err = h.Reviewer.Rewrite(in)
+	}
 	switch {
 	case errors.As(err, &refusals):
 		return admission.Allowed("")
@@ -130,6 +137,10 @@ func (h *Handler) Validate(ctx context.Context, req admission.Request) admission
 		return admission.Allowed("")
 	}
 	outcome, err := h.review(ctx, in)
+	return h.answer(ctx, in, outcome, err)
+}
+
+func (h *Handler) answer(ctx context.Context, in review.Request, outcome *review.Outcome, err error) admission.Response {
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, err)
 	}

@@ -105,6 +105,29 @@ func TestMutatePatchesOnlyWhatItSeals(t *testing.T) {
 	assert.Empty(t, again.Patches)
 }
 
+// TestMutateRefusesWhatHasNoStoredForm, with what else speaks against it: the API server's own policies come before Validate.
+func TestMutateRefusesWhatHasNoStoredForm(t *testing.T) {
+	t.Parallel()
+	denying := evaluator(func(policy.Review) policy.Decision {
+		return policy.Decision{Denied: []policy.Violation{{Policy: "p", Code: "bad-host", Field: "spec.hosts[0]", Message: "bad", Fix: "mend"}}}
+	})
+	for name, tc := range map[string]struct{ spec, says string }{
+		"not to be sealed":       {`{"hosts":["api.example.com"],"resolution":"DYNAMIC_DNS","ports":[{"number":443,"name":"tls","protocol":"TLS"}]}`, "spec.resolution"},
+		"not shown to be inside": {`{"hosts":["api.example.com"],"location":"MESH_INTERNAL","resolution":"DNS","ports":[{"number":443,"name":"tls","protocol":"TLS"}]}`, "spec.endpoints"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			response := handler(t, denying).Mutate(t.Context(), request("ServiceEntry", entryJSON(tc.spec)))
+			require.False(t, response.Allowed)
+			assert.Contains(t, response.Result.Message, tc.says)
+			assert.Contains(t, response.Result.Message, "p: spec.hosts[0]: bad")
+			assert.Empty(t, response.Patches)
+		})
+	}
+	response := handler(t, denying).Mutate(t.Context(), request("ServiceEntry", entryJSON(goodSpec)))
+	assert.True(t, response.Allowed, "policies are Validate's to ask, of what has one")
+}
+
 func TestUnsealedEntryDoesNotPassValidation(t *testing.T) {
 	t.Parallel()
 	response := handler(t, evaluator(silent)).Validate(t.Context(), request("ServiceEntry", entryJSON(goodSpec)))

@@ -250,7 +250,7 @@ func TestWhatIsNotSealedIsJudgedAsItStands(t *testing.T) {
 					endpoints: [{address: evil.test}],
 					ports: [{number: 443, name: tls, protocol: TLS}]}`)
 				in.SetAnnotations(map[string]string{hop.IntentAnnotation: annotation})
-				_, err := r.Review(t.Context(), stored(t, r, create(in)))
+				_, err := r.Review(t.Context(), create(in))
 				require.NoError(t, err)
 				evaluated, _, err := unstructured.NestedSlice(asked.asked[0].Document, "object", "spec", "endpoints")
 				require.NoError(t, err)

@@ -33,7 +33,23 @@ func entryIntent(s *subject, entry *unstructured.Unstructured) (*unstructured.Un
 	return intent, nil
 }
 
+// seal returns the stored form of an entry, and none of one that would lead past the gateways.
 func seal(s *subject) (*unstructured.Unstructured, error) {
+	out, err := sealedForm(s)
+	if err != nil || !s.Mesh.Seal {
+		return out, err
+	}
+	parsed, err := hop.ParseEntry(s.intent)
+	if err != nil {
+		return nil, err
+	}
+	if refusals := pastGateways(s, parsed); len(refusals) > 0 {
+		return nil, refusals
+	}
+	return out, nil
+}
+
+func sealedForm(s *subject) (*unstructured.Unstructured, error) {
 	if !s.seals() {
 		return s.Object, nil
 	}
@@ -56,18 +72,9 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	if s.changed() {
 		refusals = append(refusals, claims(s, parsed)...)
 	}
-	if parsed.External() && s.Mesh.Seal && s.gateway.Name == "" {
-		refusals = append(refusals, egress.Finding{
-			Code: "no-gateway", Field: "metadata.namespace",
-			Message: fmt.Sprintf("no egress gateway serves namespace %q, so calls to the hosts would leave directly", s.Namespace.Name),
-			Fix:     "ask the platform team for a gateway whose namespaceSelector matches the namespace, or to exempt it",
-		})
-	}
+	refusals = append(refusals, pastGateways(s, parsed)...)
 	if parsed.External() && !s.seals() {
 		refusals = append(refusals, hop.CheckSpelling(parsed.Hosts)...)
-	}
-	if !parsed.External() {
-		refusals = append(refusals, hop.CheckInternal(parsed, s.Mesh, s.View)...)
 	}
 	refusals = append(refusals, portsTaken(s, parsed)...)
 	if sealed.Name != "" && parsed.External() {
@@ -85,6 +92,22 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
 	}
 	return facts, essential(refusals)
+}
+
+// pastGateways refuses an entry that leads past all gateways: one that nothing shows to be the mesh's own, as it says, and one
+// of a namespace without a gateway.
+func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if !intent.External() {
+		return hop.CheckInternal(intent, s.Mesh, s.View)
+	}
+	if !s.Mesh.Seal || s.gateway.Name != "" {
+		return nil
+	}
+	return hop.Refusals{{
+		Code: "no-gateway", Field: "metadata.namespace",
+		Message: fmt.Sprintf("no egress gateway serves namespace %q, so calls to the hosts would leave directly", s.Namespace.Name),
+		Fix:     "ask the platform team for a gateway whose namespaceSelector matches the namespace, or to exempt it",
+	}}
 }
 
 // claims refuses the names of Services, in each form that a pod's search path makes of them: hosts of an external entry
@@ -203,7 +226,7 @@ func exports(s *subject, exportTo []string) (out hop.Refusals) {
 // checkSealed holds the entry against the form in which it would be stored. Another mutating webhook may have come
 // after ours; what it made of a sealed entry is not taken on trust.
 func checkSealed(s *subject) hop.Refusals {
-	want, err := seal(s)
+	want, err := sealedForm(s)
 	var refusals hop.Refusals
 	if errors.As(err, &refusals) || equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
 		return refusals

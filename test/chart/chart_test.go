@@ -192,6 +192,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"everybody, a peer":  {values{"gateway": values{"networkPolicy": values{"from": []any{values{}}}}}, "from"},
 		"nothing outside":    {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"0.0.0.0/0"}}}}, "clusterCIDRs"},
 		"an address":         {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"10.0.0.1"}}}}, "clusterCIDRs"},
+		"guard":              {values{"guards": values{"traffic": values{"enforcement": "deny"}}}, "enforcement"},
+		"guard of nobody":    {values{"guards": values{"pods": values{"enforcement": "Off"}}}, "pods"},
 		"our gateway's name": {values{"gateway": values{"create": true}, "config": values{"gateways": []any{values{"name": "own", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "own"},
 	} {
 		t.Run(name, func(t *testing.T) {

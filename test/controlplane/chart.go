@@ -23,15 +23,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
+// oldest is the first release that takes all that the chart has.
+const oldest = "v1.31.0"
+
 // Render renders the chart in a folder as helm install does, schema included. Objects come sorted by kind, definitions
 // of kinds and namespaces first.
 func Render(folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	return RenderFor(oldest, folder, values)
+}
+
+// RenderFor is Render for a cluster of another release.
+func RenderFor(version, folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	cluster, err := common.ParseKubeVersion(version)
+	if err != nil {
+		return nil, err
+	}
+	capabilities := common.DefaultCapabilities.Copy()
+	capabilities.KubeVersion = *cluster
 	chart, err := loader.Load(folder)
 	if err != nil {
 		return nil, fmt.Errorf("load chart: %w", err)
 	}
 	release := common.ReleaseOptions{Name: Release, Namespace: Namespace, Revision: 1, IsInstall: true}
-	rendered, err := util.ToRenderValues(chart, values, release, common.DefaultCapabilities)
+	rendered, err := util.ToRenderValues(chart, values, release, capabilities)
 	if err != nil {
 		return nil, fmt.Errorf("values: %w", err)
 	}

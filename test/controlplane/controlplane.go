@@ -65,6 +65,8 @@ type ControlPlane struct {
 	Kubeconfig string
 	// Metrics is where the webhook tells its own.
 	Metrics string
+	// AuditLog is a file with what is done in the namespace break-glass.
+	AuditLog string
 }
 
 // Start starts everything and returns when the webhook is ready. On error nothing is left running.
@@ -103,6 +105,9 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		c.logs = append(c.logs, log)
 		*outputs[0], *outputs[1] = log, log
 	}
+	if err := c.audit(apiserver); err != nil {
+		return err
+	}
 	if c.Config, err = c.env.Start(); err != nil {
 		return fmt.Errorf("kube-apiserver: %w", err)
 	}
@@ -119,6 +124,17 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		return err
 	}
 	return c.StartWebhook(ctx)
+}
+
+// auditPolicy notes down what one test reads.
+const auditPolicy = `{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+"rules": [{"level": "Metadata", "namespaces": ["break-glass"]}, {"level": "None"}]}`
+
+func (c *ControlPlane) audit(apiserver *envtest.APIServer) error {
+	policy := filepath.Join(c.options.Folder, "audit-policy.yaml")
+	c.AuditLog = filepath.Join(c.options.Folder, "audit.log")
+	apiserver.Configure().Append("audit-policy-file", policy).Append("audit-log-path", c.AuditLog)
+	return os.WriteFile(policy, []byte(auditPolicy), 0o600)
 }
 
 // Configure sets the chart's values for when the webhook starts next.

@@ -1,0 +1,120 @@
+package chart
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+// guards returns the guards among objects, and what becomes of who is caught, by name without the release's.
+func guards(t *testing.T, objects []*unstructured.Unstructured) (policies map[string]*admissionv1.ValidatingAdmissionPolicy, actions map[string][]admissionv1.ValidationAction) {
+	t.Helper()
+	policies, actions = map[string]*admissionv1.ValidatingAdmissionPolicy{}, map[string][]admissionv1.ValidationAction{}
+	for _, object := range objects {
+		name := strings.TrimPrefix(object.GetName(), controlplane.Release+"-")
+		switch object.GetKind() {
+		case "ValidatingAdmissionPolicy":
+			policies[name] = &admissionv1.ValidatingAdmissionPolicy{}
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, policies[name]))
+		case "ValidatingAdmissionPolicyBinding":
+			binding := &admissionv1.ValidatingAdmissionPolicyBinding{}
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, binding))
+			assert.Equal(t, object.GetName(), binding.Spec.PolicyName)
+			assert.Nil(t, binding.Spec.MatchResources, "the policy says what it is for")
+			actions[name] = binding.Spec.ValidationActions
+		}
+	}
+	return policies, actions
+}
+
+// keys are the guards by their names in the values.
+var keys = map[string]string{
+	"traffic": "traffic", "injection": "injection", "host-network": "hostNetwork", "privileges": "privileges", "external-names": "externalNames",
+	"endpoints": "endpoints", "namespace-labels": "namespaceLabels", "entries": "entries", "exit-sets": "exitSets",
+}
+
+// TestGuardsAreClosed: each has its binding, holds in the governed namespaces, and says what is wrong and how to mend it.
+func TestGuardsAreClosed(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, nil)
+	mutate := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
+	policies, actions := guards(t, objects)
+	require.Len(t, policies, len(keys)+1)
+	for name, policy := range policies {
+		warns := name == "injection" || name == "namespace-labels" || name == "break-glass"
+		want := []admissionv1.ValidationAction{"Deny"}
+		if warns {
+			want = []admissionv1.ValidationAction{"Warn", "Audit"}
+		}
+		assert.Equal(t, want, actions[name], name)
+		assert.Nil(t, policy.Spec.FailurePolicy, "%s: Fail, which is the API's default", name)
+		require.NotEmpty(t, policy.Spec.Validations, name)
+		for _, validation := range policy.Spec.Validations {
+			assert.Contains(t, validation.Message+validation.MessageExpression, ". Fix: ", name)
+			assert.Equal(t, "Forbidden", string(*validation.Reason), name)
+		}
+		switch name {
+		case "break-glass", "exit-sets", "namespace-labels":
+			assert.Nil(t, policy.Spec.MatchConstraints.NamespaceSelector, name)
+		case "entries", "external-names", "endpoints":
+			assert.Equal(t, mutate.NamespaceSelector, policy.Spec.MatchConstraints.NamespaceSelector, name)
+		default:
+			selector := policy.Spec.MatchConstraints.NamespaceSelector.DeepCopy()
+			last := len(selector.MatchExpressions) - 1
+			assert.Equal(t, "egress-governor.io/exempt-pods", selector.MatchExpressions[last].Key)
+			selector.MatchExpressions = selector.MatchExpressions[:last]
+			assert.Equal(t, mutate.NamespaceSelector, selector, name)
+		}
+	}
+}
+
+// TestAGuardIsWhatTheValuesSay: each of the four, and none where there can be none.
+func TestAGuardIsWhatTheValuesSay(t *testing.T) {
+	t.Parallel()
+	for enforcement, want := range map[string][]admissionv1.ValidationAction{"Deny": {"Deny"}, "Warn": {"Warn", "Audit"}, "Audit": {"Audit"}, "Off": nil} {
+		for name, key := range keys {
+			_, actions := guards(t, rendered(t, values{"guards": values{key: values{"enforcement": enforcement}}}))
+			assert.Equal(t, want, actions[name], "%s: %s", name, enforcement)
+		}
+	}
+	policies, _ := guards(t, rendered(t, values{"config": values{"serviceEntries": "Leave"}}))
+	assert.NotContains(t, policies, "entries", "nothing is sealed")
+	assert.Contains(t, policies, "exit-sets")
+	policies, _ = guards(t, rendered(t, values{"guards": values{"enabled": false}}))
+	assert.Empty(t, policies)
+	old, err := controlplane.RenderFor("v1.30.4", chart, nil)
+	require.NoError(t, err)
+	policies, _ = guards(t, old)
+	assert.Empty(t, policies, "the API server would refuse the chart")
+}
+
+// TestGuardsKnowTheGatewaysAndTheWebhook by the values of the rest of the chart.
+func TestGuardsKnowTheGatewaysAndTheWebhook(t *testing.T) {
+	t.Parallel()
+	policies, _ := guards(t, rendered(t, values{"gateway": values{"create": true}, "config": values{"clusterDomain": "corp.local", "gateways": []any{
+		values{"name": "a", "service": "out.ways.svc.corp.local", "selector": values{"app": "out"}, "ports": values{"http": 80}, "namespaceSelector": values{"matchExpressions": []any{values{"key": "team", "operator": "Exists"}}}},
+	}}}))
+	variables := func(guard string) string {
+		out := ""
+		for _, variable := range policies[guard].Spec.Variables {
+			out += variable.Expression + "\n"
+		}
+		return out
+	}
+	assert.Contains(t, variables("entries"), `["out.ways.svc.corp.local","egress-governor-gateway.egress-governor-gateway.svc.corp.local"]`)
+	assert.Contains(t, variables("entries"), `[.]svc[.]corp[.]local[.]?$`)
+	assert.Contains(t, variables("namespace-labels"), `(true && ("team" in variables.now)) ? "a" : (true) ? "own" : ""`)
+	conditions := ""
+	for _, condition := range policies["exit-sets"].Spec.MatchConditions {
+		conditions += condition.Expression + "\n"
+	}
+	assert.Contains(t, conditions, `request.namespace in ["ways","egress-governor-gateway"]`)
+	assert.Contains(t, conditions, `request.userInfo.username != "system:serviceaccount:egress-governor:egress-governor"`)
+}

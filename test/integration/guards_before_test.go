@@ -1,0 +1,76 @@
+package integration
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
+)
+
+// TestWhatWasThereBeforeTheGuardsGoesOn: it is scaled, and its pods come again, until its template changes.
+func TestWhatWasThereBeforeTheGuardsGoesOn(t *testing.T) {
+	inForce(t)
+	ns := namespace(t, injected)
+	row := podRows["excludeOutboundPorts"]
+	glass, _ := as(t, "before", "egress-governor:break-glass")
+	c, _ := author(t)
+	deployment := row.workloads(t, ns)["Deployment"]
+	require.NoError(t, glass.Create(t.Context(), deployment))
+	patch := func(patch string) error {
+		return c.Patch(t.Context(), deployment.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+	}
+	require.NoError(t, patch(`{"metadata":{"labels":{"a":"b"}},"spec":{"replicas":3}}`))
+	controller, heard := as(t, "system:serviceaccount:kube-system:replicaset-controller")
+	require.NoError(t, controller.Create(t.Context(), row.pod(t, ns), client.DryRunAll))
+	assert.Empty(t, heard.texts)
+	caught(t, patch(`{"spec":{"template":{"metadata":{"labels":{"b":"c"}}}}}`), row.guard, "spec.template."+row.field)
+	require.NoError(t, patch(`{"spec":{"template":{"metadata":{"annotations":null}}}}`), "mended")
+}
+
+// TestEphemeralContainersAreNobodysProxy, whatever they are called.
+func TestEphemeralContainersAreNobodysProxy(t *testing.T) {
+	inForce(t)
+	ns := namespace(t, injected)
+	c, _ := author(t)
+	pod := podRow{spec: plainPod}.pod(t, ns)
+	require.NoError(t, c.Create(t.Context(), pod))
+	debug := func(container string) error {
+		patch := []byte(`{"spec":{"ephemeralContainers":[` + container + `]}}`)
+		return c.SubResource("ephemeralcontainers").Patch(t.Context(), pod.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, patch), client.DryRunAll)
+	}
+	for _, setting := range []string{`"runAsUser":1337`, `"capabilities":{"add":["NET_ADMIN"]}`, `"privileged":true`} {
+		caught(t, debug(`{"name":"istio-init","image":"a","securityContext":{`+setting+`}}`), "privileges", "spec: container istio-init")
+	}
+	require.NoError(t, debug(`{"name":"debug","image":"a"}`))
+}
+
+// TestGuardsOfOtherValuesCompile: the API server refuses an expression that it cannot read.
+func TestGuardsOfOtherValuesCompile(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	for name, given := range map[string]map[string]any{
+		"defaults": nil,
+		"others": {
+			"config": map[string]any{"meshCIDRs": []any{"10.0.0.0/8", "fd00::/8"}},
+			"guards": map[string]any{
+				"exemptUsers": []any{"a"}, "exemptGroups": []any{}, "endpoints": map[string]any{"clusterCIDRs": []any{}},
+				"pods": map[string]any{"namespaces": "All", "ofControllers": "Judge", "proxyImages": []any{"auto", "registry.example.com/istio/"}},
+			},
+		},
+	} {
+		objects, err := controlplane.Render(filepath.Join(root, "charts", "egress-governor"), given)
+		require.NoError(t, err)
+		for _, object := range objects {
+			if object.GetKind() == "ValidatingAdmissionPolicy" {
+				object.SetName("other-" + object.GetName())
+				require.NoError(t, shared.Client.Create(t.Context(), object, client.DryRunAll), "%s: %s", name, object.GetName())
+			}
+		}
+	}
+}

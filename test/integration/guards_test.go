@@ -1,0 +1,202 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// injected are the labels of a namespace whose pods get sidecars.
+var injected = map[string]string{"istio-injection": "enabled"}
+
+// as returns the client of a user with every right and none of the administrator's groups, and what it was warned of.
+func as(t *testing.T, user string, groups ...string) (client.Client, *warnings) {
+	t.Helper()
+	const everyRight = "every-right"
+	err := shared.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: everyRight},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: everyRight}},
+	})
+	if !apierrors.IsAlreadyExists(err) {
+		require.NoError(t, err)
+	}
+	heard := &warnings{}
+	config := rest.CopyConfig(shared.Config)
+	config.WarningHandler = heard
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, everyRight)}
+	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
+	require.NoError(t, err)
+	return out, heard
+}
+
+// author is a user with rights in the cluster whom no guard exempts.
+func author(t *testing.T) (client.Client, *warnings) {
+	t.Helper()
+	return as(t, "author")
+}
+
+// caught asserts that a guard answers a request with a sentence that begins with the field.
+func caught(t *testing.T, err error, guard, field string) {
+	t.Helper()
+	require.Error(t, err)
+	assert.True(t, apierrors.IsForbidden(err), err)
+	assert.Contains(t, err.Error(), "ValidatingAdmissionPolicy 'egress-governor-"+guard+"'")
+	assert.Contains(t, err.Error(), "denied request: "+field)
+	assert.Contains(t, err.Error(), ". Fix: ")
+}
+
+// inForce waits until the API server goes by the guards, which it learns of by a watch: by the last that it was given.
+func inForce(t *testing.T) {
+	t.Helper()
+	ns := namespace(t, injected)
+	c, heard := author(t)
+	outside := object(t, ns, "apiVersion: v1\nkind: Service\nmetadata: {name: outside}\nspec: {type: ExternalName, externalName: example.com}")
+	slice := object(t, ns, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: outside}\naddressType: IPv4\nendpoints: [{addresses: [203.0.113.7]}]")
+	exit := entry(t, "v1", vaultNamespace, "exit", strings.ReplaceAll(hostSpec, "HOST", "exit.example.com"))
+	exit.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "egress-governor"})
+	free := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "free", Labels: map[string]string{"egress-governor.io/exempt": "true"}}}
+	probes := map[string]client.Object{"external-names": outside, "endpoints": slice, "exit-sets": exit, "namespace-labels": free}
+	for _, row := range podRows {
+		probes[row.guard] = row.pod(t, ns)
+	}
+	require.EventuallyWithT(t, func(collect *assert.CollectT) {
+		for guard, probe := range probes {
+			err := c.Create(t.Context(), probe.DeepCopyObject().(client.Object), client.DryRunAll)
+			assert.Contains(collect, fmt.Sprint(err, heard.texts), "'egress-governor-"+guard+"'")
+		}
+	}, within, 50*time.Millisecond)
+}
+
+// podRow is a way past the sidecar that a pod, or a template of pods, may ask for.
+type podRow struct {
+	// guard catches it, in the field.
+	guard, field string
+	// metadata and spec are those of the pod.
+	metadata, spec string
+}
+
+const plainPod = "containers: [{name: app, image: app}]"
+
+// podRows are the bypasses of pods, by their name in the catalogue.
+var podRows = map[string]podRow{
+	"excludeOutboundPorts":     {"traffic", "metadata.annotations[traffic.sidecar.istio.io/excludeOutboundPorts]", `annotations: {traffic.sidecar.istio.io/excludeOutboundPorts: "443"}`, plainPod},
+	"excludeOutboundIPRanges":  {"traffic", "metadata.annotations[traffic.sidecar.istio.io/excludeOutboundIPRanges]", `annotations: {traffic.sidecar.istio.io/excludeOutboundIPRanges: 0.0.0.0/0}`, plainPod},
+	"includeOutboundIPRanges":  {"traffic", "metadata.annotations[traffic.sidecar.istio.io/includeOutboundIPRanges]", `annotations: {traffic.sidecar.istio.io/includeOutboundIPRanges: 10.0.0.0/8}`, plainPod},
+	"include nothing":          {"traffic", "metadata.annotations[traffic.sidecar.istio.io/includeOutboundIPRanges]", `annotations: {traffic.sidecar.istio.io/includeOutboundIPRanges: ""}`, plainPod},
+	"excludeInterfaces":        {"traffic", "metadata.annotations[traffic.sidecar.istio.io/excludeInterfaces]", `annotations: {traffic.sidecar.istio.io/excludeInterfaces: eth0}`, plainPod},
+	"interceptionMode":         {"traffic", "metadata.annotations[sidecar.istio.io/interceptionMode]", `annotations: {sidecar.istio.io/interceptionMode: NONE}`, plainPod},
+	"another proxy":            {"traffic", "metadata.annotations[sidecar.istio.io/proxyImage]", `annotations: {sidecar.istio.io/proxyImage: mine}`, plainPod},
+	"proxy config":             {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "interceptionMode: NONE"}`, plainPod},
+	"proxy config, escaped":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: '{"intercept\u0069onMode": "NONE"}'}`, plainPod},
+	"proxy config, steered":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "discoveryAddress: mine:15012"}`, plainPod},
+	"hostNetwork":              {"host-network", "spec.hostNetwork", "", plainPod + ", hostNetwork: true"},
+	"uid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsUser: 1337}}]"},
+	"uid 1337, of the pod":     {"privileges", "spec: container app ", "", plainPod + ", securityContext: {runAsUser: 1337}"},
+	"gid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsGroup: 1337}}]"},
+	"uid 1337, before the app": {"privileges", "spec: container setup ", "", plainPod + ", initContainers: [{name: setup, image: app, securityContext: {runAsUser: 1337}}]"},
+	"NET_ADMIN":                {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {capabilities: {add: [NET_ADMIN]}}}]"},
+	"NET_RAW":                  {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {capabilities: {add: [net_raw]}}}]"},
+	"privileged":               {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {privileged: true}}]"},
+	"no injection, by label":   {"injection", "metadata.labels[sidecar.istio.io/inject]", `labels: {sidecar.istio.io/inject: "false"}`, plainPod},
+	"no injection, annotation": {"injection", "metadata.labels[sidecar.istio.io/inject]", `annotations: {sidecar.istio.io/inject: "off"}`, plainPod},
+	"injection templates":      {"injection", "metadata.annotations[inject.istio.io/templates]", `annotations: {inject.istio.io/templates: grpc-agent}`, plainPod},
+	"dataplane-mode none":      {"injection", "metadata.labels[istio.io/dataplane-mode]", `labels: {istio.io/dataplane-mode: none}`, plainPod},
+	"ambient.istio.io":         {"injection", "metadata.annotations: those under ambient.istio.io", `annotations: {ambient.istio.io/redirection: disabled}`, plainPod},
+}
+
+// denied says whether the row's guard denies by default; the other one warns.
+func (r podRow) denied() bool { return r.guard != "injection" }
+
+func (r podRow) pod(t *testing.T, ns string) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, ns, "apiVersion: v1\nkind: Pod\nmetadata: {name: pod, "+r.metadata+"}\nspec: {"+r.spec+"}")
+}
+
+// workloads are the kinds that have a template of pods, with where it is.
+func (r podRow) workloads(t *testing.T, ns string) map[string]*unstructured.Unstructured {
+	t.Helper()
+	metadata := strings.Replace(r.metadata, "labels: {", "labels: {app: a, ", 1)
+	if !strings.Contains(metadata, "labels: {") {
+		metadata = "labels: {app: a}, " + metadata
+	}
+	template := "template: {metadata: {" + metadata + "}, spec: {" + r.spec + "}}"
+	selected, once := "selector: {matchLabels: {app: a}}, "+template, "template: {metadata: {"+r.metadata+"}, spec: {"+r.spec+", restartPolicy: Never}}"
+	out := map[string]*unstructured.Unstructured{}
+	for kind, spec := range map[string]string{
+		"apps/v1 DaemonSet": selected, "apps/v1 Deployment": selected, "apps/v1 ReplicaSet": selected, "apps/v1 StatefulSet": "serviceName: s, " + selected,
+		"v1 ReplicationController": template, "batch/v1 Job": once, "batch/v1 CronJob": "schedule: '@daily', jobTemplate: {spec: {" + once + "}}",
+	} {
+		version, name, _ := strings.Cut(kind, " ")
+		out[name] = object(t, ns, "apiVersion: "+version+"\nkind: "+name+"\nmetadata: {name: workload}\nspec: {"+spec+"}")
+	}
+	return out
+}
+
+// TestPodsStayBehindTheirSidecar, by whichever kind they come.
+func TestPodsStayBehindTheirSidecar(t *testing.T) {
+	inForce(t)
+	meshed, exempt, bare := namespace(t, injected), namespace(t, map[string]string{"istio-injection": "enabled", "egress-governor.io/exempt-pods": "true"}), namespace(t, nil)
+	for name, row := range podRows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := map[string]string{"CronJob": "spec.jobTemplate.spec.template.", "Pod": ""}
+			for kind, workload := range withPod(t, row, meshed) {
+				prefix, own := at[kind]
+				if !own {
+					prefix = "spec.template."
+				}
+				c, heard := author(t)
+				err := c.Create(t.Context(), workload, client.DryRunAll)
+				if row.denied() {
+					caught(t, err, row.guard, prefix+row.field)
+					continue
+				}
+				require.NoError(t, err, kind)
+				assert.Contains(t, strings.Join(heard.texts, "\n"), prefix+row.field, kind)
+			}
+			c, heard := author(t)
+			for _, elsewhere := range []string{exempt, bare} {
+				require.NoError(t, c.Create(t.Context(), row.pod(t, elsewhere), client.DryRunAll), "in the place of pods that none looks at")
+			}
+			assert.Empty(t, heard.texts)
+		})
+	}
+}
+
+func withPod(t *testing.T, row podRow, ns string) map[string]*unstructured.Unstructured {
+	t.Helper()
+	out := row.workloads(t, ns)
+	out["Pod"] = row.pod(t, ns)
+	return out
+}
+
+// TestWhatIstioMakesOfAPodPasses, and what adds to what the sidecar captures.
+func TestWhatIstioMakesOfAPodPasses(t *testing.T) {
+	inForce(t)
+	ns := namespace(t, injected)
+	c, heard := author(t)
+	for name, row := range map[string]podRow{
+		"injected": {metadata: `labels: {security.istio.io/tlsMode: istio}, annotations: {sidecar.istio.io/status: "{}", istio.io/rev: default, proxy.istio.io/overrides: "{}"}`,
+			spec: `containers: [{name: app, image: app}, {name: istio-proxy, image: proxyv2, securityContext: {runAsUser: 1337, runAsGroup: 1337}}],
+				initContainers: [{name: istio-init, image: proxyv2, securityContext: {runAsUser: 0, capabilities: {add: [NET_ADMIN, NET_RAW]}}},
+				{name: istio-validation, image: proxyv2, securityContext: {runAsUser: 1337}}], securityContext: {fsGroup: 1337}`},
+		"native sidecar": {spec: plainPod + `, initContainers: [{name: istio-proxy, image: proxyv2, restartPolicy: Always, securityContext: {runAsUser: 1337}}]`},
+		"more captured":  {metadata: `annotations: {traffic.sidecar.istio.io/includeOutboundPorts: "5432", traffic.sidecar.istio.io/kubevirtInterfaces: net1, traffic.sidecar.istio.io/includeOutboundIPRanges: "*", traffic.sidecar.istio.io/excludeOutboundPorts: ""}`, spec: plainPod},
+		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true", sidecar.istio.io/interceptionMode: TPROXY}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
+	} {
+		require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll), name)
+	}
+	assert.Empty(t, heard.texts)
+}
