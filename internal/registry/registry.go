@@ -57,6 +57,8 @@ type Change struct {
 	Callers []string
 	// Clients are hosts whose entries in a namespace, or the rules of it, are others than before.
 	Clients []Client
+	// Namespaces began or ceased to be governed, or leave by another gateway.
+	Namespaces []string
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
 }
@@ -96,6 +98,9 @@ func (r *Registry) OnChange(listener func(Change)) {
 			}
 		}
 	}
+	for namespace := range r.governed {
+		all.Namespaces = append(all.Namespaces, namespace)
+	}
 	for pair := range r.pairs.byName {
 		all.Hosts = append(all.Hosts, pair)
 	}
@@ -108,7 +113,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 }
 
 func (r *Registry) tell(change Change) {
-	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients) == 0 {
+	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients)+len(change.Namespaces) == 0 {
 		return
 	}
 	r.mu.RLock()
