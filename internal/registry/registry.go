@@ -3,7 +3,9 @@
 package registry
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -98,9 +100,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 			}
 		}
 	}
-	for namespace := range r.governed {
-		all.Namespaces = append(all.Namespaces, namespace)
-	}
+	all.Namespaces = slices.Sorted(maps.Keys(r.governed))
 	for pair := range r.pairs.byName {
 		all.Hosts = append(all.Hosts, pair)
 	}
