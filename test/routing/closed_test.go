@@ -74,11 +74,11 @@ func unregistered(t *testing.T, sim *proxy, c call) []string {
 
 // stray are calls that no entry names, to a host of its own and to other ports of a governed one.
 var stray = []call{
-	{namespace: "app-a", host: "evil.example.com", port: 80, address: "203.0.113.9"},
-	{namespace: "app-a", host: "evil.example.com", port: 443, tls: true, address: "203.0.113.9"},
-	{namespace: "app-a", host: "evil.example.com", port: 5432, raw: true, address: "203.0.113.9"},
-	{namespace: "app-a", host: "api.example.com", port: 8080, address: "203.0.113.9"},
-	{namespace: "app-a", host: "api.example.com", port: 8443, tls: true, address: "203.0.113.9"},
+	{namespace: "closed", host: "evil.example.com", port: 80, address: "203.0.113.9"},
+	{namespace: "closed", host: "evil.example.com", port: 443, tls: true, address: "203.0.113.9"},
+	{namespace: "closed", host: "evil.example.com", port: 5432, raw: true, address: "203.0.113.9"},
+	{namespace: "closed", host: "api.example.com", port: 8080, address: "203.0.113.9"},
+	{namespace: "closed", host: "api.example.com", port: 8443, tls: true, address: "203.0.113.9"},
 }
 
 func closedShape(t *testing.T) string {
@@ -90,7 +90,7 @@ func closedShape(t *testing.T) string {
 
 // without takes the Sidecars out of manifests.
 func without(manifests string) string {
-	documents := slices.DeleteFunc(strings.Split(manifests, "---\n"), func(document string) bool { return strings.Contains(document, "kind: Sidecar") })
+	documents := slices.DeleteFunc(strings.Split(manifests, "---\n"), func(document string) bool { return strings.Contains(document, `"kind":"Sidecar"`) })
 	return strings.Join(documents, "---\n")
 }
 
@@ -98,14 +98,14 @@ func without(manifests string) string {
 // so that namespaces which are not governed go on.
 func TestWhatNoEntryNamesIsBlocked(t *testing.T) {
 	manifests := closedShape(t)
-	require.Contains(t, manifests, "kind: Sidecar")
+	require.Contains(t, manifests, `"kind":"Sidecar"`)
 	open, closed := newMeshUnder(t, allowAny(), without(manifests)), newMeshUnder(t, allowAny(), manifests)
 	for _, c := range stray {
 		assert.Equal(t, []string{passthrough}, unregistered(t, open.sidecar(t, c.namespace), c), "%s without", c)
 		assert.Equal(t, []string{blackHole}, unregistered(t, closed.sidecar(t, c.namespace), c), c)
 		assert.Equal(t, []string{passthrough}, unregistered(t, closed.sidecar(t, "exempt"), c), "%s, exempt", c)
 	}
-	for _, c := range []call{{namespace: "app-a", host: "api.example.com", port: 80}, {namespace: "app-a", host: "api.example.com", port: 443, tls: true}} {
+	for _, c := range []call{{namespace: "closed", host: "api.example.com", port: 80}, {namespace: "closed", host: "api.example.com", port: 443, tls: true}} {
 		client := closed.sidecar(t, c.namespace)
 		found, err := clusters(t, client, c, c.port, simulation.CallModeOutbound)
 		require.NoError(t, err)
@@ -145,8 +145,8 @@ func names(sim *proxy) (out []string) {
 // TestOfTwoWideSidecarsTheOlderCounts, and one with a selector before both: which is why ours goes when theirs comes, and why
 // theirs is completed.
 func TestOfTwoWideSidecarsTheOlderCounts(t *testing.T) {
-	ours, wide := hop.Sidecar("app-a"), tenants(t, "app-a", `{egress: [{hosts: ["*/*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
-	some := tenants(t, "app-a", `{workloadSelector: {}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	ours, wide := hop.Sidecar("closed"), tenants(t, "closed", `{egress: [{hosts: ["*/*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	some := tenants(t, "closed", `{workloadSelector: {}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
 	for name, tc := range map[string]struct {
 		sidecars string
 		want     string
@@ -155,14 +155,14 @@ func TestOfTwoWideSidecarsTheOlderCounts(t *testing.T) {
 		"ours is older":             {at(t, wide, 1) + at(t, ours, 0), blackHole},
 		"theirs is older":           {at(t, ours, 1) + at(t, wide, 0), passthrough},
 		"theirs has a selector":     {at(t, ours, 0) + at(t, some, 1), passthrough},
-		"the same, completed":       {at(t, ours, 0) + at(t, completed(t, tenants(t, "app-a", `{workloadSelector: {}}`)), 1), blackHole},
-		"theirs is completed":       {at(t, completed(t, tenants(t, "app-a", `{egress: [{hosts: ["*/*"]}]}`)), 0), blackHole},
-		"theirs as it was":          {at(t, tenants(t, "app-a", `{egress: [{hosts: ["*/*"]}]}`), 0), passthrough},
-		"an empty policy is closed": {at(t, tenants(t, "app-a", `{outboundTrafficPolicy: {}}`), 0), blackHole},
+		"the same, completed":       {at(t, ours, 0) + at(t, completed(t, tenants(t, "closed", `{workloadSelector: {}}`)), 1), blackHole},
+		"theirs is completed":       {at(t, completed(t, tenants(t, "closed", `{egress: [{hosts: ["*/*"]}]}`)), 0), blackHole},
+		"theirs as it was":          {at(t, tenants(t, "closed", `{egress: [{hosts: ["*/*"]}]}`), 0), passthrough},
+		"an empty policy is closed": {at(t, tenants(t, "closed", `{outboundTrafficPolicy: {}}`), 0), blackHole},
 		"root's is open":            {at(t, ours, 1) + at(t, tenants(t, "istio-system", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0), blackHole},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := newMeshUnder(t, allowAny(), gatewayService+tc.sidecars).sidecar(t, "app-a")
+			client := newMeshUnder(t, allowAny(), gatewayService+tc.sidecars).sidecar(t, "closed")
 			for _, c := range stray {
 				assert.Equal(t, []string{tc.want}, unregistered(t, client, c), c)
 			}
@@ -175,10 +175,10 @@ func TestARegistryOnlyMeshNeedsNoSidecar(t *testing.T) {
 	registryOnly := outbound(meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY)
 	for manifests, want := range map[string]string{
 		gatewayService: blackHole,
-		gatewayService + at(t, tenants(t, "app-a", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0): passthrough,
-		gatewayService + at(t, tenants(t, "app-a", `{egress: [{hosts: ["*/*"]}]}`), 0):               blackHole,
+		gatewayService + at(t, tenants(t, "closed", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0): passthrough,
+		gatewayService + at(t, tenants(t, "closed", `{egress: [{hosts: ["*/*"]}]}`), 0):               blackHole,
 	} {
-		client := newMeshUnder(t, registryOnly, manifests).sidecar(t, "app-a")
+		client := newMeshUnder(t, registryOnly, manifests).sidecar(t, "closed")
 		for _, c := range stray {
 			assert.Equal(t, []string{want}, unregistered(t, client, c), c)
 		}
