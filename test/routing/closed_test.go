@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"istio.io/istio/pilot/pkg/simulation"
+	"istio.io/istio/pilot/test/xdstest"
 	meshes "istio.io/istio/pkg/config/mesh"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -45,7 +46,7 @@ func at(t *testing.T, object *unstructured.Unstructured, second int) string {
 	return "\n---\n" + string(raw)
 }
 
-func tenants(t *testing.T, namespace, spec string) *unstructured.Unstructured {
+func theirs(t *testing.T, namespace, spec string) *unstructured.Unstructured {
 	t.Helper()
 	out := hop.Sidecar(namespace)
 	out.SetName("theirs")
@@ -64,12 +65,23 @@ func completed(t *testing.T, sidecar *unstructured.Unstructured) *unstructured.U
 	return out
 }
 
-// unregistered returns the clusters that a call which no entry names is led to.
-func unregistered(t *testing.T, sim *proxy, c call) []string {
+// unregistered returns where a call goes that no entry names. One that is dropped is so by a cluster without endpoints, or by
+// the answer of the proxy itself where the port is one of HTTP.
+func unregistered(t *testing.T, sim *proxy, c call) string {
 	t.Helper()
 	result := sim.Run(c.simulated(c.port, simulation.CallModeOutbound))
 	require.NoError(t, result.Error, c)
-	return []string{result.ClusterMatched}
+	if result.VirtualHostMatched != "block_all" {
+		return result.ClusterMatched
+	}
+	for _, vh := range xdstest.ExtractRouteConfigurations(sim.Routes)[result.RouteConfigMatched].GetVirtualHosts() {
+		for _, r := range vh.GetRoutes() {
+			if vh.Name == result.VirtualHostMatched {
+				require.EqualValues(t, 502, r.GetDirectResponse().GetStatus(), c)
+			}
+		}
+	}
+	return blackHole
 }
 
 // stray are calls that no entry names, to a host of its own and to other ports of a governed one.
@@ -101,9 +113,9 @@ func TestWhatNoEntryNamesIsBlocked(t *testing.T) {
 	require.Contains(t, manifests, `"kind":"Sidecar"`)
 	open, closed := newMeshUnder(t, allowAny(), without(manifests)), newMeshUnder(t, allowAny(), manifests)
 	for _, c := range stray {
-		assert.Equal(t, []string{passthrough}, unregistered(t, open.sidecar(t, c.namespace), c), "%s without", c)
-		assert.Equal(t, []string{blackHole}, unregistered(t, closed.sidecar(t, c.namespace), c), c)
-		assert.Equal(t, []string{passthrough}, unregistered(t, closed.sidecar(t, "exempt"), c), "%s, exempt", c)
+		assert.Equal(t, passthrough, unregistered(t, open.sidecar(t, c.namespace), c), "%s without", c)
+		assert.Equal(t, blackHole, unregistered(t, closed.sidecar(t, c.namespace), c), c)
+		assert.Equal(t, passthrough, unregistered(t, closed.sidecar(t, "exempt"), c), "%s, exempt", c)
 	}
 	for _, c := range []call{{namespace: "closed", host: "api.example.com", port: 80}, {namespace: "closed", host: "api.example.com", port: 443, tls: true}} {
 		client := closed.sidecar(t, c.namespace)
@@ -129,12 +141,12 @@ func TestOurSidecarChangesNothingElse(t *testing.T) {
 		for _, namespace := range []string{"app-a", "app-b", "keys"} {
 			open := newMeshUnder(t, allowAny(), string(raw)).sidecar(t, namespace)
 			closed := newMeshUnder(t, allowAny(), string(raw)+at(t, hop.Sidecar(namespace), 0)).sidecar(t, namespace)
-			assert.Equal(t, names(open), names(closed), "%s from %s", filepath.Base(file), namespace)
+			assert.Equal(t, clusterNames(open), clusterNames(closed), "%s from %s", filepath.Base(file), namespace)
 		}
 	}
 }
 
-func names(sim *proxy) (out []string) {
+func clusterNames(sim *proxy) (out []string) {
 	for _, c := range sim.Clusters {
 		out = append(out, c.Name)
 	}
@@ -145,8 +157,8 @@ func names(sim *proxy) (out []string) {
 // TestOfTwoWideSidecarsTheOlderCounts, and one with a selector before both: which is why ours goes when theirs comes, and why
 // theirs is completed.
 func TestOfTwoWideSidecarsTheOlderCounts(t *testing.T) {
-	ours, wide := hop.Sidecar("closed"), tenants(t, "closed", `{egress: [{hosts: ["*/*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
-	some := tenants(t, "closed", `{workloadSelector: {}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	ours, wide := hop.Sidecar("closed"), theirs(t, "closed", `{egress: [{hosts: ["*/*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	some := theirs(t, "closed", `{workloadSelector: {}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
 	for name, tc := range map[string]struct {
 		sidecars string
 		want     string
@@ -155,16 +167,16 @@ func TestOfTwoWideSidecarsTheOlderCounts(t *testing.T) {
 		"ours is older":             {at(t, wide, 1) + at(t, ours, 0), blackHole},
 		"theirs is older":           {at(t, ours, 1) + at(t, wide, 0), passthrough},
 		"theirs has a selector":     {at(t, ours, 0) + at(t, some, 1), passthrough},
-		"the same, completed":       {at(t, ours, 0) + at(t, completed(t, tenants(t, "closed", `{workloadSelector: {}}`)), 1), blackHole},
-		"theirs is completed":       {at(t, completed(t, tenants(t, "closed", `{egress: [{hosts: ["*/*"]}]}`)), 0), blackHole},
-		"theirs as it was":          {at(t, tenants(t, "closed", `{egress: [{hosts: ["*/*"]}]}`), 0), passthrough},
-		"an empty policy is closed": {at(t, tenants(t, "closed", `{outboundTrafficPolicy: {}}`), 0), blackHole},
-		"root's is open":            {at(t, ours, 1) + at(t, tenants(t, "istio-system", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0), blackHole},
+		"the same, completed":       {at(t, ours, 0) + at(t, completed(t, theirs(t, "closed", `{workloadSelector: {}}`)), 1), blackHole},
+		"theirs is completed":       {at(t, completed(t, theirs(t, "closed", `{egress: [{hosts: ["*/*"]}]}`)), 0), blackHole},
+		"theirs as it was":          {at(t, theirs(t, "closed", `{egress: [{hosts: ["*/*"]}]}`), 0), passthrough},
+		"an empty policy is closed": {at(t, theirs(t, "closed", `{outboundTrafficPolicy: {}}`), 0), blackHole},
+		"root's is open":            {at(t, ours, 1) + at(t, theirs(t, "istio-system", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0), blackHole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newMeshUnder(t, allowAny(), gatewayService+tc.sidecars).sidecar(t, "closed")
 			for _, c := range stray {
-				assert.Equal(t, []string{tc.want}, unregistered(t, client, c), c)
+				assert.Equal(t, tc.want, unregistered(t, client, c), c)
 			}
 		})
 	}
@@ -175,12 +187,12 @@ func TestARegistryOnlyMeshNeedsNoSidecar(t *testing.T) {
 	registryOnly := outbound(meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY)
 	for manifests, want := range map[string]string{
 		gatewayService: blackHole,
-		gatewayService + at(t, tenants(t, "closed", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0): passthrough,
-		gatewayService + at(t, tenants(t, "closed", `{egress: [{hosts: ["*/*"]}]}`), 0):               blackHole,
+		gatewayService + at(t, theirs(t, "closed", `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`), 0): passthrough,
+		gatewayService + at(t, theirs(t, "closed", `{egress: [{hosts: ["*/*"]}]}`), 0):               blackHole,
 	} {
 		client := newMeshUnder(t, registryOnly, manifests).sidecar(t, "closed")
 		for _, c := range stray {
-			assert.Equal(t, []string{want}, unregistered(t, client, c), c)
+			assert.Equal(t, want, unregistered(t, client, c), c)
 		}
 	}
 }
