@@ -147,7 +147,7 @@ func TestGovernedNamespacesAreClosed(t *testing.T) {
 			if tc.want == nil {
 				return
 			}
-			s.delete(hop.Sidecar("app"))
+			s.delete(hop.Sidecar("app", nil))
 			assert.Equal(t, []string{"create Sidecar app"}, s.settle())
 			s.registry.DeleteNamespace("app")
 			assert.Equal(t, []string{"delete Sidecar app"}, s.settle(), "no longer governed")
@@ -159,7 +159,7 @@ func TestGovernedNamespacesAreClosed(t *testing.T) {
 func TestNothingIsDoneOnHalfKnowledge(t *testing.T) {
 	t.Parallel()
 	s := newClosingStage(t, blocked(), nil, "")
-	require.NoError(t, s.cluster.Create(t.Context(), hop.Sidecar("late")))
+	require.NoError(t, s.cluster.Create(t.Context(), hop.Sidecar("late", nil)))
 	s.known = false
 	s.closing.queue.Add("late")
 	assert.Empty(t, s.settle())
@@ -182,6 +182,24 @@ func TestATenantsSidecarIsCompleted(t *testing.T) {
 	assert.Empty(t, s.closing.Open())
 	s.delete(wide)
 	assert.Equal(t, []string{"create Sidecar app"}, s.settle())
+}
+
+// TestOursSaysWhatEverybodysSays of everything else: that of Istio's root namespace holds no more where ours stands.
+func TestOursSaysWhatEverybodysSays(t *testing.T) {
+	t.Parallel()
+	s := newClosingStage(t, blocked(), nil, "rootNamespace: root")
+	root := s.sidecar("root", "default", `{egress: [{hosts: ["./*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	s.sidecar("root", "some", `{workloadSelector: {labels: {app: a}}, egress: [{hosts: ["~/*"]}]}`)
+	require.Len(t, s.settle(), 2)
+	stored := empty(sidecarKind)
+	spec := func() any {
+		require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKeyFromObject(hop.Sidecar("app", nil)), stored))
+		return stored.Object["spec"]
+	}
+	assert.Equal(t, map[string]any{"egress": []any{map[string]any{"hosts": []any{"./*"}}}, "outboundTrafficPolicy": map[string]any{"mode": "REGISTRY_ONLY"}}, spec())
+	s.delete(root)
+	require.Len(t, s.settle(), 2)
+	assert.Equal(t, hop.Sidecar("app", nil).Object["spec"], spec())
 }
 
 // TestAnOpenSidecarIsTold, and left as its author wrote it.

@@ -16,16 +16,19 @@ const (
 )
 
 // Sidecar returns the Sidecar of ours by which the proxies of a namespace drop calls to hosts that no entry names. Beside
-// that they have what they would have without one. It is not typed, since REGISTRY_ONLY is Istio's zero value and would be
-// left out.
-func Sidecar(namespace string) *unstructured.Unstructured {
-	out := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
-		"spec": map[string]any{
-			"egress":                []any{map[string]any{"hosts": []any{"*/*"}}},
-			"outboundTrafficPolicy": closed(),
-		},
-	}}
+// that they have what they would have without one: what the wide Sidecar of Istio's root namespace says, nil for none. It is
+// not typed, since REGISTRY_ONLY is Istio's zero value and would be left out.
+func Sidecar(namespace string, root *unstructured.Unstructured) *unstructured.Unstructured {
+	spec := map[string]any{"egress": []any{map[string]any{"hosts": []any{"*/*"}}}}
+	if root != nil {
+		for _, key := range []string{"egress", "ingress", "inboundConnectionPool"} {
+			if value, given, _ := unstructured.NestedFieldCopy(root.Object, "spec", key); given && value != nil {
+				spec[key] = value
+			}
+		}
+	}
+	spec["outboundTrafficPolicy"] = closed()
+	out := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "spec": spec}}
 	of := meta(namespace, ClosingName, "")
 	out.SetNamespace(of.Namespace)
 	out.SetName(of.Name)

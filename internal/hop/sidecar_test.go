@@ -85,7 +85,7 @@ func TestWhatOpensANamespaceIsRefused(t *testing.T) {
 
 func TestOurSidecarIsClosedAndWide(t *testing.T) {
 	t.Parallel()
-	ours := hop.Sidecar("payments")
+	ours := hop.Sidecar("payments", nil)
 	assert.Empty(t, hop.CheckSidecar(ours))
 	assert.True(t, hop.SidecarIsWide(ours))
 	assert.True(t, hop.IsClosing(ours))

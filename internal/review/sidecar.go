@@ -39,7 +39,7 @@ func examineSidecar(s *subject) (egress.Facts, hop.Refusals) {
 
 // keptSidecar says whether the subject is the Sidecar that the controller keeps.
 func keptSidecar(s *subject) bool {
-	return s.closes() && hop.IsClosing(s.Object) && equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name).Object["spec"])
+	return s.closes() && hop.IsClosing(s.Object) && equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name, nil).Object["spec"])
 }
 
 func sidecarChanges(s *subject) []string {

@@ -84,7 +84,7 @@ func TestOurSidecarIsNoTenants(t *testing.T) {
 	t.Parallel()
 	asked := &policies{}
 	r := blocking(asked)
-	ours := hop.Sidecar("payments")
+	ours := hop.Sidecar("payments", nil)
 	req := stored(t, r, create(ours))
 	assert.Equal(t, ours, req.Object)
 	outcome, err := r.Review(t.Context(), req)

@@ -81,25 +81,25 @@ func TestGovernedNamespacesAreClosed(t *testing.T) {
 		eventually(t, func() bool {
 			return hop.SidecarMode(get(t, early)) == "REGISTRY_ONLY" && there(t, networkPolicy(before))
 		}, "what was there before")
-		assert.False(t, there(t, hop.Sidecar(before)), "the tenant's own is for the whole namespace")
+		assert.False(t, there(t, hop.Sidecar(before, nil)), "the tenant's own is for the whole namespace")
 		last = namespace(t, nil)
 		t.Run("kept", func(t *testing.T) { testKept(t, last) })
 		t.Run("tenants", testTenants)
 		t.Run("routing", testClosedShape)
 		for _, never := range []string{controlplane.GatewayNamespace, controlplane.Namespace, "kube-system", foreign.Namespace} {
-			assert.False(t, there(t, hop.Sidecar(never)), never)
+			assert.False(t, there(t, hop.Sidecar(never, nil)), never)
 			assert.Equal(t, never == foreign.Namespace, there(t, networkPolicy(never)), never)
 		}
-		require.True(t, there(t, hop.Sidecar(last)))
+		require.True(t, there(t, hop.Sidecar(last, nil)))
 	})
-	eventually(t, func() bool { return !there(t, hop.Sidecar(last)) && !there(t, networkPolicy(last)) }, "what was kept goes with the switch")
+	eventually(t, func() bool { return !there(t, hop.Sidecar(last, nil)) && !there(t, networkPolicy(last)) }, "what was kept goes with the switch")
 	assert.True(t, there(t, foreign), "nobody else's of that name")
 	assert.Equal(t, "REGISTRY_ONLY", hop.SidecarMode(get(t, early)), "until its next write")
 }
 
 // testKept: whatever is done to what is kept in a namespace, it comes back, until that is exempt.
 func testKept(t *testing.T, ns string) {
-	ours, fence := hop.Sidecar(ns), networkPolicy(ns)
+	ours, fence := hop.Sidecar(ns, nil), networkPolicy(ns)
 	kept := func() bool { return there(t, ours) && there(t, fence) }
 	eventually(t, kept, "a namespace comes")
 	stored := get(t, ours)
@@ -132,14 +132,14 @@ func testKept(t *testing.T, ns string) {
 	assert.NotEqual(t, versions, again)
 	// Another namespace is closed, so the controller has gone on.
 	other := namespace(t, nil)
-	eventually(t, func() bool { return there(t, hop.Sidecar(other)) }, "a further namespace")
+	eventually(t, func() bool { return there(t, hop.Sidecar(other, nil)) }, "a further namespace")
 	assert.Equal(t, again, []string{get(t, ours).GetResourceVersion(), get(t, fence).GetResourceVersion()}, "nothing is written for ever")
 }
 
 // testTenants: a tenant's Sidecar is completed once, and ours makes room.
 func testTenants(t *testing.T) {
 	ns := namespace(t, nil)
-	eventually(t, func() bool { return there(t, hop.Sidecar(ns)) }, "ours")
+	eventually(t, func() bool { return there(t, hop.Sidecar(ns, nil)) }, "ours")
 	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
 		theirs := sidecarOf(t, ns, "theirs-"+version, `{egress: [{hosts: ["./*", "istio-system/*"]}]}`)
 		theirs.SetAPIVersion("networking.istio.io/" + version)
@@ -154,9 +154,9 @@ func testTenants(t *testing.T) {
 		intent, err := hop.SidecarIntent(stored)
 		require.NoError(t, err)
 		assert.Equal(t, theirs.Object["spec"], intent.Object["spec"])
-		eventually(t, func() bool { return !there(t, hop.Sidecar(ns)) }, "ours makes room")
+		eventually(t, func() bool { return !there(t, hop.Sidecar(ns, nil)) }, "ours makes room")
 		require.NoError(t, shared.Client.Delete(t.Context(), theirs))
-		eventually(t, func() bool { return there(t, hop.Sidecar(ns)) }, "ours is back")
+		eventually(t, func() bool { return there(t, hop.Sidecar(ns, nil)) }, "ours is back")
 	}
 	some := sidecarOf(t, ns, "some", `{workloadSelector: {labels: {app: a}}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
 	err := shared.Client.Create(t.Context(), some)
@@ -166,7 +166,7 @@ func testTenants(t *testing.T) {
 	unstructured.RemoveNestedField(some.Object, "spec", "outboundTrafficPolicy")
 	require.NoError(t, shared.Client.Create(t.Context(), some))
 	assert.Equal(t, "REGISTRY_ONLY", hop.SidecarMode(get(t, some)))
-	assert.True(t, there(t, hop.Sidecar(ns)), "it is not for the whole namespace")
+	assert.True(t, there(t, hop.Sidecar(ns, nil)), "it is not for the whole namespace")
 }
 
 // testClosedShape leaves what a client of a closed namespace goes by in .run/closed, for test/routing.
@@ -176,7 +176,7 @@ func testClosedShape(t *testing.T) {
 	in := entry(t, "v1", ns.Name, "api", `{hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}`)
 	require.NoError(t, shared.Client.Create(t.Context(), in))
 	t.Cleanup(func() { require.NoError(t, shared.Client.Delete(context.WithoutCancel(t.Context()), in)) })
-	eventually(t, func() bool { return ready(get(t, in), "True") && there(t, hop.Sidecar(ns.Name)) }, "closed, with an exit")
+	eventually(t, func() bool { return ready(get(t, in), "True") && there(t, hop.Sidecar(ns.Name, nil)) }, "closed, with an exit")
 	folder, err := filepath.Abs("../../.run/closed")
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(folder, 0o755))

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xdstest"
@@ -48,7 +51,7 @@ func at(t *testing.T, object *unstructured.Unstructured, second int) string {
 
 func theirs(t *testing.T, namespace, spec string) *unstructured.Unstructured {
 	t.Helper()
-	out := hop.Sidecar(namespace)
+	out := hop.Sidecar(namespace, nil)
 	out.SetName("theirs")
 	out.SetLabels(nil)
 	var content map[string]any
@@ -130,34 +133,61 @@ func TestWhatNoEntryNamesIsBlocked(t *testing.T) {
 	}
 }
 
-// TestOurSidecarChangesNothingElse: in every shape, each client has the clusters that it has without.
+// TestOurSidecarChangesNothingElse: in every shape, each client has the clusters and routes that it has without, and by a
+// Sidecar of Istio's root namespace, too.
 func TestOurSidecarChangesNothingElse(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "..", ".run", "shapes", "*.yaml"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files, "run make test, which stores the objects first")
+	root := theirs(t, "istio-system", `{egress: [{hosts: ["./*", "istio-system/*"]}]}`)
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, namespace := range []string{"app-a", "app-b", "keys"} {
-			open := newMeshUnder(t, allowAny(), string(raw)).sidecar(t, namespace)
-			closed := newMeshUnder(t, allowAny(), string(raw)+at(t, hop.Sidecar(namespace), 0)).sidecar(t, namespace)
-			assert.Equal(t, clusterNames(open), clusterNames(closed), "%s from %s", filepath.Base(file), namespace)
+			same(t, string(raw), at(t, hop.Sidecar(namespace, nil), 1), namespace, filepath.Base(file))
 		}
+		same(t, string(raw)+at(t, root, 0), at(t, hop.Sidecar("app-b", root), 1), "app-b", filepath.Base(file)+" and a root Sidecar")
 	}
 }
 
-func clusterNames(sim *proxy) (out []string) {
-	for _, c := range sim.Clusters {
-		out = append(out, c.Name)
+func same(t *testing.T, manifests, ours, namespace, name string) {
+	t.Helper()
+	open, closed := newMeshUnder(t, allowAny(), manifests).sidecar(t, namespace), newMeshUnder(t, allowAny(), manifests+ours).sidecar(t, namespace)
+	before, after := told(t, open), told(t, closed)
+	require.NotEmpty(t, before)
+	assert.Equal(t, before, after, "%s from %s", name, namespace)
+}
+
+// told are the clusters and the virtual hosts of a proxy, but for those of hosts that nobody registered.
+func told(t *testing.T, sim *proxy) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	add := func(name string, message proto.Message) {
+		raw, err := protojson.Marshal(message)
+		require.NoError(t, err)
+		var content any
+		require.NoError(t, json.Unmarshal(raw, &content))
+		sorted, err := json.Marshal(content)
+		require.NoError(t, err)
+		out[name] = string(sorted)
 	}
-	slices.Sort(out)
+	for _, c := range sim.Clusters {
+		add(c.Name, c)
+	}
+	for _, configuration := range sim.Routes {
+		for _, vh := range configuration.VirtualHosts {
+			if vh.Name != "allow_any" && vh.Name != "block_all" {
+				add(configuration.Name+"/"+vh.Name, vh)
+			}
+		}
+	}
 	return out
 }
 
 // TestOfTwoWideSidecarsTheOlderCounts, and one with a selector before both: which is why ours goes when theirs comes, and why
 // theirs is completed.
 func TestOfTwoWideSidecarsTheOlderCounts(t *testing.T) {
-	ours, wide := hop.Sidecar("closed"), theirs(t, "closed", `{egress: [{hosts: ["*/*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	ours, wide := hop.Sidecar("closed", nil), theirs(t, "closed", `{egress: [{hosts: ["*/*"]}], outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
 	some := theirs(t, "closed", `{workloadSelector: {}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
 	for name, tc := range map[string]struct {
 		sidecars string
