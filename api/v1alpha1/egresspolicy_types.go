@@ -37,7 +37,7 @@ const (
 const ConditionReady = "Ready"
 
 // Kind is a governed kind.
-// +kubebuilder:validation:Enum=DestinationRule;Gateway;ServiceEntry;VirtualService
+// +kubebuilder:validation:Enum=DestinationRule;Gateway;ServiceEntry;Sidecar;VirtualService
 type Kind string
 
 // Match selects what a policy evaluates. An empty field selects everything.

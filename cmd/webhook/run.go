@@ -29,6 +29,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/record"
 	"github.com/egress-governor/egress-governor/internal/registry"
@@ -66,7 +67,7 @@ func run(ctx context.Context, o options) error {
 	if parts.capture, err = dnsCapture(mgr, hosts, configuration); err != nil {
 		return err
 	}
-	if err := mgr.Add(preflight(mgr, mesh, hosts, configuration.MeshConfig, o)); err != nil {
+	if err := closeNamespaces(mgr, mesh, hosts, configuration, parts, o); err != nil {
 		return err
 	}
 	ready := func(request *http.Request) error {
@@ -190,6 +191,31 @@ func dnsCapture(mgr ctrl.Manager, hosts *registry.Registry, configuration *confi
 	at := types.NamespacedName{Namespace: configuration.MeshConfig.Namespace, Name: configuration.MeshConfig.Name}
 	out := &controller.DNSCapture{Live: mgr.GetAPIReader(), MeshConfig: at, Set: hosts.SetDNSCapture}
 	return out, mgr.Add(out)
+}
+
+// closeNamespaces has governed namespaces closed to what no entry names, as far as they are to be, and preflight say where
+// they are open.
+func closeNamespaces(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, configuration *config.Configuration, parts *parts, o options) error {
+	checks := preflight(mgr, mesh, hosts, configuration.MeshConfig, o)
+	closing, err := controller.SetupClosing(mgr, controller.ClosingOptions{
+		Mesh: mesh, Namespaces: hosts, Fence: fence(configuration), MeshConfig: checks.MeshConfig, Synced: parts.synced,
+	})
+	if err != nil {
+		return err
+	}
+	if mesh.Block {
+		checks.Open = closing.Open
+	}
+	return mgr.Add(checks)
+}
+
+// fence is what the NetworkPolicies of governed namespaces let through, nil where there are to be none.
+func fence(configuration *config.Configuration) *hop.Fence {
+	if configuration.NetworkPolicies != "Manage" {
+		return nil
+	}
+	of := configuration.NetworkPolicy
+	return &hop.Fence{Mesh: of.Mesh, DNS: of.DNS.To, DNSPorts: of.DNS.Ports, APIServer: of.APIServer, Allow: of.Allow}
 }
 
 func preflight(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, meshConfig config.MeshConfig, o options) *controller.Preflight {

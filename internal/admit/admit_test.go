@@ -229,7 +229,7 @@ func TestWhatCannotBeReadIsNotAllowed(t *testing.T) {
 		"not JSON":             {request("ServiceEntry", "{"), 400},
 		"not an object":        {request("ServiceEntry", "[]"), 400},
 		"another kind inside":  {request("VirtualService", entryJSON(goodSpec)), 400},
-		"an ungoverned kind":   {request("Sidecar", `{"apiVersion":"networking.istio.io/v1","kind":"Sidecar"}`), 400},
+		"an ungoverned kind":   {request("Unknown", `{"apiVersion":"networking.istio.io/v1","kind":"Unknown"}`), 400},
 		"another group":        {change(func(r *admission.Request) { r.Kind.Group = "example.com" }), 400},
 		"an unknown version":   {change(func(r *admission.Request) { r.Kind.Version = "v9" }), 400},
 		"no namespace":         {change(func(r *admission.Request) { r.Namespace = "" }), 400},

@@ -36,11 +36,18 @@ type Configuration struct {
 	// ExportTo says what an exportTo means that the author of a ServiceEntry of external hosts, or of a VirtualService for
 	// calls of the mesh, left out: AsWritten (the default), which is everybody as in Istio, or OwnNamespace.
 	ExportTo string `json:"exportTo,omitempty"`
+	// Unregistered is Leave (the default) or Block: what becomes of calls to hosts that no entry names.
+	Unregistered string `json:"unregistered,omitempty"`
+	// NetworkPolicies is Leave (the default), or Manage, which keeps a NetworkPolicy in every governed namespace.
+	NetworkPolicies string `json:"networkPolicies,omitempty"`
+	// NetworkPolicy is what that lets pods reach.
+	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitempty"`
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// DNSCapture says whether sidecars capture DNS: On, Off, or Detect (the default), which reads it from MeshConfig.
 	DNSCapture Switch `json:"dnsCapture,omitempty"`
-	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight and DNSCapture Detect read it.
+	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight, DNSCapture Detect and Unregistered Block
+	// read it. Its namespace is istiod's.
 	MeshConfig MeshConfig `json:"meshConfig,omitempty"`
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
 	// have endpoints there.
@@ -115,11 +122,13 @@ func Load(path string) (*Configuration, error) {
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
 		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten", DNSCapture: "Detect",
+		Unregistered: "Leave", NetworkPolicies: "Leave",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err
 	}
+	out.NetworkPolicy.setDefaults()
 	if err := out.validate(); err != nil {
 		return nil, err
 	}
@@ -135,7 +144,7 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 	out := &egress.Mesh{
 		ClusterDomain: c.ClusterDomain, TrustDomain: c.TrustDomain, Governed: governed,
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
-		OwnNamespace: c.ExportTo == "OwnNamespace",
+		OwnNamespace: c.ExportTo == "OwnNamespace", Block: c.Unregistered == "Block", IstioNamespace: c.MeshConfig.Namespace,
 	}
 	for i, text := range c.MeshCIDRs {
 		cidr, err := netip.ParsePrefix(text)

@@ -68,12 +68,15 @@ func TestDefaults(t *testing.T) {
 	assert.True(t, mesh.Seal)
 	assert.True(t, mesh.Inject)
 	assert.False(t, mesh.OwnNamespace, "an exportTo that is left out stays so")
+	assert.False(t, mesh.Block)
+	assert.Equal(t, "istio-system", mesh.IstioNamespace)
+	assert.Equal(t, "Leave", configuration.NetworkPolicies)
 }
 
 func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
 	t.Parallel()
 	configuration, err := config.Parse([]byte(strings.ReplaceAll(good, "cluster.local", "corp.example") +
-		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nexportTo: OwnNamespace\ndnsCapture: On\nmeshConfig: {namespace: mesh}\n"))
+		"clusterDomain: corp.example\nserviceEntries: Leave\nvirtualServices: Leave\nexportTo: OwnNamespace\ndnsCapture: On\nunregistered: Block\nmeshConfig: {namespace: mesh}\n"))
 	require.NoError(t, err)
 	assert.Equal(t, config.MeshConfig{Namespace: "mesh", Name: "istio"}, configuration.MeshConfig)
 	assert.Equal(t, config.Switch("On"), configuration.DNSCapture)
@@ -83,6 +86,8 @@ func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
 	assert.False(t, mesh.Seal)
 	assert.False(t, mesh.Inject)
 	assert.True(t, mesh.OwnNamespace)
+	assert.True(t, mesh.Block)
+	assert.Equal(t, "mesh", mesh.IstioNamespace)
 }
 
 // TestASwitchIsWrittenAnyWay: YAML takes some of them for booleans.

@@ -27,6 +27,9 @@ func (c *Configuration) validate() error {
 	bad.unlessOneOf("serviceEntries", c.ServiceEntries, "Seal", "Leave")
 	bad.unlessOneOf("virtualServices", c.VirtualServices, "Inject", "Leave")
 	bad.unlessOneOf("exportTo", c.ExportTo, "AsWritten", "OwnNamespace")
+	bad.unlessOneOf("unregistered", c.Unregistered, "Leave", "Block")
+	bad.unlessOneOf("networkPolicies", c.NetworkPolicies, "Leave", "Manage")
+	c.NetworkPolicy.validate(&bad)
 	bad.unlessOneOf("dnsCapture", string(c.DNSCapture), "Detect", "On", "Off")
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
 		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)

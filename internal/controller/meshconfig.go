@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,6 +38,11 @@ type proxyConfig struct {
 func (c proxyConfig) capturesDNS() bool {
 	on, _ := strconv.ParseBool(fmt.Sprint(c.ProxyMetadata["ISTIO_META_DNS_CAPTURE"]))
 	return on
+}
+
+// registryOnly says whether calls to hosts that nobody registered are dropped.
+func (m *meshSettings) registryOnly() bool {
+	return strings.EqualFold(m.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY")
 }
 
 // readMeshSettings reads the key mesh of Istio's ConfigMap. The error is that of one that is not YAML.

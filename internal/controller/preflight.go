@@ -37,6 +37,8 @@ type Preflight struct {
 	Foreign func(gw egress.Gateway) []egress.Finding
 	// Ungoverned returns the names of entries that governed clients see and that no gateway carries; nil where none are known.
 	Ungoverned func() []string
+	// Open returns the Sidecars that let out what is to be blocked; nil where nothing is.
+	Open func() []string
 	// View says of which hosts calls come to an egress gateway, and under which rules; nil where nothing is known.
 	View egress.View
 	// MeshConfig is Istio's ConfigMap.
@@ -111,7 +113,11 @@ func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
 	if p.Ungoverned != nil {
 		add(ungoverned(p.Ungoverned()), "")
 	}
-	add(outbound(mesh), "")
+	if p.Open != nil {
+		add(opened(p.Open()), "")
+	} else {
+		add(outbound(mesh), "")
+	}
 	return out, errors.Join(errs...)
 }
 

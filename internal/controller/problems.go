@@ -62,16 +62,28 @@ func someOf(names []string) string {
 	return out
 }
 
+// opened says which Sidecars let out what is to be blocked.
+func opened(sidecars []string) []egress.Finding {
+	if len(sidecars) == 0 {
+		return nil
+	}
+	return []egress.Finding{{
+		Code:    "sidecar-allow-any",
+		Message: fmt.Sprintf("Sidecars let out what no ServiceEntry names, and could not be completed: %s", someOf(sidecars)),
+		Fix:     "apply them again without outboundTrafficPolicy; the answer says what else is in the way",
+	}}
+}
+
 // outbound says what leaves beside the gateways, by Istio's mesh configuration; nil where that is not there.
 func outbound(mesh *meshSettings) []egress.Finding {
-	if mesh == nil || strings.EqualFold(mesh.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY") {
+	if mesh == nil || mesh.registryOnly() {
 		return nil
 	}
 	return []egress.Finding{{
 		Code: "outbound-allow-any",
 		Message: "the mesh's outboundTrafficPolicy is ALLOW_ANY: hosts that no ServiceEntry names, and unnamed ports of governed hosts, " +
 			"leave directly and are not governed",
-		Fix: "set meshConfig.outboundTrafficPolicy.mode to REGISTRY_ONLY",
+		Fix: "set meshConfig.outboundTrafficPolicy.mode to REGISTRY_ONLY, or config.unregistered to Block",
 	}}
 }
 

@@ -49,6 +49,10 @@ type Mesh struct {
 	Seal bool
 	// Inject says whether VirtualServices get the client leg.
 	Inject bool
+	// Block says that sidecars of governed namespaces are kept from hosts that no entry names.
+	Block bool
+	// IstioNamespace is Istio's own: a Sidecar there is that of everybody.
+	IstioNamespace string
 	// OwnNamespace says that an exportTo which the author left out is the object's own namespace, and not everybody.
 	OwnNamespace bool
 	// CIDRs are addresses of the mesh beside its pods: virtual machines, other clusters.

@@ -100,6 +100,7 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 	r.mu.Lock()
 	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway
 	if changed {
+		change.Namespaces = []string{namespace}
 		for name, stored := range r.byNamespace[namespace] {
 			change.Entries = append(change.Entries, name)
 			change.Hosts = append(change.Hosts, r.uncount(stored)...)

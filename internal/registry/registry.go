@@ -3,6 +3,8 @@
 package registry
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -56,6 +58,8 @@ type Change struct {
 	Callers []string
 	// Clients are hosts whose entries in a namespace, or the rules of it, are others than before.
 	Clients []Client
+	// Namespaces began or ceased to be governed, or leave by another gateway.
+	Namespaces []string
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
 }
@@ -95,6 +99,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 			}
 		}
 	}
+	all.Namespaces = slices.Sorted(maps.Keys(r.governed))
 	for pair := range r.pairs.byName {
 		all.Hosts = append(all.Hosts, pair)
 	}
@@ -107,7 +112,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 }
 
 func (r *Registry) tell(change Change) {
-	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients) == 0 {
+	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients)+len(change.Namespaces) == 0 {
 		return
 	}
 	r.mu.RLock()

@@ -169,8 +169,12 @@ func TestWhoeverListensLateHearsEverything(t *testing.T) {
 	r.OnChange(func(change registry.Change) { heard = append(heard, change) })
 	require.Equal(t, []registry.Change{{
 		Hosts: []string{"api.example.com"}, Entries: []types.NamespacedName{{Namespace: "a", Name: "e"}},
-		Clients: []registry.Client{{Namespace: "a", Host: "api.example.com"}},
+		Clients: []registry.Client{{Namespace: "a", Host: "api.example.com"}}, Namespaces: []string{"a", "b"},
 	}}, heard)
+	r.PutNamespace("c", nil)
+	r.PutNamespace("c", map[string]string{"team": "c"})
+	require.Len(t, heard, 2, "a label that decides nothing is no change")
+	assert.Equal(t, []string{"c"}, heard[1].Namespaces)
 }
 
 // TestAStatusIsNoChange: what a controller writes into an entry's status does not come back to it.

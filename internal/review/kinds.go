@@ -36,6 +36,7 @@ var kinds = map[string]kind{
 	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
 	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"Sidecar":         {bound: boundSidecar, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
 	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges, exported: "these routes are exported"},
 }
 

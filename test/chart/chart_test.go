@@ -194,6 +194,11 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"an address":         {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"10.0.0.1"}}}}, "clusterCIDRs"},
 		"guard":              {values{"guards": values{"traffic": values{"enforcement": "deny"}}}, "enforcement"},
 		"guard of nobody":    {values{"guards": values{"pods": values{"enforcement": "Off"}}}, "pods"},
+		"unregistered":       {values{"config": values{"unregistered": "block"}}, "unregistered"},
+		"network policies":   {values{"config": values{"networkPolicies": "On"}}, "networkPolicies"},
+		"a peer of nothing":  {values{"config": values{"networkPolicy": values{"allow": []any{values{}}}}}, "allow"},
+		"a peer misnamed":    {values{"config": values{"networkPolicy": values{"pods": []any{}}}}, "pods"},
+		"no port of DNS":     {values{"config": values{"networkPolicy": values{"dns": values{"ports": []any{}}}}}, "ports"},
 		"our gateway's name": {values{"gateway": values{"create": true}, "config": values{"gateways": []any{values{"name": "own", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "own"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // TestTheChartAsksForEveryGovernedKind, and the EgressPolicy can match each: both follow the table of kinds.
 func TestTheChartAsksForEveryGovernedKind(t *testing.T) {
 	t.Parallel()
-	objects := rendered(t, nil)
+	objects := rendered(t, values{"config": values{"unregistered": "Block"}})
 	var resources, kinds []string
 	for _, kind := range review.Kinds() {
 		plural := strings.ToLower(kind) + "s"

@@ -83,7 +83,7 @@ matchExpressions:
 {{- define "egress-governor.rules" -}}
 - apiGroups: [networking.istio.io]
   apiVersions: [v1, v1beta1, v1alpha3]
-  resources: [destinationrules, gateways, serviceentries, virtualservices]
+  resources: [destinationrules, gateways, serviceentries, {{ if eq .Values.config.unregistered "Block" }}sidecars, {{ end }}virtualservices]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end -}}

@@ -1,0 +1,98 @@
+package review
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+func sidecar(t *testing.T, spec string) *unstructured.Unstructured {
+	t.Helper()
+	out := entry(t, spec)
+	out.SetKind("Sidecar")
+	return out
+}
+
+func blocking(asked *policies) *Reviewer {
+	mesh := egresstest.Mesh()
+	mesh.Block, mesh.IstioNamespace = true, "istio-system"
+	return &Reviewer{Mesh: mesh, View: egresstest.NewCluster(), Policies: asked}
+}
+
+// TestASidecarOfATenant is completed or refused where what nobody registered is blocked, and nobody's business elsewhere.
+func TestASidecarOfATenant(t *testing.T) {
+	t.Parallel()
+	const allowAny = `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`
+	for name, tc := range map[string]struct {
+		spec, namespace string
+		left            bool
+		mode            string
+		want            []string
+		changes         int
+	}{
+		"left out":              {`{egress: [{hosts: ["./*"]}]}`, "payments", false, "REGISTRY_ONLY", nil, 1},
+		"for some":              {`{workloadSelector: {labels: {app: a}}}`, "payments", false, "REGISTRY_ONLY", nil, 1},
+		"closed":                {`{outboundTrafficPolicy: {mode: REGISTRY_ONLY}}`, "payments", false, "REGISTRY_ONLY", nil, 0},
+		"open":                  {allowAny, "payments", false, "ALLOW_ANY", []string{"sidecar-allow-any spec.outboundTrafficPolicy.mode"}, 0},
+		"everybody's":           {allowAny, "istio-system", false, "ALLOW_ANY", nil, 0},
+		"everybody's, left out": {`{}`, "istio-system", false, "", nil, 0},
+		"open, left":            {allowAny, "payments", true, "ALLOW_ANY", nil, 0},
+		"left out, left":        {`{}`, "payments", true, "", nil, 0},
+	} {
+		r := blocking(&policies{})
+		r.Mesh.Block = !tc.left
+		req := create(sidecar(t, tc.spec))
+		req.Namespace.Name = tc.namespace
+		req = stored(t, r, req)
+		assert.Equal(t, tc.mode, hop.SidecarMode(req.Object), name)
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, codes(outcome), name)
+		assert.Len(t, outcome.Changes, tc.changes, name)
+	}
+}
+
+// TestACompletedSidecarIsItsAuthorsAgain once nothing is blocked, and policies see what he wrote before, too.
+func TestACompletedSidecarIsItsAuthorsAgain(t *testing.T) {
+	t.Parallel()
+	asked := &policies{}
+	r := blocking(asked)
+	in := sidecar(t, `{egress: [{hosts: ["./*"]}]}`)
+	req := stored(t, r, create(in))
+	_, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, in.Object, asked.asked[0].Document["object"])
+	r.Mesh.Block = false
+	assert.Equal(t, in, stored(t, r, create(req.Object)).Object)
+}
+
+// TestASidecarThatIsOpenedAfterUsIsRefused.
+func TestASidecarThatIsOpenedAfterUsIsRefused(t *testing.T) {
+	t.Parallel()
+	outcome, err := blocking(&policies{}).Review(t.Context(), create(sidecar(t, `{}`)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"not-closed spec.outboundTrafficPolicy"}, codes(outcome))
+}
+
+// TestOurSidecarIsNoTenants: no policy is asked about it, but about whatever else has its marks.
+func TestOurSidecarIsNoTenants(t *testing.T) {
+	t.Parallel()
+	asked := &policies{}
+	r := blocking(asked)
+	ours := hop.Sidecar("payments", nil)
+	req := stored(t, r, create(ours))
+	assert.Equal(t, ours, req.Object)
+	outcome, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, Allowed, outcome.Verdict)
+	assert.Empty(t, asked.asked)
+	require.NoError(t, unstructured.SetNestedStringSlice(ours.Object, []string{"./*"}, "spec", "hosts"))
+	_, err = r.Review(t.Context(), create(ours))
+	require.NoError(t, err)
+	assert.Len(t, asked.asked, 1)
+}
