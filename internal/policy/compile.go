@@ -35,11 +35,16 @@ type compiled struct {
 	selection atomic.Pointer[selection]
 }
 
-// header returns the parts of a policy that need no compiler: whom it selects and what a violation does.
-func header(policy *v1alpha1.EgressPolicy) (*compiled, error) {
+// header returns the parts of a policy that need no compiler: whom it selects and what a violation does. The module is nil
+// where there is none.
+func header(policy *v1alpha1.EgressPolicy, module *ast.Module) (*compiled, error) {
 	out := &compiled{
 		name: policy.Name, library: policy.Spec.Policy, enforcement: policy.Spec.Enforcement,
 		kinds: policy.Spec.Match.Kinds, selector: labels.Everything(),
+	}
+	var err error
+	if len(out.kinds) == 0 {
+		out.kinds, err = kindsOf(module)
 	}
 	if out.enforcement == "" {
 		out.enforcement = v1alpha1.Deny
@@ -51,24 +56,44 @@ func header(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 		}
 		out.selector = selector
 	}
+	return out, err
+}
+
+// kindsOf returns the kinds that a module's METADATA names (custom.kinds), or else the default.
+func kindsOf(module *ast.Module) ([]v1alpha1.Kind, error) {
+	if module == nil || custom(module, "kinds") == nil {
+		return v1alpha1.DefaultKinds, nil
+	}
+	var out []v1alpha1.Kind
+	if err := customInto(module, "kinds", &out); err != nil {
+		return v1alpha1.DefaultKinds, err
+	}
+	for _, kind := range out {
+		if !slices.Contains(v1alpha1.Kinds, kind) {
+			return v1alpha1.DefaultKinds, fmt.Errorf("rego: custom.kinds: %q is not governed; governed are %v", kind, v1alpha1.Kinds)
+		}
+	}
 	return out, nil
 }
 
+// compile returns the header alone with an error that is not the selector's.
 func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
-	out, err := header(policy)
-	if err != nil {
-		return nil, err
-	}
 	module, err := l.module(policy)
-	if err != nil {
-		return nil, err
+	out, unfit := header(policy, module)
+	if err := errors.Join(err, unfit); err != nil {
+		return out, err
 	}
+	return out, l.prepare(out, module, policy)
+}
+
+// prepare makes a policy ready to evaluate.
+func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.EgressPolicy) error {
 	query, err := entrypoints(module)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
-		return nil, err
+		return err
 	}
 	out.fix, _ = custom(module, "fix").(string)
 	compiler := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)
@@ -77,13 +102,13 @@ func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 		modules[name] = shared.Copy()
 	}
 	if compiler.Compile(modules); compiler.Failed() {
-		return nil, fmt.Errorf("rego: %w", compiler.Errors)
+		return fmt.Errorf("rego: %w", compiler.Errors)
 	}
 	out.query, err = rego.New(rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true)).PrepareForEval(context.Background())
 	if err != nil {
-		return nil, fmt.Errorf("rego: %w", err)
+		return fmt.Errorf("rego: %w", err)
 	}
-	return out, nil
+	return nil
 }
 
 func (l *library) module(policy *v1alpha1.EgressPolicy) (*ast.Module, error) {
@@ -171,19 +196,23 @@ func parameters(module *ast.Module, given *apiextensionsv1.JSON) (*ast.Term, err
 }
 
 func parameterSchema(module *ast.Module) (map[string]any, error) {
-	given := custom(module, "parameters")
-	if given == nil {
+	if custom(module, "parameters") == nil {
 		return nil, nil
 	}
-	raw, err := json.Marshal(given)
-	if err != nil {
-		return nil, fmt.Errorf("rego: custom.parameters: %w", err)
-	}
 	var schema map[string]any
-	if err := json.Unmarshal(raw, &schema); err != nil {
-		return nil, fmt.Errorf("rego: custom.parameters is not a JSON Schema: %w", err)
+	return schema, customInto(module, "parameters", &schema)
+}
+
+// customInto reads a custom field of the package's METADATA.
+func customInto(module *ast.Module, key string, into any) error {
+	raw, err := json.Marshal(custom(module, key))
+	if err == nil {
+		err = json.Unmarshal(raw, into)
 	}
-	return schema, nil
+	if err != nil {
+		return fmt.Errorf("rego: custom.%s: %w", key, err)
+	}
+	return nil
 }
 
 // custom returns a custom field of the package's METADATA, nil for none.

@@ -44,6 +44,8 @@ type Request struct {
 	User User
 	// DryRun says that nothing will be stored.
 	DryRun bool
+	// Time is when it is decided on: policies have no clock.
+	Time time.Time
 }
 
 // Namespace is what is known of an object's namespace.
