@@ -3,6 +3,8 @@
 # description: No route leads straight to an external host, from the mesh or from a gateway.
 # custom:
 #   fix: Leave the way to the gateway to egress-governor, and do not put other endpoints in its place.
+#   kinds: [GRPCRoute, HTTPRoute, ServiceEntry, TCPRoute, TLSRoute, VirtualService]
+#   baseline: {}
 #   parameters:
 #     type: object
 #     additionalProperties: false
