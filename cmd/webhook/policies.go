@@ -25,11 +25,14 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 	if err != nil {
 		return nil, fmt.Errorf("discovery: %w", err)
 	}
+	var out *controller.Policies
 	rules := controller.NewWebhookRules(controller.WebhookRules{
-		Kinds: engine.Kinds, Resource: resource, Served: served, Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.webhookConfiguration,
+		Kinds: engine.Kinds, Loaded: func() bool { return out.Loaded() }, Resource: resource, Served: served, Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.webhookConfiguration,
 	})
-	out, err := controller.SetupPolicies(mgr, engine, standards, rules.Changed)
-	return out, errors.Join(err, mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
+	if out, err = controller.SetupPolicies(mgr, engine, standards, rules.Changed); err != nil {
+		return nil, err
+	}
+	return out, errors.Join(mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
 }
 
 // requireGateway would deny every entry where none is sealed.

@@ -33,8 +33,9 @@ const (
 
 // WebhookRules has the API server send the kinds that a policy in force asks for, and no others. The leader runs it.
 type WebhookRules struct {
-	// Kinds returns those that the policies in force evaluate.
-	Kinds func() []v1alpha1.Kind
+	// Kinds returns those that the policies in force evaluate; Loaded says whether all of these are known yet.
+	Kinds  func() []v1alpha1.Kind
+	Loaded func() bool
 	// Resource returns the group and the versions of a kind that is sent only while a policy asks for it, false for others.
 	Resource func(kind v1alpha1.Kind) (group string, versions []string, asked bool)
 	// Served answers what resources a group and version has, NotFound for none.
@@ -86,6 +87,9 @@ func (w *WebhookRules) Start(ctx context.Context) error {
 
 // keep makes the rules equal to what is asked for, and writes nothing when they are.
 func (w *WebhookRules) keep(ctx context.Context) error {
+	if !w.Loaded() {
+		return nil
+	}
 	want, err := w.want()
 	if err != nil {
 		return err

@@ -4,7 +4,7 @@
 # custom:
 #   fix: Let DNS find the host, without endpoints, addresses or names of other hosts.
 #   kinds: [ServiceEntry]
-#   baseline: {enforcement: Warn}
+#   baseline: {enforcement: Audit}
 #   parameters:
 #     type: object
 #     additionalProperties: false
