@@ -49,6 +49,9 @@ var Kinds = []Kind{
 // DefaultKinds are those that are governed whether or not a policy asks for them.
 var DefaultKinds = []Kind{"DestinationRule", "Gateway", "ServiceEntry", "VirtualService"}
 
+// BaselinePrefix is that of the names of the EgressPolicies that are kept as the chart's values have them.
+const BaselinePrefix = "baseline-"
+
 // Match selects what a policy evaluates.
 type Match struct {
 	// NamespaceSelector selects namespaces by their labels: those that the objects are of, and those that they are

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -77,5 +78,5 @@ func (b *Baseline) ensure(ctx context.Context, want *v1alpha1.EgressPolicy, stor
 
 // ofBaseline says whether a stored policy is, or was, one of a baseline's.
 func ofBaseline(policy *v1alpha1.EgressPolicy) bool {
-	return policy.Labels[hop.ManagedByLabel] == hop.Manager
+	return policy.Labels[hop.ManagedByLabel] == hop.Manager && strings.HasPrefix(policy.Name, v1alpha1.BaselinePrefix)
 }

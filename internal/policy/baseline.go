@@ -14,7 +14,7 @@ import (
 )
 
 // BaselinePrefix is that of the names of a baseline's EgressPolicies.
-const BaselinePrefix = "baseline-"
+const BaselinePrefix = v1alpha1.BaselinePrefix
 
 // Off leaves a policy of the baseline out.
 const Off v1alpha1.Enforcement = "Off"
