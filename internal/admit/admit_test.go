@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -284,4 +285,23 @@ func TestOnTheWire(t *testing.T) {
 			assert.Equal(t, tc.wantCode, answer.Response.Result.Code, answer.Response.Result.Message)
 		})
 	}
+}
+
+// unhurried evaluates for longer than the view of the cluster may lag.
+type unhurried struct{}
+
+func (unhurried) Evaluate(ctx context.Context, _ policy.Review) policy.Decision {
+	select {
+	case <-ctx.Done():
+		return policy.Decision{Failed: []policy.Failure{{Policy: "slow", Err: ctx.Err()}}}
+	case <-time.After(600 * time.Millisecond):
+		return policy.Decision{}
+	}
+}
+
+// TestPoliciesHaveTheirOwnTime, however soon the view of the cluster has caught up.
+func TestPoliciesHaveTheirOwnTime(t *testing.T) {
+	t.Parallel()
+	response := handler(t, unhurried{}).Validate(t.Context(), request("ServiceEntry", sealedJSON()))
+	assert.True(t, response.Allowed, response.Result)
 }
