@@ -287,6 +287,20 @@ func TestOnTheWire(t *testing.T) {
 	}
 }
 
+// TestPoliciesAreToldTheTime: they have no clock of their own.
+func TestPoliciesAreToldTheTime(t *testing.T) {
+	t.Parallel()
+	var told string
+	response := handler(t, evaluator(func(review policy.Review) policy.Decision {
+		told, _ = review.Document["time"].(string)
+		return policy.Decision{}
+	})).Validate(t.Context(), request("ServiceEntry", sealedJSON()))
+	require.True(t, response.Allowed)
+	at, err := time.Parse(time.RFC3339, told)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now(), at, time.Minute)
+}
+
 // unhurried evaluates for longer than the view of the cluster may lag.
 type unhurried struct{}
 

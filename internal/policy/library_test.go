@@ -65,6 +65,19 @@ func TestEveryPolicyHasAnExampleThatWorks(t *testing.T) {
 	}
 }
 
+// TestADayThatDoesNotExist is refused at apply: it could not be evaluated.
+func TestADayThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	e, err := policy.NewEngine(policies.Library())
+	require.NoError(t, err)
+	for until, fits := range map[string]bool{
+		"2027-02-28": true, "2027-02-28T12:00:00Z": true, "2027-02-30": false, "2027-02-28T25:00:00Z": false, "2027-02-28T12:00:00+01:00": false, "soon": false,
+	} {
+		err := e.Check(egressPolicy("p", v1alpha1.EgressPolicySpec{Policy: "expiring-hosts", Parameters: parameters(`{"hosts": [{"host": "a.test", "until": "` + until + `"}]}`)}))
+		assert.Equal(t, fits, err == nil, "%s: %v", until, err)
+	}
+}
+
 // TestTheDocumentsTableHasEveryPolicy of the library, with every parameter and its kinds, and no other.
 func TestTheDocumentsTableHasEveryPolicy(t *testing.T) {
 	t.Parallel()

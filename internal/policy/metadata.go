@@ -105,6 +105,7 @@ func (noLoader) Load(string) (any, error) {
 func validateParameters(schema map[string]any, value any) error {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(noLoader{})
+	compiler.AssertFormat()
 	if err := compiler.AddResource(schemaURL, schema); err != nil {
 		return fmt.Errorf("rego: custom.parameters: %w", err)
 	}

@@ -22,7 +22,7 @@
 #               pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$'
 #             until:
 #               type: string
-#               pattern: '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$'
+#               anyOf: [{format: date}, {format: date-time, pattern: 'Z$'}]
 package policies.expiring_hosts
 
 import data.policies.lib.hosts
