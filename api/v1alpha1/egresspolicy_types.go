@@ -37,16 +37,29 @@ const (
 const ConditionReady = "Ready"
 
 // Kind is a governed kind.
-// +kubebuilder:validation:Enum=DestinationRule;Gateway;ServiceEntry;Sidecar;VirtualService
+// +kubebuilder:validation:Enum=DestinationRule;EnvoyFilter;GRPCRoute;Gateway;HTTPRoute;ProxyConfig;ServiceEntry;Sidecar;TCPRoute;TLSRoute;TrafficExtension;VirtualService;WasmPlugin;WorkloadEntry;WorkloadGroup
 type Kind string
 
-// Match selects what a policy evaluates. An empty field selects everything.
+// Kinds are all governed kinds.
+var Kinds = []Kind{
+	"DestinationRule", "EnvoyFilter", "GRPCRoute", "Gateway", "HTTPRoute", "ProxyConfig", "ServiceEntry", "Sidecar", "TCPRoute",
+	"TLSRoute", "TrafficExtension", "VirtualService", "WasmPlugin", "WorkloadEntry", "WorkloadGroup",
+}
+
+// DefaultKinds are those that are governed whether or not a policy asks for them.
+var DefaultKinds = []Kind{"DestinationRule", "Gateway", "ServiceEntry", "VirtualService"}
+
+// BaselinePrefix is that of the names of the EgressPolicies that are kept as the chart's values have them.
+const BaselinePrefix = "baseline-"
+
+// Match selects what a policy evaluates.
 type Match struct {
 	// NamespaceSelector selects namespaces by their labels: those that the objects are of, and those that they are
 	// exported to.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// Kinds are the kinds that the policy evaluates; all governed kinds by default.
+	// Kinds are the kinds that the policy evaluates; those that the policy's METADATA names by default, or else
+	// DestinationRule, Gateway, ServiceEntry and VirtualService.
 	// +optional
 	// +listType=set
 	Kinds []Kind `json:"kinds,omitempty"`
@@ -59,7 +72,7 @@ type EgressPolicySpec struct {
 	// +kubebuilder:default=Deny
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
-	// Match selects what the policy evaluates; everything governed by default.
+	// Match selects what the policy evaluates.
 	// +optional
 	Match Match `json:"match,omitempty"`
 	// Policy names a policy of the library.

@@ -60,7 +60,7 @@ func run(ctx context.Context, o options) error {
 	if err := source.AddTo(mgr); err != nil {
 		return err
 	}
-	parts, err := assemble(ctx, mgr, mesh, hosts)
+	parts, err := assemble(ctx, mgr, mesh, hosts, baseline(configuration), o)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (p parts) ready() error {
 	return nil
 }
 
-func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry) (*parts, error) {
+func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, standards policy.Baseline, o options) (*parts, error) {
 	out := &parts{}
 	var err error
 	if out.synced, err = hosts.Watch(ctx, mgr.GetCache()); err != nil {
@@ -162,7 +162,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
-	if out.policies, err = controller.SetupPolicies(mgr, engine); err != nil {
+	if out.policies, err = setupPolicies(mgr, engine, standards, o); err != nil {
 		return nil, err
 	}
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced); err != nil {

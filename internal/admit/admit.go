@@ -156,7 +156,8 @@ const (
 
 // review decides on an object, and once more while it is refused for want of one that was applied just before it.
 func (h *Handler) review(ctx context.Context, in review.Request) (outcome *review.Outcome, err error) {
-	waiting := wait.PollUntilContextTimeout(ctx, lookAgain, lag, true, func(ctx context.Context) (bool, error) {
+	// The lag bounds how often it is looked at, and not how long the policies may take.
+	waiting := wait.PollUntilContextTimeout(ctx, lookAgain, lag, true, func(context.Context) (bool, error) {
 		outcome, err = h.Reviewer.Review(ctx, in)
 		return err != nil || !outcome.Waits(), nil
 	})

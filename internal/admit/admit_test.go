@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -229,8 +230,9 @@ func TestWhatCannotBeReadIsNotAllowed(t *testing.T) {
 		"not JSON":             {request("ServiceEntry", "{"), 400},
 		"not an object":        {request("ServiceEntry", "[]"), 400},
 		"another kind inside":  {request("VirtualService", entryJSON(goodSpec)), 400},
-		"an ungoverned kind":   {request("Unknown", `{"apiVersion":"networking.istio.io/v1","kind":"Unknown"}`), 400},
+		"an ungoverned kind":   {request("Telemetry", `{"apiVersion":"networking.istio.io/v1","kind":"Telemetry"}`), 400},
 		"another group":        {change(func(r *admission.Request) { r.Kind.Group = "example.com" }), 400},
+		"another kind's group": {change(func(r *admission.Request) { r.Kind.Group, r.Kind.Kind = "gateway.networking.k8s.io", "Gateway" }), 400},
 		"an unknown version":   {change(func(r *admission.Request) { r.Kind.Version = "v9" }), 400},
 		"no namespace":         {change(func(r *admission.Request) { r.Namespace = "" }), 400},
 		"another operation":    {change(func(r *admission.Request) { r.Operation = admissionv1.Delete }), 400},
@@ -306,4 +308,37 @@ func TestOnTheWire(t *testing.T) {
 			assert.Equal(t, tc.wantCode, answer.Response.Result.Code, answer.Response.Result.Message)
 		})
 	}
+}
+
+// TestPoliciesAreToldTheTime: they have no clock of their own.
+func TestPoliciesAreToldTheTime(t *testing.T) {
+	t.Parallel()
+	var told string
+	response := handler(t, evaluator(func(review policy.Review) policy.Decision {
+		told, _ = review.Document["time"].(string)
+		return policy.Decision{}
+	})).Validate(t.Context(), request("ServiceEntry", sealedJSON()))
+	require.True(t, response.Allowed)
+	at, err := time.Parse(time.RFC3339, told)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now(), at, time.Minute)
+}
+
+// unhurried evaluates for longer than the view of the cluster may lag.
+type unhurried struct{}
+
+func (unhurried) Evaluate(ctx context.Context, _ policy.Review) policy.Decision {
+	select {
+	case <-ctx.Done():
+		return policy.Decision{Failed: []policy.Failure{{Policy: "slow", Err: ctx.Err()}}}
+	case <-time.After(600 * time.Millisecond):
+		return policy.Decision{}
+	}
+}
+
+// TestPoliciesHaveTheirOwnTime, however soon the view of the cluster has caught up.
+func TestPoliciesHaveTheirOwnTime(t *testing.T) {
+	t.Parallel()
+	response := handler(t, unhurried{}).Validate(t.Context(), request("ServiceEntry", sealedJSON()))
+	assert.True(t, response.Allowed, response.Result)
 }

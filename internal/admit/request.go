@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,7 +43,7 @@ func (h *Handler) read(ctx context.Context, req admission.Request) (review.Reque
 	out := review.Request{
 		Operation: operations[req.Operation], Name: req.Name,
 		User:   review.User{Name: req.UserInfo.Username, Groups: req.UserInfo.Groups},
-		DryRun: req.DryRun != nil && *req.DryRun,
+		DryRun: req.DryRun != nil && *req.DryRun, Time: time.Now(),
 	}
 	if problem := governed(req); problem != nil {
 		return out, problem
@@ -65,11 +66,11 @@ func (h *Handler) read(ctx context.Context, req admission.Request) (review.Reque
 }
 
 func governed(req admission.Request) *problem {
-	if req.Kind.Group != review.Group || !slices.Contains(review.Kinds(), req.Kind.Kind) {
-		return malformed("kind %s %s is not governed here; governed are %s of %s",
-			req.Kind.Group, req.Kind.Kind, strings.Join(review.Kinds(), " and "), review.Group)
+	resource, known := review.ResourceOf(req.Kind.Kind)
+	if !known || req.Kind.Group != resource.Group {
+		return malformed("kind %s %s is not governed here; governed are %s", req.Kind.Group, req.Kind.Kind, strings.Join(review.Kinds(), ", "))
 	}
-	if !slices.Contains([]string{"v1", "v1beta1", "v1alpha3"}, req.Kind.Version) {
+	if !slices.Contains(resource.Versions, req.Kind.Version) {
 		return malformed("version %q of %s is not known", req.Kind.Version, req.Kind.Kind)
 	}
 	if operations[req.Operation] == "" {

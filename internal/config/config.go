@@ -55,8 +55,28 @@ type Configuration struct {
 	// MaxHostsPerNamespace bounds the external hosts that the entries of one namespace name, and so the objects that its
 	// exits take; 1000 by default, 0 for no bound.
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
+	// Baseline is what of the library is in force without an EgressPolicy of the cluster's own.
+	Baseline Baseline `json:"baseline,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
+}
+
+// Baseline says what violations of the library's standard policies do.
+type Baseline struct {
+	// Enforcement is the most that they do: Deny (the default), Warn, Audit or Off.
+	Enforcement Switch `json:"enforcement,omitempty"`
+	// NamespaceSelector selects the namespaces that they evaluate; all governed ones by default.
+	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Policies says otherwise of single ones, by name.
+	Policies map[string]BaselinePolicy `json:"policies,omitempty"`
+}
+
+// BaselinePolicy is what differs for one policy of the baseline.
+type BaselinePolicy struct {
+	// Enforcement is Deny, Warn, Audit or Off; the baseline's by default, or less where the policy comes with less.
+	Enforcement Switch `json:"enforcement,omitempty"`
+	// Parameters take the place of those that the policy comes with.
+	Parameters json.RawMessage `json:"parameters,omitempty"`
 }
 
 // Switch is On, Off, or a word of the field's own.
@@ -124,6 +144,7 @@ func Parse(raw []byte) (*Configuration, error) {
 		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten", DNSCapture: "Detect",
 		Unregistered: "Leave", NetworkPolicies: "Leave",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
+		Baseline: Baseline{Enforcement: "Deny"},
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err

@@ -3,10 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -42,6 +44,7 @@ func (c *Configuration) validate() error {
 	if c.MaxHostsPerNamespace < 0 {
 		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
 	}
+	c.Baseline.validate(&bad)
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")
 	}
@@ -53,6 +56,18 @@ func (c *Configuration) validate() error {
 		}
 	}
 	return errors.Join(bad...)
+}
+
+func (b Baseline) validate(bad *problems) {
+	bad.unlessOneOf("baseline.enforcement", string(b.Enforcement), "Deny", "Warn", "Audit", "Off")
+	if _, err := metav1.LabelSelectorAsSelector(&b.NamespaceSelector); err != nil {
+		bad.add("baseline.namespaceSelector", "%w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Policies)) {
+		if enforcement := string(b.Policies[name].Enforcement); enforcement != "" {
+			bad.unlessOneOf("baseline.policies."+name+".enforcement", enforcement, "Deny", "Warn", "Audit", "Off")
+		}
+	}
 }
 
 // validate looks at a gateway alone.

@@ -30,15 +30,22 @@ type Engine interface {
 // Policies keeps an engine's policies equal to the stored EgressPolicies, on every replica, and writes their status.
 type Policies struct {
 	engine Engine
-	client client.Client
-	cache  manager.Manager
-	loaded atomic.Bool
+	// baseline is in force as the configuration has it, whatever is stored under its names.
+	baseline map[string]*v1alpha1.EgressPolicy
+	// changed is told of every change.
+	changed func()
+	client  client.Client
+	cache   manager.Manager
+	loaded  atomic.Bool
 }
 
-// SetupPolicies runs the controller of policies.
-func SetupPolicies(mgr ctrl.Manager, engine Engine) (*Policies, error) {
+// SetupPolicies runs the controller of policies, with those of a baseline; changed is told of every change.
+func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressPolicy, changed func()) (*Policies, error) {
 	everywhere := false
-	out := &Policies{engine: engine, client: mgr.GetClient(), cache: mgr}
+	out := &Policies{engine: engine, baseline: map[string]*v1alpha1.EgressPolicy{}, changed: changed, client: mgr.GetClient(), cache: mgr}
+	for _, policy := range baseline {
+		out.baseline[policy.Name] = policy
+	}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
 		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
@@ -66,21 +73,44 @@ func (l loader) Start(ctx context.Context) error {
 	if err := l.client.List(ctx, &stored); err != nil {
 		return fmt.Errorf("list EgressPolicies: %w", err)
 	}
+	for _, policy := range l.baseline {
+		if err := l.engine.Set(policy); err != nil {
+			return fmt.Errorf("baseline: %w", err)
+		}
+	}
 	for i := range stored.Items {
-		if err := l.engine.Set(&stored.Items[i]); err != nil {
+		if err := l.set(&stored.Items[i]); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
 		}
 	}
 	l.loaded.Store(true)
+	l.changed()
 	return nil
+}
+
+// set puts a stored policy in force. One of the baseline is, as the configuration has it; one of another version's baseline
+// is for that version's replicas.
+func (p *Policies) set(policy *v1alpha1.EgressPolicy) error {
+	if _, pinned := p.baseline[policy.Name]; pinned || ofBaseline(policy) {
+		return nil
+	}
+	return p.engine.Set(policy)
+}
+
+// remove takes a policy that is not stored any more out of force, unless it is of the baseline.
+func (p *Policies) remove(name string) {
+	if _, pinned := p.baseline[name]; !pinned {
+		p.engine.Remove(name)
+	}
 }
 
 // Reconcile puts a policy in force, or out of it, and says so in its status.
 func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	defer p.changed()
 	policy := &v1alpha1.EgressPolicy{}
 	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
 		if apierrors.IsNotFound(err) {
-			p.engine.Remove(req.Name)
+			p.remove(req.Name)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
@@ -89,7 +119,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce", Message: "the policy is in force",
 		ObservedGeneration: policy.Generation,
 	}
-	if err := p.engine.Set(policy); err != nil {
+	if err := p.set(policy); err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "Invalid", err.Error()
 	}
 	before := policy.DeepCopy()

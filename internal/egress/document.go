@@ -30,9 +30,14 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	for i, c := range f.Conflicts {
 		conflicts[i] = map[string]any{"host": c.Host, "owner": ownerDocument(c.Owner), "reason": c.Reason, "field": c.Path.String()}
 	}
+	onGateways := make([]any, len(f.OnGateways))
+	for i, path := range f.OnGateways {
+		onGateways[i] = path.String()
+	}
 	return map[string]any{
 		"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "internal": f.Internal, "clients": clients, "allClients": f.AllClients,
 		"hosts": hosts, "routes": routes, "conflicts": conflicts,
+		"onGateways": onGateways,
 	}
 }
 

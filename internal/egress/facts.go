@@ -34,6 +34,8 @@ type Facts struct {
 	Hosts     []HostFact
 	Routes    []RouteFact
 	Conflicts []Conflict
+	// OnGateways are the fields by which the object opens servers, or decides over calls, on the pods of an egress gateway.
+	OnGateways []*field.Path
 }
 
 // HostFact is a host that the object names.

@@ -29,6 +29,11 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 	for _, target := range vs.Delegated {
 		out.ask(target)
 	}
+	for _, route := range vs.OnGateways {
+		if route.Bound.Egress {
+			out.OnGateways = append(out.OnGateways, route.Path)
+		}
+	}
 	return out.Facts
 }
 

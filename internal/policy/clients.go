@@ -112,7 +112,7 @@ func (c *compiled) selected(governed Namespaces) places {
 // selects says whether a policy is asked about an object, and for which of its other clients: for none where it selects the
 // object's own namespace, or else for the first by name.
 func (c *compiled) selects(review Review, others places) (client Client, asked bool) {
-	if len(c.kinds) > 0 && !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)) {
+	if !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)) {
 		return Client{}, false
 	}
 	if c.selector.Matches(labels.Set(review.Namespace.Labels)) {

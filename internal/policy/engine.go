@@ -49,7 +49,6 @@ func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
 func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
 	next, err := e.library.compile(policy)
 	if err != nil {
-		next, _ = header(policy)
 		next.broken = fmt.Errorf("it does not compile: %w", err)
 	}
 	e.change(func(policies map[string]*compiled) {
@@ -64,6 +63,17 @@ func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
 // Remove takes a policy out of force.
 func (e *Engine) Remove(name string) {
 	e.change(func(policies map[string]*compiled) { delete(policies, name) })
+}
+
+// Kinds returns the kinds that a policy in force evaluates, sorted.
+func (e *Engine) Kinds() []v1alpha1.Kind {
+	out := map[v1alpha1.Kind]bool{}
+	for _, policy := range *e.snapshot.Load() {
+		for _, kind := range policy.kinds {
+			out[kind] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(out))
 }
 
 func (e *Engine) change(apply func(map[string]*compiled)) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
 // reason is one for which an entry cannot be carried, whatever is done about those that are moot.
@@ -42,4 +43,16 @@ func essential(refusals hop.Refusals) (out hop.Refusals) {
 		}
 	}
 	return out
+}
+
+// beside returns the denials that say more of a refused object than its refusals. The baseline says in general what a
+// refusal says exactly: of the same field, and that calls go past the gateway of what cannot be led through it.
+func beside(refusals hop.Refusals, denied []policy.Violation) []policy.Violation {
+	if len(refusals) == 0 {
+		return denied
+	}
+	return slices.DeleteFunc(denied, func(v policy.Violation) bool {
+		said := slices.ContainsFunc(refusals, func(refusal egress.Finding) bool { return refusal.Field == v.Field })
+		return strings.HasPrefix(v.Policy, policy.BaselinePrefix) && (said || v.Library == "require-egress-gateway")
+	})
 }

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
 // TestOneAnswer: what matters is said, and nothing that leads in circles beside it.
@@ -70,4 +72,31 @@ func TestForwardProxiesAreWarnedOf(t *testing.T) {
 		require.Equal(t, Allowed, outcome.Verdict)
 		assert.Equal(t, want, strings.Contains(strings.Join(outcome.Changes, " "), "forward proxy"), port)
 	}
+}
+
+// TestTheBaselineSaysNothingTwice: what a refusal says of a field is enough, and what others' policies say stays.
+func TestTheBaselineSaysNothingTwice(t *testing.T) {
+	t.Parallel()
+	denied := []policy.Violation{
+		{Policy: "baseline-mesh-hosts", Library: "mesh-hosts", Field: "spec.hosts[0]", Message: "no"},
+		{Policy: "baseline-mesh-hosts", Library: "mesh-hosts", Field: "spec.hosts[1]", Message: "no"},
+		{Policy: "baseline-require-egress-gateway", Library: "require-egress-gateway", Field: "spec.ports[0]", Message: "no"},
+		{Policy: "own", Library: "require-egress-gateway", Field: "spec.hosts[0]", Message: "no"},
+	}
+	policiesOf := func(spec string) (out []string) {
+		r := newReviewer()
+		r.Policies = &policies{decision: policy.Decision{Denied: slices.Clone(denied)}}
+		req := create(entry(t, spec))
+		if rewritten, err := r.Rewrite(req); err == nil {
+			req.Object = rewritten
+		}
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err)
+		for _, finding := range outcome.Of(Denied) {
+			out = append(out, finding.Policy+" "+finding.Field)
+		}
+		return out
+	}
+	assert.Equal(t, []string{"baseline-mesh-hosts spec.hosts[1]", "own spec.hosts[0]"}, policiesOf(`{hosts: [127.0.0.1], ports: [{number: 443, name: tls, protocol: TLS}]}`))
+	assert.Len(t, policiesOf(https), 4)
 }

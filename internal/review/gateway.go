@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -21,10 +22,11 @@ func asWritten(_ *subject, object *unstructured.Unstructured) (*unstructured.Uns
 func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 	binding := egress.ReadBinding(s.Object)
 	var refusals hop.Refusals
-	for _, gw := range s.Mesh.Opened(binding, s.View) {
+	opened := s.Mesh.Opened(binding, s.View)
+	for _, gw := range opened {
 		refusals = append(refusals, hop.CheckBinding(binding, gw, s.View.Service(gw.Service))...)
 	}
-	if len(s.Mesh.Opened(binding, s.View)) > 0 {
+	if len(opened) > 0 {
 		for _, route := range s.View.Deciding(s.Namespace.Name, s.Object.GetName()) {
 			refusals = append(refusals, egress.Finding{
 				Code: hop.CodeGatewayRoute, Field: "spec.selector",
@@ -33,7 +35,11 @@ func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 			})
 		}
 	}
-	return egress.Facts{Gateway: s.gateway.Name}, refusals
+	facts := egress.Facts{Gateway: s.gateway.Name}
+	if len(opened) > 0 {
+		facts.OnGateways = []*field.Path{field.NewPath("spec", "selector")}
+	}
+	return facts, refusals
 }
 
 func unchanged(*subject) []string { return nil }

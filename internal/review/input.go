@@ -1,6 +1,8 @@
 package review
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -29,6 +31,7 @@ func (s *subject) document(facts egress.Facts) map[string]any {
 		},
 		"user":      map[string]any{"name": s.User.Name, "groups": groups},
 		"dryRun":    s.DryRun,
+		"time":      s.Time.UTC().Format(time.RFC3339),
 		"object":    content(s.intent),
 		"oldObject": content(s.oldIntent),
 		"egress":    facts.Document(s.Mesh),

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
@@ -55,6 +56,7 @@ spec:
 			r := &Reviewer{Mesh: mesh, View: registry.New(mesh), Policies: asked}
 			req := create(object(t, manifest))
 			req.Namespace.Labels = map[string]string{"team": "payments"}
+			req.Time = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 			req.User = User{Name: "ada", Groups: []string{"payments"}}
 			_, err := r.Review(t.Context(), stored(t, r, req))
 			require.NoError(t, err)

@@ -13,6 +13,11 @@ import (
 
 // kind is how the objects of one kind are decided on.
 type kind struct {
+	// group is the API group.
+	group string
+	// asked says that the API server sends the kind only while a policy in force asks for it: there is nothing to refuse
+	// in it but what a policy says.
+	asked bool
 	// bound refuses an object that is too much work to look at, before any is done.
 	bound func(object *unstructured.Unstructured) hop.Refusals
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
@@ -31,20 +36,63 @@ type kind struct {
 	exported string
 }
 
-// kinds is the table of what is governed, all of the API group Group.
-var kinds = map[string]kind{
-	"DestinationRule": {bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
-	"Gateway":         {bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
-	"ServiceEntry":    {bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
-	"Sidecar":         {bound: boundSidecar, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
-	"VirtualService":  {bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges, exported: "these routes are exported"},
+// The API groups of the governed kinds.
+const (
+	networking = "networking.istio.io"
+	extensions = "extensions.istio.io"
+	gatewayAPI = "gateway.networking.k8s.io"
+)
+
+// versions are those of each group that are read alike.
+var versions = map[string][]string{
+	networking: {"v1", "v1beta1", "v1alpha3"},
+	extensions: {"v1alpha1"},
+	gatewayAPI: {"v1", "v1beta1", "v1alpha3", "v1alpha2"},
 }
 
-// Group is the API group of the governed kinds.
-const Group = "networking.istio.io"
+// kinds is the table of what is governed.
+var kinds = map[string]kind{
+	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
+	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
+	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges, exported: "these routes are exported"},
+
+	// Where hosts that no entry names are blocked, a Sidecar is sent in any case.
+	"Sidecar": {group: networking, asked: true, bound: boundContent, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
+
+	"EnvoyFilter":      judged(networking, examineNothing),
+	"ProxyConfig":      judged(networking, examineNothing),
+	"TrafficExtension": judged(extensions, examineNothing),
+	"WasmPlugin":       judged(extensions, examineNothing),
+	"WorkloadEntry":    judged(networking, examineWorkload),
+	"WorkloadGroup":    judged(networking, examineNothing),
+	"GRPCRoute":        judged(gatewayAPI, examineGatewayAPI),
+	"HTTPRoute":        judged(gatewayAPI, examineGatewayAPI),
+	"TCPRoute":         judged(gatewayAPI, examineGatewayAPI),
+	"TLSRoute":         judged(gatewayAPI, examineGatewayAPI),
+}
+
+// judged is the row of a kind that is evaluated by policies and nothing else.
+func judged(group string, examine func(s *subject) (egress.Facts, hop.Refusals)) kind {
+	return kind{group: group, asked: true, bound: boundContent, intent: asWritten, examine: examine, changes: unchanged}
+}
 
 // Kinds returns the governed kinds, sorted.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// Resource is how the API server knows a governed kind.
+type Resource struct {
+	Group    string
+	Versions []string
+	// Asked says that it is sent only while a policy in force asks for it.
+	Asked bool
+}
+
+// ResourceOf returns that of a kind, false for one that is not governed.
+func ResourceOf(kind string) (Resource, bool) {
+	row, known := kinds[kind]
+	return Resource{Group: row.group, Versions: versions[row.group], Asked: row.asked}, known
+}
 
 // subject is a request with what is read of it once.
 type subject struct {

@@ -44,6 +44,8 @@ type Request struct {
 	User User
 	// DryRun says that nothing will be stored.
 	DryRun bool
+	// Time is when it is decided on: policies have no clock.
+	Time time.Time
 }
 
 // Namespace is what is known of an object's namespace.
@@ -113,6 +115,7 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 		Clients:  policy.Clients{Governed: r.View.Governed(), All: out.Facts.AllClients, Names: out.Facts.Clients},
 		Document: s.document(out.Facts),
 	})
+	decision.Denied = beside(refusals, decision.Denied)
 	out.add(decision, refusals, s.kind.exported)
 	if out.Verdict == Allowed && s.changed() {
 		out.Changes = s.kind.changes(s)

@@ -85,11 +85,11 @@ const https = `{hosts: [new.example.com], resolution: DNS, ports: [{number: 443,
 
 func TestAnUnknownKindIsAnError(t *testing.T) {
 	t.Parallel()
-	unknown := object(t, "apiVersion: networking.istio.io/v1\nkind: Unknown\nmetadata: {name: x, namespace: payments}\nspec: {}")
-	_, err := newReviewer().Rewrite(create(unknown))
-	require.ErrorContains(t, err, `kind "Unknown" is not governed`)
-	_, err = newReviewer().Review(t.Context(), create(unknown))
-	require.ErrorContains(t, err, `kind "Unknown" is not governed`)
+	telemetry := object(t, "apiVersion: networking.istio.io/v1\nkind: Telemetry\nmetadata: {name: x, namespace: payments}\nspec: {}")
+	_, err := newReviewer().Rewrite(create(telemetry))
+	require.ErrorContains(t, err, `kind "Telemetry" is not governed`)
+	_, err = newReviewer().Review(t.Context(), create(telemetry))
+	require.ErrorContains(t, err, `kind "Telemetry" is not governed`)
 }
 
 // TestAMalformedSpecIsRefusedWithItsFix: it is the author's fault, not ours.

@@ -8,12 +8,12 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// boundSidecar refuses a Sidecar that is too much work to look at.
-func boundSidecar(sidecar *unstructured.Unstructured) hop.Refusals {
-	return bound(len(listOf(sidecar, "egress")), 1, "listeners")
-}
-
-func sidecarIntent(_ *subject, sidecar *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+// sidecarIntent reads the annotation where it tells of what is or will be completed. Anywhere else it is a tenant's word without
+// effect, and the spec itself is what counts.
+func sidecarIntent(s *subject, sidecar *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if !s.closes() {
+		return sidecar.DeepCopy(), nil
+	}
 	return hop.SidecarIntent(sidecar)
 }
 

@@ -57,8 +57,9 @@ func TestASidecarOfATenant(t *testing.T) {
 	}
 }
 
-// TestACompletedSidecarIsItsAuthorsAgain once nothing is blocked, and policies see what he wrote before, too.
-func TestACompletedSidecarIsItsAuthorsAgain(t *testing.T) {
+// TestPoliciesSeeTheAuthorsSidecar where it is completed. Elsewhere nothing is, and the record is anybody's word: they see what
+// will be stored.
+func TestPoliciesSeeTheAuthorsSidecar(t *testing.T) {
 	t.Parallel()
 	asked := &policies{}
 	r := blocking(asked)
@@ -68,7 +69,11 @@ func TestACompletedSidecarIsItsAuthorsAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, in.Object, asked.asked[0].Document["object"])
 	r.Mesh.Block = false
-	assert.Equal(t, in, stored(t, r, create(req.Object)).Object)
+	forged := sidecar(t, `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
+	forged.SetAnnotations(map[string]string{hop.IntentAnnotation: `[{"was": {"mode": "REGISTRY_ONLY"}, "now": {"mode": "ALLOW_ANY"}, "paths": ["spec.outboundTrafficPolicy"]}]`})
+	_, err = r.Review(t.Context(), create(forged))
+	require.NoError(t, err)
+	assert.Equal(t, forged.Object, asked.asked[1].Document["object"])
 }
 
 // TestASidecarThatIsOpenedAfterUsIsRefused.

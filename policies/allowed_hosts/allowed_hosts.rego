@@ -3,6 +3,7 @@
 # description: Traffic leaves the mesh only for hosts that are listed.
 # custom:
 #   fix: Add the host to the EgressPolicy, or use a host that is listed.
+#   kinds: [GRPCRoute, HTTPRoute, ServiceEntry, TCPRoute, TLSRoute, VirtualService]
 #   parameters:
 #     type: object
 #     additionalProperties: false

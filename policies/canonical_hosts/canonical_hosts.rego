@@ -3,6 +3,8 @@
 # description: Hosts are written in the one form in which they are compared.
 # custom:
 #   fix: Write hosts in lower case, in ASCII, without a trailing dot, and wildcards of whole labels.
+#   kinds: [DestinationRule, ServiceEntry, VirtualService]
+#   baseline: {enforcement: Warn}
 #   parameters:
 #     type: object
 #     additionalProperties: false

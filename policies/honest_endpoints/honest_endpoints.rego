@@ -3,6 +3,8 @@
 # description: A ServiceEntry leads to the host that it names, and nowhere else.
 # custom:
 #   fix: Let DNS find the host, without endpoints, addresses or names of other hosts.
+#   kinds: [ServiceEntry]
+#   baseline: {enforcement: Audit}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -3,6 +3,7 @@
 # description: Hosts belong to namespaces, and nobody else's entry or route takes them.
 # custom:
 #   fix: Call the host by an entry of its owner's, or ask the platform team to make the namespace an owner.
+#   kinds: [ServiceEntry, VirtualService]
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -41,7 +42,7 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host, hosts.list
 	_taken(host)
 	owners := {namespace |
 		some owner in input.parameters.owners
-		_overlaps(host.canonical, owner.hosts)
+		hosts.overlaps(host.canonical, owner.hosts)
 		some namespace in owner.namespaces
 	}
 	count(owners) > 0
@@ -58,14 +59,3 @@ _taken(host) if {
 	input.kind == "VirtualService"
 	startswith(host.field, "spec.hosts[")
 }
-
-_overlaps(host, patterns) if hosts.covered(host, patterns)
-
-# A wildcard takes what is below it.
-_overlaps(host, patterns) if {
-	startswith(host, "*.")
-	some pattern in patterns
-	endswith(pattern, substring(host, 1, -1))
-}
-
-_overlaps("*", patterns) if count(patterns) > 0

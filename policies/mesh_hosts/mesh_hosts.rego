@@ -3,6 +3,8 @@
 # description: A ServiceEntry does not take over hosts that belong to the mesh.
 # custom:
 #   fix: Name an external host; hosts of Services need no ServiceEntry.
+#   kinds: [ServiceEntry]
+#   baseline: {}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -58,8 +58,8 @@ func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 	mutating := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
 	validating := only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration")
 	require.Len(t, mutating.Webhooks, 1)
-	require.Len(t, validating.Webhooks, 2)
-	mutate, validate, policy := mutating.Webhooks[0], validating.Webhooks[0], validating.Webhooks[1]
+	require.Len(t, validating.Webhooks, 3)
+	mutate, validate, policy := mutating.Webhooks[0], validating.Webhooks[0], validating.Webhooks[2]
 	assert.Equal(t, mutate.Rules, validate.Rules)
 	assert.Equal(t, mutate.NamespaceSelector, validate.NamespaceSelector, "what is evaluated is what is sealed")
 	require.Len(t, mutate.Rules, 1)
@@ -222,7 +222,7 @@ func TestCertificatesOfSomeoneElse(t *testing.T) {
 	deployment := only[appsv1.Deployment](t, objects, "Deployment")
 	assert.Contains(t, deployment.Spec.Template.Spec.Containers[0].Args, "--cert-mode=files")
 	for _, rule := range only[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
-		assert.NotContains(t, rule.APIGroups, "admissionregistration.k8s.io", "configurations are someone else's to write")
+		assert.NotContains(t, rule.Resources, "mutatingwebhookconfigurations", "the caBundle is someone else's to write")
 	}
 }
 

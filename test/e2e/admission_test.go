@@ -122,7 +122,7 @@ func TestClosedWithoutTheWebhook(t *testing.T) {
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: appA, GenerateName: "other-"}}
 	require.NoError(t, shared.Create(t.Context(), other), "what is not governed goes on")
 	require.NoError(t, shared.Delete(t.Context(), other))
-	rule := shared.decoded(t, appA, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: other}\nspec: {workloadSelector: {labels: {app: nobody}}, egress: [{hosts: ['./*']}]}")[0]
+	rule := shared.decoded(t, appA, "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: other}\nspec: {selector: {matchLabels: {app: nobody}}, tracing: [{randomSamplingPercentage: 1}]}")[0]
 	require.NoError(t, shared.apply(t.Context(), rule), "nor are Istio's other kinds")
 	shared.deleted(t, rule)
 	require.NoError(t, shared.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: release + "-webhook-cert"}}))

@@ -14,7 +14,7 @@ import (
 
 // TestWhatWasThereBeforeTheGuardsGoesOn: it is scaled, and its pods come again, until its template changes.
 func TestWhatWasThereBeforeTheGuardsGoesOn(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	ns := namespace(t, injected)
 	row := podRows["excludeOutboundPorts"]
 	glass, _ := as(t, "before", "egress-governor:break-glass")
@@ -34,7 +34,7 @@ func TestWhatWasThereBeforeTheGuardsGoesOn(t *testing.T) {
 
 // TestEphemeralContainersAreNobodysProxy, whatever they are called.
 func TestEphemeralContainersAreNobodysProxy(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	ns := namespace(t, injected)
 	c, _ := author(t)
 	pod := podRow{spec: plainPod}.pod(t, ns)

@@ -12,7 +12,7 @@ import (
 
 // TestLargeObjectsFitTheGuards: the API server ends an expression that costs too much, and refuses the object.
 func TestLargeObjectsFitTheGuards(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	ns := namespace(t, injected)
 	c, _ := author(t)
 	repeat := func(n int, item func(i int) string) string {

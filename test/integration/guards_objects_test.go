@@ -20,7 +20,7 @@ import (
 
 // TestServicesStayInTheCluster: what leads out of it is caught, what was there before is left, and so are the controllers.
 func TestServicesStayInTheCluster(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	ns := namespace(t, nil)
 	c, _ := author(t)
 	const (
@@ -70,7 +70,7 @@ func TestServicesStayInTheCluster(t *testing.T) {
 
 // TestLabelsOfNamespaces that decide on egress: others than whom the values name are warned.
 func TestLabelsOfNamespaces(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	for name, tc := range map[string]struct {
 		before, after map[string]string
 		says          string
@@ -126,7 +126,7 @@ func said(t *testing.T, heard *warnings, text string) {
 // TestExitSetsAreOursAlone: a tenant with every right does not write, relabel or delete them, nor client rules; what goes with
 // its namespace goes.
 func TestExitSetsAreOursAlone(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	const host = "ours-alone.example.com"
 	ns := namespace(t, map[string]string{"egress": "vault"})
 	in := entry(t, "v1", ns, "e", strings.ReplaceAll(hostSpec, "HOST", host))

@@ -57,8 +57,8 @@ func caught(t *testing.T, err error, guard, field string) {
 	assert.Contains(t, err.Error(), ". Fix: ")
 }
 
-// inForce waits until the API server goes by the guards, which it learns of by a watch: by the last that it was given.
-func inForce(t *testing.T) {
+// guarded waits until the API server goes by the guards, which it learns of by a watch: by the last that it was given.
+func guarded(t *testing.T) {
 	t.Helper()
 	ns := namespace(t, injected)
 	c, heard := author(t)
@@ -146,7 +146,7 @@ func (r podRow) workloads(t *testing.T, ns string) map[string]*unstructured.Unst
 
 // TestPodsStayBehindTheirSidecar, by whichever kind they come.
 func TestPodsStayBehindTheirSidecar(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	meshed, exempt, bare := namespace(t, injected), namespace(t, map[string]string{"istio-injection": "enabled", "egress-governor.io/exempt-pods": "true"}), namespace(t, nil)
 	for name, row := range podRows {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +184,7 @@ func withPod(t *testing.T, row podRow, ns string) map[string]*unstructured.Unstr
 
 // TestWhatIstioMakesOfAPodPasses, and what adds to what the sidecar captures.
 func TestWhatIstioMakesOfAPodPasses(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	ns := namespace(t, injected)
 	c, heard := author(t)
 	for name, row := range map[string]podRow{

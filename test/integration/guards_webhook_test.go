@@ -110,7 +110,7 @@ func configurations() []client.Object {
 
 // TestWithTheWebhookConfigurationsDeleted, whoever deleted them, nothing ungoverned is stored. It is not parallel.
 func TestWithTheWebhookConfigurationsDeleted(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	restored(t)
 	for _, configuration := range configurations() {
 		require.NoError(t, shared.Client.Delete(t.Context(), configuration))
@@ -135,7 +135,7 @@ func breaksTheGlass(t *testing.T) {
 
 // TestWithFailurePolicyIgnoreAndTheWebhookDown: the same. It is not parallel.
 func TestWithFailurePolicyIgnoreAndTheWebhookDown(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	restored(t)
 	for _, configuration := range configurations() {
 		require.NoError(t, shared.Client.Patch(t.Context(), configuration, client.RawPatch(types.JSONPatchType, []byte(`[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"}]`))))
@@ -147,7 +147,7 @@ func TestWithFailurePolicyIgnoreAndTheWebhookDown(t *testing.T) {
 // TestAWebhookAfterOursUnseals and has the last word, since both are asked again; the guard still comes after it. It is not
 // parallel: the webhook answers for all.
 func TestAWebhookAfterOursUnseals(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	var asked atomic.Int64
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -192,7 +192,7 @@ func TestAWebhookAfterOursUnseals(t *testing.T) {
 
 // TestTheChartPassesItsGuards: whoever upgrades it, and takes it away again, is nobody special. It is not parallel.
 func TestTheChartPassesItsGuards(t *testing.T) {
-	inForce(t)
+	guarded(t)
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	objects, err := controlplane.Render(filepath.Join(root, "charts", "egress-governor"), gateways())

@@ -26,11 +26,13 @@ func policyFor(t *testing.T, label, spec string) (*unstructured.Unstructured, er
 		// The test's own context is over here.
 		_ = shared.Client.Delete(context.Background(), policy)
 	})
-	eventually(t, func() bool {
-		conditions, _, _ := unstructured.NestedSlice(get(t, policy).Object, "status", "conditions")
-		return len(conditions) == 1 && conditions[0].(map[string]any)["status"] == "True"
-	}, "the policy is in force")
+	eventually(t, func() bool { return inForce(get(t, policy)) }, "the policy is in force")
 	return policy, nil
+}
+
+func inForce(policy *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(policy.Object, "status", "conditions")
+	return len(conditions) == 1 && conditions[0].(map[string]any)["status"] == "True"
 }
 
 const hostSpec = `{hosts: [HOST], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`
@@ -109,7 +111,7 @@ func TestBadPolicyIsRefusedWithItsLine(t *testing.T) {
 		"syntax":    {"  rego: |\n    package x\n    deny contains if {\n", "bad-syntax.rego:2"},
 		"empty":     {"  rego: |\n    package x\n    allow := true\n", "neither deny nor warn"},
 		"boolean":   {"  rego: |\n    package x\n    deny if true\n", "bad-boolean.rego:2"},
-		"unknown":   {"  policy: no-such\n", `no policy "no-such"; it has allowed-hosts, canonical-hosts, honest-endpoints, host-owner, mesh-hosts, require-egress-gateway`},
+		"unknown":   {"  policy: no-such\n", `no policy "no-such"; it has allowed-hosts, allowed-ports, `},
 		"parameter": {"  policy: allowed-hosts\n  parameters: {hosts: [\"*foo.com\"]}\n", "spec.parameters: hosts.0"},
 		"both":      {"  policy: allowed-hosts\n  rego: |\n    package x\n", "exactly one of policy and rego"},
 	} {

@@ -20,6 +20,19 @@ covered(host, patterns) if {
 }
 
 # METADATA
+# title: Overlaps
+# description: True when one of the patterns covers a canonical host, or the host is a wildcard over what one stands for.
+overlaps(host, patterns) if covered(host, patterns)
+
+overlaps(host, patterns) if {
+	startswith(host, "*.")
+	some pattern in patterns
+	endswith(pattern, substring(host, 1, -1))
+}
+
+overlaps("*", patterns) if count(patterns) > 0
+
+# METADATA
 # title: Listed
 # description: At most five patterns, sorted, for a sentence.
 listed(patterns) := "none are allowed yet" if count(patterns) == 0

@@ -43,3 +43,11 @@ test_within if {
 	not hosts.within("11.1.2.3", {"10.0.0.0/8", "example.com"})
 	not hosts.within("example.com", {"10.0.0.0/8"})
 }
+
+test_overlaps if {
+	every case in [["a.test", {"*.test"}], ["*.test", {"a.test"}], ["*.test", ["*.b.test"]], ["*", {"a.test"}]] {
+		hosts.overlaps(case[0], case[1])
+	}
+	not hosts.overlaps("*.test", {"test", "a.example"})
+	not hosts.overlaps("*", set())
+}

@@ -1,0 +1,31 @@
+# METADATA
+# title: Gateway binding
+# description: Nobody but the platform team opens servers or decides over calls on the pods of an egress gateway.
+# custom:
+#   fix: Remove it, since a ServiceEntry needs neither a Gateway nor a route on the egress gateway.
+#   kinds: [Gateway, VirtualService]
+#   baseline: {enforcement: Warn}
+#   parameters:
+#     type: object
+#     additionalProperties: false
+#     properties:
+#       namespaces:
+#         type: array
+#         uniqueItems: true
+#         items: {type: string}
+package policies.gateway_binding
+
+import data.policies.lib.result
+
+# METADATA
+# title: On the gateway
+# description: A server or a route is on the pods of an egress gateway, which carry the calls of others.
+# custom:
+#   msg: it acts on the pods of an egress gateway, which carry the calls of others
+#   fix: remove it; a ServiceEntry leads its calls through the egress gateway by itself
+deny contains result.of(rego.metadata.rule(), field, [], []) if {
+	some field in input.egress.onGateways
+	not input.namespace.name in _allowed
+}
+
+_allowed := {namespace | some namespace in object.get(input.parameters, "namespaces", [])}

@@ -1,0 +1,16 @@
+package policies.gateway_binding_test
+
+import data.policies.gateway_binding
+
+_fields(namespace, fields) := {result.field |
+	some result in gateway_binding.deny with input as {
+		"namespace": {"name": namespace}, "egress": {"onGateways": fields}, "parameters": {"namespaces": ["platform"]},
+	}
+}
+
+test_deny if _fields("shop", ["spec.selector", "spec.http[0]"]) == {"spec.selector", "spec.http[0]"}
+
+test_allow if {
+	_fields("shop", []) == set()
+	_fields("platform", ["spec.selector"]) == set()
+}

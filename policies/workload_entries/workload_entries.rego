@@ -1,0 +1,47 @@
+# METADATA
+# title: Workload entries
+# description: Workloads that entries select are in the mesh, or in ranges that are listed.
+# custom:
+#   fix: Name an external host in a ServiceEntry, or ask the platform team to declare the range (meshCIDRs of the configuration).
+#   kinds: [WorkloadEntry, WorkloadGroup]
+#   baseline: {}
+#   parameters:
+#     type: object
+#     additionalProperties: false
+#     properties:
+#       addresses:
+#         type: array
+#         uniqueItems: true
+#         items:
+#           type: string
+#           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
+package policies.workload_entries
+
+import data.policies.lib.hosts
+import data.policies.lib.result
+
+# METADATA
+# title: Workload outside
+# description: The address is neither a Service's, nor in a range of the mesh, nor allowed.
+# custom:
+#   msg: address %q is not known to be in the mesh
+#   fix: name an external host in a ServiceEntry, or ask the platform team to declare the range (meshCIDRs) or to allow it (addresses)
+deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
+	some host in input.egress.hosts
+	host.leaves
+	not hosts.within(host.canonical, _allowed)
+}
+
+# METADATA
+# title: Address in a template
+# description: A WorkloadGroup gives all its workloads one address.
+# custom:
+#   msg: address %q would be that of every workload of the group
+#   fix: remove it; each workload brings its own
+deny contains result.of(rego.metadata.rule(), "spec.template.address", [address], []) if {
+	address := input.object.spec.template.address
+	address != ""
+	not hosts.within(address, _allowed)
+}
+
+_allowed := {pattern | some pattern in object.get(input.parameters, "addresses", [])}
