@@ -21,7 +21,7 @@ func (e *Exit) Callers(port uint32, leg Leg, governed func(namespace string) boo
 		return out
 	}
 	for _, member := range e.Members {
-		if !slices.Contains(member.Entry.legs(), leg) || !member.Definition.has(port) {
+		if member.Suspended || !slices.Contains(member.Entry.legs(), leg) || !member.Definition.has(port) {
 			continue
 		}
 		if names, all := Clients(member.ExportTo, member.Namespace); all && member.Accounts == nil {

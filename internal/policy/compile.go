@@ -29,6 +29,8 @@ type compiled struct {
 	parameters    *ast.Term
 	// fix is the package's own advice, for results that bring none.
 	fix string
+	// timed says that the answers may change with the time.
+	timed bool
 	// broken is why a policy that never compiled cannot be evaluated; nil for all others.
 	broken error
 	// selection is what the selector matches, remembered.
@@ -79,6 +81,7 @@ func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 	if compiler.Compile(modules); compiler.Failed() {
 		return nil, fmt.Errorf("rego: %w", compiler.Errors)
 	}
+	out.timed = timed(compiler, module)
 	out.query, err = rego.New(rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true)).PrepareForEval(context.Background())
 	if err != nil {
 		return nil, fmt.Errorf("rego: %w", err)

@@ -39,6 +39,7 @@ type Registry struct {
 	leading leading
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
+	suspended suspensions
 	bindings  map[types.NamespacedName]*egress.Binding
 	pods      pods
 	problems  map[string][]egress.Finding
@@ -59,6 +60,8 @@ type Change struct {
 	Clients []Client
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
+	// Namespaces are others than before: governed or not, by their labels, or by the gateway that they leave by.
+	Namespaces []string
 }
 
 // Client is a host as a namespace's own entries name it.
@@ -79,7 +82,7 @@ func New(mesh *egress.Mesh) *Registry {
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
 		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
-		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 
@@ -108,7 +111,7 @@ func (r *Registry) OnChange(listener func(Change)) {
 }
 
 func (r *Registry) tell(change Change) {
-	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients) == 0 {
+	if len(change.Hosts)+len(change.Entries)+len(change.Routes)+len(change.Callers)+len(change.Clients)+len(change.Namespaces) == 0 {
 		return
 	}
 	r.mu.RLock()
@@ -161,7 +164,8 @@ func (r *Registry) DeleteEntry(namespace, name string) {
 func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	r.mu.Lock()
 	last := r.entries[name]
-	if last.same(next) || (last == nil && next == nil) {
+	recalled := r.recall(name, next)
+	if (last.same(next) && !recalled) || (last == nil && next == nil) {
 		// Its status, or something else that is not the author's, changed.
 		r.keep(name, next)
 		r.mu.Unlock()
