@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,7 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/certs"
 	"github.com/egress-governor/egress-governor/internal/admit"
+	"github.com/egress-governor/egress-governor/internal/audit"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -59,14 +61,16 @@ func run(ctx context.Context, o options) error {
 	if err := source.AddTo(mgr); err != nil {
 		return err
 	}
-	parts, err := assemble(ctx, mgr, mesh, hosts)
+	parts, err := assemble(ctx, mgr, mesh, hosts, configuration)
 	if err != nil {
 		return err
 	}
 	if parts.capture, err = dnsCapture(mgr, hosts, configuration); err != nil {
 		return err
 	}
-	if err := mgr.Add(preflight(mgr, mesh, hosts, configuration.MeshConfig, o)); err != nil {
+	before := preflight(mgr, mesh, hosts, configuration.MeshConfig, o)
+	before.Unsealed = parts.auditor.Unsealed
+	if err := mgr.Add(before); err != nil {
 		return err
 	}
 	ready := func(request *http.Request) error {
@@ -134,6 +138,7 @@ func certificate(o options) (certs.Source, error) {
 type parts struct {
 	synced   func() bool
 	policies *controller.Policies
+	auditor  *audit.Auditor
 	// capture is nil where the configuration says whether sidecars capture DNS.
 	capture *controller.DNSCapture
 }
@@ -151,7 +156,7 @@ func (p parts) ready() error {
 	return nil
 }
 
-func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry) (*parts, error) {
+func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, configuration *config.Configuration) (*parts, error) {
 	out := &parts{}
 	var err error
 	if out.synced, err = hosts.Watch(ctx, mgr.GetCache()); err != nil {
@@ -174,11 +179,29 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
+	reviewer := &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}
 	admit.New(admit.Options{
-		Reviewer: &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}, Recorder: recorder, Checker: engine,
+		Reviewer: reviewer, Recorder: recorder, Checker: engine,
 		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
 	}).Register(mgr.GetWebhookServer())
-	return out, nil
+	out.auditor = auditor(mgr, hosts, reviewer, engine, out, configuration)
+	out.policies.OnChange(out.auditor.Changed)
+	return out, errors.Join(out.auditor.Watch(ctx, mgr.GetCache()), mgr.Add(out.auditor))
+}
+
+func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Reviewer, engine *policy.Engine, of *parts, configuration *config.Configuration) *audit.Auditor {
+	options := audit.Options{
+		Mesh: reviewer.Mesh, Reviewer: reviewer, Entries: hosts, Policies: engine,
+		Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), Status: mgr.GetClient(), Kinds: mgr.GetRESTMapper(),
+		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry,
+		Ready:    func() bool { return of.ready() == nil },
+		Interval: configuration.Audit.Interval.Duration, PerSecond: configuration.Audit.ObjectsPerSecond,
+		MaxShare: configuration.Suspend.MaxShare, Now: time.Now,
+	}
+	if configuration.Audit.Reports {
+		options.Writer = mgr.GetClient()
+	}
+	return audit.New(options)
 }
 
 // dnsCapture has the registry know whether sidecars capture DNS. It returns who reads that, nil where nobody has to.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -48,6 +49,10 @@ type Configuration struct {
 	// MaxHostsPerNamespace bounds the external hosts that the entries of one namespace name, and so the objects that its
 	// exits take; 1000 by default, 0 for no bound.
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
+	// Audit says how what is stored is judged again.
+	Audit Audit `json:"audit,omitempty"`
+	// Suspend bounds what is suspended.
+	Suspend Suspend `json:"suspend,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }
@@ -66,6 +71,22 @@ func (s *Switch) UnmarshalJSON(raw []byte) error {
 		return json.Unmarshal(raw, (*string)(s))
 	}
 	return nil
+}
+
+// Audit says how what is stored is judged again.
+type Audit struct {
+	// Interval is how often that is done though nothing changed; 1h by default.
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// ObjectsPerSecond bounds it; 100 by default.
+	ObjectsPerSecond int `json:"objectsPerSecond,omitempty"`
+	// Reports says whether reports are written where the cluster knows their kinds; true by default.
+	Reports bool `json:"reports,omitempty"`
+}
+
+// Suspend bounds what is suspended.
+type Suspend struct {
+	// MaxShare is the share of all exits that is suspended at once, 5 in any case; 0.2 by default.
+	MaxShare float64 `json:"maxShare,omitempty"`
 }
 
 // MeshConfig names Istio's ConfigMap.
@@ -116,6 +137,7 @@ func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
 		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten", DNSCapture: "Detect",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
+		Audit: Audit{Interval: metav1.Duration{Duration: time.Hour}, ObjectsPerSecond: 100, Reports: true}, Suspend: Suspend{MaxShare: 0.2},
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -38,6 +39,15 @@ func (c *Configuration) validate() error {
 	}
 	if c.MaxHostsPerNamespace < 0 {
 		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
+	}
+	if c.Audit.Interval.Duration < time.Minute {
+		bad.add("audit.interval", "must be 1m or more, is %s", c.Audit.Interval.Duration)
+	}
+	if c.Audit.ObjectsPerSecond < 1 {
+		bad.add("audit.objectsPerSecond", "must be 1 or more, is %d", c.Audit.ObjectsPerSecond)
+	}
+	if c.Suspend.MaxShare < 0 || c.Suspend.MaxShare > 1 {
+		bad.add("suspend.maxShare", "must be between 0 and 1, is %v", c.Suspend.MaxShare)
 	}
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -33,12 +34,32 @@ type Policies struct {
 	client client.Client
 	cache  manager.Manager
 	loaded atomic.Bool
+	// changed is called once another version of a policy is in force, or none.
+	changed func()
+
+	mu sync.Mutex
+	// inForce has the generations that the engine was given.
+	inForce map[string]int64
+}
+
+// OnChange calls back once another version of a policy is in force, or none. Call it before the manager starts.
+func (p *Policies) OnChange(changed func()) { p.changed = changed }
+
+// enforced notes the version that is in force, 0 for none.
+func (p *Policies) enforced(name string, generation int64) {
+	p.mu.Lock()
+	last := p.inForce[name]
+	p.inForce[name] = generation
+	p.mu.Unlock()
+	if last != generation && p.changed != nil && p.Loaded() {
+		p.changed()
+	}
 }
 
 // SetupPolicies runs the controller of policies.
 func SetupPolicies(mgr ctrl.Manager, engine Engine) (*Policies, error) {
 	everywhere := false
-	out := &Policies{engine: engine, client: mgr.GetClient(), cache: mgr}
+	out := &Policies{engine: engine, client: mgr.GetClient(), cache: mgr, inForce: map[string]int64{}}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
 		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
@@ -70,6 +91,7 @@ func (l loader) Start(ctx context.Context) error {
 		if err := l.engine.Set(&stored.Items[i]); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
 		}
+		l.enforced(stored.Items[i].Name, stored.Items[i].Generation)
 	}
 	l.loaded.Store(true)
 	return nil
@@ -81,6 +103,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
 		if apierrors.IsNotFound(err) {
 			p.engine.Remove(req.Name)
+			p.enforced(req.Name, 0)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
@@ -92,6 +115,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err := p.engine.Set(policy); err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "Invalid", err.Error()
 	}
+	p.enforced(policy.Name, policy.Generation)
 	before := policy.DeepCopy()
 	policy.Status.ObservedGeneration = policy.Generation
 	meta.SetStatusCondition(&policy.Status.Conditions, condition)

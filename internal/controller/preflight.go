@@ -37,6 +37,8 @@ type Preflight struct {
 	Foreign func(gw egress.Gateway) []egress.Finding
 	// Ungoverned returns the names of entries that governed clients see and that no gateway carries; nil where none are known.
 	Ungoverned func() []string
+	// Unsealed returns the names of entries of governed namespaces that lead straight out; nil where none are known.
+	Unsealed func() []string
 	// View says of which hosts calls come to an egress gateway, and under which rules; nil where nothing is known.
 	View egress.View
 	// MeshConfig is Istio's ConfigMap.
@@ -110,6 +112,9 @@ func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
 	}
 	if p.Ungoverned != nil {
 		add(ungoverned(p.Ungoverned()), "")
+	}
+	if p.Unsealed != nil {
+		add(unsealed(p.Unsealed()), "")
 	}
 	add(outbound(mesh), "")
 	return out, errors.Join(errs...)
