@@ -71,8 +71,8 @@ type Auditor struct {
 	limiter flowcontrol.RateLimiter
 	metrics *gauges
 	reports reports
-	// told has when each violation was told of first.
-	told map[notice]time.Time
+	// told has the violations that are there.
+	told map[notice]telling
 	// policies are those that the last pass was of.
 	policies map[string]policyState
 	held     map[string]int
@@ -88,7 +88,7 @@ type Auditor struct {
 func New(options Options) *Auditor {
 	return &Auditor{
 		Options: options, limiter: flowcontrol.NewTokenBucketRateLimiter(float32(options.PerSecond), max(1, options.PerSecond/10)),
-		metrics: newGauges(options.Now), told: map[notice]time.Time{}, wake: make(chan struct{}, 1),
+		metrics: newGauges(options.Now), told: map[notice]telling{}, wake: make(chan struct{}, 1),
 		found: map[objectKey]judged{}, touched: map[objectKey]bool{},
 	}
 }
@@ -159,7 +159,7 @@ func (a *Auditor) changes(ctx context.Context) error {
 	case len(touched) > 0:
 		return a.again(ctx, touched)
 	}
-	a.notify(ctx)
+	a.notify()
 	return nil
 }
 

@@ -73,7 +73,9 @@ func (a *Auditor) pass(ctx context.Context, of []string) error {
 		}
 	}
 	err = a.publish(ctx)
-	a.metrics.passed(a.Now(), objects)
+	if len(of) == len(kinds) {
+		a.metrics.passed(a.Now(), objects)
+	}
 	a.log(ctx, objects, a.Now().Sub(began))
 	return err
 }

@@ -24,7 +24,8 @@ import (
 // publish tells what is known: in metrics, in the status of EgressPolicies, by Events and in reports.
 func (a *Auditor) publish(ctx context.Context) error {
 	a.count()
-	a.notify(ctx)
+	a.remember()
+	a.notify()
 	return errors.Join(a.writeStatus(ctx), a.report(ctx))
 }
 
@@ -63,7 +64,7 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 		err := a.Status.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 		if err == nil && held != "" {
 			ctrl.LoggerFrom(ctx).Info("Suspension is held", "policy", policy.Name, "exits", a.held[policy.Name], "message", held)
-			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionSuspendHeld, "Audit", "%s", bounded(held))
+			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionSuspendHeld, "Audit", "%s", bounded(held, inEvent))
 		}
 		if !apierrors.IsNotFound(err) {
 			errs = append(errs, err)
@@ -101,47 +102,65 @@ type notice struct {
 	policy, code string
 }
 
+// telling is when a violation was found first, and whether an Event was written of it.
+type telling struct {
+	since time.Time
+	told  bool
+}
+
 // atOnce is how many Events are written at once; more come later.
 const atOnce = 200
 
-// notify writes an Event about each violation that none was written of, and forgets those that are gone.
-func (a *Auditor) notify(ctx context.Context) {
-	now, left := a.Now(), atOnce
-	there := map[notice]time.Time{}
-	for key, of := range a.found {
+// remember notes the violations that are new, and forgets those that are gone.
+func (a *Auditor) remember() {
+	there := map[notice]telling{}
+	for _, of := range a.found {
 		for _, finding := range of.findings {
 			n := notice{of.uid, finding.Policy, finding.Code}
-			if at, told := a.told[n]; told {
-				there[n] = at
-				continue
+			known, is := a.told[n]
+			if !is {
+				known.since = a.Now()
 			}
-			if _, told := there[n]; told || left == 0 || ctx.Err() != nil {
-				continue
-			}
-			left--
-			there[n] = now
-			about := &corev1.ObjectReference{APIVersion: review.Group + "/v1", Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
-			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(reasonOf(finding)))
+			there[n] = known
 		}
 	}
 	a.told = there
 }
 
+// notify writes an Event about each violation that none was written of.
+func (a *Auditor) notify() {
+	left := atOnce
+	for key, of := range a.found {
+		for _, finding := range of.findings {
+			n := notice{of.uid, finding.Policy, finding.Code}
+			telling := a.told[n]
+			if telling.told || left == 0 {
+				continue
+			}
+			left--
+			about := &corev1.ObjectReference{APIVersion: review.Group + "/v1", Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
+			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(reasonOf(finding), inEvent))
+			telling.told = true
+			a.told[n] = telling
+		}
+	}
+}
+
 // untold says whether there are violations that no Event was written of yet.
 func (a *Auditor) untold() bool {
-	for _, of := range a.found {
-		for _, finding := range of.findings {
-			if _, told := a.told[notice{of.uid, finding.Policy, finding.Code}]; !told {
-				return true
-			}
+	for _, telling := range a.told {
+		if !telling.told {
+			return true
 		}
 	}
 	return false
 }
 
-// bounded is a text as long as an Event takes it.
-func bounded(text string) string {
-	const most = 1000
+// inEvent is how long the note of an Event is; the API server takes 1,024 bytes.
+const inEvent = 1000
+
+// bounded is a text of at most so many bytes and a sign that there was more.
+func bounded(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}

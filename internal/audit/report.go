@@ -32,8 +32,9 @@ var reportKinds = []reportKind{
 const (
 	// reportName is that of each namespace's first report, and what all say of their source.
 	reportName = "egress-governor"
-	// perReport is how many results one object has; etcd takes no object of any size.
-	perReport = 1000
+	// perReport is how many results one object has, and inReport how long a text of one is: etcd takes no object of any
+	// size.
+	perReport, inReport = 500, 500
 )
 
 // reports has digests of what is stored, by kind; a kind is not there before its reports were listed.
@@ -136,9 +137,8 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 			result["resources"] = []any{map[string]any{
 				"apiVersion": review.Group + "/v1", "kind": key.Kind, "namespace": key.Namespace, "name": key.Name, "uid": string(of.uid),
 			}}
-			if at, told := a.told[notice{of.uid, finding.Policy, finding.Code}]; told {
-				result["timestamp"] = map[string]any{"seconds": at.Unix(), "nanos": int64(0)}
-			}
+			since := a.told[notice{of.uid, finding.Policy, finding.Code}].since
+			result["timestamp"] = map[string]any{"seconds": since.Unix(), "nanos": int64(0)}
 			namespaced[key.Namespace] = append(namespaced[key.Namespace], result)
 		}
 	}
@@ -158,12 +158,12 @@ func resultOf(finding review.Finding) map[string]any {
 	properties := map[string]any{"enforcement": string(enforcements[finding.Effect])}
 	for key, value := range map[string]string{"field": finding.Field, "fix": finding.Fix, "library": finding.Library} {
 		if value != "" {
-			properties[key] = value
+			properties[key] = bounded(value, inReport)
 		}
 	}
 	out := map[string]any{
 		"source": reportName, "policy": cmp.Or(finding.Policy, reportName), "category": "egress", "result": result, "scored": result == "fail",
-		"message": finding.Message, "properties": properties,
+		"message": bounded(finding.Message, inReport), "properties": properties,
 	}
 	if finding.Code != "" {
 		out["rule"] = finding.Code
