@@ -32,7 +32,7 @@ func TestEverythingIsJudgedPageByPage(t *testing.T) {
 	s.live.expire = 2
 	s.audited()
 	assert.Equal(t, 4, s.live.pages["ServiceEntryList"], "three pages, one of them asked for again")
-	assert.Equal(t, 251, s.waits)
+	assert.Equal(t, 250+4+3, s.waits, "each object that is judged, and each list")
 	assert.Len(t, s.found, 250)
 	assert.EqualValues(t, 250, *s.policy("p").Status.Violations)
 	assert.InDelta(t, 250, testutil.ToFloat64(s.metrics.violations.WithLabelValues("p", "Deny")), 0)

@@ -102,6 +102,9 @@ func (a *Auditor) judgeAll(ctx context.Context, kind string) (found map[objectKe
 	found = map[objectKey]judged{}
 	next := ""
 	for {
+		if err := a.limiter.Wait(ctx); err != nil {
+			return nil, seen, err
+		}
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(gvk(kind + "List"))
 		err := a.Live.List(ctx, list, client.Limit(pageSize), client.Continue(next))
@@ -114,10 +117,10 @@ func (a *Auditor) judgeAll(ctx context.Context, kind string) (found map[objectKe
 			return nil, seen, err
 		}
 		for i := range list.Items {
-			if err := a.limiter.Wait(ctx); err != nil {
+			key, of, governed, err := a.judge(ctx, &list.Items[i])
+			if err != nil {
 				return nil, seen, err
 			}
-			key, of, governed := a.judge(ctx, &list.Items[i])
 			if governed {
 				seen++
 			}
@@ -143,15 +146,14 @@ func goesOn(err error) string {
 // again judges single objects.
 func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
 	for key := range touched {
-		if err := a.limiter.Wait(ctx); err != nil {
-			return err
-		}
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(gvk(key.Kind))
 		var of judged
-		if err := a.Live.Get(ctx, key.name(), object); err == nil {
-			_, of, _ = a.judge(ctx, object)
-		} else if !apierrors.IsNotFound(err) {
+		err := a.Live.Get(ctx, key.name(), object)
+		if err == nil {
+			_, of, _, err = a.judge(ctx, object)
+		}
+		if client.IgnoreNotFound(err) != nil {
 			return err
 		}
 		a.mu.Lock()
@@ -164,28 +166,31 @@ func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
 	return a.publish(ctx)
 }
 
-// judge judges one object; those of namespaces that are not governed are nobody's to judge. One that cannot be judged is
-// as it was.
-func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) (key objectKey, out judged, governed bool) {
+// judge judges one object in its turn; those of namespaces that are not governed are nobody's to judge. One that cannot be
+// judged is as it was. The error is that of the context.
+func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) (key objectKey, out judged, governed bool, err error) {
 	key = objectKey{object.GetKind(), object.GetNamespace(), object.GetName()}
 	namespace := &corev1.Namespace{}
-	err := a.Cached.Get(ctx, types.NamespacedName{Name: key.Namespace}, namespace)
-	if apierrors.IsNotFound(err) || (err == nil && !a.Mesh.Governed.Matches(labels.Set(namespace.Labels))) {
-		return key, judged{}, false
+	unread := a.Cached.Get(ctx, types.NamespacedName{Name: key.Namespace}, namespace)
+	if apierrors.IsNotFound(unread) || (unread == nil && !a.Mesh.Governed.Matches(labels.Set(namespace.Labels))) {
+		return key, judged{}, false, nil
+	}
+	if err := a.limiter.Wait(ctx); err != nil {
+		return key, judged{}, true, err
 	}
 	var outcome *review.Outcome
-	if err == nil {
-		outcome, err = a.Reviewer.Review(ctx, review.Request{
+	if unread == nil {
+		outcome, unread = a.Reviewer.Review(ctx, review.Request{
 			Operation: review.Audit, Object: object, Name: key.Name,
 			Namespace: review.Namespace{Name: key.Namespace, Labels: namespace.Labels, Annotations: namespace.Annotations},
 		})
 	}
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Stored object cannot be judged", "kind", key.Kind, "namespace", key.Namespace, "name", key.Name)
-		return key, a.found[key], true
+	if unread != nil {
+		ctrl.LoggerFrom(ctx).Error(unread, "Stored object cannot be judged", "kind", key.Kind, "namespace", key.Namespace, "name", key.Name)
+		return key, a.found[key], true, ctx.Err()
 	}
 	_, sealed := hop.SealedTo(object, a.Mesh)
-	return key, judged{object.GetUID(), outcome.Findings, sealed && key.Kind == serviceEntry}, true
+	return key, judged{object.GetUID(), outcome.Findings, sealed && key.Kind == serviceEntry}, true, nil
 }
 
 func gvk(kind string) schema.GroupVersionKind {
