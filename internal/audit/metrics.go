@@ -65,13 +65,17 @@ func (g *gauges) passed(at time.Time, objects int) {
 
 // enforcements are how the effects of findings are called where they are counted.
 var enforcements = map[review.Effect]v1alpha1.Enforcement{
-	review.Denied: v1alpha1.Deny, review.Refused: v1alpha1.Deny, review.Failed: v1alpha1.Deny, review.Warned: v1alpha1.Warn, review.Audited: v1alpha1.Audit,
+	review.Denied: v1alpha1.Deny, review.Refused: v1alpha1.Deny, review.Failed: v1alpha1.Deny,
+	review.Warned: v1alpha1.Warn, review.Audited: v1alpha1.Audit,
 }
 
 func (a *Auditor) count() {
 	a.metrics.violations.Reset()
 	for _, of := range a.found {
 		for _, finding := range of.findings {
+			if finding.Effect == review.Failed {
+				continue
+			}
 			a.metrics.violations.WithLabelValues(finding.Policy, string(enforcements[finding.Effect])).Inc()
 		}
 	}

@@ -55,7 +55,7 @@ func TestReportsAreOfTheKindsThatTheClusterHas(t *testing.T) {
 	assert.Contains(t, all, "rule: host-not-allowed")
 	s.writes = nil
 	s.audited()
-	assert.Zero(t, len(s.writes), "nothing changed")
+	assert.Empty(t, s.writes, "nothing changed")
 
 	s.hosts("p", 2, v1alpha1.Report, `"*.test"`)
 	s.audited()

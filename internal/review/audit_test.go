@@ -48,5 +48,5 @@ func TestTheAuditAsksPoliciesAsIfItWereNew(t *testing.T) {
 	document := asked.asked[0].Document
 	assert.Equal(t, "AUDIT", document["operation"])
 	assert.Nil(t, document["oldObject"])
-	assert.Equal(t, "", document["user"].(map[string]any)["name"])
+	assert.Empty(t, document["user"].(map[string]any)["name"])
 }

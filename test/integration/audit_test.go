@@ -265,6 +265,10 @@ func TestSuspensionOutlivesTheLeader(t *testing.T) {
 	eventually(t, func() bool { reason, _ := exitCondition(t, in); return reason == "Suspended" }, "it is suspended")
 	eventually(t, func() bool { return len(exitObjects(t, controlplane.GatewayNamespace, "suspend-restart.test")) == 0 }, "its exit goes")
 	require.NoError(t, shared.StopWebhook())
+	// The controllers of exits are there long before it is judged.
+	slowly := gateways()
+	slowly["audit"] = map[string]any{"objectsPerSecond": 1}
+	shared.Configure(slowly)
 	watching, err := client.NewWithWatch(shared.Config, client.Options{Scheme: shared.Client.Scheme()})
 	require.NoError(t, err)
 	list := &unstructured.UnstructuredList{}
@@ -290,6 +294,9 @@ func TestSuspensionOutlivesTheLeader(t *testing.T) {
 	assert.NotContains(t, <-back, "suspend-restart.test", "its exit came back")
 	reason, _ := exitCondition(t, in)
 	assert.Equal(t, "Suspended", reason)
+	require.NoError(t, shared.StopWebhook())
+	shared.Configure(gateways())
+	require.NoError(t, shared.StartWebhook(t.Context()))
 }
 
 // reportCRDs are as little of these kinds as the API server takes.
