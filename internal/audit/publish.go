@@ -29,17 +29,19 @@ func (a *Auditor) publish(ctx context.Context) error {
 	return errors.Join(a.writeStatus(ctx), a.report(ctx))
 }
 
-// violationsOf counts what a policy said of all that is stored. What it could not say is no violation.
-func (a *Auditor) violationsOf() map[string]int64 {
-	out := map[string]int64{}
+// violationsOf counts what policies said of all that is stored, and what they could not say, which is no violation.
+func (a *Auditor) violationsOf() (violations, failures map[string]int64) {
+	violations, failures = map[string]int64{}, map[string]int64{}
 	for _, of := range a.found {
 		for _, finding := range of.findings {
-			if finding.Effect != review.Failed {
-				out[finding.Policy]++
+			if finding.Effect == review.Failed {
+				failures[finding.Policy]++
+			} else {
+				violations[finding.Policy]++
 			}
 		}
 	}
-	return out
+	return violations, failures
 }
 
 func (a *Auditor) writeStatus(ctx context.Context) error {
@@ -47,7 +49,7 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 	if err := a.Cached.List(ctx, &list); err != nil {
 		return err
 	}
-	violations := a.violationsOf()
+	violations, _ := a.violationsOf()
 	var errs []error
 	for i := range list.Items {
 		policy := &list.Items[i]

@@ -142,11 +142,13 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 			namespaced[key.Namespace] = append(namespaced[key.Namespace], result)
 		}
 	}
-	violations := a.violationsOf()
+	violations, failures := a.violationsOf()
 	for _, name := range slices.Sorted(maps.Keys(a.policies)) {
 		result := map[string]any{"source": reportName, "policy": name, "result": "pass", "scored": true, "message": "nothing that is stored violates it"}
 		if count := violations[name]; count > 0 {
 			result["result"], result["message"] = "fail", fmt.Sprintf("%d violations in what is stored", count)
+		} else if count := failures[name]; count > 0 {
+			result["result"], result["message"] = "error", fmt.Sprintf("could not be evaluated for %d stored objects", count)
 		}
 		cluster = append(cluster, result)
 	}

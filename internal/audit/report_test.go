@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/review"
 )
 
 // noReports lists none that are stored.
@@ -62,6 +63,22 @@ func TestReportsAreOfTheKindsThatTheClusterHas(t *testing.T) {
 	all = strings.Join(s.writes, "\n")
 	assert.Contains(t, all, "delete Report app/egress-governor\n")
 	assert.Contains(t, all, "result: pass")
+}
+
+// TestAPolicyThatCannotTellIsNoPass.
+func TestAPolicyThatCannotTellIsNoPass(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.found = violating(2, review.Failed, "broken")
+	s.policies = map[string]policyState{"broken": {}, "fine": {}}
+	_, cluster := s.results()
+	require.Len(t, cluster, 2)
+	assert.Equal(t, "error", cluster[0].(map[string]any)["result"])
+	assert.Equal(t, "could not be evaluated for 2 stored objects", cluster[0].(map[string]any)["message"])
+	assert.Equal(t, "pass", cluster[1].(map[string]any)["result"])
+	violations, failures := s.violationsOf()
+	assert.Zero(t, violations["broken"])
+	assert.EqualValues(t, 2, failures["broken"])
 }
 
 // TestAReportHasASizeThatTheClusterTakes: a namespace of many violations has several.
