@@ -5,9 +5,9 @@ KUBEBUILDER_ASSETS ?=
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-RUN := $(CURDIR)/.run
+OUT := $(CURDIR)/.run
 # A folder with kube-apiserver and etcd; built from the pinned modules of tools/ unless given.
-KUBEBUILDER_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(RUN)/assets)
+KUBEBUILDER_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(OUT)/assets)
 export KUBEBUILDER_ASSETS
 export GOWORK := off
 
@@ -19,33 +19,33 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: build assets ## Show the main job on an embedded control plane.
-	@$(RUN)/bin/demo --assets "$$KUBEBUILDER_ASSETS" --webhook $(RUN)/bin/webhook --folder $(RUN)/demo
+	@$(OUT)/bin/demo --assets "$$KUBEBUILDER_ASSETS" --webhook $(OUT)/bin/webhook --folder $(OUT)/demo
 
 .PHONY: up
 up: build assets ## Start the embedded control plane with the webhook serving; kubeconfig at .run/kubeconfig.
-	@$(RUN)/bin/controlplane up --assets "$$KUBEBUILDER_ASSETS" --webhook $(RUN)/bin/webhook --folder $(RUN)
+	@$(OUT)/bin/controlplane up --assets "$$KUBEBUILDER_ASSETS" --webhook $(OUT)/bin/webhook --folder $(OUT)
 
 .PHONY: down
 down: build ## Stop it.
-	@$(RUN)/bin/controlplane down --folder $(RUN)
+	@$(OUT)/bin/controlplane down --folder $(OUT)
 
 ##@ Build
 
 .PHONY: build
 build: ## Build the webhook and the programs of the embedded control plane.
-	@mkdir -p $(RUN)/bin
-	@go build -o $(RUN)/bin/webhook ./cmd/webhook
-	@cd test && go build -o $(RUN)/bin/controlplane ./controlplane/cmd && go build -o $(RUN)/bin/demo ./controlplane/demo
+	@mkdir -p $(OUT)/bin
+	@go build -o $(OUT)/bin/webhook ./cmd/webhook
+	@cd test && go build -o $(OUT)/bin/controlplane ./controlplane/cmd && go build -o $(OUT)/bin/demo ./controlplane/demo
 
 .PHONY: assets
 assets: ## Build kube-apiserver and etcd (about 5 minutes the first time).
-ifeq ($(KUBEBUILDER_ASSETS),$(RUN)/assets)
-	@mkdir -p $(RUN)/assets
-	@test -x $(RUN)/assets/kube-apiserver -a -x $(RUN)/assets/etcd -a $(RUN)/assets/kube-apiserver -nt tools/go.mod || { \
+ifeq ($(KUBEBUILDER_ASSETS),$(OUT)/assets)
+	@mkdir -p $(OUT)/assets
+	@test -x $(OUT)/assets/kube-apiserver -a -x $(OUT)/assets/etcd -a $(OUT)/assets/kube-apiserver -nt tools/go.mod || { \
 		echo 'building kube-apiserver and etcd from their Go modules …'; \
-		cd tools && CGO_ENABLED=0 go build -v -o $(RUN)/assets/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress) && \
-		CGO_ENABLED=0 go build -v -o $(RUN)/assets/etcd go.etcd.io/etcd/server/v3 2>&1 | $(progress) && \
-		touch $(RUN)/assets/kube-apiserver; }
+		cd tools && CGO_ENABLED=0 go build -v -o $(OUT)/assets/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress) && \
+		CGO_ENABLED=0 go build -v -o $(OUT)/assets/etcd go.etcd.io/etcd/server/v3 2>&1 | $(progress) && \
+		touch $(OUT)/assets/kube-apiserver; }
 endif
 
 # Errors as they are, packages counted.
@@ -57,9 +57,9 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 
 .PHONY: image
 image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
-	@mkdir -p $(RUN)/image
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(RUN)/image/webhook ./cmd/webhook
-	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(RUN)/image
+	@mkdir -p $(OUT)/image
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(OUT)/image/webhook ./cmd/webhook
+	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(OUT)/image
 
 ##@ Test
 
@@ -80,7 +80,7 @@ unit: ## Run the unit tests, with the race detector.
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave the objects that routing judges.
-	@rm -rf $(RUN)/shapes
+	@rm -rf $(OUT)/shapes
 	cd test && go test -race -count=1 -timeout 20m ./integration
 
 .PHONY: routing
@@ -88,18 +88,25 @@ routing: ## Judge the objects that integration stored by Istio's own generator.
 	cd test/routing && go test -count=1 -timeout 20m ./...
 
 PROBE := egress-governor-probe:dev
+DATABASE := egress-governor-database:dev
+RUN ?=
+ISTIO_HUB ?=
+ISTIO_TAG ?=
+# A Debian or an Ubuntu, which Istio's own image is.
+DATABASE_BASE ?= $(if $(ISTIO_HUB),$(ISTIO_HUB)/proxyv2:$(ISTIO_TAG),debian:bookworm-slim)
 
 .PHONY: e2e
-e2e: image e2e-tools ## Run the tests on a kind cluster with Istio; KEEP=1 keeps it. Needs a docker engine.
-	@mkdir -p $(RUN)/e2e
-	CGO_ENABLED=0 GOOS=linux go build -C test -trimpath -ldflags '-s -w' -o $(RUN)/e2e/image/probe ./e2e/probe
-	docker build --quiet --file test/e2e/probe/Dockerfile --tag $(PROBE) $(RUN)/e2e/image
-	WEBHOOK_IMAGE=$(IMAGE) PROBE_IMAGE=$(PROBE) test/e2e/cluster/run.sh $(RUN)/tools $(RUN)/e2e
+e2e: image e2e-tools ## Run the tests, or RUN=TestShapes alone, on a kind cluster with Istio; KEEP=1 keeps it. Needs a docker engine.
+	@mkdir -p $(OUT)/e2e
+	CGO_ENABLED=0 GOOS=linux go build -C test -trimpath -ldflags '-s -w' -o $(OUT)/e2e/image/probe ./e2e/probe
+	docker build --quiet --file test/e2e/probe/Dockerfile --tag $(PROBE) $(OUT)/e2e/image
+	docker build --quiet --build-arg BASE=$(DATABASE_BASE) --tag $(DATABASE) test/e2e/database
+	RUN='$(RUN)' WEBHOOK_IMAGE=$(IMAGE) PROBE_IMAGE=$(PROBE) DATABASE_IMAGE=$(DATABASE) test/e2e/cluster/run.sh $(OUT)/tools $(OUT)/e2e
 
 .PHONY: e2e-tools
 e2e-tools:
-	@mkdir -p $(RUN)/tools
-	cd tools/cluster && go build -o $(RUN)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
+	@mkdir -p $(OUT)/tools
+	cd tools/cluster && go build -o $(OUT)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
 
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.
@@ -117,37 +124,37 @@ bench-routes: ## Measure the configuration that Istio generates for an egress ga
 
 .PHONY: lint
 lint: opa ## Lint Go and its arrows, check and format-check Rego (builds the linters the first time).
-	cd tools/lint && go build -o $(RUN)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	$(RUN)/tools/golangci-lint run ./...
-	cd test && $(RUN)/tools/golangci-lint run --config ../.golangci.yml ./...
-	$(RUN)/tools/opa check --strict --schema policies/schemas/input.json policies
-	$(RUN)/tools/opa fmt --fail --diff policies
+	cd tools/lint && go build -o $(OUT)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	$(OUT)/tools/golangci-lint run ./...
+	cd test && $(OUT)/tools/golangci-lint run --config ../.golangci.yml ./...
+	$(OUT)/tools/opa check --strict --schema policies/schemas/input.json policies
+	$(OUT)/tools/opa fmt --fail --diff policies
 
 .PHONY: fmt
 fmt: opa ## Format Go and Rego.
 	gofmt -w $$(git ls-files '*.go')
-	$(RUN)/tools/opa fmt --write policies
+	$(OUT)/tools/opa fmt --write policies
 
 .PHONY: opa
 opa:
-	@mkdir -p $(RUN)/tools
-	cd tools/code && go build -o $(RUN)/tools/ github.com/open-policy-agent/opa
+	@mkdir -p $(OUT)/tools
+	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
 
 .PHONY: generate
 generate: ## Regenerate deepcopy functions, the CRD and the chart's README.
-	@mkdir -p $(RUN)/tools
-	cd tools/code && go build -o $(RUN)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
-	$(RUN)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(RUN)/crd
-	cp $(RUN)/crd/egress-governor.io_egresspolicies.yaml charts/egress-governor/templates/crd-egresspolicies.yaml
-	cd tools/docs && go build -o $(RUN)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
-	$(RUN)/tools/helm-docs --chart-search-root charts --sort-values-order file
+	@mkdir -p $(OUT)/tools
+	cd tools/code && go build -o $(OUT)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
+	$(OUT)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(OUT)/crd
+	cp $(OUT)/crd/egress-governor.io_egresspolicies.yaml charts/egress-governor/templates/crd-egresspolicies.yaml
+	cd tools/docs && go build -o $(OUT)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
+	$(OUT)/tools/helm-docs --chart-search-root charts --sort-values-order file
 
 # What generate writes.
 generated := '*zz_generated*' charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
 
 .PHONY: verify
 verify: generate opa ## Fail where generated files, go.mod or go.sum are not current, or a command of the documents fails.
-	docs/check.sh $(RUN)/tools/opa
+	docs/check.sh $(OUT)/tools/opa
 	@failed=; \
 	if [ -n "$$(git status --porcelain -- $(generated))" ]; then \
 		echo 'These generated files differ from the committed ones; commit what make generate writes:'; \
@@ -160,4 +167,4 @@ verify: generate opa ## Fail where generated files, go.mod or go.sum are not cur
 
 .PHONY: clean
 clean: ## Remove what was built.
-	rm -rf $(RUN)
+	rm -rf $(OUT)

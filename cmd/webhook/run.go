@@ -169,7 +169,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if out.policies, err = controller.SetupPolicies(mgr, engine); err != nil {
 		return nil, err
 	}
-	if err := controller.SetupExits(ctx, mgr, mesh, hosts); err != nil {
+	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(controller.SetupRules(mgr, mesh, hosts), controller.SetupRoutes(mgr, mesh, hosts)); err != nil {

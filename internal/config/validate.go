@@ -67,6 +67,9 @@ func (g Gateway) validate(bad *problems, field, clusterDomain string) {
 	if len(validation.IsDNS1123Label(g.Name)) > 0 || len(g.Name) > 40 {
 		bad.add(field+".name", "%q is not a DNS label of at most 40 characters", g.Name)
 	}
+	if strings.HasSuffix(g.Name, "-mutual-tls") {
+		bad.add(field+".name", "%q ends as the names of the Gateway objects of transport MutualTLS do", g.Name)
+	}
 	if g.namespace(clusterDomain) == "" {
 		bad.add(field+".service", "%q is not of the form <name>.<namespace>.svc.%s", g.Service, clusterDomain)
 	}

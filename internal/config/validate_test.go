@@ -28,6 +28,7 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"meshConfig: ":                                  {"kind: Configuration", "kind: Configuration\nmeshConfig: {name: Istio}"},
 		"gateways[0].name: ":                            {"name: pci", "name: PCI"},
 		"gateways[1].name: ":                            {"name: default", "name: " + strings.Repeat("a", 41)},
+		"gateways[1].name: \"a-mutual-tls\" ends":       {"name: default", "name: a-mutual-tls"},
 		"gateways[1].service: ":                         {"istio-egressgateway.istio-system.svc.cluster.local", "istio-egressgateway"},
 		"gateways[0].service: ":                         {"pci-egress.gateways.svc", "a.pci-egress.gateways.svc"},
 		"gateways[0].selector: ":                        {"selector: {app: pci}", "selector: {}"},

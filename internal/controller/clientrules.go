@@ -24,6 +24,7 @@ import (
 // ClientRules keeps, in the namespaces of entries that leave by mutual TLS, the DestinationRules by which their clients
 // call the gateway. Only the leader runs it.
 type ClientRules struct {
+	synced   func() bool
 	mesh     *egress.Mesh
 	entries  Entries
 	objects  owned
@@ -50,7 +51,10 @@ func (c *ClientRules) keyOf(ctx context.Context, object client.Object) []exitKey
 }
 
 // follow enqueues the hosts that a namespace has entries of.
-func (c *ClientRules) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
+func (c *ClientRules) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
+	if err := whenSynced(ctx, c.synced); err != nil {
+		return err
+	}
 	c.entries.OnChange(func(change registry.Change) {
 		for _, of := range change.Clients {
 			queue.Add(exitKey{of.Namespace, of.Host})
@@ -59,28 +63,41 @@ func (c *ClientRules) follow(_ context.Context, queue workqueue.TypedRateLimitin
 	return nil
 }
 
+// patience is how often a write may fail for a cache that lags before its entries are told: ours lags behind a write of
+// ours, or that of the replica that was asked about it behind the entry.
+const patience = 25
+
 // Reconcile implements reconcile.TypedReconciler.
 func (c *ClientRules) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
-	want := hop.ClientRule(c.mesh, c.entries, key.Namespace, key.Host)
-	err := c.keep(ctx, key, want)
-	if apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
-		// A cache lags: ours behind a write of ours, or that of the replica that was asked about it behind the entry.
+	spec, gateway := hop.ClientRuleSpec(c.mesh, c.entries, key.Namespace, key.Host)
+	err := c.keep(ctx, key, hop.ClientRule(key.Namespace, key.Host, spec, gateway))
+	lags := apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
+	if lags && c.standing.failures(key) < patience {
+		c.standing.rule(key, ruleState{spec: spec, err: err, lags: true})
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	if err == nil {
-		c.standing.rule(key, want)
-		c.tell(c.standing.waitingFor(key))
+	if c.standing.rule(key, ruleState{spec: spec, err: err}) {
+		c.tell(c.own(key))
 	}
+	c.tell(c.standing.waitingFor(key))
 	return reconcile.Result{}, err
 }
 
-func (c *ClientRules) keep(ctx context.Context, key exitKey, want *networkingv1.DestinationRule) error {
+// own returns the entries that a client rule is for.
+func (c *ClientRules) own(key exitKey) (out []types.NamespacedName) {
+	for _, entry := range egress.ByMutualTLS(c.entries.Entries(key.Host), key.Namespace) {
+		out = append(out, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
+	}
+	return out
+}
+
+func (c *ClientRules) keep(ctx context.Context, key exitKey, want hop.Object) error {
 	if want != nil {
 		return c.objects.ensure(ctx, want)
 	}
 	stored := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
 	err := c.objects.stored.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: hop.ClientRuleName(key.Host)}, stored)
-	if err == nil {
+	if err == nil && ofToday(c.mesh, stored) {
 		err = c.objects.remove(ctx, stored)
 	}
 	return client.IgnoreNotFound(err)

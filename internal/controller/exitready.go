@@ -43,7 +43,7 @@ type ExitReady struct {
 	standing *standing
 	writer   client.StatusClient
 	recorder events.EventRecorder
-	moves    moves
+	moves    *moves
 	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
 }
 
@@ -111,7 +111,10 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		definition := entry.Definition.Under(e.entries.Rule(entry.Namespace, host))
 		against := e.entries.Exit(host, key.Namespace).Against(definition)
 		e.standing.lose(key, name, against.Owner != nil)
-		state, stands := e.standing.get(key)
+		state, stands, ok := e.standing.await(key, name, func(state exitState) bool {
+			return state.err == nil && state.exit.Covers(definition) && state.exit.Serves(entry.Leg()) && state.exit.Admits(entry)
+		})
+		failed, ruled := e.ruled(name, entry, host)
 		service := e.mesh.ServiceOf(host, e.entries)
 		switch {
 		case out.Type != "":
@@ -122,11 +125,10 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 				host, against.Owner.Namespace, against.Owner.Name, against.Reason))
 		case stands && state.err != nil:
 			out = exitReady("False", reasonFailed, state.err.Error())
-		case !stands || !state.exit.Covers(definition) || !state.exit.Serves(entry.Leg()) || !state.exit.Admits(entry):
-			e.standing.wait(key, name)
-			known = false
-		case !e.standing.ruled(exitKey{entry.Namespace, host}, hop.ClientRule(e.mesh, e.entries, entry.Namespace, host)):
-			e.standing.wait(exitKey{entry.Namespace, host}, name)
+		case failed != "":
+			out = exitReady("False", reasonFailed, fmt.Sprintf("the DestinationRule %s/%s by which clients call the gateway cannot be written: %s",
+				entry.Namespace, hop.ClientRuleName(host), failed))
+		case !ok || !ruled:
 			known = false
 		}
 	}
@@ -141,6 +143,15 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		return exitReady("False", "GatewayNotReady", problems[0].Message), known
 	}
 	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
+}
+
+// ruled says whether the client rule of an entry for a host stands, where there is to be one.
+func (e *ExitReady) ruled(name types.NamespacedName, entry *egress.Entry, host string) (failed string, stands bool) {
+	if entry.Transport != egress.MutualTLS {
+		return "", true
+	}
+	spec, _ := hop.ClientRuleSpec(e.mesh, e.entries, entry.Namespace, host)
+	return e.standing.awaitRule(exitKey{entry.Namespace, host}, name, spec)
 }
 
 func exitReady(status, reason, message string) condition {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -41,9 +43,15 @@ type Entries interface {
 	OnChange(listener func(registry.Change))
 }
 
+// whenSynced waits for entries to be known. No worker of a controller runs before its sources have started.
+func whenSynced(ctx context.Context, synced func() bool) error {
+	return wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(context.Context) (bool, error) { return synced(), nil })
+}
+
 // Exits makes the stored exit sets equal to what the entries ask for, in the gateways' namespaces. Only the leader runs
 // it.
 type Exits struct {
+	synced   func() bool
 	mesh     *egress.Mesh
 	entries  Entries
 	objects  owned
@@ -58,7 +66,8 @@ const byHost = "host"
 
 // SetupExits runs the controllers of exit sets and of what authors are told of them. Our objects are read from a cache
 // of their own that holds nothing else, and little of them.
-func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries) error {
+// synced says that the entries stored at start are known: what is stored of ours is held against them, and not before.
+func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries, synced func() bool) error {
 	stored, err := newCache(mgr, mesh)
 	if err != nil {
 		return fmt.Errorf("cache of exit sets: %w", err)
@@ -68,8 +77,8 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 		mesh: mesh, entries: entries, standing: state,
 		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"),
 	}
-	ready.moves = moves{mesh: mesh, entries: entries, standing: state, live: mgr.GetAPIReader(), writer: mgr.GetClient(), recorder: ready.recorder}
-	exits := &Exits{mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}, standing: state, tell: ready.wake}
+	ready.moves = &moves{mesh: mesh, entries: entries, standing: state, live: mgr.GetAPIReader(), writer: mgr.GetClient(), recorder: ready.recorder}
+	exits := &Exits{synced: synced, mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}, standing: state, tell: ready.wake}
 	if exits.kinds, err = kindsOf(mgr.GetClient()); err != nil {
 		return err
 	}
@@ -91,7 +100,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return err
 		}
 	}
-	rules := &ClientRules{mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+	rules := &ClientRules{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
 	if err := rules.setup(mgr, stored); err != nil {
 		return err
 	}
@@ -135,13 +144,24 @@ func hostOf(object client.Object) []string {
 }
 
 // follow enqueues the hosts of entries that are there, come, change and go.
-func (e *Exits) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
+func (e *Exits) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
+	if err := whenSynced(ctx, e.synced); err != nil {
+		return err
+	}
 	namespaces := map[string]bool{}
 	for _, gw := range e.mesh.Gateways {
 		namespaces[gw.Namespace()] = true
 	}
 	e.entries.OnChange(func(change registry.Change) {
 		for namespace := range namespaces {
+			for _, host := range change.Hosts {
+				if egress.IsWildcard(host) {
+					// Its callers call the hosts below by these exits, which name no service account of theirs.
+					for _, below := range e.entries.Below(host) {
+						queue.Add(exitKey{namespace, below})
+					}
+				}
+			}
 			for _, host := range slices.Concat(change.Hosts, change.Callers) {
 				queue.Add(exitKey{namespace, host})
 				for _, pair := range e.entries.PairsTo(host) {
@@ -224,7 +244,7 @@ func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error 
 			return err
 		}
 		for i := range stored.Items {
-			if object := &stored.Items[i]; !wanted[kind.Kind+"/"+object.GetName()] && e.ofToday(object) {
+			if object := &stored.Items[i]; !wanted[kind.Kind+"/"+object.GetName()] && ofToday(e.mesh, object) {
 				err = errors.Join(err, e.objects.remove(ctx, object))
 			}
 		}

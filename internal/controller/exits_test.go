@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -255,13 +256,13 @@ func TestALaggingCacheIsNoFailure(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
 	s.store(defaultEntry("a", "TLS"))
-	require.NoError(t, s.exits.objects.ensure(t.Context(), hop.GatewayObject(egresstest.Mesh().Gateways[0])))
+	require.NoError(t, s.exits.objects.ensure(t.Context(), hop.GatewayObject(egresstest.Mesh().Gateways[0], egress.Plain)))
 	writer := s.exits.objects.writer
 	s.exits.objects.writer = conflicting{writer}
 	result, err := s.exits.Reconcile(t.Context(), exitKey{gateways, host})
 	require.NoError(t, err)
 	assert.Equal(t, again, result.RequeueAfter)
-	_, told := s.exits.standing.get(exitKey{gateways, host})
+	_, told := s.exits.standing.exits[exitKey{gateways, host}]
 	assert.False(t, told)
 	s.exits.objects.writer = writer
 	s.drain()

@@ -56,7 +56,7 @@ func (e *Exits) gateways(ctx context.Context, namespace string) error {
 	for _, gw := range e.mesh.GatewaysIn(namespace) {
 		for _, transport := range egress.Transports() {
 			by := gw.By(transport)
-			object := hop.GatewayObjectBy(gw, transport)
+			object := hop.GatewayObject(gw, transport)
 			if object != nil && (transport == gw.Transport || e.entries.Uses(by.Leg())) {
 				if err := e.objects.ensure(ctx, object); err != nil {
 					return err
@@ -78,9 +78,9 @@ func (e *Exits) gateways(ctx context.Context, namespace string) error {
 
 // ofToday says whether an object of ours is for a gateway of the configuration: whoever takes a gateway out of it may
 // still have entries that lead there.
-func (e *Exits) ofToday(object *unstructured.Unstructured) bool {
+func ofToday(mesh *egress.Mesh, object *unstructured.Unstructured) bool {
 	name, given := object.GetLabels()[hop.GatewayLabel]
-	_, known := e.mesh.GatewayByName(name)
+	_, known := mesh.GatewayByName(name)
 	return known || !given
 }
 

@@ -1,14 +1,20 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -152,4 +158,130 @@ func TestWhatCannotMoveStays(t *testing.T) {
 	assert.Contains(t, <-s.recorder.Events, "the policy says no")
 	_, routes := s.exit(gateways)
 	assert.Len(t, routes, 2, "its exit stays too")
+	assert.Empty(t, s.recorder.Events, "the same is not told twice")
+
+	s.refuse = ""
+	result, err := s.ready.Reconcile(t.Context(), types.NamespacedName{Namespace: "app", Name: "a"})
+	require.NoError(t, err)
+	assert.Zero(t, result, "whatever stood against it may go without a word to us")
+	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
+	assert.Equal(t, egresstest.PCIService, entry.Spec.Endpoints[0].Address)
+}
+
+// TestNoEntryMovesToAGatewayThatIsNotThere.
+func TestNoEntryMovesToAGatewayThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.TwoGateways())
+	s.store(defaultEntry("a", "TLS"))
+	s.drain()
+	s.registry.DeleteService("istio-system", "pci-egress")
+	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
+	s.drain()
+	var entry networkingv1.ServiceEntry
+	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
+	assert.Equal(t, egresstest.GatewayService, entry.Spec.Endpoints[0].Address)
+	require.NotEmpty(t, s.recorder.Events)
+	assert.Contains(t, <-s.recorder.Events, "does not exist")
+}
+
+// TestAMoveThatAnotherReplicaUndid is tried again: it has the configuration of before.
+func TestAMoveThatAnotherReplicaUndid(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.TwoGateways())
+	s.store(defaultEntry("a", "TLS"))
+	s.drain()
+	s.undo = true
+	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
+	s.drain()
+	result, err := s.ready.Reconcile(t.Context(), types.NamespacedName{Namespace: "app", Name: "a"})
+	require.NoError(t, err)
+	assert.Equal(t, interval, result.RequeueAfter)
+}
+
+// TestARuleOfAGatewayThatWasTakenOut of the configuration stays, as its exits do: entries still lead there.
+func TestARuleOfAGatewayThatWasTakenOut(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.registry.PutAccount("app", "default")
+	s.store(byMutual("app", "a", "TLS"))
+	s.drain()
+	require.Equal(t, []string{"app"}, s.clientRules())
+	without := egresstest.TwoGateways()
+	without.Gateways = without.Gateways[:1]
+	s.rules.mesh = without
+	s.rules.entries = newStage(t, without).registry
+	_, err := s.rules.Reconcile(t.Context(), exitKey{"app", host})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"app"}, s.clientRules())
+}
+
+// TestARuleThatCannotBeWritten is told of, once it is no cache that lags.
+func TestARuleThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.registry.PutAccount("app", "default")
+	s.store(byMutual("app", "a", "TLS"))
+	s.rules.objects.writer = forbidding{s.rules.objects.writer}
+	key := exitKey{"app", host}
+	for range patience {
+		result, err := s.rules.Reconcile(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, again, result.RequeueAfter)
+	}
+	for s.ruleQueue.Len() > 0 {
+		of, _ := s.ruleQueue.Get()
+		s.ruleQueue.Done(of)
+	}
+	s.drain()
+	assert.Empty(t, s.registry.Stored(types.NamespacedName{Namespace: "app", Name: "a"}).Conditions)
+	_, err := s.rules.Reconcile(t.Context(), key)
+	require.Error(t, err)
+	s.drain()
+	assert.Equal(t, "False", s.condition("app", "a")["status"])
+	assert.Contains(t, s.condition("app", "a")["message"], "cannot be written")
+}
+
+// forbidding creates nothing.
+type forbidding struct{ client.Client }
+
+func (forbidding) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "destinationrules"}, object.GetName(), errors.New("no"))
+}
+
+// TestWhoeverWaitsIsWoken, however the write and the look at it fall together.
+func TestWhoeverWaitsIsWoken(t *testing.T) {
+	t.Parallel()
+	s, key, entry := newStanding(), exitKey{gateways, host}, types.NamespacedName{Namespace: "app", Name: "a"}
+	_, _, ok := s.await(key, entry, func(exitState) bool { return true })
+	assert.False(t, ok, "nothing stands")
+	assert.Equal(t, []types.NamespacedName{entry}, s.waitingFor(key))
+	assert.Empty(t, s.waitingFor(key), "once")
+	_, stands := s.awaitRule(key, entry, map[string]any{"host": host})
+	assert.False(t, stands)
+	s.forget(entry)
+	assert.Empty(t, s.waitingFor(key))
+}
+
+// TestAWildcardOpensTheExitsBelow whenever it comes, and closes them when it goes.
+func TestAWildcardOpensTheExitsBelow(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.store(byMutual("app", "a", "HTTP"))
+	s.drain()
+	admitted := func() string {
+		var list networkingv1.VirtualServiceList
+		require.NoError(t, s.cluster.List(t.Context(), &list, client.InNamespace(gateways), client.MatchingFields{byHost: host}))
+		require.Len(t, list.Items, 1)
+		return list.Items[0].Spec.Http[0].Match[0].Headers["x-forwarded-client-cert"].GetRegex()
+	}
+	require.NotContains(t, admitted(), "cards")
+	above := byMutual("cards", "b", "HTTP")
+	above.Spec.Hosts = []string{egress.Patterns(host)[1]}
+	above.Annotations[hop.IntentAnnotation] = `[{"now":"MESH_INTERNAL","paths":["spec.location"]},{"was":[{"address":"www.example.com"}],"paths":["spec.endpoints"]}]`
+	s.store(above)
+	s.drain()
+	assert.Contains(t, admitted(), "cards/sa/")
+	s.remove("cards", "b")
+	s.drain()
+	assert.NotContains(t, admitted(), "cards")
 }

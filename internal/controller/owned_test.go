@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -97,7 +98,7 @@ func TestSlimKeepsWhatIsComparedAndNothingElse(t *testing.T) {
 func TestACacheThatLagsIsNoReasonToComplain(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	object := hop.GatewayObject(egresstest.Mesh().Gateways[0])
+	object := hop.GatewayObject(egresstest.Mesh().Gateways[0], egress.Plain)
 	require.NoError(t, s.exits.objects.ensure(t.Context(), object))
 	s.exits.objects.stored = blind{s.exits.objects.stored}
 	require.NoError(t, s.exits.objects.ensure(t.Context(), object))

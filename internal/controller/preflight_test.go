@@ -112,7 +112,7 @@ func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
 // TestEachProblemIsToldOnce: an Event when it comes, the metric for as long as it lasts.
 func TestEachProblemIsToldOnce(t *testing.T) {
 	t.Parallel()
-	kept := hop.GatewayObject(gateway())
+	kept := hop.GatewayObject(gateway(), gateway().Transport)
 	cluster := clusterOf(t, pod(corev1.PodRunning), kept)
 	recorder := events.NewFakeRecorder(10)
 	w := &Preflight{
@@ -140,7 +140,7 @@ func TestAProblemIsToldWhereItIs(t *testing.T) {
 	t.Parallel()
 	other := gateway()
 	other.Name, other.Service, other.Selector = "pci", "pci.ways.svc.cluster.local", map[string]string{"app": "pci"}
-	healthy, broken := hop.GatewayObject(gateway()), hop.GatewayObject(other)
+	healthy, broken := hop.GatewayObject(gateway(), gateway().Transport), hop.GatewayObject(other, other.Transport)
 	cluster := clusterOf(t, service(80, 443), pod(corev1.PodRunning), healthy, broken)
 	p := &Preflight{
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway(), other}}, Live: cluster, Status: cluster,

@@ -2,17 +2,16 @@ package controller
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// exitKey names an exit set: a host, in a namespace of egress gateways.
+// exitKey names an exit set: a host, in a namespace of egress gateways; or a client rule: a host, in a namespace of its entries.
 type exitKey struct{ Namespace, Host string }
 
 // exitState is what is known of an exit set.
@@ -24,45 +23,92 @@ type exitState struct {
 }
 
 // standing is what the controller of exits knows and the controller of conditions tells. Neither walks all entries of
-// a host for a change that concerns one of them.
+// a host to tell of a change that concerns one of them.
 type standing struct {
 	mu    sync.Mutex
 	exits map[exitKey]exitState
 	// losers are the entries that are told that another defines a host otherwise.
 	losers map[exitKey]map[types.NamespacedName]bool
-	// rules are the client rules that stand, by namespace and host, waiting the entries that wait for an exit or a rule.
-	rules   map[exitKey]*networkingv1.DestinationRule
+	// rules are the client rules that were looked at, by namespace and host, waiting the entries that wait for an exit or a
+	// rule.
+	rules   map[exitKey]ruleState
 	waiting map[exitKey]map[types.NamespacedName]bool
 }
 
 func newStanding() *standing {
 	return &standing{exits: map[exitKey]exitState{}, losers: map[exitKey]map[types.NamespacedName]bool{},
-		rules: map[exitKey]*networkingv1.DestinationRule{}, waiting: map[exitKey]map[types.NamespacedName]bool{}}
+		rules: map[exitKey]ruleState{}, waiting: map[exitKey]map[types.NamespacedName]bool{}}
 }
 
-// rule takes in a client rule that stands, nil for none.
-func (s *standing) rule(key exitKey, rule *networkingv1.DestinationRule) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if rule == nil {
-		delete(s.rules, key)
-		return
+// ruleState is what is known of a client rule.
+type ruleState struct {
+	// spec is what it says, nil for none.
+	spec map[string]any
+	// err is why it could not be written, nil when it stands; tries is how often in a row it could not, and lags says that a
+	// cache may be the reason, which is nothing to tell an author of.
+	err   error
+	tries int
+	lags  bool
+}
+
+// told is the error that authors are told, empty for none.
+func (r ruleState) told() string {
+	if r.lags {
+		return ""
 	}
-	s.rules[key] = rule
+	return text(r.err)
 }
 
-// ruled says whether the client rule of a namespace for a host stands as it is to be.
-func (s *standing) ruled(key exitKey, want *networkingv1.DestinationRule) bool {
+// rule takes in the state of a client rule, and says whether its entries are to be looked at.
+func (s *standing) rule(key exitKey, next ruleState) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	have := s.rules[key]
-	return want == nil || have != nil && proto.Equal(&have.Spec, &want.Spec)
+	last := s.rules[key]
+	if next.err == nil && next.spec == nil {
+		delete(s.rules, key)
+	} else {
+		next.tries = 0
+		if next.err != nil {
+			next.tries = last.tries + 1
+		}
+		s.rules[key] = next
+	}
+	return last.told() != next.told()
 }
 
-// wait notes an entry that is to be looked at again once an exit, or a client rule, was written.
+// failures returns how often in a row a client rule could not be written.
+func (s *standing) failures(key exitKey) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules[key].tries
+}
+
+// awaitRule returns why the client rule of a namespace for a host could not be written, empty for nothing, and whether it
+// stands as it is to be; where it does not yet, the entry is looked at again.
+func (s *standing) awaitRule(key exitKey, entry types.NamespacedName, want map[string]any) (failed string, stands bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.rules[key]
+	if stands = state.err == nil && reflect.DeepEqual(state.spec, want); !stands {
+		s.wait(key, entry)
+	}
+	return state.told(), stands
+}
+
+// await returns the state of an exit set, and whether it meets a condition; where it does not yet, the entry is looked at
+// again once it was written.
+func (s *standing) await(key exitKey, entry types.NamespacedName, met func(exitState) bool) (state exitState, stands, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, stands = s.exits[key]
+	if ok = stands && met(state); !ok {
+		s.wait(key, entry)
+	}
+	return state, stands, ok
+}
+
+// wait notes an entry that is to be looked at again once an exit, or a client rule, was written. The lock is held.
 func (s *standing) wait(key exitKey, entry types.NamespacedName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.waiting[key] == nil {
 		s.waiting[key] = map[types.NamespacedName]bool{}
 	}
@@ -109,13 +155,6 @@ func (s *standing) set(key exitKey, next exitState) affected {
 	return nobody
 }
 
-func (s *standing) get(key exitKey) (exitState, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out, known := s.exits[key]
-	return out, known
-}
-
 // lose notes whether an entry is told that another defines a host otherwise.
 func (s *standing) lose(key exitKey, entry types.NamespacedName, lost bool) {
 	s.mu.Lock()
@@ -133,13 +172,15 @@ func (s *standing) lose(key exitKey, entry types.NamespacedName, lost bool) {
 	s.losers[key][entry] = true
 }
 
-// forget takes an entry that is gone, or leads to no gateway, from all losers.
+// forget takes an entry that is gone, or leads to no gateway, from all losers, and from whoever waits.
 func (s *standing) forget(entry types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, entries := range s.losers {
-		if delete(entries, entry); len(entries) == 0 {
-			delete(s.losers, key)
+	for _, of := range []map[exitKey]map[types.NamespacedName]bool{s.losers, s.waiting} {
+		for key, entries := range of {
+			if delete(entries, entry); len(entries) == 0 {
+				delete(of, key)
+			}
 		}
 	}
 }

@@ -136,3 +136,13 @@ func (d Definition) only(keep func(port Port) bool) Definition {
 	d.Ports = slices.DeleteFunc(slices.Clone(d.Ports), func(port Port) bool { return !keep(port) })
 	return d
 }
+
+// PortsOf returns the numbers of the ports of a family, in their order.
+func PortsOf(ports []Port, family Family) (out []uint32) {
+	for _, port := range ports {
+		if FamilyOf(port.Protocol) == family {
+			out = append(out, port.Number)
+		}
+	}
+	return out
+}

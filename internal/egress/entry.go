@@ -119,3 +119,15 @@ func ByMutualTLS(entries []*Entry, namespace string) (out []*Entry) {
 	}
 	return out
 }
+
+// Exits returns how many exits the entry takes at a gateway: its hosts, each as often as it has ports that a gateway by
+// mutual TLS opens a door for.
+func (e *Entry) Exits() int { return Exits(len(e.Hosts), e.Ports, e.Transport) }
+
+// Exits is Entry.Exits of so many hosts with these ports.
+func Exits(hosts int, ports []Port, transport Transport) int {
+	if transport != MutualTLS {
+		return hosts
+	}
+	return hosts * max(1, len(ports)-len(PortsOf(ports, FamilyHTTP)))
+}

@@ -24,7 +24,7 @@ type Exit struct {
 	known map[digest]Contradiction
 	// shut are the ports that none but suspended members define, sorted.
 	shut []uint32
-	// oneTLS says that some member comes by a transport that tells no TLS ports of a host apart.
+	// oneTLS says that a gateway of the namespace tells no TLS ports of a host apart.
 	oneTLS bool
 }
 
@@ -75,7 +75,7 @@ func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace 
 		members = append(members, Member{entry, known[key], rule})
 	}
 	slices.SortStableFunc(members, func(a, b Member) int { return cmp.Compare(last(a.Terminating), last(b.Terminating)) })
-	return exitOf(members)
+	return exitOf(members, slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Transport.goesBySNI() }))
 }
 
 func last(terminating bool) int {
@@ -87,10 +87,9 @@ func last(terminating bool) int {
 
 // exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
 // was meant to be encrypted leaves in clear.
-func exitOf(from []Member) *Exit {
-	out := &Exit{known: map[digest]Contradiction{}}
+func exitOf(from []Member, oneTLS bool) *Exit {
+	out := &Exit{known: map[digest]Contradiction{}, oneTLS: oneTLS}
 	for _, member := range from {
-		out.oneTLS = out.oneTLS || slices.ContainsFunc(member.Entry.legs(), func(leg Leg) bool { return leg.Transport.goesBySNI() })
 		for number, settings := range member.Definition.TLS {
 			if _, taken := out.encrypted(number); !taken {
 				out.tls = append(out.tls, encryption{number, settings, member.Entry})
@@ -119,7 +118,7 @@ func (e *Exit) add(member Member) {
 	}
 	if against.Owner == nil {
 		e.Members = append(e.Members, member)
-		for _, leg := range member.Entry.legs() {
+		for _, leg := range member.legs() {
 			if !member.Suspended && !slices.Contains(e.legs, leg) {
 				e.legs = append(e.legs, leg)
 			}
@@ -203,7 +202,8 @@ func (e *Exit) Serves(leg Leg) bool { return e != nil && slices.Contains(e.legs,
 // Admits says whether an entry has part in the exit, where its gateway knows who calls.
 func (e *Exit) Admits(entry *Entry) bool {
 	return e != nil && (entry.Transport != MutualTLS || slices.ContainsFunc(e.Members, func(member Member) bool {
-		return !member.Suspended && member.Namespace == entry.Namespace && member.Name == entry.Name && maps.EqualFunc(member.Accounts, entry.Accounts, slices.Equal[[]string])
+		return !member.Suspended && member.Namespace == entry.Namespace && member.Name == entry.Name && slices.Equal(member.ExportTo, entry.ExportTo) &&
+			maps.EqualFunc(member.Accounts, entry.Accounts, slices.Equal[[]string])
 	}))
 }
 
@@ -221,7 +221,7 @@ func (e *Exit) without(is func(Member) bool) *Exit {
 	if e == nil || !slices.ContainsFunc(e.Members, is) {
 		return e
 	}
-	return exitOf(slices.DeleteFunc(slices.Clone(e.Members), is))
+	return exitOf(slices.DeleteFunc(slices.Clone(e.Members), is), e.oneTLS)
 }
 
 // SameAs says whether two exits lead alike from the same gateways, and their contradictions name the same entries.
@@ -249,7 +249,7 @@ func sameLegs(a, b []Leg) bool {
 func (e *Exit) By(leg Leg) Definition {
 	return e.Definition.only(func(port Port) bool {
 		return slices.ContainsFunc(e.Members, func(member Member) bool {
-			return !member.Suspended && slices.Contains(member.Entry.legs(), leg) && member.Definition.has(port.Number)
+			return !member.Suspended && slices.Contains(member.legs(), leg) && member.Definition.has(port.Number)
 		})
 	})
 }

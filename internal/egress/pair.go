@@ -18,18 +18,28 @@ const ReservedSuffix = ".egress-governor.internal"
 // maxHost is the length of a DNS name.
 const maxHost = 253
 
-// Host returns the pair's name.
+// Host returns the pair's name. Where it could be read as that of another pair, as by hosts under the domain at, it is made
+// unreadable: of two pairs of one name, one would have the other's calls.
 func (p Pair) Host() string {
-	return Reserved(p.Asked + ".at." + p.Led)
+	const between = ".at."
+	name := p.Asked + between + p.Led
+	if strings.Index(name, between) != len(p.Asked) || strings.LastIndex(name, between) != len(p.Asked) {
+		name = hashed(p.Asked+" "+p.Led) + ".pair"
+	}
+	return Reserved(name)
 }
 
 // Reserved returns a name that only egress-governor gives, shortened where it would be longer than DNS allows.
 func Reserved(name string) string {
 	if len(name)+len(ReservedSuffix) > maxHost {
-		sum := sha256.Sum256([]byte(name))
-		name = hex.EncodeToString(sum[:16]) + ".short"
+		name = hashed(name) + ".short"
 	}
 	return name + ReservedSuffix
+}
+
+func hashed(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:16])
 }
 
 // IsReserved says whether a host is a name that only egress-governor gives.

@@ -41,6 +41,8 @@ type VirtualService struct {
 	Delegated []Target
 	// Mesh says whether sidecars apply it at all.
 	Mesh bool
+	// External says that a host of the spec is none of the mesh's own.
+	External bool
 	// Routes are its destinations, in the order of the fields.
 	Routes []Route
 	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
@@ -77,6 +79,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		r.hosts = append(r.hosts, target)
 	}
 	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs), Mesh: reach(gateways).Mesh}
+	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
 	for _, d := range Destinations(vs) {
 		route := r.host(d.Host())
 		route.Destination, route.Reach, route.Targets = d, reachOf(gateways, d.Route), r.targets(d)

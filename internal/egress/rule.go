@@ -144,6 +144,9 @@ func withAltNames(tls map[string]any, names []string) map[string]any {
 	return out
 }
 
+// ByCertificate says whether a port is encrypted with a client's certificate.
+func (d Definition) ByCertificate(port uint32) bool { return d.TLS[port]["mode"] == "MUTUAL" }
+
 // encrypted says in a word how calls of a port go on from the gateway.
 func encrypted(tls map[string]any) string {
 	if tls == nil {

@@ -12,7 +12,7 @@ type View interface {
 	Entries(host string) []*Entry
 	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
 	Exit(host, gatewayNamespace string) *Exit
-	// HostsOf returns how many external hosts the entries of a namespace name, but for one of them.
+	// HostsOf returns how many exits the external entries of a namespace take, but for one of them.
 	HostsOf(namespace, except string) int
 	// ServiceAt returns the FQDN of the Service that has an address, empty for none.
 	ServiceAt(ip netip.Addr) string

@@ -9,29 +9,61 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// callers are who may call a port of an exit, as gateways are told.
+// callers are who may call a port of an exit, as gateways are told, by the namespaces that let them in.
 type callers struct {
-	egress.Callers
+	egress.Grants
 	mesh *egress.Mesh
 	view egress.View
 }
 
-// names returns the SPIFFE names of the callers; nil for everybody, empty for nobody.
-func (c callers) names() []string {
-	if c.Anyone {
-		return nil
-	}
-	out := []string{}
-	for _, namespace := range slices.Sorted(maps.Keys(c.Of)) {
-		accounts := c.Of[namespace]
-		if accounts == nil {
-			accounts = c.view.ServiceAccounts(namespace)
+// What a namespace's entries add to a port that others share is bounded, in bytes: whoever has thousands of service
+// accounts, or names them, is cut short himself, and does not make the exit too large to be stored.
+const (
+	maxOfClient = 16 << 10
+	maxGranted  = 512 << 10
+)
+
+// bounded returns what is said of each client, as of gives it, each once: of the namespace that grants it first.
+func (c callers) bounded(of func(namespace string, accounts []string) []string) []string {
+	out, seen := []string{}, map[string]bool{}
+	for _, granting := range slices.Sorted(maps.Keys(c.Grants)) {
+		clients, granted := c.Grants[granting].Of, 0
+		names := slices.Sorted(maps.Keys(clients))
+		if i := slices.Index(names, granting); i > 0 {
+			names = slices.Insert(slices.Delete(names, i, i+1), 0, granting)
 		}
-		for _, account := range accounts {
-			out = append(out, c.mesh.Identity(namespace, account))
+		for _, client := range names {
+			size := 0
+			for _, item := range of(client, clients[client]) {
+				size, granted = size+len(item), granted+len(item)
+				if size > maxOfClient || granted > maxGranted {
+					break
+				}
+				if !seen[item] {
+					seen[item] = true
+					out = append(out, item)
+				}
+			}
 		}
 	}
 	return out
+}
+
+// names returns the SPIFFE names of the callers; nil for everybody, empty for nobody.
+func (c callers) names() []string {
+	if c.Anyone() {
+		return nil
+	}
+	return c.bounded(func(namespace string, accounts []string) []string {
+		if accounts == nil {
+			accounts = c.view.ServiceAccounts(namespace)
+		}
+		out := make([]string, len(accounts))
+		for i, account := range accounts {
+			out[i] = c.mesh.Identity(namespace, account)
+		}
+		return out
+	})
 }
 
 // maxPattern is the length of an expression, in bytes, that proxies take: Istio has them reject one of more than 32768
@@ -42,7 +74,7 @@ const maxPattern = 8 << 10
 // for everybody. What stands before the name is the gateway's own; a certificate's subject, which is quoted, cannot forge
 // one.
 func (c callers) patterns() (out []string) {
-	if c.Anyone {
+	if c.Anyone() {
 		return nil
 	}
 	const before = `By=[^;,"]*;Hash=[^;,"]*;(Cert="[^"]*";)?Subject="[^"]*";URI=`
@@ -59,17 +91,18 @@ func (c callers) patterns() (out []string) {
 
 // identities returns an expression for each namespace and, where the callers are some of its service accounts, each of
 // these.
-func (c callers) identities() (out []string) {
-	for _, namespace := range slices.Sorted(maps.Keys(c.Of)) {
+func (c callers) identities() []string {
+	return c.bounded(func(namespace string, accounts []string) []string {
 		of := regexp.QuoteMeta(namespace) + "/sa/"
-		if c.Of[namespace] == nil {
-			out = append(out, of+`[^/;,"]+`)
+		if accounts == nil {
+			return []string{of + `[^/;,"]+`}
 		}
-		for _, account := range c.Of[namespace] {
-			out = append(out, of+regexp.QuoteMeta(account))
+		out := make([]string, len(accounts))
+		for i, account := range accounts {
+			out[i] = of + regexp.QuoteMeta(account)
 		}
-	}
-	return out
+		return out
+	})
 }
 
 // chunks parts expressions so that none of the parts grows too long.

@@ -133,12 +133,7 @@ func leadsToPort(port uint32, section string, exit egress.Definition) bool {
 	if section == "http" {
 		want = egress.FamilyHTTP
 	}
-	var ports []uint32
-	for _, p := range exit.Ports {
-		if egress.FamilyOf(p.Protocol) == want {
-			ports = append(ports, p.Number)
-		}
-	}
+	ports := egress.PortsOf(exit.Ports, want)
 	if len(ports) == 1 {
 		return cmp.Or(port, ports[0]) == ports[0]
 	}

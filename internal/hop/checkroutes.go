@@ -94,7 +94,7 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !route.Reach.Mesh {
 			continue
 		}
-		http := httpPorts(route.Serving.Ports)
+		http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
 		// A pair has the port in what it asks for.
 		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
 		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
@@ -110,15 +110,15 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 // entries of the host count, since they share its exit.
 func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
-		if route.Section != "http" || !route.Reach.Mesh || route.Exit == nil || len(httpPorts(route.Exit.Definition.Ports)) < 2 {
+		if route.Section != "http" || !route.Reach.Mesh || route.Exit == nil || len(egress.PortsOf(route.Exit.Definition.Ports, egress.FamilyHTTP)) < 2 {
 			continue
 		}
 		want := route.Port()
-		if own := httpPorts(route.Serving.Ports); want == 0 && len(own) == 1 {
+		if own := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP); want == 0 && len(own) == 1 {
 			want = own[0]
 		}
 		for _, target := range route.Targets {
-			if target.OfSpec || want == 0 || slices.Contains(tlsPorts(route.Exit.Definition.Ports), target.Port) || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) == want {
+			if target.OfSpec || want == 0 || slices.Contains(egress.PortsOf(route.Exit.Definition.Ports, egress.FamilyTLS), target.Port) || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) == want {
 				continue
 			}
 			out.add("authority-port", target.Path, fmt.Sprintf("calls led to port %d of host %q ask the egress gateway for %q, which is port %d",
@@ -135,24 +135,6 @@ func checkToMutual(vs *egress.VirtualService) (out Refusals) {
 			out.add("gateway-destination", route.Path.Child("host"),
 				fmt.Sprintf("%q is an egress gateway that takes calls by mutual TLS, which clients speak to hosts of ServiceEntries alone", route.Host()),
 				"lead the route to the external host itself, which a ServiceEntry has at the gateway")
-		}
-	}
-	return out
-}
-
-func tlsPorts(ports []egress.Port) (out []uint32) {
-	for _, port := range ports {
-		if egress.FamilyOf(port.Protocol) == egress.FamilyTLS {
-			out = append(out, port.Number)
-		}
-	}
-	return out
-}
-
-func httpPorts(ports []egress.Port) (out []uint32) {
-	for _, port := range ports {
-		if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
-			out = append(out, port.Number)
 		}
 	}
 	return out

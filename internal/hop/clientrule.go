@@ -1,7 +1,6 @@
 package hop
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,28 +32,25 @@ func IsClientRule(rule *unstructured.Unstructured) bool {
 // ClientRuleName returns the name of the ClientRule of a host.
 func ClientRuleName(host string) string { return exitName(host, "client/"+host) }
 
-// ClientRule returns the DestinationRule of ours by which clients of a namespace's own entries of a host call their egress
-// gateway by mutual TLS: it gives the calls of each port that needs one an SNI, and stands before wildcard rules that would
-// have the gateway called otherwise. Without need of either it is nil.
-func ClientRule(mesh *egress.Mesh, view egress.View, namespace, host string) *networkingv1.DestinationRule {
-	spec, gateway := ClientRuleSpec(mesh, view, namespace, host)
+// ClientRule returns the object of a ClientRuleSpec, nil for none.
+func ClientRule(namespace, host string, spec map[string]any, gateway string) Object {
 	if spec == nil {
 		return nil
 	}
-	out := &networkingv1.DestinationRule{ObjectMeta: meta(namespace, ClientRuleName(host), host)}
-	out.Labels[GatewayLabel] = gateway
-	raw, err := json.Marshal(spec)
-	if err == nil {
-		err = json.Unmarshal(raw, &out.Spec)
-	}
-	if err != nil {
-		// The API server took the same settings in the author's rule.
-		return nil
-	}
+	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	out.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+	of := meta(namespace, ClientRuleName(host), host)
+	of.Labels[GatewayLabel] = gateway
+	out.SetNamespace(of.Namespace)
+	out.SetName(of.Name)
+	out.SetLabels(of.Labels)
+	out.SetAnnotations(of.Annotations)
 	return out
 }
 
-// ClientRuleSpec returns the spec of a ClientRule, nil for none, and the name of the egress gateway.
+// ClientRuleSpec returns the spec of the DestinationRule of ours by which clients of a namespace's own entries of a host call their
+// egress gateway by mutual TLS, and the gateway's name: it gives the calls of each port that needs one an SNI, and stands
+// before wildcard rules that would have the gateway called otherwise. Without need of either it is nil.
 func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
 	rule, own := view.Rule(namespace, host), egress.ByMutualTLS(view.Entries(host), namespace)
 	sni := portsBySNI(mesh, own, host)

@@ -47,11 +47,11 @@ func TestClientRule(t *testing.T) {
 		spec, _ := hop.ClientRuleSpec(mesh, view, egresstest.Namespace, tc.host)
 		if tc.want == "" {
 			assert.Nil(t, spec, name)
-			assert.Nil(t, hop.ClientRule(mesh, view, egresstest.Namespace, tc.host), name)
+			assert.Nil(t, hop.ClientRule(egresstest.Namespace, tc.host, spec, ""), name)
 			continue
 		}
 		assert.Equal(t, object(t, "kind: DestinationRule\nspec: "+tc.want).Object["spec"], spec, name)
-		assert.NotNil(t, hop.ClientRule(mesh, view, egresstest.Namespace, tc.host), name)
+		assert.NotNil(t, hop.ClientRule(egresstest.Namespace, tc.host, spec, "default"), name)
 		other, _ := hop.ClientRuleSpec(mesh, view, "shop", tc.host)
 		assert.Nil(t, other, "another namespace sees the one of the entry's")
 	}

@@ -127,9 +127,9 @@ func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, serving *egress.
 	}
 }
 
-// RuleByMutualTLS says whether a rule, as it is stored, has clients call a gateway by mutual TLS, which no author's does.
+// RuleByMutualTLS says whether a rewrite has put calls to a gateway by mutual TLS into a rule as it is stored.
 func RuleByMutualTLS(rule *unstructured.Unstructured) bool {
-	return slices.ContainsFunc(ruleSlots(rule), func(s slot) bool {
+	return rule.GetAnnotations()[IntentAnnotation] != "" && slices.ContainsFunc(ruleSlots(rule), func(s slot) bool {
 		value, _ := s.parent[s.key].(map[string]any)
 		return value["mode"] == "ISTIO_MUTUAL"
 	})

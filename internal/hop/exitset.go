@@ -45,9 +45,17 @@ func servingGateways(mesh *egress.Mesh, exit *egress.Exit, namespace string) (ou
 
 func servedBy(mesh *egress.Mesh, exit *egress.Exit, view egress.View, gw egress.Gateway, host string) served {
 	owner := exit.Owner().Namespace + "/" + exit.Owner().Name
+	governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
 	return served{host: host, definition: exit.By(gw.Leg()), owner: owner, callers: func(port uint32) callers {
-		governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
-		return callers{exit.Callers(port, gw.Leg(), governed), mesh, view}
+		return callers{exit.Grants(port, gw.Leg(), governed), mesh, view}
+	}, byHost: func(port uint32) callers {
+		out := exit.Grants(port, gw.Leg(), governed)
+		for _, wildcard := range egress.Patterns(host)[1:] {
+			out.Add(view.Exit(wildcard, gw.Namespace()).Grants(port, gw.Leg(), governed))
+		}
+		return callers{out, mesh, view}
+	}, certified: func(port uint32) callers {
+		return callers{exit.GrantsByCertificate(port, gw.Leg(), governed), mesh, view}
 	}}
 }
 
@@ -65,11 +73,9 @@ func GatewayName(gw egress.Gateway) string {
 }
 
 // GatewayObject returns the Gateway that opens the gateway's ports to the VirtualServices of its own namespace, and
-// to no other's: a host without an exit gets 404 or a reset. It is nil for a gateway that opens none for all.
-func GatewayObject(gw egress.Gateway) *networkingv1.Gateway { return GatewayObjectBy(gw, gw.Transport) }
-
-// GatewayObjectBy returns, for another transport than the gateway's own, what can be open beside that; nil for nothing.
-func GatewayObjectBy(gw egress.Gateway, transport egress.Transport) *networkingv1.Gateway {
+// to no other's: a host without an exit gets 404 or a reset. For another transport than the gateway's own it has what can
+// be open beside that. It is nil for nothing.
+func GatewayObject(gw egress.Gateway, transport egress.Transport) *networkingv1.Gateway {
 	by := gw.By(transport)
 	out := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), GatewayName(by), "")}
 	out.Labels[GatewayLabel] = gw.Name

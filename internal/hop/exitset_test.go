@@ -102,9 +102,9 @@ func TestEveryTransportOfTheConfigurationHasItsRow(t *testing.T) {
 	for _, transport := range egress.Transports() {
 		gw := mesh().Gateways[0]
 		gw.Transport = transport
-		assert.NotPanics(t, func() { hop.GatewayObject(gw) }, transport)
+		assert.NotPanics(t, func() { hop.GatewayObject(gw, gw.Transport) }, transport)
 	}
 	gw := mesh().Gateways[0]
 	gw.Transport = "Unknown"
-	assert.Panics(t, func() { hop.GatewayObject(gw) })
+	assert.Panics(t, func() { hop.GatewayObject(gw, gw.Transport) })
 }

@@ -17,7 +17,7 @@ const (
 	// IntentAnnotation holds, on a rewritten object, what its author wrote in the fields that were replaced.
 	// A tenant can write it, so whatever is read from it is checked like the fields themselves.
 	IntentAnnotation = "egress-governor.io/intent"
-	// HostAnnotation names, on the objects of an exit set, the external host they serve.
+	// HostAnnotation names, on the objects that we keep for one external host, that host.
 	HostAnnotation = "egress-governor.io/host"
 	// GatewayLabel names, on the objects that one egress gateway alone uses, that gateway.
 	GatewayLabel = "egress-governor.io/gateway"

@@ -339,6 +339,26 @@ func TestAnExportToThatIsLeftOut(t *testing.T) {
 	}
 }
 
+// TestRoutesOfExternalHostsAreOnesOwnBesideOtherGateways: exported, they would lead the calls of namespaces that leave by
+// another gateway to this one. What names a host of the mesh's alone stays everybody's.
+func TestRoutesOfExternalHostsAreOnesOwnBesideOtherGateways(t *testing.T) {
+	t.Parallel()
+	several := egresstest.TwoGateways()
+	gw, _ := several.GatewayByName("default")
+	for spec, want := range map[string]string{
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`:                     "[.]",
+		`{hosts: [local, api.example.com], http: [{route: [{destination: {host: local}}]}]}`:                        "[.]",
+		`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`:                                         "[]",
+		`{hosts: [api.example.com], exportTo: [others], http: [{route: [{destination: {host: api.example.com}}]}]}`: "[others]",
+		`{hosts: [api.example.com], gateways: [mesh, own], http: [{route: [{destination: {host: local}}]}]}`:        "[]",
+	} {
+		out, err := hop.Inject(route(t, spec), gw, several, cluster())
+		require.NoError(t, err, spec)
+		exportTo, _, _ := unstructured.NestedStringSlice(out.Object, "spec", "exportTo")
+		assert.Equal(t, want, fmt.Sprint(exportTo), spec)
+	}
+}
+
 // TestRoutesStayOnesOwnWhereAnnotationsAreFull: what the routes were cannot be remembered then, and whose calls they take is
 // no question of that.
 func TestRoutesStayOnesOwnWhereAnnotationsAreFull(t *testing.T) {

@@ -2,6 +2,7 @@ package hop
 
 import (
 	"fmt"
+	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -68,35 +69,18 @@ func (mutualTLS) servers(gw egress.Gateway) []*networking.Server {
 }
 
 func (m mutualTLS) routes(gw egress.Gateway, exit served) (out []Object) {
-	doors := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), routesName(gw, exit.host), exit.host)}
-	doors.Labels[GatewayLabel] = gw.Name
-	doors.Spec.Selector = gw.Selector
-	for _, port := range exit.definition.Ports {
-		if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
-			continue
-		}
-		names := exit.callers(port.Number).names()
-		if names != nil && len(names) == 0 {
-			// Without a name the server would take everybody.
-			continue
-		}
-		doors.Spec.Servers = append(doors.Spec.Servers, &networking.Server{
-			Port:  &networking.Port{Number: gw.TLSPort, Name: fmt.Sprintf("tls-%d", port.Number), Protocol: "TLS"},
-			Hosts: []string{gw.Namespace() + "/" + portSNI(exit.host, port.Number)},
-			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_ISTIO_MUTUAL, SubjectAltNames: names},
-		})
-	}
-	if len(doors.Spec.Servers) > 0 {
-		out = append(out, doors)
-	}
 	for _, port := range exit.definition.Ports {
 		if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP {
-			out = append(out, m.behind(doors, gw, exit.host, port.Number))
+			out = append(out, m.door(gw, exit, port.Number)...)
 		}
 	}
 	http := routesOf(gw, exit.host)
 	for _, route := range httpExits(exit.host, exit.definition) {
-		http.Spec.Http = append(http.Spec.Http, guarded(route, exit)...)
+		of := exit.callers
+		if isHTTP(exit.definition, route.port) {
+			of = exit.byHost
+		}
+		http.Spec.Http = append(http.Spec.Http, guarded(route, exit, of)...)
 	}
 	if len(http.Spec.Http) > 0 {
 		out = append(out, http)
@@ -104,42 +88,62 @@ func (m mutualTLS) routes(gw egress.Gateway, exit served) (out []Object) {
 	return out
 }
 
-// behind returns the route from the server of a port to the port.
-func (mutualTLS) behind(doors *networkingv1.Gateway, gw egress.Gateway, host string, port uint32) Object {
-	sni := portSNI(host, port)
-	out := &networkingv1.VirtualService{ObjectMeta: meta(gw.Namespace(), routesName(gw, sni), host)}
-	out.Labels[GatewayLabel] = gw.Name
-	out.Spec.Hosts = []string{sni}
-	out.Spec.Gateways = []string{gw.Namespace() + "/" + doors.Name}
-	out.Spec.ExportTo = []string{"."}
-	out.Spec.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: destination(host, port)}}}}
-	return out
+// door returns the server of a port, an object of its own so that one who adds ports makes none of the others larger, and
+// the route behind it.
+func (mutualTLS) door(gw egress.Gateway, exit served, port uint32) (out []Object) {
+	sni := portSNI(exit.host, port)
+	name := routesName(gw, sni)
+	// Without a name the server would take everybody.
+	if names := exit.callers(port).names(); names == nil || len(names) > 0 {
+		door := &networkingv1.Gateway{ObjectMeta: meta(gw.Namespace(), name, exit.host)}
+		door.Labels[GatewayLabel] = gw.Name
+		door.Spec.Selector = gw.Selector
+		door.Spec.Servers = []*networking.Server{{
+			Port:  &networking.Port{Number: gw.TLSPort, Name: fmt.Sprintf("tls-%d", port), Protocol: "TLS"},
+			Hosts: []string{gw.Namespace() + "/" + sni},
+			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_ISTIO_MUTUAL, SubjectAltNames: names},
+		}}
+		out = append(out, door)
+	}
+	route := &networkingv1.VirtualService{ObjectMeta: meta(gw.Namespace(), name, exit.host)}
+	route.Labels[GatewayLabel] = gw.Name
+	route.Spec.Hosts = []string{sni}
+	route.Spec.Gateways = []string{gw.Namespace() + "/" + name}
+	route.Spec.ExportTo = []string{"."}
+	route.Spec.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: destination(exit.host, port)}}}}
+	return append(out, route)
 }
 
 func (mutualTLS) pair(_ egress.Gateway, exit served, pair egress.Pair) (out []*networking.HTTPRoute) {
 	for _, route := range pairRoutes(pair, exit.definition) {
-		out = append(out, guarded(route, exit)...)
+		out = append(out, guarded(route, exit, exit.callers)...)
 	}
 	return out
+}
+
+func isHTTP(definition egress.Definition, number uint32) bool {
+	return slices.Contains(egress.PortsOf(definition.Ports, egress.FamilyHTTP), number)
 }
 
 // clientCertificate is the header in which a gateway says whose certificate it verified. It drops what a client sends.
 const clientCertificate = "x-forwarded-client-cert"
 
 // guarded returns a route for the callers of its port, and one that turns everybody else away.
-func guarded(route toPort, exit served) []*networking.HTTPRoute {
+func guarded(route toPort, exit served, of func(port uint32) callers) []*networking.HTTPRoute {
 	if route.DirectResponse != nil {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	route.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Remove: []string{clientCertificate}}}
-	patterns := exit.callers(route.port).patterns()
+	refusal := "egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n"
+	if exit.definition.ByCertificate(route.port) {
+		of, refusal = exit.certified, "egress-governor: port %d of %s is called with a certificate that your service account is not lent; let your app speak TLS itself, or ask the owners of ServiceEntry %s to export it to you\n"
+	}
+	patterns := of(route.port).patterns()
 	if patterns == nil {
 		return []*networking.HTTPRoute{route.HTTPRoute}
 	}
 	others := &networking.HTTPRoute{Match: route.Match, DirectResponse: &networking.HTTPDirectResponse{
-		Status: 403, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: fmt.Sprintf(
-			"egress-governor: no ServiceEntry lets your service account call port %d of %s; write one in your namespace, or ask the owners of ServiceEntry %s to export it to you\n",
-			route.port, exit.host, exit.owner)}},
+		Status: 403, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: fmt.Sprintf(refusal, route.port, exit.host, exit.owner)}},
 	}}
 	var authority *networking.StringMatch
 	if len(route.Match) > 0 {

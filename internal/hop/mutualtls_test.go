@@ -1,10 +1,12 @@
 package hop_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,6 +59,29 @@ spec:
 	assert.Equal(t, in.Object, intent.Object)
 }
 
+// TestAManifestAppliedAnew, which writes the location and not the names, keeps the author's.
+func TestAManifestAppliedAnew(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.MutualTLS()
+	for _, names := range []string{"", ", subjectAltNames: [db.example.com]"} {
+		in := entry(t, `{hosts: [db.example.com], location: MESH_EXTERNAL, resolution: STATIC, endpoints: [{address: 203.0.113.7}], ports: [{number: 80, name: http, protocol: HTTP}]`+names+`}`)
+		sealed, err := hop.Seal(in, mesh.Gateways[0], mesh)
+		require.NoError(t, err)
+		for _, written := range [][]string{{"location"}, {"location", "endpoints", "resolution"}} {
+			anew := sealed.DeepCopy()
+			for _, key := range written {
+				anew.Object["spec"].(map[string]any)[key] = in.Object["spec"].(map[string]any)[key]
+			}
+			again, err := hop.Seal(anew, mesh.Gateways[0], mesh)
+			require.NoError(t, err)
+			assert.Equal(t, sealed.Object["spec"], again.Object["spec"])
+			intent, err := hop.EntryIntent(again, mesh)
+			require.NoError(t, err)
+			assert.Equal(t, in.Object, intent.Object)
+		}
+	}
+}
+
 // doors returns the servers and the HTTP routes of the exit set.
 func doors(t *testing.T, mesh *egress.Mesh, view *egresstest.Cluster) (servers map[string][]string, http []*networking.HTTPRoute) {
 	t.Helper()
@@ -102,6 +127,42 @@ func TestTheDoorsKnowTheirCallers(t *testing.T) {
 	assert.Empty(t, servers, "a server without names would take everybody")
 }
 
+// TestNobodyCrowdsOutAnother who shares the exit: by ports, by service accounts, or by names of them.
+func TestNobodyCrowdsOutAnother(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	var ports []egress.Port
+	for i := range 128 {
+		ports = append(ports, egress.Port{Number: uint32(20000 + i), Name: fmt.Sprintf("p%d", i), Protocol: "TLS"})
+	}
+	ports = append(ports, egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 5432, Name: "db", Protocol: "TCP"})
+	for i := range 20 {
+		other := egresstest.Sealed("db.example.com", ports...)
+		other.Namespace, other.Name, other.Transport, other.Created = "another", fmt.Sprint(i), egress.MutualTLS, other.Created.Add(time.Hour)
+		if other.ExportTo = []string{".", egresstest.Namespace}; i > 0 {
+			other.Accounts = map[string][]string{}
+			for j := range 100 {
+				name := fmt.Sprintf("%04d", i*100+j) + strings.Repeat("a", 240)
+				view.Accounts["another"] = append(view.Accounts["another"], name)
+				other.Accounts["another"] = append(other.Accounts["another"], name)
+				other.Accounts[egresstest.Namespace] = append(other.Accounts[egresstest.Namespace], name)
+			}
+		}
+		view.Known = append(view.Known, other)
+	}
+	servers, http := doors(t, mesh, view)
+	const db = "istio-system/p5432.db.example.com.port.egress-governor.internal"
+	for _, account := range view.Accounts[egresstest.Namespace] {
+		assert.Contains(t, servers[db], "spiffe://cluster.local/ns/payments/sa/"+account)
+		assert.True(t, matched(http[len(http)-2], certificate("", "spiffe://cluster.local/ns/payments/sa/"+account)))
+	}
+	for _, object := range hop.ExitSet(mesh, view.Exit("db.example.com", gateways), view, gateways, "db.example.com") {
+		raw, err := json.Marshal(object)
+		require.NoError(t, err)
+		assert.Less(t, len(raw), 1<<20, object.GetName())
+	}
+}
+
 // certificate is what a gateway says of a caller.
 func certificate(subject, uri string) string {
 	return fmt.Sprintf(`By=spiffe://cluster.local/ns/istio-system/sa/gw;Hash=0123;Cert="-----BEGIN%%20CERTIFICATE-----%%0A";Subject="%s";URI=%s`, subject, uri)
@@ -131,6 +192,46 @@ func TestHTTPCallersByTheirCertificate(t *testing.T) {
 		"": false,
 	} {
 		assert.Equal(t, want, matched(http[0], value), value)
+	}
+}
+
+// TestNobodyIsLentACertificate by an entry of the port alone: HTTP calls are made with it for those whose rule has it.
+func TestNobodyIsLentACertificate(t *testing.T) {
+	t.Parallel()
+	for mode, lent := range map[string]bool{"MUTUAL": false, "SIMPLE": true} {
+		mesh, view := mutual(t, []string{"."}, nil)
+		view.Rules = []*egress.Rule{{Namespace: egresstest.Namespace, Host: "db.example.com", Policy: map[string]any{
+			"portLevelSettings": []any{map[string]any{"port": map[string]any{"number": int64(443)}, "tls": map[string]any{"mode": mode, "credentialName": "client"}}},
+		}}}
+		other := egresstest.Sealed("db.example.com", egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+		other.Namespace, other.Transport, other.ExportTo = "shop", egress.MutualTLS, []string{"."}
+		view.Known = append(view.Known, other)
+		servers, http := doors(t, mesh, view)
+		assert.Len(t, servers["istio-system/p443.db.example.com.port.egress-governor.internal"], 3, "whoever speaks TLS itself")
+		require.Equal(t, "encrypted", http[0].Route[0].Destination.Subset)
+		assert.True(t, matched(http[0], certificate("", "spiffe://cluster.local/ns/payments/sa/default")), mode)
+		assert.Equal(t, lent, matched(http[0], certificate("", "spiffe://cluster.local/ns/shop/sa/default")), mode)
+	}
+}
+
+// TestAHostBelowAWildcardShutsNobodyOut: the gateway goes by the more specific of the two, for clients of both.
+func TestAHostBelowAWildcardShutsNobodyOut(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]bool{"": true, "SIMPLE": true, "MUTUAL": false} {
+		mesh, view := mutual(t, []string{"."}, nil)
+		above := egresstest.Sealed("*.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 5432, Name: "db", Protocol: "TCP"})
+		above.Namespace, above.Transport, above.ExportTo = "shop", egress.MutualTLS, []string{"."}
+		view.Known = append(view.Known, above)
+		if mode != "" {
+			view.Rules = []*egress.Rule{{Namespace: egresstest.Namespace, Host: "db.example.com", Policy: map[string]any{"tls": map[string]any{"mode": mode}}}}
+		}
+		servers, http := doors(t, mesh, view)
+		assert.Len(t, servers["istio-system/p5432.db.example.com.port.egress-governor.internal"], 2, "a wildcard's raw TCP has a name of its own")
+		route := http[len(http)-2]
+		require.NotEmpty(t, route.Route)
+		assert.True(t, matched(route, certificate("", "spiffe://cluster.local/ns/payments/sa/default")), mode)
+		assert.Equal(t, want, matched(route, certificate("", "spiffe://cluster.local/ns/shop/sa/default")), "with mode %q", mode)
+		assert.False(t, matched(route, certificate("", "spiffe://cluster.local/ns/stranger/sa/default")), mode)
 	}
 }
 
@@ -171,9 +272,9 @@ func TestManyCallersFitIntoExpressions(t *testing.T) {
 func TestATransportOfBeforeStaysOpen(t *testing.T) {
 	t.Parallel()
 	now := egresstest.MutualTLS().Gateways[0]
-	before := hop.GatewayObjectBy(now, egress.Plain)
+	before := hop.GatewayObject(now, egress.Plain)
 	require.Len(t, before.Spec.Servers, 1, "80 is the mutual one's by now")
 	assert.Equal(t, uint32(443), before.Spec.Servers[0].Port.Number)
-	assert.NotEqual(t, hop.GatewayObject(now).Name, before.Name)
-	assert.Nil(t, hop.GatewayObjectBy(egresstest.Mesh().Gateways[0], egress.MutualTLS))
+	assert.NotEqual(t, hop.GatewayObject(now, egress.MutualTLS).Name, before.Name)
+	assert.Nil(t, hop.GatewayObject(egresstest.Mesh().Gateways[0], egress.MutualTLS))
 }

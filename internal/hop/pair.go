@@ -23,7 +23,7 @@ func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress
 	if !asked.OfSpec || asked.Canonical == route.Canonical || egress.IsWildcard(asked.Canonical) || egress.IsWildcard(route.Canonical) {
 		return out, 0, false
 	}
-	ports := httpPorts(entry.Ports)
+	ports := egress.PortsOf(entry.Ports, egress.FamilyHTTP)
 	switch port = route.Port(); {
 	case port == 0 && len(ports) == 1:
 		port = ports[0]
@@ -86,7 +86,7 @@ func PairSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace s
 }
 
 func pairRoutes(pair egress.Pair, definition egress.Definition) (out []toPort) {
-	for _, port := range httpPorts(definition.Ports) {
+	for _, port := range egress.PortsOf(definition.Ports, egress.FamilyHTTP) {
 		authority := portAuthority(port)
 		if port == 80 {
 			authority = "[^:]*"

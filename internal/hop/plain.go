@@ -148,7 +148,8 @@ func httpExits(host string, definition egress.Definition) (out []toPort) {
 		out = append(out, toPort{httpExit(destination(host, port.Number), authority), port.Number})
 	}
 	if len(http) == 1 {
-		exit(http[0], "")
+		// Another port is not this one, and may be of an entry whose exit is not here yet.
+		exit(http[0], fmt.Sprintf("[^:]*(:%d)?", http[0].Number))
 		return out
 	}
 	for _, port := range http {

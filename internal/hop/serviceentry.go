@@ -3,6 +3,7 @@ package hop
 import (
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -39,7 +40,11 @@ func EntryIntent(entry *unstructured.Unstructured, mesh *egress.Mesh) (*unstruct
 	if atGateway {
 		known = known.standing(endpointsPath, endpoints)
 	}
-	known.restore(entrySlots(spec))
+	slots := entrySlots(spec)
+	if spec["location"] != "MESH_INTERNAL" && namesGateway(spec, mesh) {
+		slots = append(slots, slot{altNamesPath, spec, "subjectAltNames"})
+	}
+	known.restore(slots)
 	return out, nil
 }
 
@@ -69,6 +74,14 @@ func entrySlots(spec map[string]any) []slot {
 // mutualSlots are the fields that mutual TLS replaces besides.
 func mutualSlots(spec map[string]any) []slot {
 	return []slot{{locationPath, spec, "location"}, {altNamesPath, spec, "subjectAltNames"}}
+}
+
+// namesGateway says whether the names are a gateway's, and no author's: whoever applies his manifest anew writes the
+// location and leaves them.
+func namesGateway(spec map[string]any, mesh *egress.Mesh) bool {
+	return slices.ContainsFunc(mesh.Gateways, func(gw egress.Gateway) bool {
+		return reflect.DeepEqual(spec["subjectAltNames"], []any{mesh.IdentityOf(gw)})
+	})
 }
 
 // Seal returns the ServiceEntry with the gateway as its only endpoint and the author's own fields in

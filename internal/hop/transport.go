@@ -29,6 +29,11 @@ type served struct {
 	owner string
 	// callers returns who may call a port, by SPIFFE names and patterns of them.
 	callers func(port uint32) callers
+	// byHost are those of an HTTP port by its host, and by the wildcards that stand for it: the gateway leads calls of both
+	// here.
+	byHost func(port uint32) callers
+	// certified is the same of a port that is called with a client's certificate.
+	certified func(port uint32) callers
 }
 
 // transports is the table of them, one row a name of the configuration.

@@ -111,67 +111,13 @@ func narrow(vs *unstructured.Unstructured, resolved *egress.VirtualService, mesh
 	return out
 }
 
-// injectMutual leads a route so that it can be carried by mutual TLS, which proxies speak to sealed hosts and not to the
-// gateway's Service: to the host itself, whose entry has the calls at the gateway.
-func injectMutual(known *recorder, route egress.Route, bareSubset bool, namespace string, gw egress.Gateway, view egress.View) {
-	switch {
-	case route.ToGateway && (route.Raw["subset"] == nil || bareSubset):
-		if host, port := askedOf(route, namespace, gw, view); port != 0 {
-			known.replace(destinationSlot(route.Destination), leadingTo(host, port))
-		}
-	case toTLSPort(route) && askable(route, gw):
-		if http := httpPorts(route.Serving.Ports); len(http) > 0 {
-			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
-			known.replace(destinationSlot(route.Destination), leadingTo(route.Canonical, http[0]))
-		}
-	default:
-		pairs(known, route, namespace, gw, view)
-	}
-}
-
-func leadingTo(host string, port uint32) map[string]any {
-	return map[string]any{"host": host, "port": map[string]any{"number": int64(port)}}
-}
-
-// askedOf returns the one host, and the port of it, that calls of a route to the gateway's Service ask for; port is 0
-// where they may be several, or the namespace has no entry of it.
-func askedOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (host string, port uint32) {
-	if len(route.Targets) == 0 || !route.Reach.Mesh || route.Reach.Gateway {
-		return "", 0
-	}
-	host = route.Targets[0].Canonical
-	if slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return !target.Certain || target.Canonical != host }) {
-		return "", 0
-	}
-	entry := egress.Through(view.Entries(host), namespace, gw.Name)
-	if entry == nil {
-		return "", 0
-	}
-	var family []uint32
-	for _, port := range entry.Ports {
-		if egress.FamilyOf(port.Protocol) == route.Family() {
-			family = append(family, port.Number)
-		}
-	}
-	if len(family) == 1 {
-		return host, family[0]
-	}
-	matches := egress.Matches(route.Route)
-	for _, number := range family {
-		if len(matches) > 0 && !slices.ContainsFunc(matches, func(match map[string]any) bool { return !egress.MatchesPort(match, number) }) {
-			return host, number
-		}
-	}
-	return "", 0
-}
-
 func exportSlot(spec map[string]any) slot { return slot{exportToPath, spec, "exportTo"} }
 
 // narrows says whether routes are for their own namespace's calls alone: exported, they would decide over the calls that
-// others make to hosts which are not the author's, or the operator says so of those whose author left exportTo out. Those
-// that gateways bind to must be seen by them.
+// others make to hosts which are not the author's, or, where their author left exportTo out, the operator says so, or other
+// namespaces leave by another egress gateway than the routes lead to. Those that gateways bind to must be seen by them.
 func narrows(vs *egress.VirtualService, mesh *egress.Mesh) bool {
-	leftOut := mesh.OwnNamespace && vs.Mesh && len(vs.ExportTo) == 0
+	leftOut := vs.Mesh && len(vs.ExportTo) == 0 && (mesh.OwnNamespace || vs.External && len(mesh.Gateways) > 1)
 	return (leftOut || len(vs.Others) > 0) && len(vs.OnGateways) == 0
 }
 
@@ -201,41 +147,6 @@ func toBareSubset(route egress.Route, mesh *egress.Mesh, rule *egress.Rule) bool
 	})
 }
 
-// toTLSPort says whether HTTP calls are led to a TLS port of a sealed host, where a DestinationRule is to encrypt them.
-func toTLSPort(route egress.Route) bool {
-	return route.Section == "http" && route.Serving != nil && route.Serving.Gateway != "" &&
-		slices.ContainsFunc(route.Serving.Ports, func(port egress.Port) bool {
-			return port.Number == route.Port() && egress.FamilyOf(port.Protocol) == egress.FamilyTLS
-		})
-}
-
-// askable says whether such calls can be made to ask the gateway for the TLS port: it encrypts them (encryptedExit).
-func askable(route egress.Route, gw egress.Gateway) bool {
-	return route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && !egress.IsWildcard(route.Canonical) && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway &&
-		len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
-		return !target.OfSpec || target.Canonical != route.Canonical
-	})
-}
-
-// asking returns the headers of a destination with the Host header set.
-func asking(headers any, host string) map[string]any {
-	out, _ := runtime.DeepCopyJSONValue(headers).(map[string]any)
-	if out == nil {
-		out = map[string]any{}
-	}
-	request, _ := out["request"].(map[string]any)
-	set, _ := request["set"].(map[string]any)
-	if request == nil {
-		request = map[string]any{}
-	}
-	if set == nil {
-		set = map[string]any{}
-	}
-	set["host"] = host
-	request["set"], out["request"] = set, request
-	return out
-}
-
 // injectable says whether the gateway may stand in a destination's place without changing what the route means.
 func injectable(route egress.Route, namespace string, gw egress.Gateway, view egress.View) bool {
 	if !route.Reach.Mesh || route.Reach.Gateway || route.Raw["subset"] != nil || gw.Port(route.Family()) == 0 {
@@ -255,12 +166,7 @@ func injectable(route egress.Route, namespace string, gw egress.Gateway, view eg
 // samePort says whether the gateway, which sees only the Host header or the SNI, sends the call to the port that the
 // route names.
 func samePort(route egress.Route, ports []egress.Port) bool {
-	var family []uint32
-	for _, port := range ports {
-		if egress.FamilyOf(port.Protocol) == route.Family() {
-			family = append(family, port.Number)
-		}
-	}
+	family := egress.PortsOf(ports, route.Family())
 	want := route.Port()
 	switch {
 	case len(family) == 0:

@@ -13,7 +13,7 @@ import (
 // accounts has the names of the service accounts of each namespace.
 type accounts map[string]map[string]bool
 
-// named has the entries of others that are exported to a namespace by its name.
+// named has the entries of others that a namespace is a client of by its name.
 type named map[string]map[types.NamespacedName]bool
 
 func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
@@ -22,6 +22,9 @@ func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
 			return nil
 		}
 		out, _ := egress.Clients(entry.ExportTo, entry.Namespace)
+		if entry.Accounts != nil {
+			out = slices.Collect(maps.Keys(entry.Accounts))
+		}
 		return slices.DeleteFunc(out, func(namespace string) bool { return namespace == entry.Namespace })
 	}
 	for _, namespace := range of(last) {

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -79,4 +80,25 @@ func TestANamespaceThatLeavesByAnotherGateway(t *testing.T) {
 	assert.True(t, r.Uses(moving.Leg()))
 	r.DeleteEntry("a", "e")
 	assert.False(t, r.Uses(moving.Leg()))
+}
+
+// TestNarrowedCallers are those of the annotation, whoever sees the entry.
+func TestNarrowedCallers(t *testing.T) {
+	t.Parallel()
+	r := registry.New(egresstest.MutualTLS())
+	r.PutNamespace("a", nil)
+	in := object(t, "ServiceEntry", "a", "e", strings.Replace(byMutualTLS, `exportTo: [".", "b"], `, "", 1), 0)
+	in.SetAnnotations(map[string]string{
+		"egress-governor.io/intent": `[{"now": "MESH_INTERNAL", "paths": ["spec.location"]}]`, "egress-governor.io/service-accounts": "shop/till",
+	})
+	put(t, r, in)
+	var heard []registry.Change
+	r.OnChange(func(change registry.Change) { heard = append(heard, change) })
+	heard = nil
+	r.PutNamespace("shop", nil)
+	require.Len(t, heard, 1, "it is a client from now on")
+	assert.Equal(t, []string{"api.example.com"}, heard[0].Callers)
+	heard = nil
+	r.DeleteNamespace("shop")
+	require.Len(t, heard, 1, "and is no more")
 }

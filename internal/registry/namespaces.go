@@ -21,7 +21,7 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 		return &out
 	}
 	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}]
-	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && gw.Leg() != entry.Leg() {
+	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && r.mesh.Seal && gw.Leg() != entry.Leg() {
 		out.Moving = gw.Leg()
 	}
 	if out.Suspended || out.Moving != (egress.Leg{}) {
@@ -127,6 +127,12 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 		}
 		change.Clients = clientsOf(namespace, change.Hosts)
 		change.Callers = r.calledFrom(namespace)
+		for _, host := range change.Callers {
+			if egress.IsWildcard(host) {
+				// The hosts below go by who is governed, too.
+				change.Hosts = append(change.Hosts, host)
+			}
+		}
 	}
 	r.forget(change.Hosts)
 	r.mu.Unlock()

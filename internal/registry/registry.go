@@ -3,7 +3,6 @@
 package registry
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -26,7 +25,7 @@ type Registry struct {
 	leaving     map[string]string
 	clients     clients
 	services    map[string]*egress.Service
-	clusterIPs  map[netip.Addr]string
+	clusterIPs  addresses
 	accounts    accounts
 	named       named
 	ports       ports
@@ -80,7 +79,7 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: map[netip.Addr]string{},
+		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: addresses{},
 		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
 		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
@@ -135,7 +134,7 @@ func (r *Registry) HostsOf(namespace, except string) (out int) {
 	defer r.mu.RUnlock()
 	for name, stored := range r.byNamespace[namespace] {
 		if entry := stored.entry(); entry != nil && entry.External && name.Name != except {
-			out += len(entry.Hosts)
+			out += entry.Exits()
 		}
 	}
 	return out

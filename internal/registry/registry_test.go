@@ -284,6 +284,20 @@ func TestAddressesOfServicesAreKnown(t *testing.T) {
 	assert.Empty(t, r.ServiceAt(netip.MustParseAddr("10.0.0.5")))
 }
 
+// TestAnAddressIsNotForgottenWithOneWhoClaimsIt beside the Service that has it.
+func TestAnAddressIsNotForgottenWithOneWhoClaimsIt(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	kubernetes, claim := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"}}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "claim"}}
+	kubernetes.Spec.ClusterIP, claim.Spec.ClusterIP, claim.Spec.ExternalIPs = "10.96.0.1", "10.96.0.9", []string{"10.96.0.1"}
+	r.PutService(kubernetes)
+	r.PutService(claim)
+	r.DeleteService("a", "claim")
+	assert.Equal(t, "kubernetes.default.svc.cluster.local", r.ServiceAt(netip.MustParseAddr("10.96.0.1")))
+	r.DeleteService("default", "kubernetes")
+	assert.Empty(t, r.ServiceAt(netip.MustParseAddr("10.96.0.1")))
+}
+
 // TestRoutesThatDecideAreKnown by the Gateway object that they bind to.
 func TestRoutesThatDecideAreKnown(t *testing.T) {
 	t.Parallel()

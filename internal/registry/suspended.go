@@ -4,6 +4,8 @@ import (
 	"maps"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 // Of a stored condition: its type and reason where an entry is suspended.
@@ -62,7 +64,14 @@ func (r *Registry) suspend(name types.NamespacedName, why string, is bool, chang
 	}
 	r.count(r.counting(stored))
 	r.forget(hosts)
-	change.Callers = append(change.Callers, hosts...)
+	for _, host := range hosts {
+		if egress.IsWildcard(host) {
+			// The hosts below go by who calls it, too.
+			change.Hosts = append(change.Hosts, host)
+			continue
+		}
+		change.Callers = append(change.Callers, host)
+	}
 	change.Entries = append(change.Entries, name)
 }
 

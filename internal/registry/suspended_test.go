@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,11 @@ func TestWhoIsToldOfSuspension(t *testing.T) {
 	assert.Equal(t, want, told(map[types.NamespacedName]string{name: "another reason"}))
 	assert.Equal(t, 1, r.Sealed(), "it has its place")
 	assert.Equal(t, want, told(nil))
+
+	wild := types.NamespacedName{Namespace: "a", Name: "wild"}
+	put(t, r, object(t, "ServiceEntry", "a", "wild", strings.Replace(sealed, "Api.example.com.", `"*.example.com"`, 1), time.Second))
+	assert.Equal(t, []registry.Change{{Hosts: []string{"*.example.com"}, Entries: []types.NamespacedName{wild}}},
+		told(map[types.NamespacedName]string{wild: "no."}), "the hosts below as well")
 
 	r.Suspend(map[types.NamespacedName]string{name: "no."})
 	r.DeleteEntry("a", "x")

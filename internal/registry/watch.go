@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,8 +11,6 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 // source is a kind that the registry is filled from. Istio's kinds are read as they are stored, so that a field this
@@ -27,7 +24,7 @@ type source struct {
 }
 
 func (r *Registry) sources() []source {
-	out := []source{
+	return []source{
 		{&corev1.Namespace{}, slimNamespace, r.putNamespace, func(_, name string) { r.DeleteNamespace(name) }},
 		{&corev1.Service{}, slimService, r.putService, r.DeleteService},
 		{istio("ServiceEntry"), r.slimEntry, r.putEntry, r.DeleteEntry},
@@ -35,11 +32,8 @@ func (r *Registry) sources() []source {
 		{istio("VirtualService"), r.slimRoutes, r.putRoutes, r.DeleteRoutes},
 		{istio("Gateway"), r.slimBinding, r.putBinding, r.DeleteBinding},
 		{&corev1.Pod{}, slimPod, r.putPod, r.DeletePod},
+		{&corev1.ServiceAccount{}, slimAccount, r.putAccount, r.DeleteAccount},
 	}
-	if slices.ContainsFunc(r.mesh.Gateways, func(gw egress.Gateway) bool { return gw.Transport == egress.MutualTLS }) {
-		out = append(out, source{&corev1.ServiceAccount{}, slimAccount, r.putAccount, r.DeleteAccount})
-	}
-	return out
 }
 
 // Caches returns how the cache that Watch is given must keep the registry's kinds. For the kinds of Istio and for
@@ -164,7 +158,12 @@ func (r *Registry) slimRule(obj any) any {
 }
 
 func (r *Registry) putRule(kept any) {
-	if rule, ok := kept.(*StoredRule); ok {
+	rule, ok := kept.(*StoredRule)
+	switch {
+	case ok && rule.Rule == nil:
+		// One of ours may have been an author's before.
+		r.DeleteRule(rule.ObjectMeta.Namespace, rule.ObjectMeta.Name)
+	case ok:
 		r.PutRule(rule.Rule)
 	}
 }

@@ -163,6 +163,31 @@ func TestAnExportToThatIsLeftOutIsTold(t *testing.T) {
 	}
 }
 
+// TestRoutesLeadNobodyToAnotherGateway: who leaves by another one is not to apply them, and what is left out is told.
+func TestRoutesLeadNobodyToAnotherGateway(t *testing.T) {
+	t.Parallel()
+	for exportTo, want := range map[string]string{
+		"":                          "",
+		`exportTo: ["."],`:          "",
+		`exportTo: [".", other],`:   "",
+		`exportTo: ["*"],`:          "other-gateway spec.exportTo[0]",
+		`exportTo: [other, cards],`: "other-gateway spec.exportTo[1]",
+	} {
+		view := egresstest.NewCluster()
+		view.Leaving = map[string]string{"other": "default", "cards": "pci"}
+		for _, known := range view.Known {
+			known.ExportTo = []string{"."}
+		}
+		r := &Reviewer{Mesh: egresstest.TwoGateways(), View: view, Policies: &policies{}}
+		outcome, err := r.Review(t.Context(), stored(t, r, create(routes(t, `{hosts: [api.example.com], `+exportTo+` http: [{route: [{destination: {host: api.example.com}}]}]}`))))
+		require.NoError(t, err, exportTo)
+		assert.Equal(t, want, strings.Join(codes(outcome), "; "), exportTo)
+		if exportTo == "" {
+			assert.Contains(t, strings.Join(outcome.Changes, "\n"), "there are several egress gateways, so the routes are for calls of their own namespace alone")
+		}
+	}
+}
+
 // TestTwoEntriesThatLeaveExportToOut are stored alike, and so joined.
 func TestTwoEntriesThatLeaveExportToOut(t *testing.T) {
 	t.Parallel()

@@ -163,3 +163,20 @@ func TestAHostUnderAWildcard(t *testing.T) {
 		assert.Empty(t, codes(outcome), name+": one's own")
 	}
 }
+
+// TestOneTLSPortBesideAPlainGateway, whatever the transports of the entries: whoever comes by SNI later would displace them.
+func TestOneTLSPortBesideAPlainGateway(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.TwoGateways()
+	mesh.Gateways[0].Transport, mesh.Gateways[0].ServiceAccount = egress.MutualTLS, "pci"
+	view := &egresstest.Cluster{Mesh: mesh}
+	theirs := egresstest.Sealed("mq.example.com", egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+	theirs.Namespace, theirs.Gateway, theirs.Transport = "cards", "pci", egress.MutualTLS
+	view.Known = []*egress.Entry{theirs}
+	r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
+	for port, want := range map[string][]string{"443": nil, "5671": {"host-conflict spec.hosts[0]"}} {
+		outcome, err := r.Review(t.Context(), stored(t, r, pci(entry(t, `{hosts: [mq.example.com], resolution: DNS, ports: [{number: `+port+`, name: tls, protocol: TLS}]}`))))
+		require.NoError(t, err)
+		assert.Equal(t, want, codes(outcome), port)
+	}
+}

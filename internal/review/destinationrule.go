@@ -89,18 +89,49 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if gw, is := s.Mesh.GatewayByService(rule.Host); is && hop.RuleInForce(s.intent) {
 		return facts, append(refusals, egress.Finding{
 			Code: "gateway-rule", Field: "spec.host",
-			Message: fmt.Sprintf("egress gateway %q is called as the app speaks, and under these settings it could not be called at all", gw.Name),
+			Message: fmt.Sprintf("egress gateway %q has settings of its own for how it is called, and under these it could not be called at all", gw.Name),
 			Fix:     "remove tls and outlierDetection; to encrypt calls to an external host, set tls in a DestinationRule for that host",
 		})
 	}
-	if serving == nil {
-		return facts, refusals
+	if serving != nil {
+		refusals = append(refusals, onExit(s, rule, serving)...)
 	}
-	refusals = append(refusals, hop.CheckRule(rule)...)
+	return facts, append(refusals, onOwnExits(s, rule, serving)...)
+}
+
+// onExit returns what the exit of a rule's host cannot have of the rule.
+func onExit(s *subject, rule *egress.Rule, entry *egress.Entry) hop.Refusals {
+	out := hop.CheckRule(rule)
 	if s.oldIntent == nil || !equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) {
-		refusals = append(refusals, ruleConflicts(s, rule, serving)...)
+		out = append(out, ruleConflicts(s, rule, entry)...)
 	}
-	return facts, refusals
+	return out
+}
+
+// onOwnExits is onExit for the hosts of the namespace's own entries, which are under the rule whoever sees them, and by a
+// wildcard as well; but for that of the serving one. A rule that stands before the wildcard may go without asking. The
+// first host with something to say is enough.
+func onOwnExits(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusals {
+	for _, host := range s.View.Below(rule.Host) {
+		if host == rule.Host && serving != nil && serving.Namespace == rule.Namespace {
+			continue
+		}
+		exact := *rule
+		if exact.Host = host; host != rule.Host {
+			// Subsets are the clients' alone.
+			exact.Subsets = nil
+		}
+		for _, entry := range s.View.Entries(host) {
+			if entry.Namespace != rule.Namespace || entry.Gateway == "" {
+				continue
+			}
+			if out := onExit(s, &exact, entry); len(out) > 0 {
+				return out
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // coveredHosts refuses a wildcard rule that would be applied to calls of a sealed host: it covers others too, and cannot
@@ -134,7 +165,7 @@ func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
 func wildcardRule(at, what, host string) egress.Finding {
 	return egress.Finding{
 		Code: "wildcard-rule", Field: at,
-		Message: what + ", whose calls go to an egress gateway that must be called as the app speaks",
+		Message: what + ", whose calls go to an egress gateway, which must not be called under its settings",
 		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, which stands before the wildcard", host),
 	}
 }
@@ -142,7 +173,8 @@ func wildcardRule(at, what, host string) egress.Finding {
 // ruleConflicts finds what a rule would change under others, who share the exit of its host.
 func ruleConflicts(s *subject, rule *egress.Rule, serving *egress.Entry) (out hop.Refusals) {
 	path := field.NewPath("spec", "trafficPolicy")
-	if other := s.View.Rule(rule.Namespace, rule.Host); other.HasPolicy() && rule.HasPolicy() && other.Host == rule.Host && other.Name != rule.Name {
+	written := s.Mesh.ReadRule(s.intent).Host
+	if other := s.View.Rule(rule.Namespace, rule.Host); other.HasPolicy() && rule.HasPolicy() && other.Host == written && other.Name != rule.Name {
 		out = append(out, egress.Finding{
 			Code: "duplicate-rule", Field: path.String(),
 			Message: fmt.Sprintf("DestinationRule %s/%s sets the policy of host %q already, and Istio takes one", other.Namespace, other.Name, rule.Host),
@@ -249,10 +281,14 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 }
 
 func ruleChanges(s *subject) []string {
-	if !hop.RuleInForce(s.intent) || !hop.RuleSealed(s.Object) {
+	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return nil
 	}
-	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway as the app speaks"}
+	how := "as the app speaks"
+	if hop.RuleByMutualTLS(s.Object) {
+		how = "by the mesh's mutual TLS"
+	}
+	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway " + how}
 	for _, name := range hop.Credentials(s.intent) {
 		out = append(out, fmt.Sprintf("spec.trafficPolicy: the egress gateway takes the certificate from Secret %s/%s; until it is there, calls fail",
 			s.gateway.Namespace(), egress.Credential(s.Namespace.Name, name)))

@@ -167,3 +167,52 @@ func TestTheGatewaysServiceIsCalledAsTheAppSpeaks(t *testing.T) {
 		assert.Equal(t, want, codes(outcome), spec)
 	}
 }
+
+// TestNoRuleChangesASharedExitUnseen: neither a wildcard, nor one beside an entry that its own namespace does not see.
+func TestNoRuleChangesASharedExitUnseen(t *testing.T) {
+	t.Parallel()
+	const wildcard, exact = `{host: "*.example.com", trafficPolicy: `, `{host: api.example.com, trafficPolicy: `
+	for name, tc := range map[string]struct {
+		rule    string
+		unseen  bool
+		younger bool
+		also    bool
+		want    []string
+	}{
+		"a wildcard encrypts":                 {wildcard + `{tls: {mode: SIMPLE}}}`, false, true, false, []string{"rule-conflict spec.trafficPolicy"}},
+		"a wildcard pools":                    {wildcard + `{connectionPool: {tcp: {maxConnections: 1}}}}`, false, false, false, []string{"rule-conflict spec.trafficPolicy"}},
+		"a wildcard lends the mesh's own TLS": {wildcard + `{tls: {mode: ISTIO_MUTUAL}}}`, false, true, false, []string{"tls-mode spec.trafficPolicy.tls.mode", "rule-conflict spec.trafficPolicy"}},
+		"a wildcard lends files": {wildcard + `{tls: {mode: MUTUAL, clientCertificate: /etc/x, privateKey: /etc/y}}}`, false, true, false, []string{
+			"tls-file spec.trafficPolicy.tls.clientCertificate", "tls-file spec.trafficPolicy.tls.privateKey", "rule-conflict spec.trafficPolicy",
+		}},
+		"a wildcard in clear": {wildcard + `{tls: {mode: DISABLE}}}`, false, true, false, nil},
+		"a wildcard beside an entry of its host, and a rule before it": {wildcard + `{tls: {mode: SIMPLE}}}`, false, true, true, []string{"rule-conflict spec.trafficPolicy"}},
+		"unseen, encrypts":        {exact + `{tls: {mode: SIMPLE}}}`, true, true, false, []string{"rule-conflict spec.trafficPolicy"}},
+		"unseen, with a wildcard": {wildcard + `{tls: {mode: SIMPLE}}}`, true, true, false, []string{"rule-conflict spec.trafficPolicy"}},
+		"unseen, pools":           {exact + `{connectionPool: {tcp: {maxConnections: 1}}}}`, true, false, false, []string{"rule-conflict spec.trafficPolicy"}},
+	} {
+		r, view := mutual()
+		if tc.also {
+			above := egresstest.Sealed("*.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+			above.Transport = egress.MutualTLS
+			view.Known = append(view.Known, above)
+		}
+		if tc.also {
+			closer := r.Mesh.ReadRule(destinationRule(t, exact+`{tls: {mode: DISABLE}}}`))
+			closer.Namespace, closer.Name = egresstest.Namespace, "closer"
+			view.Rules = append(view.Rules, closer)
+		}
+		victim := egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+		victim.Namespace, victim.Name, victim.Transport, victim.ExportTo = "victim", "v", egress.MutualTLS, []string{"."}
+		if victim.Created = time.Unix(500, 0); !tc.younger {
+			victim.Created = time.Unix(1500, 0)
+		}
+		if tc.unseen {
+			view.Known[0].ExportTo = []string{"elsewhere"}
+		}
+		view.Known = append(view.Known, victim)
+		outcome, err := r.Review(t.Context(), stored(t, r, create(destinationRule(t, tc.rule))))
+		require.NoError(t, err)
+		assert.Equal(t, tc.want, codes(outcome), name)
+	}
+}

@@ -102,7 +102,7 @@ func portsTaken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 			if clash := ours.Clashes(port, other.Entry, other.port, capture); clash.Host != "" {
 				out = append(out, egress.Finding{
 					Code: "tcp-port-taken", Field: field.NewPath("spec", "ports").Index(i).Child("number").String(),
-					Message: takenMessage(port, other, clash), Fix: takenFix(ours, port, other, clash, capture),
+					Message: takenMessage(port, other, clash), Fix: takenFix(ours, port, other, capture),
 				})
 				break
 			}
@@ -127,7 +127,7 @@ func takenMessage(port egress.Port, other neighbour, clash egress.Clash) string 
 }
 
 // takenFix names what would help, each by itself.
-func takenFix(ours *egress.Entry, port egress.Port, other neighbour, clash egress.Clash, capture bool) string {
+func takenFix(ours *egress.Entry, port egress.Port, other neighbour, capture bool) string {
 	helps := func(ours *egress.Entry, port egress.Port, theirs *egress.Entry, capture bool) bool {
 		return ours.Clashes(port, theirs, other.port, capture) == egress.Clash{}
 	}

@@ -52,7 +52,10 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
 	s.export(&facts, refusals)
-	refusals = append(refusals, claims(s, parsed)...)
+	// A Service that came later, and claims what is stored already, keeps nobody from writing the rest.
+	if s.changed() {
+		refusals = append(refusals, claims(s, parsed)...)
+	}
 	if parsed.External() && s.Mesh.Seal && s.gateway.Name == "" {
 		refusals = append(refusals, egress.Finding{
 			Code: "no-gateway", Field: "metadata.namespace",
@@ -75,7 +78,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
 		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
-			refusals = slices.Concat(refusals, exports(s, parsed), underRules(s, parsed, sealed), apart(s, parsed))
+			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {
@@ -131,18 +134,22 @@ func (s *subject) serviceAt(address string) string {
 	return ""
 }
 
-// hostsOf refuses more hosts than a namespace may have exits of. What is stored already may be written as it is.
+// hostsOf refuses more exits than a namespace may have. What is stored already may be written as it is.
 func hostsOf(s *subject, intent *egress.ServiceEntry) hop.Refusals {
-	if s.Mesh.MaxHosts == 0 || len(intent.Hosts) <= len(listOf(s.oldOrEmpty(), "hosts")) {
+	take := func(entry *egress.ServiceEntry) int {
+		return egress.Exits(len(entry.Hosts), entry.Ports, s.gateway.Transport)
+	}
+	before, _ := hop.ParseEntry(s.oldOrEmpty())
+	if s.Mesh.MaxHosts == 0 || before != nil && take(intent) <= take(before) {
 		return nil
 	}
 	others := s.View.HostsOf(s.Namespace.Name, s.Object.GetName())
-	if others+len(intent.Hosts) <= s.Mesh.MaxHosts {
+	if others+take(intent) <= s.Mesh.MaxHosts {
 		return nil
 	}
 	return hop.Refusals{{
 		Code: "too-many-hosts", Field: "spec.hosts",
-		Message: fmt.Sprintf("the entries of namespace %q name %d external hosts, and with these they would be more than %d", s.Namespace.Name, others, s.Mesh.MaxHosts),
+		Message: fmt.Sprintf("the entries of namespace %q take %d exits, one a host or, by MutualTLS, one a TLS or TCP port of a host, and with these they would be more than %d", s.Namespace.Name, others, s.Mesh.MaxHosts),
 		Fix:     "remove hosts that are not called, or ask the platform team for more (maxHostsPerNamespace)",
 	}}
 }
@@ -168,25 +175,25 @@ func (s *subject) oldOrEmpty() *unstructured.Unstructured {
 	return s.oldIntent
 }
 
-// exports refuses an entry that clients of another egress gateway would see, and leave by the wrong one.
-func exports(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+// exports refuses what clients of another egress gateway would see, and leave by the wrong one.
+func exports(s *subject, exportTo []string) (out hop.Refusals) {
 	if len(s.Mesh.Gateways) < 2 {
 		return nil
 	}
-	for i, namespace := range intent.ExportTo {
+	for i, namespace := range exportTo {
 		at := field.NewPath("spec", "exportTo").Index(i).String()
 		switch leaves := s.View.GatewayOf(namespace); {
 		case namespace == "*":
 			out = append(out, egress.Finding{
 				Code: "other-gateway", Field: at,
 				Message: "there are several egress gateways, and namespaces that leave by another would leave by this one",
-				Fix:     fmt.Sprintf("name the namespaces that leave by egress gateway %q, or leave exportTo out for the entry's own", s.gateway.Name),
+				Fix:     fmt.Sprintf("name the namespaces that leave by egress gateway %q, or leave exportTo out for your own", s.gateway.Name),
 			})
 		case leaves != "" && leaves != s.gateway.Name:
 			out = append(out, egress.Finding{
 				Code: "other-gateway", Field: at,
 				Message: fmt.Sprintf("namespace %q leaves by egress gateway %q, and would leave by %q", namespace, leaves, s.gateway.Name),
-				Fix:     "remove the namespace, and write an entry of the host in it",
+				Fix:     "remove the namespace, and write what it needs in it",
 			})
 		}
 	}

@@ -45,7 +45,11 @@ func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop.Refusals) {
 	resolved := egress.Resolve(form, s.Mesh, s.View)
 	resolved.Pairs = hop.Pairs(form, s.intent, s.Mesh)
-	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), append(hop.CheckRoutes(resolved), hop.CheckHeaders(form)...)
+	refusals := append(hop.CheckRoutes(resolved), hop.CheckHeaders(form)...)
+	if s.Mesh.Inject && resolved.Mesh && resolved.External {
+		refusals = append(refusals, exports(s, resolved.ExportTo)...)
+	}
+	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), refusals
 }
 
 func routeChanges(s *subject) (out []string) {
@@ -54,6 +58,8 @@ func routeChanges(s *subject) (out []string) {
 	case equality.Semantic.DeepEqual(written, listOf(s.Object, "exportTo")):
 	case s.Mesh.OwnNamespace && len(written) == 0:
 		out = append(out, `spec.exportTo: was left out, so the routes are for calls of their own namespace alone; name the namespaces whose calls they are for, or "*" for all`)
+	case len(written) == 0 && len(s.Mesh.Gateways) > 1 && len(egress.Resolve(s.intent, s.Mesh, s.View).Others) == 0:
+		out = append(out, "spec.exportTo: there are several egress gateways, so the routes are for calls of their own namespace alone; name the namespaces whose calls they are for")
 	default:
 		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, since no entry of it is the first to name the hosts")
 	}

@@ -130,8 +130,8 @@ func TestOwnGatewayTakesWhomOthersLeave(t *testing.T) {
 	assert.Equal(t, "istio-egressgateway.istio-system.svc.cluster.local", istios[0]["service"])
 }
 
-// TestRightsForMutualTLSAreOfAGatewayByIt: who reads none of it has no use for them.
-func TestRightsForMutualTLSAreOfAGatewayByIt(t *testing.T) {
+// TestRightsForMutualTLS: service accounts are known as long as entries may be sealed for it.
+func TestRightsForMutualTLS(t *testing.T) {
 	t.Parallel()
 	verbs := func(objects []*unstructured.Unstructured) map[string][]string {
 		out := map[string][]string{}
@@ -144,7 +144,7 @@ func TestRightsForMutualTLSAreOfAGatewayByIt(t *testing.T) {
 		}
 		return out
 	}
-	assert.Empty(t, verbs(rendered(t, nil)))
+	assert.Equal(t, map[string][]string{"serviceaccounts": {"list", "watch"}}, verbs(rendered(t, nil)))
 	all, _ := own(t, nil, nil)
 	assert.Equal(t, map[string][]string{"serviceaccounts": {"list", "watch"}, "peerauthentications": {"list"}}, verbs(all))
 }
@@ -184,6 +184,7 @@ func TestOwnGatewayPodIsRestricted(t *testing.T) {
 	restricted(t, template.Spec)
 	assert.Equal(t, "istio-proxy", template.Spec.Containers[0].Name)
 	assert.Equal(t, "auto", template.Spec.Containers[0].Image)
+	assert.Equal(t, corev1.PullIfNotPresent, template.Spec.Containers[0].ImagePullPolicy, "of an image without a tag it would be Always")
 	assert.Equal(t, "1", template.Spec.Containers[0].Resources.Requests.Cpu().String())
 	assert.False(t, *template.Spec.AutomountServiceAccountToken)
 	assert.False(t, *template.Spec.EnableServiceLinks)

@@ -21,8 +21,6 @@ import (
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
-const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
-
 // TestDryRunAnswersAsTheRealRun also shows that the same apply again changes nothing.
 func TestDryRunAnswersAsTheRealRun(t *testing.T) {
 	entry := shared.decoded(t, appA, entry("load", "load.partner.test", webPorts))[0]
@@ -62,7 +60,7 @@ func sealed(entry *unstructured.Unstructured) bool {
 		return false
 	}
 	endpoint, _ := endpoints[0].(map[string]any)
-	return endpoint["address"] == gatewayService
+	return endpoint["address"] == plain.service()
 }
 
 // TestNothingIsLostWhileTheWebhookRolls: under constant load, rolled and one pod killed, no request fails and nothing is
@@ -90,7 +88,7 @@ func TestNothingIsLostWhileTheWebhookRolls(t *testing.T) {
 			}
 		})
 	}
-	shared.roll(t, releaseNamespace, release)
+	shared.roll(t, webhook)
 	shared.kill(t)
 	shared.settled(t, releaseNamespace, release)
 	cancel()

@@ -1,8 +1,8 @@
 //go:build e2e
 
 // Package e2e shows on a real mesh what test/routing shows on paper: real sidecars, a real gateway, and servers outside
-// the mesh that say who called them. It needs a kubeconfig of a cluster with Istio (REGISTRY_ONLY), its egress gateway
-// and the chart, and PROBE_IMAGE, the image of ./probe.
+// the mesh that say who called them. It needs a kubeconfig of a cluster that cluster/up.sh made,
+// and PROBE_IMAGE and DATABASE_IMAGE, the images of ./probe and ./database.
 package e2e
 
 import (
@@ -37,7 +37,7 @@ type cluster struct {
 	// servers are the addresses of those who know their callers, outside is that of the first.
 	servers map[string]string
 	outside string
-	// apps are the addresses of the governed clients, by namespace.
+	// apps are the addresses of the governed clients, by namespace and name.
 	apps map[string]string
 }
 

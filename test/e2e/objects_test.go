@@ -101,3 +101,15 @@ func (c *cluster) deleted(t *testing.T, objects ...*unstructured.Unstructured) {
 		}))
 	}
 }
+
+// gone deletes objects of Kubernetes' own kinds and waits for it.
+func (c *cluster) gone(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	for _, object := range objects {
+		require.NoError(t, client.IgnoreNotFound(c.Delete(ctx, object, client.GracePeriodSeconds(0))))
+		require.NoError(t, until(ctx, time.Minute, func(ctx context.Context) (bool, error) {
+			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKeyFromObject(object), object)), nil
+		}))
+	}
+}

@@ -23,28 +23,32 @@ type order struct {
 	Host     string            `json:"host"`
 	Port     int               `json:"port"`
 	Headers  map[string]string `json:"headers,omitempty"`
+	Dial     string            `json:"dial,omitempty"`
+	SNI      string            `json:"sni,omitempty"`
+	Hop      string            `json:"hop,omitempty"`
 }
 
 func (o order) String() string { return fmt.Sprintf("%s://%s:%d", o.Protocol, o.Host, o.Port) }
 
 type answer struct {
-	Caller, Host, Error, Server, SNI string
-	Port, Status, Count              int
+	Caller, Host, Error, Server, SNI, Identity string
+	Port, Status, Count                        int
 }
 
 type connection struct {
-	Caller string
-	Port   int
-	At     time.Time
+	Caller      string
+	Port, Heard int
+	At          time.Time
 }
 
-// call makes the app of a namespace call.
-func (c *cluster) call(ctx context.Context, namespace string, o order) (answer, error) {
+// call makes a pod call, by namespace and name; a namespace alone stands for its app.
+func (c *cluster) call(ctx context.Context, from string, o order) (answer, error) {
+	namespace, pod, _ := strings.Cut(from, "/")
 	body, err := json.Marshal(o)
 	if err != nil {
 		return answer{}, err
 	}
-	raw, err := c.kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name("app:9000").SubResource("proxy").
+	raw, err := c.kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name(cmp.Or(pod, "app")+":9000").SubResource("proxy").
 		Suffix("call").SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx)
 	if err != nil {
 		return answer{}, err
@@ -53,58 +57,66 @@ func (c *cluster) call(ctx context.Context, namespace string, o order) (answer, 
 	return out, json.Unmarshal(raw, &out)
 }
 
-// direct returns the connections outside that governed clients made themselves, and how many there were at all.
-func (c *cluster) direct(ctx context.Context) (direct []connection, seen int, err error) {
-	var all []connection
+// log is what the servers outside have seen.
+type log struct {
+	Connections []connection
+	Requests    int
+}
+
+// heard is how many bytes came.
+func (l log) heard() (out int) {
+	for _, connection := range l.Connections {
+		out += connection.Heard
+	}
+	return out
+}
+
+func (c *cluster) seen(ctx context.Context) (out log, err error) {
 	for _, server := range servers {
 		raw, err := c.kube.CoreV1().RESTClient().Get().Namespace(outsideNamespace).Resource("pods").Name(server + ":9999").SubResource("proxy").DoRaw(ctx)
 		if err != nil {
-			return nil, 0, err
+			return log{}, err
 		}
-		var some []connection
-		if err := json.Unmarshal(raw, &some); err != nil {
-			return nil, 0, err
+		var one log
+		if err := json.Unmarshal(raw, &one); err != nil {
+			return log{}, err
 		}
-		all = append(all, some...)
+		out.Connections = append(out.Connections, one.Connections...)
+		out.Requests += one.Requests
 	}
-	for _, connection := range all {
+	return out, nil
+}
+
+// direct returns the connections outside that governed clients made themselves, and how many there were at all.
+func (c *cluster) direct(ctx context.Context) (direct []connection, all int, err error) {
+	seen, err := c.seen(ctx)
+	for _, connection := range seen.Connections {
 		for _, app := range c.apps {
 			if connection.Caller == app {
 				direct = append(direct, connection)
 			}
 		}
 	}
-	return direct, len(all), nil
+	return direct, len(seen.Connections), err
 }
 
-// gateways returns the addresses of the egress gateway's pods.
-func (c *cluster) gateways(ctx context.Context) ([]string, error) {
-	pods := &corev1.PodList{}
-	err := c.List(ctx, pods, client.InNamespace("istio-system"), client.MatchingLabels{"istio": "egressgateway"})
-	var out []string
-	for _, pod := range pods.Items {
-		out = append(out, pod.Status.PodIP)
-	}
-	return out, err
-}
-
-// arrives waits until a call is answered, and requires that it came from the gateway, at the port, to the host's server. Where a route
-// rewrites the host, as is the name the server must be called by once the proxy knows of the route.
-func (c *cluster) arrives(t *testing.T, namespace string, o order, port int, as string) answer {
+// arrives waits until a call is answered, and requires that it came from the client's gateway, at the port, to the host's
+// server. Where a route rewrites the host, as is the name the server must be called by once the proxy knows of the route.
+func (c *cluster) arrives(t *testing.T, from string, o order, port int, as string) answer {
 	t.Helper()
 	var got answer
 	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
 		var err error
-		got, err = c.call(ctx, namespace, o)
+		got, err = c.call(ctx, from, o)
 		return err == nil && got.Error == "" && (as == "" || got.Host == as), nil
 	})
-	require.NoError(t, err, "%s from %s: %+v", o, namespace, got)
-	gateways, err := c.gateways(t.Context())
+	require.NoError(t, err, "%s from %s: %+v", o, from, got)
+	gateways, err := c.gateways(t.Context(), wayOf(from))
 	require.NoError(t, err)
-	require.True(t, slices.Contains(gateways, got.Caller), "%s from %s came from %s, the gateway is %v", o, namespace, got.Caller, gateways)
-	require.Equal(t, port, got.Port, "%s from %s arrived at another port", o, namespace)
+	require.True(t, slices.Contains(gateways, got.Caller), "%s from %s came from %s, the gateway is %v", o, from, got.Caller, gateways)
+	require.Equal(t, port, got.Port, "%s from %s arrived at another port", o, from)
 	asked, _, _ := strings.Cut(got.Host, ":")
-	require.Equal(t, serverOf(cmp.Or(asked, o.Host)), got.Server, "%s from %s arrived at another server than that of %q", o, namespace, asked)
+	require.Equal(t, serverOf(cmp.Or(asked, o.Host)), got.Server, "%s from %s arrived at another server than that of %q", o, from, asked)
 	return got
 }
 
@@ -131,13 +143,13 @@ func (c *cluster) rejects(ctx context.Context) (string, error) {
 }
 
 // fails waits until a call is no longer answered: a proxy forgets a moment after the API server.
-func (c *cluster) fails(t *testing.T, namespace string, o order) {
+func (c *cluster) fails(t *testing.T, from string, o order) {
 	t.Helper()
 	var got answer
 	err := until(context.WithoutCancel(t.Context()), time.Minute, func(ctx context.Context) (bool, error) {
 		var err error
-		got, err = c.call(ctx, namespace, o)
+		got, err = c.call(ctx, from, o)
 		return err == nil && got.Error != "", nil
 	})
-	require.NoError(t, err, "%s from %s is still answered by %s", o, namespace, got.Caller)
+	require.NoError(t, err, "%s from %s is still answered by %s", o, from, got.Caller)
 }

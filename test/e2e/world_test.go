@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -20,18 +19,34 @@ import (
 
 const (
 	outsideNamespace = "outside"
-	appA, appB       = "app-a", "app-b"
+	// Clients of the gateway by Plain, and of the one by MutualTLS.
+	appA, appB             = "app-a", "app-b"
+	vaultA, vaultB, vaultC = "vault-a", "vault-b", "vault-c"
 	// exempt is not governed: it shows that the outside would see who calls directly.
 	exempt = "app-exempt"
-	begin  = "    # begin egress-governor e2e"
-	end    = "    # end egress-governor e2e"
+	// stranger is a namespace without sidecars.
+	stranger = "stranger"
+	begin    = "    # begin egress-governor e2e"
+	end      = "    # end egress-governor e2e"
 )
+
+const (
+	injected  = "istio-injection"
+	exemption = "egress-governor.io/exempt"
+)
+
+// namespaces and their labels.
+var namespaces = map[string]map[string]string{
+	outsideNamespace: {exemption: "true"}, exempt: {injected: "enabled", exemption: "true"}, stranger: {},
+	appA: {injected: "enabled"}, appB: {injected: "enabled"},
+	vaultA: {injected: "enabled"}, vaultB: {injected: "enabled"}, vaultC: {injected: "enabled"},
+}
 
 // names are known to DNS alone. Wildcards have one name that answers.
 var names = []string{
 	"api.partner.test", "two.partner.test", "canary.partner.test", "shadow.partner.test", "h2.partner.test", "grpc.partner.test",
-	"static.partner.test", "none.partner.test", "robin.partner.test", "churn.partner.test", "guide.partner.test", "gone.partner.test",
-	"www.wiki.test", "de.wiki.test", "evil.test", "direct.test", "load.partner.test",
+	"static.partner.test", "none.partner.test", "robin.partner.test", "churn.partner.test", "tide.partner.test", "guide.partner.test", "gone.partner.test",
+	"www.wiki.test", "de.wiki.test", "evil.test", "direct.test", "load.partner.test", "ports.partner.test", "safe.partner.test", "sql.partner.test",
 }
 
 // servers are the pods outside. Each answers for names of its own, so that a test sees which host a call came to.
@@ -39,7 +54,10 @@ var servers = []string{"outside", "elsewhere"}
 
 // serverOf returns the server of a host.
 func serverOf(host string) string {
-	if slices.Contains([]string{"two.partner.test", "canary.partner.test", "shadow.partner.test"}, host) {
+	switch {
+	case host == "sql.partner.test":
+		return database
+	case slices.Contains([]string{"two.partner.test", "canary.partner.test", "shadow.partner.test"}, host):
 		return "elsewhere"
 	}
 	return "outside"
@@ -47,57 +65,50 @@ func serverOf(host string) string {
 
 // build starts the outside world and the clients.
 func (c *cluster) build(ctx context.Context) error {
-	exemption := map[string]string{"egress-governor.io/exempt": "true"}
-	injection := map[string]string{"istio-injection": "enabled"}
-	for name, labels := range map[string]map[string]string{outsideNamespace: exemption, appA: injection, appB: injection, exempt: {"istio-injection": "enabled", "egress-governor.io/exempt": "true"}} {
+	for name, labels := range namespaces {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 		if err := client.IgnoreAlreadyExists(c.Create(ctx, namespace)); err != nil {
 			return err
 		}
 	}
-	for _, server := range servers {
-		address, err := c.start(ctx, outsideNamespace, server, "outside")
-		if err != nil {
+	pods, err := pods()
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods {
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Spec.ServiceAccountName}}
+		if err := client.IgnoreAlreadyExists(c.Create(ctx, account)); err != nil {
 			return err
 		}
-		c.servers[server] = address
+		if err := client.IgnoreAlreadyExists(c.Create(ctx, pod.DeepCopy())); err != nil {
+			return err
+		}
+	}
+	for _, pod := range pods {
+		address, err := c.started(ctx, pod)
+		switch {
+		case err != nil:
+			return err
+		case pod.Namespace == outsideNamespace:
+			c.servers[pod.Name] = address
+		case pod.Namespace != exempt:
+			c.apps[pod.Namespace+"/"+pod.Name] = address
+		}
 	}
 	c.outside = c.servers["outside"]
-	for _, namespace := range []string{appA, appB, exempt} {
-		address, err := c.start(ctx, namespace, "app", "app")
-		if err != nil {
-			return err
-		}
-		if namespace != exempt {
-			c.apps[namespace] = address
-		}
-	}
 	return c.resolve(ctx, c.servers)
 }
 
-// start runs one pod of the probe and returns its address once it is ready.
-func (c *cluster) start(ctx context.Context, namespace, name, role string) (string, error) {
-	image := os.Getenv("PROBE_IMAGE")
-	if image == "" {
-		return "", errors.New("PROBE_IMAGE must name the image of test/e2e/probe")
-	}
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name, Labels: map[string]string{"app": name},
-			Annotations: map[string]string{"traffic.sidecar.istio.io/excludeInboundPorts": "9000"},
-		},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "probe", Image: image, Args: []string{role}, ImagePullPolicy: corev1.PullIfNotPresent}}},
-	}
-	if err := client.IgnoreAlreadyExists(c.Create(ctx, pod)); err != nil {
-		return "", err
-	}
+// started returns the address of a pod once it is ready.
+func (c *cluster) started(ctx context.Context, pod *corev1.Pod) (string, error) {
+	got := pod.DeepCopy()
 	err := until(ctx, startWithin, func(ctx context.Context) (bool, error) {
-		return c.Get(ctx, client.ObjectKeyFromObject(pod), pod) == nil && ready(pod), nil
+		return c.Get(ctx, client.ObjectKeyFromObject(pod), got) == nil && ready(got), nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("pod %s/%s: %w", namespace, name, err)
+		return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	return pod.Status.PodIP, nil
+	return got.Status.PodIP, nil
 }
 
 func ready(pod *corev1.Pod) bool {
@@ -143,12 +154,12 @@ func (c *cluster) resolve(ctx context.Context, addresses map[string]string) erro
 
 func (c *cluster) tearDown(ctx context.Context) error {
 	var errs []error
-	for _, namespace := range []string{outsideNamespace, appA, appB, exempt} {
-		errs = append(errs, c.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	for name := range namespaces {
+		errs = append(errs, c.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
 	}
-	for _, namespace := range []string{outsideNamespace, appA, appB, exempt} {
+	for name := range namespaces {
 		errs = append(errs, until(ctx, startWithin, func(ctx context.Context) (bool, error) {
-			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{})), nil
+			return apierrors.IsNotFound(c.Get(ctx, client.ObjectKey{Name: name}, &corev1.Namespace{})), nil
 		}))
 	}
 	return errors.Join(append(errs, c.resolve(ctx, nil))...)

@@ -165,7 +165,7 @@ func TestNobodyRoutesTheCallsOfOthers(t *testing.T) {
 	t.Parallel()
 	owner, tenant := namespace(t, nil), namespace(t, nil)
 	routes := func(name, host string) *unstructured.Unstructured {
-		return object(t, tenant, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: "+name+"}\nspec: {hosts: ["+host+"], http: [{route: [{destination: {host: collector}}]}]}")
+		return object(t, tenant, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: "+name+"}\nspec: {hosts: ["+host+"], exportTo: ['.', "+owner+"], http: [{route: [{destination: {host: collector}}]}]}")
 	}
 	exportTo := func(of *unstructured.Unstructured) string {
 		list, _, _ := unstructured.NestedStringSlice(get(t, of).Object, "spec", "exportTo")
@@ -181,5 +181,5 @@ func TestNobodyRoutesTheCallsOfOthers(t *testing.T) {
 	}
 	// Whoever turns out to be the first to name the host routes it for those who see the entry.
 	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", tenant, "own", strings.ReplaceAll(hostSpec, "HOST", "not-yet.example.com"))))
-	eventually(t, func() bool { return exportTo(routes("early", "not-yet.example.com")) == "" }, "the author's own exportTo")
+	eventually(t, func() bool { return exportTo(routes("early", "not-yet.example.com")) == ". "+owner }, "the author's own exportTo")
 }

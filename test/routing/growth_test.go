@@ -69,7 +69,7 @@ func exits(transport egress.Transport, entries []*egress.Entry) (out []hop.Objec
 		}
 		byHost[host] = append(byHost[host], entry)
 	}
-	out = append(out, hop.GatewayObject(*gw))
+	out = append(out, hop.GatewayObject(*gw, gw.Transport))
 	for _, host := range order {
 		exit := mesh.ExitOf(byHost[host], gw.Namespace(), func(string) *egress.Rule { return nil })
 		out = append(out, hop.ExitSet(mesh, exit, view, gw.Namespace(), host)...)

@@ -68,9 +68,8 @@ func sealedApp(t *testing.T) string {
 		sealed, err := hop.Seal(object, mesh.Gateways[0], mesh)
 		require.NoError(t, err)
 		out += document(t, sealed.Object)
-		if rule := hop.ClientRule(mesh, cluster, "app-a", host); rule != nil {
-			rule.APIVersion, rule.Kind = "networking.istio.io/v1", "DestinationRule"
-			out += document(t, rule)
+		if spec, gateway := hop.ClientRuleSpec(mesh, cluster, "app-a", host); spec != nil {
+			out += document(t, hop.ClientRule("app-a", host, spec, gateway))
 		}
 	}
 	return out

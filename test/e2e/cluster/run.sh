@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the cluster, runs the tests, leaves what explains a failure in FOLDER and deletes the cluster.
-#   run.sh BIN FOLDER    KEEP=1 keeps the cluster
+#   run.sh BIN FOLDER    KEEP=1 keeps the cluster, RUN names the tests as go test -run does
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$1
@@ -33,4 +33,4 @@ trap finish EXIT
 "$here/up.sh" "$bin" "$KUBECONFIG"
 echo "=== tests"
 cd "$here/../.."
-go test -tags e2e -count=1 -timeout 20m -v ./e2e
+go test -tags e2e -count=1 -timeout 20m ${RUN:+-run "$RUN"} -v ./e2e

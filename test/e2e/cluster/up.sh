@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a kind cluster with Istio, an egress gateway and this tree's chart, and writes its kubeconfig.
-#   up.sh BIN KUBECONFIG    BIN holds kind and helm; WEBHOOK_IMAGE and PROBE_IMAGE are images of the engine.
+#   up.sh BIN KUBECONFIG    BIN holds kind and helm; WEBHOOK_IMAGE, PROBE_IMAGE and DATABASE_IMAGE are images of the engine.
 #   KIND_NODE_IMAGE         node image; kind's own by default
 #   ISTIO_HUB, ISTIO_TAG    Istio's images, loaded from the engine; the published ones of the release by default
 set -euo pipefail
@@ -20,7 +20,7 @@ step "kind cluster $name"
 "$bin/kind" export kubeconfig --name "$name" --kubeconfig "$KUBECONFIG"
 
 step "images"
-images=("$WEBHOOK_IMAGE" "$PROBE_IMAGE")
+images=("$WEBHOOK_IMAGE" "$PROBE_IMAGE" "$DATABASE_IMAGE")
 istiod=(-f "$here/istiod.yaml" --set "global.hub=${ISTIO_HUB:-istio}" --set "global.tag=${ISTIO_TAG:-${release#v}}")
 if [ -n "${ISTIO_HUB:-}" ]; then
 	images+=("$ISTIO_HUB/pilot:$ISTIO_TAG" "$ISTIO_HUB/proxyv2:$ISTIO_TAG")
@@ -36,5 +36,7 @@ helm istiod "$charts/istio-control/istio-discovery" "${istiod[@]}"
 helm istio-egressgateway "$charts/gateway" -f "$here/gateway.yaml"
 
 step "egress-governor"
+# A cluster that was kept has pods of the image that had the tag before.
 "$bin/helm" upgrade --install egress-governor charts/egress-governor --namespace egress-governor --create-namespace --wait --timeout 3m \
-	--set "image.repository=${WEBHOOK_IMAGE%:*}" --set-string "image.tag=${WEBHOOK_IMAGE##*:}" --set resources.requests.cpu=10m
+	-f "$here/egress-governor.yaml" --set "image.repository=${WEBHOOK_IMAGE%:*}" --set-string "image.tag=${WEBHOOK_IMAGE##*:}" \
+	--set-string "podAnnotations.image=$(docker image inspect --format '{{.Id}}' "$WEBHOOK_IMAGE")"

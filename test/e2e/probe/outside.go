@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,61 +25,10 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// logPort serves the log of connections; nothing logs there.
-const logPort = 9999
-
-// connection is one that was accepted.
-type connection struct {
-	Port   int       `json:"port"`
-	Caller string    `json:"caller"`
-	At     time.Time `json:"at"`
-}
-
-// ledger remembers every connection.
-type ledger struct {
-	mu          sync.Mutex
-	connections []connection
-}
-
-func (l *ledger) add(c connection) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.connections = append(l.connections, c)
-}
-
-func (l *ledger) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_ = json.NewEncoder(w).Encode(append([]connection{}, l.connections...))
-}
-
-// listener logs what it accepts, before a byte is read.
-type listener struct {
-	net.Listener
-	port   int
-	ledger *ledger
-}
-
-func (l listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err == nil {
-		l.ledger.add(connection{l.port, address(conn.RemoteAddr()), time.Now()})
-	}
-	return conn, err
-}
-
-func address(of net.Addr) string {
-	host, _, err := net.SplitHostPort(of.String())
-	if err != nil {
-		return of.String()
-	}
-	return host
-}
-
-// outside serves HTTP on 80 and 8080, HTTP/2 without TLS on 8081, gRPC on 50051, TLS on 443, and on 5432 a protocol in
-// which the server speaks first.
+// outside serves HTTP on 80 and 8080, HTTP/2 without TLS on 8081, gRPC on 50051, TLS on 443 and 8443, on 5432 and 3306 a
+// protocol in which the server speaks first, and on 6379 one in which the client does.
 func outside() error {
-	log := &ledger{}
+	log := &ledger{byID: map[string]int{}}
 	certificate, err := selfSigned()
 	if err != nil {
 		return err
@@ -93,19 +42,22 @@ func outside() error {
 		go func() { failed <- fmt.Errorf("port %d: %w", port, with(listener{inner, port, log})) }()
 		return nil
 	}
-	plain := func(l net.Listener) error { return server().Serve(l) }
+	plain := func(l net.Listener) error { return server(log).Serve(l) }
 	h2c := func(l net.Listener) error {
-		s := server()
+		s := server(log)
 		s.Protocols = &http.Protocols{}
 		s.Protocols.SetUnencryptedHTTP2(true)
 		return s.Serve(l)
 	}
 	encrypted := func(l net.Listener) error {
-		s := server()
+		s := server(log)
 		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		return s.ServeTLS(l, "", "")
 	}
-	err = errors.Join(serve(80, plain), serve(8080, plain), serve(8081, h2c), serve(443, encrypted), serve(50051, serveGRPC), serve(5432, serveTCP))
+	err = errors.Join(
+		serve(80, plain), serve(8080, plain), serve(8081, h2c), serve(443, encrypted), serve(8443, encrypted), serve(50051, serveGRPC),
+		serve(5432, tcp(greet)), serve(3306, tcp(greet)), serve(6379, tcp(reply)),
+	)
 	if err != nil {
 		return err
 	}
@@ -114,11 +66,11 @@ func outside() error {
 }
 
 // server answers who called, and by which name.
-func server() *http.Server {
+func server(log *ledger) *http.Server {
 	return &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		caller, _, _ := net.SplitHostPort(r.RemoteAddr)
-		out := answer{Caller: caller, Host: r.Host, Port: port(local), Server: hostname(), Count: requests.add(r.Header.Get("x-id"))}
+		out := answer{Caller: caller, Host: r.Host, Port: port(local), Server: hostname(), Count: log.request(r.Header.Get("x-id")), Identity: r.Header.Get("x-forwarded-client-cert")}
 		if r.TLS != nil {
 			out.SNI = r.TLS.ServerName
 		}
@@ -127,21 +79,6 @@ func server() *http.Server {
 		}
 		_ = json.NewEncoder(w).Encode(out)
 	})}
-}
-
-// counter counts what carries an id.
-type counter struct {
-	mu sync.Mutex
-	of map[string]int
-}
-
-var requests = &counter{of: map[string]int{}}
-
-func (c *counter) add(id string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.of[id]++
-	return c.of[id]
 }
 
 // hostname is the name of the pod: which server this is.
@@ -168,14 +105,28 @@ func serveGRPC(l net.Listener) error {
 	return s.Serve(l)
 }
 
-func serveTCP(l net.Listener) error {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return err
+// tcp serves each connection by a protocol.
+func tcp(protocol func(net.Conn)) func(net.Listener) error {
+	return func(l net.Listener) error {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			go func() { protocol(conn); _, _ = io.Copy(io.Discard, conn); _ = conn.Close() }()
 		}
-		_ = json.NewEncoder(conn).Encode(answer{Caller: address(conn.RemoteAddr()), Port: port(conn.LocalAddr()), Server: hostname()})
-		go func() { _, _ = io.Copy(io.Discard, conn); _ = conn.Close() }()
+	}
+}
+
+// greet says who called before the client says anything.
+func greet(conn net.Conn) {
+	_ = json.NewEncoder(conn).Encode(answer{Caller: address(conn.RemoteAddr()), Port: port(conn.LocalAddr()), Server: hostname()})
+}
+
+// reply says it once the client has said a line.
+func reply(conn net.Conn) {
+	if _, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+		greet(conn)
 	}
 }
 
