@@ -184,6 +184,31 @@ func TestSuspendClosesTheExit(t *testing.T) {
 	}
 }
 
+// TestASuspendedClientIsTurnedAwayByHTTP: the expression that lets its service accounts in is gone from the exit's routes.
+func TestASuspendedClientIsTurnedAwayByHTTP(t *testing.T) {
+	t.Parallel()
+	const label, host = "suspend-http", "shared.suspend-http.test"
+	ns, other := namespace(t, labelled(throughVault, label)), namespace(t, throughVault)
+	var own *unstructured.Unstructured
+	for _, name := range []string{other, ns} {
+		own = entry(t, "v1", name, "shared", `{hosts: [`+host+`], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`)
+		require.NoError(t, shared.Client.Create(t.Context(), own))
+		eventually(t, func() bool { return ready(get(t, own), "True") }, "ExitReady")
+	}
+	lets := func(namespace string) bool {
+		return slices.ContainsFunc(exitObjects(t, vaultNamespace, host), func(of *unstructured.Unstructured) bool {
+			return strings.Contains(fmt.Sprint(of.Object["spec"]), namespace+"/sa/")
+		})
+	}
+	require.True(t, lets(ns))
+	_, err := policyFor(t, label, "  existing: Suspend\n  policy: allowed-hosts\n  parameters: {hosts: []}\n")
+	require.NoError(t, err)
+	eventually(t, func() bool { return !lets(ns) }, "it is turned away")
+	assert.True(t, lets(other))
+	reason, _ := exitCondition(t, own)
+	assert.Equal(t, "Suspended", reason)
+}
+
 func exitObjects(t *testing.T, namespace, host string) []*unstructured.Unstructured {
 	t.Helper()
 	out, err := controlplane.ExitSet(t.Context(), shared.Client, namespace, host)
