@@ -113,7 +113,7 @@ bench: ## Run the benchmarks, ready for benchstat.
 	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy ./internal/registry ./internal/review
 
 .PHONY: bench-growth
-bench-growth: build assets ## Measure 5,000 entries of distinct hosts, 2,000 of one, and one host beside 3,072, on the embedded control plane.
+bench-growth: build assets ## Measure 5,000 entries of distinct hosts, 2,000 of one, one host beside 3,072, and the audit of 1,000, on the embedded control plane.
 	cd test && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./growth
 
 .PHONY: bench-routes

@@ -33,8 +33,25 @@ const (
 	Audit Enforcement = "Audit"
 )
 
+// Existing says what becomes of objects that are stored and violate the policy.
+// +kubebuilder:validation:Enum=Report;Suspend
+type Existing string
+
+const (
+	// Report has them counted and told of.
+	Report Existing = "Report"
+	// Suspend closes the exits of ServiceEntries as well, until they do not violate the policy any more.
+	Suspend Existing = "Suspend"
+)
+
 // ConditionReady is true while the policy that the spec describes is in force.
 const ConditionReady = "Ready"
+
+// ConditionSuspendHeld is true while the policy would suspend more exits at once than suspend.maxShare lets it.
+const ConditionSuspendHeld = "SuspendHeld"
+
+// AnnotationConfirmSuspend lets a policy suspend as many as it says; its value is the generation that was looked at.
+const AnnotationConfirmSuspend = "egress-governor.io/confirm-suspend"
 
 // Kind is a governed kind.
 // +kubebuilder:validation:Enum=DestinationRule;EnvoyFilter;GRPCRoute;Gateway;HTTPRoute;ProxyConfig;ServiceEntry;Sidecar;TCPRoute;TLSRoute;TrafficExtension;VirtualService;WasmPlugin;WorkloadEntry;WorkloadGroup
@@ -67,11 +84,16 @@ type Match struct {
 
 // EgressPolicySpec says what is evaluated, by which policy, and what a violation does.
 // +kubebuilder:validation:XValidation:rule="has(self.policy) != has(self.rego)",message="exactly one of policy and rego must be given"
+// +kubebuilder:validation:XValidation:rule="!has(self.existing) || self.existing != 'Suspend' || !has(self.enforcement) || self.enforcement == 'Deny'",message="Suspend needs enforcement Deny",fieldPath=".existing"
 type EgressPolicySpec struct {
 	// Enforcement says what a violation does.
 	// +kubebuilder:default=Deny
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
+	// Existing says what becomes of objects that are stored and violate the policy.
+	// +kubebuilder:default=Report
+	// +optional
+	Existing Existing `json:"existing,omitempty"`
 	// Match selects what the policy evaluates.
 	// +optional
 	Match Match `json:"match,omitempty"`
@@ -91,12 +113,20 @@ type EgressPolicySpec struct {
 	Parameters *apiextensionsv1.JSON `json:"parameters,omitempty"`
 }
 
-// EgressPolicyStatus says whether the policy is in force.
+// Suspends says whether stored objects that violate the policy lose their exits.
+func (s EgressPolicySpec) Suspends() bool {
+	return s.Existing == Suspend && (s.Enforcement == Deny || s.Enforcement == "")
+}
+
+// EgressPolicyStatus says whether the policy is in force, and what violates it.
 type EgressPolicyStatus struct {
 	// ObservedGeneration is the generation of the spec that the conditions speak of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions hold Ready, with the compiler's own message where it is false.
+	// Violations is how many the last audit found in what is stored.
+	// +optional
+	Violations *int64 `json:"violations,omitempty"`
+	// Conditions hold Ready, with the compiler's own message where it is false, and SuspendHeld.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -110,6 +140,7 @@ type EgressPolicyStatus struct {
 // +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
 // +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.policy`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.spec.enforcement`
+// +kubebuilder:printcolumn:name="Violations",type=integer,JSONPath=`.status.violations`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EgressPolicy struct {

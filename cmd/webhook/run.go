@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,7 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/certs"
 	"github.com/egress-governor/egress-governor/internal/admit"
+	"github.com/egress-governor/egress-governor/internal/audit"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -60,7 +62,7 @@ func run(ctx context.Context, o options) error {
 	if err := source.AddTo(mgr); err != nil {
 		return err
 	}
-	parts, err := assemble(ctx, mgr, mesh, hosts, baseline(configuration), o)
+	parts, err := assemble(ctx, mgr, mesh, hosts, configuration, o)
 	if err != nil {
 		return err
 	}
@@ -135,6 +137,7 @@ func certificate(o options) (certs.Source, error) {
 type parts struct {
 	synced   func() bool
 	policies *controller.Policies
+	auditor  *audit.Auditor
 	// capture is nil where the configuration says whether sidecars capture DNS.
 	capture *controller.DNSCapture
 }
@@ -152,7 +155,7 @@ func (p parts) ready() error {
 	return nil
 }
 
-func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, standards policy.Baseline, o options) (*parts, error) {
+func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, configuration *config.Configuration, o options) (*parts, error) {
 	out := &parts{}
 	var err error
 	if out.synced, err = hosts.Watch(ctx, mgr.GetCache()); err != nil {
@@ -162,7 +165,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
-	if out.policies, err = setupPolicies(mgr, engine, standards, o); err != nil {
+	if out.policies, err = setupPolicies(mgr, engine, baseline(configuration), o); err != nil {
 		return nil, err
 	}
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced); err != nil {
@@ -175,11 +178,29 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
+	reviewer := &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}
 	admit.New(admit.Options{
-		Reviewer: &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}, Recorder: recorder, Checker: engine,
+		Reviewer: reviewer, Recorder: recorder, Checker: engine,
 		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
 	}).Register(mgr.GetWebhookServer())
-	return out, nil
+	out.auditor = auditor(mgr, hosts, reviewer, engine, out, configuration)
+	out.policies.OnChange(out.auditor.Changed)
+	return out, errors.Join(out.auditor.Watch(ctx, mgr.GetCache()), mgr.Add(out.auditor))
+}
+
+func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Reviewer, engine *policy.Engine, of *parts, configuration *config.Configuration) *audit.Auditor {
+	options := audit.Options{
+		Mesh: reviewer.Mesh, Reviewer: reviewer, Entries: hosts, Policies: engine,
+		Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), Status: mgr.GetClient(), Kinds: mgr.GetRESTMapper(),
+		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry,
+		Ready:    func() bool { return of.ready() == nil },
+		Interval: configuration.Audit.Interval.Duration, PerSecond: configuration.Audit.ObjectsPerSecond,
+		MaxShare: configuration.Suspend.MaxShare, Now: time.Now,
+	}
+	if configuration.Audit.Reports {
+		options.Writer = mgr.GetClient()
+	}
+	return audit.New(options)
 }
 
 // dnsCapture has the registry know whether sidecars capture DNS. It returns who reads that, nil where nobody has to.
@@ -197,6 +218,7 @@ func dnsCapture(mgr ctrl.Manager, hosts *registry.Registry, configuration *confi
 // they are open.
 func closeNamespaces(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, configuration *config.Configuration, parts *parts, o options) error {
 	checks := preflight(mgr, mesh, hosts, configuration.MeshConfig, o)
+	checks.Unsealed = parts.auditor.Unsealed
 	closing, err := controller.SetupClosing(mgr, controller.ClosingOptions{
 		Mesh: mesh, Namespaces: hosts, Fence: fence(configuration), MeshConfig: checks.MeshConfig, Synced: parts.synced,
 	})

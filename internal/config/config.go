@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -57,6 +58,10 @@ type Configuration struct {
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
 	// Baseline is what of the library is in force without an EgressPolicy of the cluster's own.
 	Baseline Baseline `json:"baseline,omitempty"`
+	// Audit says how what is stored is judged again.
+	Audit Audit `json:"audit,omitempty"`
+	// Suspend bounds what is suspended.
+	Suspend Suspend `json:"suspend,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }
@@ -93,6 +98,22 @@ func (s *Switch) UnmarshalJSON(raw []byte) error {
 		return json.Unmarshal(raw, (*string)(s))
 	}
 	return nil
+}
+
+// Audit says how what is stored is judged again.
+type Audit struct {
+	// Interval is how often that is done though nothing changed; 1h by default.
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// ObjectsPerSecond bounds it; 100 by default.
+	ObjectsPerSecond int `json:"objectsPerSecond,omitempty"`
+	// Reports says whether reports are written where the cluster knows their kinds; true by default.
+	Reports bool `json:"reports,omitempty"`
+}
+
+// Suspend bounds what is suspended.
+type Suspend struct {
+	// MaxShare is the share of all exits that is suspended at once, 5 in any case; 0.2 by default.
+	MaxShare float64 `json:"maxShare,omitempty"`
 }
 
 // MeshConfig names Istio's ConfigMap.
@@ -145,6 +166,7 @@ func Parse(raw []byte) (*Configuration, error) {
 		Unregistered: "Leave", NetworkPolicies: "Leave",
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 		Baseline: Baseline{Enforcement: "Deny"},
+		Audit:    Audit{Interval: metav1.Duration{Duration: time.Hour}, ObjectsPerSecond: 100, Reports: true}, Suspend: Suspend{MaxShare: 0.2},
 	}
 	if err := yaml.UnmarshalStrict(raw, out); err != nil {
 		return nil, err

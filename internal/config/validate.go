@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -45,6 +46,15 @@ func (c *Configuration) validate() error {
 		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
 	}
 	c.Baseline.validate(&bad)
+	if c.Audit.Interval.Duration < time.Minute {
+		bad.add("audit.interval", "must be 1m or more, is %s", c.Audit.Interval.Duration)
+	}
+	if c.Audit.ObjectsPerSecond < 1 {
+		bad.add("audit.objectsPerSecond", "must be 1 or more, is %d", c.Audit.ObjectsPerSecond)
+	}
+	if c.Suspend.MaxShare < 0 || c.Suspend.MaxShare > 1 {
+		bad.add("suspend.maxShare", "must be between 0 and 1, is %v", c.Suspend.MaxShare)
+	}
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")
 	}

@@ -132,6 +132,10 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 			known = false
 		}
 	}
+	if why, suspended := e.entries.Suspended(name); suspended {
+		// Whatever else there is to say: a leader that starts goes by it.
+		return exitReady("False", registry.ReasonSuspended, why), true
+	}
 	if out.Type != "" {
 		return out, true
 	}
@@ -174,7 +178,7 @@ func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want con
 	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	if err == nil && want.Reason == reasonConflict {
+	if err == nil && (want.Reason == reasonConflict || want.Reason == registry.ReasonSuspended) {
 		about := &corev1.ObjectReference{
 			APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID,
 		}

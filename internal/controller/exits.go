@@ -39,6 +39,7 @@ type Entries interface {
 	Uses(leg egress.Leg) bool
 	Pair(name string) (egress.Pair, bool)
 	PairsTo(host string) []string
+	Suspended(name types.NamespacedName) (why string, is bool)
 	OnChange(listener func(registry.Change))
 }
 

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -32,11 +33,32 @@ type Policies struct {
 	engine Engine
 	// baseline is in force as the configuration has it, whatever is stored under its names.
 	baseline map[string]*v1alpha1.EgressPolicy
-	// changed is told of every change.
-	changed func()
-	client  client.Client
-	cache   manager.Manager
-	loaded  atomic.Bool
+	// changed is told of every change, enforcing once another version of a policy is in force, or none.
+	changed, enforcing func()
+	client             client.Client
+	cache              manager.Manager
+	loaded             atomic.Bool
+
+	mu sync.Mutex
+	// inForce has the generations that the engine was given.
+	inForce map[string]int64
+}
+
+// OnChange calls back once another version of a policy is in force, or none. Call it before the manager starts.
+func (p *Policies) OnChange(enforcing func()) { p.enforcing = enforcing }
+
+// enforced notes the version that is in force, 0 for none.
+func (p *Policies) enforced(name string, generation int64) {
+	p.mu.Lock()
+	if p.inForce == nil {
+		p.inForce = map[string]int64{}
+	}
+	last := p.inForce[name]
+	p.inForce[name] = generation
+	p.mu.Unlock()
+	if last != generation && p.enforcing != nil && p.Loaded() {
+		p.enforcing()
+	}
 }
 
 // SetupPolicies runs the controller of policies, with those of a baseline; changed is told of every change.
@@ -82,6 +104,7 @@ func (l loader) Start(ctx context.Context) error {
 		if err := l.set(&stored.Items[i]); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
 		}
+		l.enforced(stored.Items[i].Name, stored.Items[i].Generation)
 	}
 	l.loaded.Store(true)
 	l.changed()
@@ -111,6 +134,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
 		if apierrors.IsNotFound(err) {
 			p.remove(req.Name)
+			p.enforced(req.Name, 0)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
@@ -122,6 +146,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err := p.set(policy); err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "Invalid", err.Error()
 	}
+	p.enforced(policy.Name, policy.Generation)
 	before := policy.DeepCopy()
 	policy.Status.ObservedGeneration = policy.Generation
 	meta.SetStatusCondition(&policy.Status.Conditions, condition)

@@ -39,6 +39,8 @@ type Preflight struct {
 	Ungoverned func() []string
 	// Open returns the Sidecars that let out what is to be blocked; nil where nothing is.
 	Open func() []string
+	// Unsealed returns the names of entries of governed namespaces that lead straight out; nil where none are known.
+	Unsealed func() []string
 	// View says of which hosts calls come to an egress gateway, and under which rules; nil where nothing is known.
 	View egress.View
 	// MeshConfig is Istio's ConfigMap.
@@ -112,6 +114,9 @@ func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
 	}
 	if p.Ungoverned != nil {
 		add(ungoverned(p.Ungoverned()), "")
+	}
+	if p.Unsealed != nil {
+		add(unsealed(p.Unsealed()), "")
 	}
 	if p.Open != nil {
 		add(opened(p.Open()), "")

@@ -100,11 +100,13 @@ func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: clusterOf(t, service(80, 443), pod(corev1.PodRunning)),
 		Foreign:    func(egress.Gateway) []egress.Finding { return []egress.Finding{{Code: "foreign-gateway"}} },
 		Ungoverned: func() []string { return []string{"a/a", "b/b", "c/c", "d/d"} },
+		Unsealed:   func() []string { return []string{"e/e"} },
 	}
 	found, err := p.problems(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry"}, codes(found))
+	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry"}, codes(found))
 	assert.Contains(t, found[1].Message, "a/a, b/b, c/c and 1 more")
+	assert.Contains(t, found[2].sentence(), "are not sealed, and their calls leave directly: e/e; apply them again")
 }
 
 // TestEachProblemIsToldOnce: an Event when it comes, the metric for as long as it lasts.

@@ -53,6 +53,18 @@ func ungoverned(entries []string) []egress.Finding {
 	}}
 }
 
+// unsealed says what of governed namespaces was stored before the webhook, or past it.
+func unsealed(entries []string) []egress.Finding {
+	if len(entries) == 0 {
+		return nil
+	}
+	return []egress.Finding{{
+		Code:    "unsealed-entry",
+		Message: fmt.Sprintf("external ServiceEntries of governed namespaces are not sealed, and their calls leave directly: %s", someOf(entries)),
+		Fix:     "apply them again, or change anything in them",
+	}}
+}
+
 // someOf names the first three.
 func someOf(names []string) string {
 	out := strings.Join(names[:min(len(names), 3)], ", ")

@@ -39,7 +39,7 @@ func (e *Exit) grants(leg Leg, governed func(namespace string) bool, defines fun
 		return out
 	}
 	for _, member := range e.Members {
-		if slices.Contains(member.legs(), leg) && defines(member) {
+		if !member.Suspended && slices.Contains(member.legs(), leg) && defines(member) {
 			out.add(member.Namespace, member.callers(governed))
 		}
 	}

@@ -82,6 +82,8 @@ type Entry struct {
 	// Moving is the client leg that it is to be sealed to next: its namespace, or the gateway's transport, is another than
 	// when it was stored. It is zero for most.
 	Moving Leg
+	// Suspended says that it opens nothing: a policy denies what is stored. It holds its hosts against others all the same.
+	Suspended bool
 	// Accounts narrow its callers: service accounts by namespace, nil for those of all its clients.
 	Accounts map[string][]string
 	// Ports are the entry's own, as written.

@@ -22,6 +22,8 @@ type Exit struct {
 	legs  []Leg
 	// known are the definitions of all entries, with the reason of those that have no part.
 	known map[digest]Contradiction
+	// shut are the ports that none but suspended members define, sorted.
+	shut []uint32
 	// oneTLS says that a gateway of the namespace tells no TLS ports of a host apart.
 	oneTLS bool
 }
@@ -101,6 +103,7 @@ func exitOf(from []Member, oneTLS bool) *Exit {
 		return nil
 	}
 	out.Rule = out.Members[0].rule
+	out.shut = out.closed()
 	return out
 }
 
@@ -116,7 +119,7 @@ func (e *Exit) add(member Member) {
 	if against.Owner == nil {
 		e.Members = append(e.Members, member)
 		for _, leg := range member.legs() {
-			if !slices.Contains(e.legs, leg) {
+			if !member.Suspended && !slices.Contains(e.legs, leg) {
 				e.legs = append(e.legs, leg)
 			}
 		}
@@ -149,7 +152,7 @@ func (e *Exit) encrypted(number uint32) (encryption, bool) {
 func (e *Exit) With(entry *Entry, rule *Rule) (*Exit, bool) {
 	definition := entry.Definition.Under(rule)
 	against, known := e.known[definition.digest]
-	if !known || against.Owner != nil || entry.Terminating || e.Members[len(e.Members)-1].Terminating || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
+	if !known || against.Owner != nil || entry.Terminating || entry.Suspended || len(e.shut) > 0 || e.Members[len(e.Members)-1].Terminating || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
 		return nil, false
 	}
 	out := *e
@@ -189,7 +192,7 @@ func (e *Exit) Owner() *Entry {
 func (e *Exit) Covers(definition Definition) bool {
 	return e != nil && e.Against(definition).Owner == nil && !slices.ContainsFunc(definition.Ports, func(port Port) bool {
 		_, has := e.defined(port.Number)
-		return !has
+		return !has || slices.Contains(e.shut, port.Number)
 	})
 }
 
@@ -199,7 +202,7 @@ func (e *Exit) Serves(leg Leg) bool { return e != nil && slices.Contains(e.legs,
 // Admits says whether an entry has part in the exit, where its gateway knows who calls.
 func (e *Exit) Admits(entry *Entry) bool {
 	return e != nil && (entry.Transport != MutualTLS || slices.ContainsFunc(e.Members, func(member Member) bool {
-		return member.Namespace == entry.Namespace && member.Name == entry.Name && slices.Equal(member.ExportTo, entry.ExportTo) &&
+		return !member.Suspended && member.Namespace == entry.Namespace && member.Name == entry.Name && slices.Equal(member.ExportTo, entry.ExportTo) &&
 			maps.EqualFunc(member.Accounts, entry.Accounts, slices.Equal[[]string])
 	}))
 }
@@ -226,7 +229,7 @@ func (e *Exit) SameAs(other *Exit) (leads, names bool) {
 	if e == nil || other == nil {
 		return e == other, e == other
 	}
-	leads = e.Definition.Equal(other.Definition) && sameLegs(e.legs, other.legs) && e.Rule.Same(other.Rule)
+	leads = e.Definition.Equal(other.Definition) && slices.Equal(e.shut, other.shut) && sameLegs(e.legs, other.legs) && e.Rule.Same(other.Rule)
 	names = e.Owner() == other.Owner() && len(e.ports) == len(other.ports)
 	for _, port := range e.ports {
 		theirs, _ := other.defined(port.Number)
@@ -246,7 +249,7 @@ func sameLegs(a, b []Leg) bool {
 func (e *Exit) By(leg Leg) Definition {
 	return e.Definition.only(func(port Port) bool {
 		return slices.ContainsFunc(e.Members, func(member Member) bool {
-			return slices.Contains(member.legs(), leg) && member.Definition.has(port.Number)
+			return !member.Suspended && slices.Contains(member.legs(), leg) && member.Definition.has(port.Number)
 		})
 	})
 }

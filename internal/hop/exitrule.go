@@ -17,7 +17,7 @@ const encryptedSubset = "encrypted"
 // the exit is. Without anything to say it is nil.
 func exitRule(namespace, host string, exit *egress.Exit) Object {
 	var levels, encrypted []any
-	for _, port := range exit.Definition.Ports {
+	for _, port := range exit.Open().Ports {
 		settings, tls := exit.Rule.Beyond(port.Number), map[string]any{}
 		if of := exit.Definition.TLS[port.Number]; of != nil {
 			tls["tls"] = of

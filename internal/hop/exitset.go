@@ -16,12 +16,12 @@ import (
 // ExitSet returns the exit leg of one canonical host in the namespace of egress gateways, in the order of writing:
 // where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it
 // from each gateway that some of them is sealed to. All of it is private to the namespace. Without an exit, which is
-// nil, it is empty.
+// nil, it is empty, and so it is while all entries are suspended.
 func ExitSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace, host string) []Object {
-	if exit == nil {
+	if exit == nil || len(exit.Open().Ports) == 0 {
 		return nil
 	}
-	out := []Object{exitEntry(namespace, host, exit.Definition)}
+	out := []Object{exitEntry(namespace, host, exit.Open())}
 	if rule := exitRule(namespace, host, exit); rule != nil {
 		out = append(out, rule)
 	}

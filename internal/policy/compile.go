@@ -26,6 +26,8 @@ type compiled struct {
 	parameters    *ast.Term
 	// fix is the package's own advice, for results that bring none.
 	fix string
+	// timed says that the answers may change with the time.
+	timed bool
 	// broken is why a policy that never compiled cannot be evaluated; nil for all others.
 	broken error
 	// selection is what the selector matches, remembered.
@@ -84,6 +86,7 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	if compiler.Compile(modules); compiler.Failed() {
 		return fmt.Errorf("rego: %w", compiler.Errors)
 	}
+	out.timed = timed(compiler, module)
 	out.query, err = rego.New(rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true)).PrepareForEval(context.Background())
 	if err != nil {
 		return fmt.Errorf("rego: %w", err)

@@ -13,17 +13,19 @@ type clients struct {
 	snapshot atomic.Pointer[egress.Namespaces]
 }
 
-// set takes in a namespace. One that is as it was leaves the snapshot the same, by which others remember it.
-func (c *clients) set(namespace string, set map[string]string, governed bool) {
+// set takes in a namespace, and says whether it is another than before. One that is as it was leaves the snapshot the same,
+// by which others remember it.
+func (c *clients) set(namespace string, set map[string]string, governed bool) (changed bool) {
 	last, known := c.labels[namespace]
 	if known == governed && (!governed || maps.Equal(last, set)) {
-		return
+		return false
 	}
 	if c.snapshot.Store(nil); !governed {
 		delete(c.labels, namespace)
-		return
+		return true
 	}
 	c.labels[namespace] = set
+	return true
 }
 
 // Governed implements egress.View.

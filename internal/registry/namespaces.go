@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -19,8 +20,11 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 		out.Gateway, out.Transport = "", ""
 		return &out
 	}
+	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}]
 	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && r.mesh.Seal && gw.Leg() != entry.Leg() {
 		out.Moving = gw.Leg()
+	}
+	if out.Suspended || out.Moving != (egress.Leg{}) {
 		return &out
 	}
 	return entry
@@ -100,7 +104,6 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 	r.mu.Lock()
 	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway
 	if changed {
-		change.Namespaces = []string{namespace}
 		for name, stored := range r.byNamespace[namespace] {
 			change.Entries = append(change.Entries, name)
 			change.Hosts = append(change.Hosts, r.uncount(stored)...)
@@ -115,7 +118,9 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 	} else {
 		delete(r.governed, namespace)
 	}
-	r.clients.set(namespace, set, governed)
+	if r.clients.set(namespace, set, governed) || changed {
+		change.Namespaces = []string{namespace}
+	}
 	if changed {
 		for _, stored := range r.byNamespace[namespace] {
 			r.count(r.counting(stored))

@@ -40,6 +40,7 @@ type Registry struct {
 	leading leading
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
+	suspended suspensions
 	bindings  map[types.NamespacedName]*egress.Binding
 	pods      pods
 	problems  map[string][]egress.Finding
@@ -58,10 +59,10 @@ type Change struct {
 	Callers []string
 	// Clients are hosts whose entries in a namespace, or the rules of it, are others than before.
 	Clients []Client
-	// Namespaces began or ceased to be governed, or leave by another gateway.
-	Namespaces []string
 	// Entries are stored entries whose own part changed, or whose gateway's Service did.
 	Entries []types.NamespacedName
+	// Namespaces are others than before: governed or not, by their labels, or by the gateway that they leave by.
+	Namespaces []string
 }
 
 // Client is a host as a namespace's own entries name it.
@@ -82,7 +83,7 @@ func New(mesh *egress.Mesh) *Registry {
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: addresses{},
 		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
-		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 
@@ -165,7 +166,8 @@ func (r *Registry) DeleteEntry(namespace, name string) {
 func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	r.mu.Lock()
 	last := r.entries[name]
-	if last.same(next) || (last == nil && next == nil) {
+	recalled := r.recall(name, next)
+	if (last.same(next) && !recalled) || (last == nil && next == nil) {
 		// Its status, or something else that is not the author's, changed.
 		r.keep(name, next)
 		r.mu.Unlock()

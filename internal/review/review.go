@@ -28,13 +28,16 @@ type Operation string
 const (
 	Create Operation = "CREATE"
 	Update Operation = "UPDATE"
+	// Audit judges what is stored, as if it were written for the first time: whatever keeps quiet because it was so before
+	// has its say.
+	Audit Operation = "AUDIT"
 )
 
 // Request is an object to be decided on.
 type Request struct {
-	// Operation is Create or Update.
+	// Operation is Create, Update or Audit.
 	Operation Operation
-	// Object is what was sent, or what will be stored; Old what is stored already, nil with Create.
+	// Object is what was sent, or what will be stored, or with Audit is; Old what is stored already, nil but with Update.
 	Object, Old *unstructured.Unstructured
 	// Name is empty while the API server has not generated it.
 	Name string

@@ -223,11 +223,21 @@ func exports(s *subject, exportTo []string) (out hop.Refusals) {
 	return out
 }
 
+// CodeUnsealed is the code of an entry that was stored before the webhook, or past it.
+const CodeUnsealed = "unsealed-entry"
+
 // checkSealed holds the entry against the form in which it would be stored. Another mutating webhook may have come
 // after ours; what it made of a sealed entry is not taken on trust.
 func checkSealed(s *subject) hop.Refusals {
 	want, err := sealedForm(s)
 	var refusals hop.Refusals
+	if s.Operation == Audit && s.straightOut() {
+		errors.As(err, &refusals)
+		return append(hop.Refusals{{
+			Code: CodeUnsealed, Field: "spec.endpoints", Message: "the entry is not sealed, so that calls to its hosts leave directly: it was stored before the webhook, or past it",
+			Fix: "apply it again, or change anything in it",
+		}}, refusals...)
+	}
 	if errors.As(err, &refusals) || equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
 		return refusals
 	}
@@ -235,6 +245,13 @@ func checkSealed(s *subject) hop.Refusals {
 		Code: "not-sealed", Field: "spec.endpoints", Message: "the entry was changed after it was sealed",
 		Fix: "apply it again; if this stays, another mutating webhook rewrites ServiceEntries",
 	}}
+}
+
+// straightOut says whether an external entry that is to be sealed leads past every gateway.
+func (s *subject) straightOut() bool {
+	_, sealed := hop.SealedTo(s.Object, s.Mesh)
+	parsed, err := hop.ParseEntry(s.intent)
+	return s.seals() && !sealed && err == nil && parsed.External()
 }
 
 func entryChanges(s *subject) []string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -183,6 +184,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"no replica":         {values{"replicaCount": 0}, "replicaCount"},
 		"transport":          {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "mTLS"}}}}, "transport"},
 		"no Secret":          {values{"certificates": values{"mode": "existingSecret"}}, "existingSecret"},
+		"share":              {values{"suspend": values{"maxShare": 20}}, "maxShare"},
+		"interval":           {values{"audit": values{"interval": "daily"}}, "interval"},
 		"timeout":            {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
 		"mode":               {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
 		"gateway's service":  {values{"config": values{"gateways": []any{values{"name": "a", "service": "egress", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "service"},
@@ -278,4 +281,29 @@ func TestTheWebhooksDoor(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(named.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/etc/egress-governor/client-ca" }))
 	_, err = controlplane.Render(chart, values{"networkPolicy": values{"enabled": true}})
 	require.Error(t, err, "without a peer everybody would be let in")
+}
+
+// TestTheAuditIsTheWebhooksOwn: how often, how fast, and the rights to write reports where they are asked for.
+func TestTheAuditIsTheWebhooksOwn(t *testing.T) {
+	t.Parallel()
+	read := func(given values) *config.Configuration {
+		out, err := config.Parse([]byte(only[corev1.ConfigMap](t, rendered(t, given), "ConfigMap").Data["config.yaml"]))
+		require.NoError(t, err)
+		return out
+	}
+	byDefault := read(nil)
+	assert.Equal(t, config.Audit{Interval: metav1.Duration{Duration: time.Hour}, ObjectsPerSecond: 100, Reports: true}, byDefault.Audit)
+	assert.InDelta(t, 0.2, byDefault.Suspend.MaxShare, 0)
+	given := read(values{"audit": values{"interval": "1h30m", "objectsPerSecond": 7, "reports": false}, "suspend": values{"maxShare": 0}})
+	assert.Equal(t, config.Audit{Interval: metav1.Duration{Duration: 90 * time.Minute}, ObjectsPerSecond: 7}, given.Audit)
+	assert.Zero(t, given.Suspend.MaxShare)
+	for reports, want := range map[bool]int{true: 2, false: 0} {
+		groups := 0
+		for _, rule := range only[rbacv1.ClusterRole](t, rendered(t, values{"audit": values{"reports": reports}}), "ClusterRole").Rules {
+			if slices.Contains(rule.APIGroups, "wgpolicyk8s.io") || slices.Contains(rule.APIGroups, "openreports.io") {
+				groups++
+			}
+		}
+		assert.Equal(t, want, groups)
+	}
 }

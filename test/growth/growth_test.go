@@ -125,11 +125,16 @@ func BenchmarkWorstAtOnce(b *testing.B) {
 
 func start(b *testing.B) *controlplane.ControlPlane {
 	b.Helper()
+	return startWith(b, map[string]any{"config": map[string]any{"maxHostsPerNamespace": 0}})
+}
+
+func startWith(b *testing.B, values map[string]any) *controlplane.ControlPlane {
+	b.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(b, err)
 	plane, err := controlplane.Start(b.Context(), controlplane.Options{
 		Folder: filepath.Join(root, ".run", "growth"), Assets: os.Getenv("KUBEBUILDER_ASSETS"), Webhook: filepath.Join(root, ".run", "bin", "webhook"),
-		Values: map[string]any{"config": map[string]any{"maxHostsPerNamespace": 0}},
+		Values: values,
 	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, plane.Stop()) })

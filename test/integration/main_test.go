@@ -97,7 +97,8 @@ func gateways() map[string]any {
 	}
 	vault := gateway("vault", vaultNamespace, vaultService, vaultService, labelled("vault"))
 	vault["transport"] = "MutualTLS"
-	return map[string]any{"config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "gateways": []any{
+	// However many entries tests store, no more than five are suspended at once.
+	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "gateways": []any{
 		gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci")), vault,
 		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}

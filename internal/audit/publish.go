@@ -1,0 +1,170 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// publish tells what is known: in metrics, in the status of EgressPolicies, by Events and in reports.
+func (a *Auditor) publish(ctx context.Context) error {
+	a.count()
+	a.remember()
+	a.notify()
+	return errors.Join(a.writeStatus(ctx), a.report(ctx))
+}
+
+// violationsOf counts what policies said of all that is stored, and what they could not say, which is no violation.
+func (a *Auditor) violationsOf() (violations, failures map[string]int64) {
+	violations, failures = map[string]int64{}, map[string]int64{}
+	for _, of := range a.found {
+		for _, finding := range of.findings {
+			if finding.Effect == review.Failed {
+				failures[finding.Policy]++
+			} else {
+				violations[finding.Policy]++
+			}
+		}
+	}
+	return violations, failures
+}
+
+func (a *Auditor) writeStatus(ctx context.Context) error {
+	var list v1alpha1.EgressPolicyList
+	if err := a.Cached.List(ctx, &list); err != nil {
+		return err
+	}
+	violations, _ := a.violationsOf()
+	var errs []error
+	for i := range list.Items {
+		policy := &list.Items[i]
+		if _, judged := a.policies[policy.Name]; !judged {
+			continue
+		}
+		before := policy.DeepCopy()
+		count := violations[policy.Name]
+		policy.Status.Violations = &count
+		held := a.setHeld(policy)
+		if equality.Semantic.DeepEqual(before.Status, policy.Status) {
+			continue
+		}
+		err := a.Status.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if err == nil && held != "" {
+			ctrl.LoggerFrom(ctx).Info("Suspension is held", "policy", policy.Name, "exits", a.held[policy.Name], "message", held)
+			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionSuspendHeld, "Audit", "%s", bounded(held, inEvent))
+		}
+		if !apierrors.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setHeld sets the condition of a policy whose suspensions are held, and returns what is to be told of it: nothing where
+// that was so before.
+func (a *Auditor) setHeld(policy *v1alpha1.EgressPolicy) string {
+	exits, held := a.held[policy.Name]
+	condition := metav1.Condition{Type: v1alpha1.ConditionSuspendHeld, ObservedGeneration: policy.Generation}
+	switch {
+	case held:
+		condition.Status, condition.Reason = metav1.ConditionTrue, "TooMany"
+		condition.Message = fmt.Sprintf("this policy would suspend %d exits at once, of %d, and suspends none of them; correct it, or let it through by the annotation %s: %q",
+			exits, a.Entries.Sealed(), v1alpha1.AnnotationConfirmSuspend, fmt.Sprint(policy.Generation))
+	case apimeta.FindStatusCondition(policy.Status.Conditions, condition.Type) != nil:
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "NotHeld", "nothing is held back"
+	default:
+		return ""
+	}
+	was := apimeta.IsStatusConditionTrue(policy.Status.Conditions, condition.Type)
+	apimeta.SetStatusCondition(&policy.Status.Conditions, condition)
+	if held && !was {
+		return condition.Message
+	}
+	return ""
+}
+
+// notice is what is told of an object once, until it is gone.
+type notice struct {
+	uid          types.UID
+	policy, code string
+}
+
+// telling is when a violation was found first, and whether an Event was written of it.
+type telling struct {
+	since time.Time
+	told  bool
+}
+
+// atOnce is how many Events are written at once; more come later.
+const atOnce = 200
+
+// remember notes the violations that are new, and forgets those that are gone.
+func (a *Auditor) remember() {
+	there := map[notice]telling{}
+	for _, of := range a.found {
+		for _, finding := range of.findings {
+			n := notice{of.uid, finding.Policy, finding.Code}
+			known, is := a.told[n]
+			if !is {
+				known.since = a.Now()
+			}
+			there[n] = known
+		}
+	}
+	a.told = there
+}
+
+// notify writes an Event about each violation that none was written of.
+func (a *Auditor) notify() {
+	left := atOnce
+	for key, of := range a.found {
+		for _, finding := range of.findings {
+			n := notice{of.uid, finding.Policy, finding.Code}
+			telling := a.told[n]
+			if telling.told || left == 0 {
+				continue
+			}
+			left--
+			about := &corev1.ObjectReference{APIVersion: group + "/v1", Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
+			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(reasonOf(finding), inEvent))
+			telling.told = true
+			a.told[n] = telling
+		}
+	}
+}
+
+// untold says whether there are violations that no Event was written of yet.
+func (a *Auditor) untold() bool {
+	for _, telling := range a.told {
+		if !telling.told {
+			return true
+		}
+	}
+	return false
+}
+
+// inEvent is how long the note of an Event is; the API server takes 1,024 bytes.
+const inEvent = 1000
+
+// bounded is a text of at most so many bytes and a sign that there was more.
+func bounded(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}

@@ -1,0 +1,103 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// noReports lists none that are stored.
+type noReports struct{ client.Reader }
+
+func (r noReports) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if partial, is := list.(*metav1.PartialObjectMetadataList); is {
+		if partial.Kind == "ReportList" {
+			partial.Items = []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{Namespace: "left", Name: "egress-governor-2"}}}
+		}
+		return nil
+	}
+	return r.Reader.List(ctx, list, options...)
+}
+
+// TestReportsAreOfTheKindsThatTheClusterHas, and written when something changed.
+func TestReportsAreOfTheKindsThatTheClusterHas(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Live, s.Writer = noReports{s.live}, s.cluster
+	for i := range 3 {
+		s.store("app", fmt.Sprintf("e%d", i), fmt.Sprintf("h%d.test", i))
+	}
+	s.hosts("p", 1, v1alpha1.Report, "ok.test")
+	s.audited()
+	assert.Empty(t, s.writes, "the cluster has none")
+
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(reportKinds[1].namespaced, meta.RESTScopeNamespace)
+	mapper.Add(reportKinds[1].cluster, meta.RESTScopeRoot)
+	s.Kinds = mapper
+	s.audited()
+	require.Len(t, s.writes, 3)
+	all := strings.Join(s.writes, "\n")
+	assert.Equal(t, 1, strings.Count(all, "kind: Report\n"))
+	assert.Equal(t, 1, strings.Count(all, "kind: ClusterReport\n"))
+	assert.Contains(t, all, "delete Report left/egress-governor-2")
+	assert.Contains(t, all, "fail: 3\n")
+	assert.Contains(t, all, "message: 3 violations in what is stored")
+	assert.Contains(t, all, "rule: host-not-allowed")
+	s.writes = nil
+	s.audited()
+	assert.Empty(t, s.writes, "nothing changed")
+
+	s.hosts("p", 2, v1alpha1.Report, `"*.test"`)
+	s.audited()
+	all = strings.Join(s.writes, "\n")
+	assert.Contains(t, all, "delete Report app/egress-governor\n")
+	assert.Contains(t, all, "result: pass")
+}
+
+// TestAPolicyThatCannotTellIsNoPass.
+func TestAPolicyThatCannotTellIsNoPass(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.found = violating(2, review.Failed, "broken")
+	s.policies = map[string]policyState{"broken": {}, "fine": {}}
+	_, cluster := s.results()
+	require.Len(t, cluster, 2)
+	assert.Equal(t, "error", cluster[0].(map[string]any)["result"])
+	assert.Equal(t, "could not be evaluated for 2 stored objects", cluster[0].(map[string]any)["message"])
+	assert.Equal(t, "pass", cluster[1].(map[string]any)["result"])
+	violations, failures := s.violationsOf()
+	assert.Zero(t, violations["broken"])
+	assert.EqualValues(t, 2, failures["broken"])
+}
+
+// TestAReportHasASizeThatTheClusterTakes: a namespace of many violations has several.
+func TestAReportHasASizeThatTheClusterTakes(t *testing.T) {
+	t.Parallel()
+	got := split(map[string][]any{"app": make([]any, 2*perReport+1), "shop": make([]any, perReport)})
+	sizes := map[string]int{}
+	for name, results := range got {
+		sizes[name.String()] = len(results)
+	}
+	assert.Equal(t, map[string]int{
+		"app/egress-governor": perReport, "app/egress-governor-2": perReport, "app/egress-governor-3": 1, "shop/egress-governor": perReport,
+	}, sizes)
+}
+
+// TestATextIsAsLongAsItIsTaken, and no rune is cut.
+func TestATextIsAsLongAsItIsTaken(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "abc", bounded("abc", 3))
+	assert.Equal(t, "ab…", bounded("abcd", 2))
+	assert.Equal(t, "a…", bounded("aäb", 2))
+}

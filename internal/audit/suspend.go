@@ -1,0 +1,121 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// freely is how many exits are suspended at once whatever share of all they are.
+const freely = 5
+
+// policyState is what the audit goes by of an EgressPolicy.
+type policyState struct {
+	// suspends says that what violates it loses its exit, confirmed that this may be any number at once.
+	suspends, confirmed bool
+}
+
+func (a *Auditor) readPolicies(ctx context.Context) (map[string]policyState, error) {
+	var list v1alpha1.EgressPolicyList
+	if err := a.Cached.List(ctx, &list); err != nil {
+		return nil, err
+	}
+	out := map[string]policyState{}
+	for _, policy := range list.Items {
+		confirmed := policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == strconv.FormatInt(policy.Generation, 10)
+		out[policy.Name] = policyState{policy.Spec.Suspends(), confirmed}
+	}
+	return out, nil
+}
+
+// clocked says whether some policy that suspends reads the time.
+func (a *Auditor) clocked(ctx context.Context) bool {
+	timed := a.Policies.Timed()
+	if len(timed) == 0 {
+		return false
+	}
+	policies, err := a.readPolicies(ctx)
+	return err == nil && slices.ContainsFunc(timed, func(name string) bool { return policies[name].suspends })
+}
+
+// decide suspends what violates policies that say so, and gives back what does not any more.
+func (a *Auditor) decide() {
+	free := max(freely, int(a.MaxShare*float64(a.Entries.Sealed())))
+	var next map[types.NamespacedName]string
+	next, a.held = plan(a.found, a.Entries.Suspensions(), a.policies, free)
+	a.Entries.Suspend(next)
+}
+
+// plan returns the entries to suspend, with why, and how many each policy would suspend whose word is held. What is
+// suspended stays so while some policy has it so, or cannot tell. New ones are as many as are free, those of the policies
+// first that would suspend fewest; the others wait for somebody to look.
+func plan(found map[objectKey]judged, last map[types.NamespacedName]string, policies map[string]policyState, free int) (next map[types.NamespacedName]string, held map[string]int) {
+	next, held = map[types.NamespacedName]string{}, map[string]int{}
+	fresh := map[string]map[types.NamespacedName]string{}
+	for key, of := range found {
+		if key.Kind != serviceEntry || !of.sealed {
+			continue
+		}
+		why, was := last[key.name()]
+		causes := suspending(of.findings, policies, why, was)
+		if was && len(causes) > 0 {
+			next[key.name()] = causes[0].reason
+			continue
+		}
+		for _, cause := range causes {
+			if fresh[cause.policy] == nil {
+				fresh[cause.policy] = map[types.NamespacedName]string{}
+			}
+			fresh[cause.policy][key.name()] = cause.reason
+		}
+	}
+	fewest := func(x, y string) int { return cmp.Or(len(fresh[x])-len(fresh[y]), cmp.Compare(x, y)) }
+	for _, policy := range slices.SortedFunc(maps.Keys(fresh), fewest) {
+		added := maps.Clone(fresh[policy])
+		maps.DeleteFunc(added, func(name types.NamespacedName, _ string) bool {
+			_, taken := next[name]
+			return taken
+		})
+		if !policies[policy].confirmed {
+			if len(added) > free {
+				held[policy] = len(fresh[policy])
+				continue
+			}
+			free -= len(added)
+		}
+		maps.Copy(next, added)
+	}
+	return next, held
+}
+
+// cause is a policy that has an entry suspended, and its word.
+type cause struct{ policy, reason string }
+
+// suspending returns the causes, one of each policy. Of an entry that is suspended already, and of which a policy cannot
+// tell now, the last reason stays.
+func suspending(findings []review.Finding, policies map[string]policyState, last string, was bool) (out []cause) {
+	for _, finding := range findings {
+		said := slices.ContainsFunc(out, func(other cause) bool { return other.policy == finding.Policy })
+		switch {
+		case said || !policies[finding.Policy].suspends:
+		case finding.Effect == review.Denied:
+			out = append(out, cause{finding.Policy, reasonOf(finding)})
+		case finding.Effect == review.Failed && was:
+			out = append(out, cause{finding.Policy, last})
+		}
+	}
+	return out
+}
+
+// reasonOf is a finding on one line, as a condition takes it.
+func reasonOf(finding review.Finding) string {
+	return strings.ReplaceAll(finding.Sentence(), "\n", " ")
+}

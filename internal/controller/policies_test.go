@@ -1,0 +1,53 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+// engine has policies in force.
+type engine map[string]int64
+
+func (e engine) Set(policy *v1alpha1.EgressPolicy) error {
+	e[policy.Name] = policy.Generation
+	return nil
+}
+
+func (e engine) Remove(name string) { delete(e, name) }
+
+// TestEachVersionOfAPolicyIsToldOnce, when it is in force already.
+func TestEachVersionOfAPolicyIsToldOnce(t *testing.T) {
+	t.Parallel()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
+	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
+	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	inForce := engine{}
+	p := &Policies{engine: inForce, client: cluster, inForce: map[string]int64{}}
+	p.loaded.Store(true)
+	var told []int64
+	p.OnChange(func() { told = append(told, inForce["p"]) })
+	reconcile := func() {
+		_, err := p.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "p"}})
+		require.NoError(t, err)
+	}
+	reconcile()
+	reconcile()
+	assert.Equal(t, []int64{1}, told)
+	require.NoError(t, cluster.Get(t.Context(), types.NamespacedName{Name: "p"}, stored))
+	stored.Generation = 2
+	require.NoError(t, cluster.Update(t.Context(), stored))
+	reconcile()
+	require.NoError(t, cluster.Delete(t.Context(), stored))
+	reconcile()
+	assert.Equal(t, []int64{1, 2, 0}, told)
+}
