@@ -56,7 +56,7 @@ func (c *cluster) refused(t *testing.T, from string, o order) answer {
 func (c *cluster) refusedSaying(t *testing.T, from string, o order, says string) {
 	t.Helper()
 	got := c.refused(t, from, o)
-	assert.Regexp(t, regexp.MustCompile(says), got.Error, "%+v from %s", o, from)
+	assert.Regexp(t, says, got.Error, "%+v from %s", o, from)
 }
 
 // doors returns where a gateway by MutualTLS listens for a port of its Service: the Service, and each pod.
