@@ -1,0 +1,123 @@
+package review
+
+import (
+	"fmt"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// What a rule says of an exit that others share.
+
+// ruleConflicts finds what a rule would change under others, who share the exit of its host.
+func ruleConflicts(s *subject, rule *egress.Rule, serving *egress.Entry) (out hop.Refusals) {
+	path := field.NewPath("spec", "trafficPolicy")
+	written := s.Mesh.ReadRule(s.intent).Host
+	if other := s.View.Rule(rule.Namespace, rule.Host); other.HasPolicy() && rule.HasPolicy() && other.Host == written && other.Name != rule.Name {
+		out = append(out, egress.Finding{
+			Code: "duplicate-rule", Field: path.String(),
+			Message: fmt.Sprintf("DestinationRule %s/%s sets the policy of host %q already, and Istio takes one", other.Namespace, other.Name, rule.Host),
+			Fix:     "change that rule, or remove the policy of one of the two",
+		})
+	}
+	gw, _ := s.Mesh.GatewayByName(serving.Gateway)
+	exit := s.View.Exit(rule.Host, gw.Namespace())
+	for _, against := range s.against(rule, serving, exit) {
+		out = append(out, egress.Finding{
+			Code: "rule-conflict", Field: path.String(),
+			Message: fmt.Sprintf("host %q is reached by the exit of ServiceEntry %s/%s: %s", rule.Host, against.Owner.Namespace, against.Owner.Name, against.Reason),
+			Fix:     "agree with its owners on one rule, or leave the settings to them",
+		})
+		break
+	}
+	return out
+}
+
+// against returns what of a rule contradicts the exit that its calls go by.
+func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress.Exit) (out []egress.Contradiction) {
+	if serving.Namespace != rule.Namespace {
+		return joining(exit, serving, rule)
+	}
+	others := exit.WithoutNamespace(rule.Namespace)
+	if others == nil {
+		return nil
+	}
+	for _, entry := range s.View.Entries(rule.Host) {
+		if entry.Namespace == rule.Namespace && entry.Gateway == serving.Gateway {
+			if against := others.Against(entry.Definition.Under(rule)); against.Owner != nil {
+				out = append(out, against)
+			}
+		}
+	}
+	if exit.Owner().Namespace != rule.Namespace {
+		return append(out, joining(others, others.Owner(), rule)...)
+	}
+	for _, port := range exit.Definition.Ports {
+		if !reflect.DeepEqual(rule.Beyond(port.Number), exit.Rule.Beyond(port.Number)) {
+			out = append(out, egress.Contradiction{Owner: others.Owner(), Reason: fmt.Sprintf("it shares the exit, and its calls to port %d would be made under other settings", port.Number)})
+		}
+	}
+	return out
+}
+
+// joining returns what a rule asks of an exit that is not its own to define.
+func joining(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []egress.Contradiction) {
+	if exit == nil {
+		return nil
+	}
+	for _, port := range owner.Ports {
+		if tls := rule.TLS(port.Number); tls != nil && egress.FamilyOf(port.Protocol) == egress.FamilyHTTP && !reflect.DeepEqual(tls, exit.Definition.TLS[port.Number]) {
+			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("port %d is not encrypted as here", port.Number)})
+		}
+	}
+	return append(out, ejecting(exit, owner, rule)...)
+}
+
+// ejecting returns the ports whose endpoints a rule would eject, which clients of a gateway do not see, other than the
+// exit does.
+func ejecting(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []egress.Contradiction) {
+	for _, port := range owner.Ports {
+		here, there := rule.Beyond(port.Number)["outlierDetection"], exit.Rule.Beyond(port.Number)["outlierDetection"]
+		if here != nil && !reflect.DeepEqual(here, there) {
+			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("outlierDetection of port %d is its owner's", port.Number)})
+		}
+	}
+	return out
+}
+
+// underRules holds an entry against the rules that its calls are under, in whichever order the two came.
+func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (out hop.Refusals) {
+	for i, written := range intent.Hosts {
+		host, at := egress.Canonical(written), field.NewPath("spec", "hosts").Index(i).String()
+		rule := s.View.Rule(s.Namespace.Name, host)
+		if rule == nil {
+			continue
+		}
+		name := fmt.Sprintf("DestinationRule %s/%s", rule.Namespace, rule.Name)
+		if rule.Host != host && rule.InForce && sealed.Transport != egress.MutualTLS {
+			out = append(out, wildcardRule(at, fmt.Sprintf("%s with host %q covers host %q", name, rule.Host, host), host))
+			continue
+		}
+		for _, refusal := range hop.CheckRule(rule) {
+			out = append(out, egress.Finding{
+				Code: refusal.Code, Field: at, Message: fmt.Sprintf("%s of this host: %s: %s", name, refusal.Field, refusal.Message),
+				Fix: "in the rule, " + refusal.Fix,
+			})
+		}
+		exit := s.View.Exit(host, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
+		if owner := exit.Owner(); owner != nil && owner.Namespace != s.Namespace.Name {
+			for _, against := range ejecting(exit, owner, rule) {
+				out = append(out, egress.Finding{
+					Code: "rule-conflict", Field: at,
+					Message: fmt.Sprintf("host %q is reached by the exit of ServiceEntry %s/%s, and %s asks otherwise of it: %s", written, owner.Namespace, owner.Name, name, against.Reason),
+					Fix:     "agree with its owners on one rule, or leave the settings to them",
+				})
+				break
+			}
+		}
+	}
+	return out
+}
