@@ -76,7 +76,7 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race ./chart ./house ./laws
+	cd test && go test -race -count=1 ./chart ./house ./laws
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave the objects that routing judges.

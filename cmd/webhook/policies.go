@@ -55,8 +55,15 @@ func baseline(configuration *config.Configuration) policy.Baseline {
 		of.Enforcement = policy.Off
 		out.Policies[requireGateway] = of
 	}
+	if of := out.Policies[workloadEntries]; len(configuration.MeshCIDRs) == 0 && of.Enforcement == "" && out.Enforcement == v1alpha1.Deny {
+		of.Enforcement = v1alpha1.Warn
+		out.Policies[workloadEntries] = of
+	}
 	return out
 }
+
+// workloadEntries would deny every virtual machine that istiod registers, where nobody said which ranges they are in.
+const workloadEntries = "workload-entries"
 
 // resource is how the API server knows a kind that it sends only while a policy asks for it.
 func resource(kind v1alpha1.Kind) (group string, versions []string, asked bool) {

@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/registry"
 	"github.com/egress-governor/egress-governor/internal/review"
@@ -37,15 +38,18 @@ type Entries interface {
 	OnChange(listener func(registry.Change))
 }
 
-// Timed names the policies in force whose answers change with the time.
-type Timed interface{ Timed() []string }
+// Policies says of the policies in force whose answers change with the time, and which kinds one evaluates, nil for unknown.
+type Policies interface {
+	Timed() []string
+	KindsOf(name string) []v1alpha1.Kind
+}
 
 // Options are what the audit goes by.
 type Options struct {
 	Mesh     *egress.Mesh
 	Reviewer Reviewer
 	Entries  Entries
-	Policies Timed
+	Policies Policies
 	// Live reads objects from the API server, Cached EgressPolicies and Namespaces from memory.
 	Live, Cached client.Reader
 	// Status writes that of EgressPolicies, Writer reports, of the kinds that Kinds knows; neither where Writer is nil.
@@ -77,7 +81,11 @@ type Auditor struct {
 	// policies are those that the last pass was of.
 	policies map[string]policyState
 	held     map[string]int
-	wake     chan struct{}
+	// late says that what was found is still to be told.
+	late bool
+	// taken is when entries were suspended lately that nobody had confirmed.
+	taken []time.Time
+	wake  chan struct{}
 
 	mu      sync.Mutex
 	found   map[objectKey]judged
@@ -147,7 +155,7 @@ func (a *Auditor) run(ctx context.Context) {
 			ctrl.LoggerFrom(ctx).Error(err, "Audit is incomplete")
 			a.dirt(true)
 		}
-		if err != nil || a.untold() {
+		if err != nil || a.late || a.untold() {
 			again.Reset(retry)
 		}
 	}
@@ -161,6 +169,9 @@ func (a *Auditor) changes(ctx context.Context) error {
 		return a.pass(ctx, kinds)
 	case len(touched) > 0:
 		return a.again(ctx, touched)
+	case a.late:
+		a.publish(ctx)
+		return nil
 	}
 	a.notify()
 	return nil

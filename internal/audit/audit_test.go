@@ -121,7 +121,7 @@ func TestEachViolationIsToldOnce(t *testing.T) {
 	for i := range atOnce + 50 {
 		s.found[objectKey{serviceEntry, "app", fmt.Sprint(i)}] = judged{uid: types.UID(fmt.Sprint(i)), findings: []review.Finding{{}}}
 	}
-	require.NoError(t, s.publish(t.Context()))
+	s.publish(t.Context())
 	assert.Len(t, s.told(), atOnce)
 	assert.True(t, s.untold())
 	require.NoError(t, s.changes(t.Context()))
@@ -236,4 +236,27 @@ func TestAChangeIsJudgedOnceMore(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	assert.Equal(t, 3, passes())
+}
+
+// clock keeps when what is stored is judged.
+type clock struct {
+	of Reviewer
+	at time.Time
+}
+
+func (c *clock) Review(ctx context.Context, req review.Request) (*review.Outcome, error) {
+	c.at = req.Time
+	return c.of.Review(ctx, req)
+}
+
+// TestPoliciesKnowTheTime: an allowance that expires is judged by when it is looked at.
+func TestPoliciesKnowTheTime(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.now = time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	judge := &clock{of: s.Reviewer}
+	s.Reviewer = judge
+	s.store("app", "a", "evil.test")
+	s.audited()
+	assert.True(t, s.now.Equal(judge.at), judge.at)
 }

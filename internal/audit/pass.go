@@ -85,12 +85,12 @@ func (a *Auditor) pass(ctx context.Context, of []string) error {
 			a.decide()
 		}
 	}
-	err = a.publish(ctx)
+	a.publish(ctx)
 	if len(of) == len(kinds) {
 		a.metrics.passed(a.Now(), objects)
 	}
 	a.log(ctx, objects, a.Now().Sub(began))
-	return err
+	return nil
 }
 
 func (a *Auditor) log(ctx context.Context, objects int, took time.Duration) {
@@ -176,7 +176,8 @@ func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
 		a.mu.Unlock()
 	}
 	a.decide()
-	return a.publish(ctx)
+	a.publish(ctx)
+	return nil
 }
 
 // judge judges one object in its turn; those of namespaces that are not governed are nobody's to judge. One that cannot be
@@ -194,7 +195,7 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 	var outcome *review.Outcome
 	if unread == nil {
 		outcome, unread = a.Reviewer.Review(ctx, review.Request{
-			Operation: review.Audit, Object: object, Name: key.Name,
+			Operation: review.Audit, Object: object, Name: key.Name, Time: a.Now(),
 			Namespace: review.Namespace{Name: key.Namespace, Labels: namespace.Labels, Annotations: namespace.Annotations},
 		})
 	}

@@ -66,7 +66,7 @@ func TestWhatIsSuspended(t *testing.T) {
 			for _, entry := range tc.last {
 				last[types.NamespacedName{Namespace: "app", Name: entry}] = "as before"
 			}
-			next, held := plan(tc.found, last, suspends, 5)
+			next, held, _ := plan(tc.found, last, suspends, 5)
 			assert.Len(t, next, tc.suspended)
 			if tc.held == nil {
 				tc.held = map[string]int{}
@@ -82,8 +82,8 @@ func TestWhyAnEntryIsSuspended(t *testing.T) {
 	found := violating(1, review.Denied, "a")
 	key := objectKey{serviceEntry, "app", "a0"}
 	found[key].findings[0].Fix = "ask"
-	next, _ := plan(found, nil, map[string]policyState{"a": {suspends: true}}, 5)
+	next, _, _ := plan(found, nil, map[string]policyState{"a": {suspends: true}}, 5)
 	assert.Equal(t, map[types.NamespacedName]string{key.name(): "a: no. Fix: ask"}, next)
-	next, _ = plan(violating(1, review.Failed, "a"), next, map[string]policyState{"a": {suspends: true}}, 5)
+	next, _, _ = plan(violating(1, review.Failed, "a"), next, map[string]policyState{"a": {suspends: true}}, 5)
 	assert.Equal(t, "a: no. Fix: ask", next[key.name()])
 }

@@ -22,11 +22,15 @@ import (
 )
 
 // publish tells what is known: in metrics, in the status of EgressPolicies, by Events and in reports.
-func (a *Auditor) publish(ctx context.Context) error {
+// What cannot be written is told again later, and nothing judged again for it.
+func (a *Auditor) publish(ctx context.Context) {
 	a.count()
 	a.remember()
 	a.notify()
-	return errors.Join(a.writeStatus(ctx), a.report(ctx))
+	err := errors.Join(a.writeStatus(ctx), a.report(ctx))
+	if a.late = err != nil; a.late && ctx.Err() == nil {
+		ctrl.LoggerFrom(ctx).Error(err, "What the audit found is not told everywhere")
+	}
 }
 
 // violationsOf counts what policies said of all that is stored, and what they could not say, which is no violation.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -30,10 +31,19 @@ func (a *Auditor) readPolicies(ctx context.Context) (map[string]policyState, err
 	}
 	out := map[string]policyState{}
 	for _, policy := range list.Items {
+		if !a.judges(policy.Name) {
+			continue
+		}
 		confirmed := policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == strconv.FormatInt(policy.Generation, 10)
 		out[policy.Name] = policyState{policy.Spec.Suspends(), confirmed}
 	}
 	return out, nil
+}
+
+// judges says whether a policy is about some kind that is audited. Nothing is said of others: nobody looked.
+func (a *Auditor) judges(policy string) bool {
+	of := a.Policies.KindsOf(policy)
+	return len(of) == 0 || slices.ContainsFunc(of, func(kind v1alpha1.Kind) bool { return slices.Contains(kinds, string(kind)) })
 }
 
 // clocked says whether some policy that suspends reads the time.
@@ -49,15 +59,23 @@ func (a *Auditor) clocked(ctx context.Context) bool {
 // decide suspends what violates policies that say so, and gives back what does not any more.
 func (a *Auditor) decide() {
 	free := max(freely, int(a.MaxShare*float64(a.Entries.Sealed())))
-	var next map[types.NamespacedName]string
-	next, a.held = plan(a.found, a.Entries.Suspensions(), a.policies, free)
+	// What was taken lately counts: passes follow each other within seconds.
+	a.taken = slices.DeleteFunc(a.taken, func(at time.Time) bool { return a.Now().Sub(at) > lately })
+	next, held, spent := plan(a.found, a.Entries.Suspensions(), a.policies, free-len(a.taken))
+	for range spent {
+		a.taken = append(a.taken, a.Now())
+	}
+	a.held = held
 	a.Entries.Suspend(next)
 }
+
+// lately is for how long suspensions count against those that come after.
+const lately = time.Hour
 
 // plan returns the entries to suspend, with why, and how many each policy would suspend whose word is held. What is
 // suspended stays so while some policy has it so, or cannot tell. New ones are as many as are free, those of the policies
 // first that would suspend fewest; the others wait for somebody to look.
-func plan(found map[objectKey]judged, last map[types.NamespacedName]string, policies map[string]policyState, free int) (next map[types.NamespacedName]string, held map[string]int) {
+func plan(found map[objectKey]judged, last map[types.NamespacedName]string, policies map[string]policyState, free int) (next map[types.NamespacedName]string, held map[string]int, spent int) {
 	next, held = map[types.NamespacedName]string{}, map[string]int{}
 	fresh := map[string]map[types.NamespacedName]string{}
 	for key, of := range found {
@@ -90,10 +108,11 @@ func plan(found map[objectKey]judged, last map[types.NamespacedName]string, poli
 				continue
 			}
 			free -= len(added)
+			spent += len(added)
 		}
 		maps.Copy(next, added)
 	}
-	return next, held
+	return next, held, spent
 }
 
 // cause is a policy that has an entry suspended, and its word.

@@ -94,7 +94,8 @@ func (b Baseline) policy(name string, module *ast.Module) (*v1alpha1.EgressPolic
 	out := &v1alpha1.EgressPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: BaselinePrefix + name},
 		Spec: v1alpha1.EgressPolicySpec{
-			Enforcement: enforcement, Policy: name, Parameters: of.Parameters,
+			// As the API server would have it, so that what is stored is what is to be.
+			Enforcement: enforcement, Existing: v1alpha1.Report, Policy: name, Parameters: of.Parameters,
 			Match: v1alpha1.Match{NamespaceSelector: b.NamespaceSelector},
 		},
 	}

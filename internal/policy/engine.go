@@ -76,6 +76,16 @@ func (e *Engine) Kinds() []v1alpha1.Kind {
 	return slices.Sorted(maps.Keys(out))
 }
 
+// KindsOf returns the kinds that a policy in force evaluates, nil where none of the name is.
+func (e *Engine) KindsOf(name string) []v1alpha1.Kind {
+	for _, policy := range *e.snapshot.Load() {
+		if policy.name == name {
+			return policy.kinds
+		}
+	}
+	return nil
+}
+
 func (e *Engine) change(apply func(map[string]*compiled)) {
 	e.writing.Lock()
 	defer e.writing.Unlock()

@@ -11,6 +11,10 @@ import (
 )
 
 func routeIntent(s *subject, vs *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if !s.Mesh.Inject {
+		// Nothing is rewritten, and the record is anybody's word: what counts is what will be stored.
+		return vs.DeepCopy(), nil
+	}
 	return hop.RouteIntent(vs, s.Mesh)
 }
 

@@ -72,7 +72,7 @@ matchExpressions:
   - key: kubernetes.io/metadata.name
     operator: NotIn
     values:
-      {{- $own := concat (list "kube-system" .Release.Namespace) (splitList "\n" (include "egress-governor.gatewayNamespaces" .)) }}
+      {{- $own := concat (list "kube-system" .Release.Namespace .Values.config.meshConfig.namespace) (splitList "\n" (include "egress-governor.gatewayNamespaces" .)) }}
       {{- toYaml ($own | uniq) | nindent 6 }}
   {{- with .Values.namespaceSelector.matchExpressions }}
   {{- toYaml . | nindent 2 }}
