@@ -84,7 +84,7 @@ type Auditor struct {
 	// late says that what was found is still to be told.
 	late bool
 	// taken is when entries were suspended lately that nobody had confirmed.
-	taken []time.Time
+	taken map[types.NamespacedName]time.Time
 	wake  chan struct{}
 
 	mu      sync.Mutex
@@ -98,7 +98,7 @@ func New(options Options) *Auditor {
 	return &Auditor{
 		Options: options, limiter: flowcontrol.NewTokenBucketRateLimiter(float32(options.PerSecond), max(1, options.PerSecond/10)),
 		metrics: newGauges(options.Now), told: map[notice]telling{}, wake: make(chan struct{}, 1),
-		found: map[objectKey]judged{}, touched: map[objectKey]bool{},
+		found: map[objectKey]judged{}, touched: map[objectKey]bool{}, taken: map[types.NamespacedName]time.Time{},
 	}
 }
 

@@ -59,11 +59,15 @@ func (a *Auditor) clocked(ctx context.Context) bool {
 // decide suspends what violates policies that say so, and gives back what does not any more.
 func (a *Auditor) decide() {
 	free := max(freely, int(a.MaxShare*float64(a.Entries.Sealed())))
-	// What was taken lately counts: passes follow each other within seconds.
-	a.taken = slices.DeleteFunc(a.taken, func(at time.Time) bool { return a.Now().Sub(at) > lately })
-	next, held, spent := plan(a.found, a.Entries.Suspensions(), a.policies, free-len(a.taken))
-	for range spent {
-		a.taken = append(a.taken, a.Now())
+	last := a.Entries.Suspensions()
+	// What was taken lately and is not given back counts: passes follow each other within seconds.
+	maps.DeleteFunc(a.taken, func(name types.NamespacedName, at time.Time) bool {
+		_, still := last[name]
+		return !still || a.Now().Sub(at) > lately
+	})
+	next, held, spent := plan(a.found, last, a.policies, free-len(a.taken))
+	for _, name := range spent {
+		a.taken[name] = a.Now()
 	}
 	a.held = held
 	a.Entries.Suspend(next)
@@ -75,7 +79,7 @@ const lately = time.Hour
 // plan returns the entries to suspend, with why, and how many each policy would suspend whose word is held. What is
 // suspended stays so while some policy has it so, or cannot tell. New ones are as many as are free, those of the policies
 // first that would suspend fewest; the others wait for somebody to look.
-func plan(found map[objectKey]judged, last map[types.NamespacedName]string, policies map[string]policyState, free int) (next map[types.NamespacedName]string, held map[string]int, spent int) {
+func plan(found map[objectKey]judged, last map[types.NamespacedName]string, policies map[string]policyState, free int) (next map[types.NamespacedName]string, held map[string]int, spent []types.NamespacedName) {
 	next, held = map[types.NamespacedName]string{}, map[string]int{}
 	fresh := map[string]map[types.NamespacedName]string{}
 	for key, of := range found {
@@ -108,7 +112,7 @@ func plan(found map[objectKey]judged, last map[types.NamespacedName]string, poli
 				continue
 			}
 			free -= len(added)
-			spent += len(added)
+			spent = slices.AppendSeq(spent, maps.Keys(added))
 		}
 		maps.Copy(next, added)
 	}
