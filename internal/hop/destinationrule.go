@@ -93,7 +93,9 @@ const policyPath = "spec.trafficPolicy"
 func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh *egress.Mesh, view egress.View) error {
 	var known recorder
 	if serving != nil && serving.Transport == egress.MutualTLS {
-		known.byMutualTLS(rule, serving, mesh, view)
+		host := mesh.ReadRule(rule).Host
+		gw, _ := mesh.GatewayByName(serving.Gateway)
+		known.byMutualTLS(rule, portsBySNI(mesh, egress.ByMutualTLS(view.Entries(host), serving.Namespace), host), mutual(mesh, gw))
 	} else {
 		for _, s := range ruleSlots(rule) {
 			if inForce(s) {
@@ -112,19 +114,39 @@ func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh
 	return nil
 }
 
-// byMutualTLS replaces what of a rule's policy is not how the gateway of an entry is called.
-func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, serving *egress.Entry, mesh *egress.Mesh, view egress.View) {
+// byMutualTLS replaces what of a rule's policy is not how a gateway is called: by tls, and by what each port has of its own.
+func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, ports map[uint32]map[string]any, tls map[string]any) {
 	levels, given := levelsSlot(rule)
 	if !given {
 		return
 	}
-	host := mesh.ReadRule(rule).Host
-	gw, _ := mesh.GatewayByName(serving.Gateway)
-	sni := portsBySNI(mesh, egress.ByMutualTLS(view.Entries(host), serving.Namespace), host)
-	now := clientPolicy(levels.parent, sni, mutual(mesh, gw))
+	now := clientPolicy(levels.parent, ports, tls)
 	for _, s := range []slot{{policyPath + ".outlierDetection", levels.parent, "outlierDetection"}, {policyPath + ".tls", levels.parent, "tls"}, levels} {
 		r.replace(s, now[s.key])
 	}
+}
+
+// SealedByMutualTLS says whether a rule, as it is stored, is what its author wrote as a replica seals it that knows of other
+// entries of the host: called as a gateway of ours, its ports by no names but their own.
+func SealedByMutualTLS(rule, intent *unstructured.Unstructured, mesh *egress.Mesh) bool {
+	host := mesh.ReadRule(intent).Host
+	levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
+	return slices.ContainsFunc(mesh.Gateways, func(gw egress.Gateway) bool {
+		ports := map[uint32]map[string]any{}
+		for _, level := range levels {
+			of, _ := level.(map[string]any)
+			number, _, _ := unstructured.NestedInt64(of, "port", "number")
+			sni, _, _ := unstructured.NestedString(of, "tls", "sni")
+			port := uint32(number) //nolint:gosec // the API server has bounded it
+			if sni == portSNI(host, port) {
+				ports[port] = mutual(mesh, gw)
+				ports[port]["sni"] = sni
+			}
+		}
+		sealed := intent.DeepCopy()
+		(&recorder{}).byMutualTLS(sealed, ports, mutual(mesh, gw))
+		return gw.Transport == egress.MutualTLS && reflect.DeepEqual(sealed.Object["spec"], rule.Object["spec"])
+	})
 }
 
 // RuleByMutualTLS says whether a rewrite has put calls to a gateway by mutual TLS into a rule as it is stored.

@@ -69,9 +69,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if err := hop.SealRuleIntent(sealed, serving, s.Mesh, s.View); errors.As(err, &refusals) {
 		return facts, refusals
 	}
-	// Either form may be stored: the entry of the host may have come since, or be known to another replica alone, and the
-	// controller of rules has the last word.
-	if !equality.Semantic.DeepEqual(sealed.Object["spec"], s.Object.Object["spec"]) && !equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
+	if !ruleForm(s, sealed) {
 		refusals = append(refusals, egress.Finding{
 			Code: "not-sealed", Field: "spec.trafficPolicy", Message: "the rule was changed after it was sealed",
 			Fix: "apply it again; if this stays, another mutating webhook rewrites DestinationRules",
@@ -95,6 +93,14 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, onExit(s, rule, serving)...)
 	}
 	return facts, append(refusals, onOwnExits(s, rule, serving)...)
+}
+
+// ruleForm says whether the subject is in a form that may be stored: sealed, not sealed, or sealed for other ports. The entry
+// of the host may have come or changed since, or be known to another replica alone; the controller of rules has the last word.
+func ruleForm(s *subject, sealed *unstructured.Unstructured) bool {
+	spec := s.Object.Object["spec"]
+	return equality.Semantic.DeepEqual(sealed.Object["spec"], spec) || equality.Semantic.DeepEqual(s.intent.Object["spec"], spec) ||
+		hop.SealedByMutualTLS(s.Object, s.intent, s.Mesh)
 }
 
 // onExit returns what the exit of a rule's host cannot have of the rule.

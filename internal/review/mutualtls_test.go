@@ -111,3 +111,39 @@ func TestNobodyForgesAClientRule(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, codes(outcome), "tls-mode spec.trafficPolicy.portLevelSettings[0].tls.mode", "a tenant's own")
 }
+
+// TestARuleIsSealedByAnotherReplica that knows of other entries of the host: that is no change by anybody.
+func TestARuleIsSealedByAnotherReplica(t *testing.T) {
+	t.Parallel()
+	knows, _ := mutual()
+	nothing, cluster := mutual()
+	cluster.Known = nil
+	otherPorts, cluster := mutual()
+	for _, entry := range cluster.Known {
+		entry.Ports = []egress.Port{{Number: 9443, Protocol: "TLS", TargetPort: 9443}}
+	}
+	for name, replica := range map[string]*Reviewer{"knows nothing": nothing, "knows other ports": otherPorts, "knows the same": knows} {
+		for change, made := range map[string]func(tls map[string]any){
+			"none":                        func(map[string]any) {},
+			"another host's name":         func(tls map[string]any) { tls["sni"] = "p443.other.test.port.egress-governor.internal" },
+			"another port's name":         func(tls map[string]any) { tls["sni"] = "p5432.api.example.com.port.egress-governor.internal" },
+			"another identity":            func(tls map[string]any) { tls["subjectAltNames"] = []any{"spiffe://cluster.local/ns/evil/sa/evil"} },
+			"any identity":                func(tls map[string]any) { delete(tls, "subjectAltNames") },
+			"a certificate of the tenant": func(tls map[string]any) { tls["credentialName"] = "mine" },
+		} {
+			req := stored(t, knows, create(destinationRule(t, simple)))
+			levels, _, err := unstructured.NestedSlice(req.Object.Object, "spec", "trafficPolicy", "portLevelSettings")
+			require.NoError(t, err)
+			require.NotEmpty(t, levels)
+			made(levels[0].(map[string]any)["tls"].(map[string]any))
+			require.NoError(t, unstructured.SetNestedSlice(req.Object.Object, levels, "spec", "trafficPolicy", "portLevelSettings"))
+			outcome, err := replica.Review(t.Context(), req)
+			require.NoError(t, err)
+			want := []string{"not-sealed spec.trafficPolicy"}
+			if change == "none" {
+				want = nil
+			}
+			assert.Equal(t, want, codes(outcome), "%s, %s", name, change)
+		}
+	}
+}
