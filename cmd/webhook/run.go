@@ -209,8 +209,7 @@ func dnsCapture(mgr ctrl.Manager, hosts *registry.Registry, configuration *confi
 		hosts.SetDNSCapture(configuration.DNSCapture == "On")
 		return nil, nil
 	}
-	at := types.NamespacedName{Namespace: configuration.MeshConfig.Namespace, Name: configuration.MeshConfig.Name}
-	out := &controller.DNSCapture{Live: mgr.GetAPIReader(), MeshConfig: at, Set: hosts.SetDNSCapture}
+	out := &controller.DNSCapture{Live: mgr.GetAPIReader(), MeshConfig: configuration.MeshConfig.Key(), Set: hosts.SetDNSCapture}
 	return out, mgr.Add(out)
 }
 
@@ -242,7 +241,7 @@ func fence(configuration *config.Configuration) *hop.Fence {
 
 func preflight(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, meshConfig config.MeshConfig, o options) *controller.Preflight {
 	return &controller.Preflight{
-		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, Ungoverned: hosts.Ungoverned, View: hosts, MeshConfig: types.NamespacedName{Namespace: meshConfig.Namespace, Name: meshConfig.Name},
+		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, Ungoverned: hosts.Ungoverned, View: hosts, MeshConfig: meshConfig.Key(),
 		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry, Status: mgr.GetClient(),
 		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},
 	}

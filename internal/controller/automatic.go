@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -69,13 +68,13 @@ type rootRule struct {
 
 // rootRules returns those that reach other namespaces, oldest first.
 func (p *Preflight) rootRules(ctx context.Context, mesh *meshSettings) (out []rootRule, err error) {
-	list := emptyList(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "DestinationRuleList"})
+	list := emptyList(istio("DestinationRule"))
 	if err := p.Live.List(ctx, list, client.InNamespace(mesh.RootNamespace)); err != nil {
 		return nil, ifKnown(fmt.Errorf("rules of Istio's root namespace: %w", err))
 	}
 	for i := range list.Items {
 		rule := p.Mesh.ReadRule(&list.Items[i])
-		exportTo := exportToOf(&list.Items[i])
+		exportTo := egress.ExportTo(&list.Items[i])
 		if len(exportTo) == 0 {
 			exportTo = mesh.DefaultDestinationRuleExportTo
 		}

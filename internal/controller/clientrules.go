@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -37,7 +36,7 @@ func (c *ClientRules) setup(mgr ctrl.Manager, stored cache.Cache) error {
 	if err != nil {
 		return err
 	}
-	kind := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+	kind := empty(istio("DestinationRule"))
 	err = of.Watch(source.TypedKind[client.Object](stored, kind, handler.TypedEnqueueRequestsFromMapFunc(c.keyOf)))
 	return errors.Join(err, of.Watch(source.TypedFunc[exitKey](c.follow)))
 }
@@ -95,7 +94,7 @@ func (c *ClientRules) keep(ctx context.Context, key exitKey, want hop.Object) er
 	if want != nil {
 		return c.objects.ensure(ctx, want)
 	}
-	stored := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+	stored := empty(istio("DestinationRule"))
 	err := c.objects.stored.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: hop.ClientRuleName(key.Host)}, stored)
 	if err == nil && ofToday(c.mesh, stored) {
 		err = c.objects.remove(ctx, stored)

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	sidecarKind       = schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "Sidecar"}
+	sidecarKind       = istio("Sidecar")
 	networkPolicyKind = networkpolicyv1.SchemeGroupVersion.WithKind("NetworkPolicy")
 )
 
@@ -120,7 +120,7 @@ func (c *Closing) look(ctx context.Context) (reconcile.Result, error) {
 // left returns the namespaces with objects of ours: they may be governed no more.
 func (c *Closing) left(ctx context.Context) (out []string) {
 	for _, kind := range c.kinds() {
-		list := emptyList(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		list := emptyList(kind)
 		if err := c.objects.stored.List(ctx, list); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Objects of namespaces that are not governed may be left")
 		}

@@ -83,11 +83,7 @@ func closingCache(mgr ctrl.Manager, kinds []schema.GroupVersionKind) (cache.Cach
 			byObject[empty(kind)] = cache.ByObject{Transform: slim, Field: fields.OneTermEqualSelector("metadata.name", hop.ClosingName)}
 		}
 	}
-	out, err := cache.New(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), ByObject: byObject})
-	if err != nil {
-		return nil, err
-	}
-	return out, mgr.Add(out)
+	return cacheOf(mgr, cache.Options{ByObject: byObject})
 }
 
 // slimSidecar keeps of a Sidecar, beside what slim does, what it has to be completed by.
@@ -145,7 +141,7 @@ func (l *leftovers) clear(ctx context.Context) error {
 	objects := owned{writer: l.writer}
 	var errs []error
 	for _, kind := range l.kinds {
-		list := emptyList(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		list := emptyList(kind)
 		ours := []client.ListOption{client.MatchingFields{"metadata.name": hop.ClosingName}, client.MatchingLabels{hop.ManagedByLabel: hop.Manager}}
 		if err := ifKnown(l.live.List(ctx, list, ours...)); err != nil {
 			errs = append(errs, fmt.Errorf("list %s: %w", kind.Kind, err))

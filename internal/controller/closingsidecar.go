@@ -19,7 +19,7 @@ func (c *Closing) sidecar(ctx context.Context, namespace string) error {
 	if !c.mesh.Block {
 		return nil
 	}
-	list := emptyList(sidecarKind.GroupVersion().WithKind("SidecarList"))
+	list := emptyList(sidecarKind)
 	if err := c.sidecars.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return fmt.Errorf("sidecars of namespace %s: %w", namespace, err)
 	}
@@ -96,7 +96,7 @@ func (c *Closing) everybodys(ctx context.Context) (out *unstructured.Unstructure
 	if c.settings != nil {
 		namespace = c.settings.RootNamespace
 	}
-	list := emptyList(sidecarKind.GroupVersion().WithKind("SidecarList"))
+	list := emptyList(sidecarKind)
 	if err := c.objects.live.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("sidecars of Istio's root namespace: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -23,10 +22,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
-// ConditionExitReady is the condition in a ServiceEntry's status that tells its author whether calls get out.
-const ConditionExitReady = "ExitReady"
-
-// Reasons of ConditionExitReady, beside those of findings.
+// Reasons of registry.ConditionExitReady, beside those of findings.
 const (
 	reasonConfigured = "ExitConfigured"
 	reasonConflict   = "HostConflict"
@@ -36,7 +32,7 @@ const (
 // again is when to try once more with what the cache will know by then.
 const again = 200 * time.Millisecond
 
-// ExitReady writes ConditionExitReady. Only the leader runs it.
+// ExitReady writes registry.ConditionExitReady. Only the leader runs it.
 type ExitReady struct {
 	mesh     *egress.Mesh
 	entries  Entries
@@ -87,7 +83,7 @@ func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (r
 	}
 	if stored.Entry.Gateway == "" {
 		e.standing.forget(name)
-		if !told(stored.Conditions, ConditionExitReady) {
+		if !told(stored.Conditions, registry.ConditionExitReady) {
 			return reconcile.Result{}, nil
 		}
 		return e.write(ctx, stored, exitReady("False", "NotCarried", "no egress gateway of the configuration carries this entry"))
@@ -155,7 +151,7 @@ func (e *ExitReady) ruled(name types.NamespacedName, entry *egress.Entry, host s
 }
 
 func exitReady(status, reason, message string) condition {
-	return condition{Type: ConditionExitReady, Status: status, Reason: reason, Message: message}
+	return condition{Type: registry.ConditionExitReady, Status: status, Reason: reason, Message: message}
 }
 
 // write puts the condition among the others of the stored entry, unless it is there.
@@ -171,7 +167,7 @@ func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want con
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	object := empty(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "ServiceEntry"})
+	object := empty(istio("ServiceEntry"))
 	object.SetNamespace(stored.Namespace)
 	object.SetName(stored.Name)
 	err = e.writer.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))

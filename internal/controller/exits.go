@@ -9,9 +9,7 @@ import (
 	"slices"
 	"time"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -114,17 +112,13 @@ func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 	}
 	// Client rules lie in their clients' namespaces.
 	byObject := map[client.Object]cache.ByObject{
-		empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule")): {Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}},
+		empty(istio("DestinationRule")): {Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}},
 	}
-	out, err := cache.New(mgr.GetConfig(), cache.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultNamespaces: namespaces,
+	return cacheOf(mgr, cache.Options{
+		DefaultNamespaces:    namespaces,
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{hop.ManagedByLabel: hop.Manager}),
 		DefaultTransform:     slim, ByObject: byObject,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, mgr.Add(out)
 }
 
 // kindsOf returns the kinds of exit sets, in the order of writing.
@@ -237,8 +231,7 @@ func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error 
 		wanted[kind.Kind+"/"+object.GetName()] = true
 	}
 	for _, kind := range slices.Backward(e.kinds) {
-		stored := &unstructured.UnstructuredList{}
-		stored.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		stored := emptyList(kind)
 		err := e.objects.stored.List(ctx, stored, client.InNamespace(key.Namespace), client.MatchingFields{byHost: key.Host})
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,7 +62,7 @@ func (e *Exits) gateways(ctx context.Context, namespace string) error {
 				}
 				continue
 			}
-			stored := empty(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+			stored := empty(istio("Gateway"))
 			err := e.objects.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: hop.GatewayName(by)}, stored)
 			if err == nil {
 				err = e.objects.remove(ctx, stored)

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,7 +43,7 @@ func (m *moves) move(ctx context.Context, name types.NamespacedName, entry *egre
 	} else if !ready {
 		return reconcile.Result{}, nil
 	}
-	object := empty(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "ServiceEntry"})
+	object := empty(istio("ServiceEntry"))
 	if err := m.live.Get(ctx, name, object); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}

@@ -113,6 +113,19 @@ func TestTheClientsRuleIsKept(t *testing.T) {
 	assert.Nil(t, s.exits.keyOf(t.Context(), &rule), "no exit's")
 }
 
+// moved has the namespace leave by another gateway.
+func (s *stage) moved() {
+	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
+	s.drain()
+}
+
+// leadsTo returns where the stored entry has its calls go.
+func (s *stage) leadsTo() string {
+	var entry networkingv1.ServiceEntry
+	require.NoError(s.t, s.cluster.Get(s.t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
+	return entry.Spec.Endpoints[0].Address
+}
+
 // TestAnEntryMoves once the exit there stands, and not before.
 func TestAnEntryMoves(t *testing.T) {
 	t.Parallel()
@@ -120,11 +133,8 @@ func TestAnEntryMoves(t *testing.T) {
 	s.store(defaultEntry("a", "TLS"))
 	s.drain()
 	s.writes = nil
-	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
-	s.drain()
-	var entry networkingv1.ServiceEntry
-	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
-	assert.Equal(t, egresstest.PCIService, entry.Spec.Endpoints[0].Address)
+	s.moved()
+	assert.Equal(t, egresstest.PCIService, s.leadsTo())
 	assert.Equal(t, []string{"create VirtualService istio-system", "update ServiceEntry app", "delete VirtualService istio-system"}, withoutStatus(s.writes))
 	assert.Equal(t, "True", s.condition("app", "a")["status"])
 }
@@ -149,11 +159,8 @@ func TestWhatCannotMoveStays(t *testing.T) {
 		<-s.recorder.Events
 	}
 	s.refuse = "the policy says no"
-	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
-	s.drain()
-	var entry networkingv1.ServiceEntry
-	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
-	assert.Equal(t, egresstest.GatewayService, entry.Spec.Endpoints[0].Address)
+	s.moved()
+	assert.Equal(t, egresstest.GatewayService, s.leadsTo())
 	require.NotEmpty(t, s.recorder.Events)
 	assert.Contains(t, <-s.recorder.Events, "the policy says no")
 	_, routes := s.exit(gateways)
@@ -164,8 +171,7 @@ func TestWhatCannotMoveStays(t *testing.T) {
 	result, err := s.ready.Reconcile(t.Context(), types.NamespacedName{Namespace: "app", Name: "a"})
 	require.NoError(t, err)
 	assert.Zero(t, result, "whatever stood against it may go without a word to us")
-	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
-	assert.Equal(t, egresstest.PCIService, entry.Spec.Endpoints[0].Address)
+	assert.Equal(t, egresstest.PCIService, s.leadsTo())
 }
 
 // TestNoEntryMovesToAGatewayThatIsNotThere.
@@ -175,11 +181,8 @@ func TestNoEntryMovesToAGatewayThatIsNotThere(t *testing.T) {
 	s.store(defaultEntry("a", "TLS"))
 	s.drain()
 	s.registry.DeleteService("istio-system", "pci-egress")
-	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
-	s.drain()
-	var entry networkingv1.ServiceEntry
-	require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, &entry))
-	assert.Equal(t, egresstest.GatewayService, entry.Spec.Endpoints[0].Address)
+	s.moved()
+	assert.Equal(t, egresstest.GatewayService, s.leadsTo())
 	require.NotEmpty(t, s.recorder.Events)
 	assert.Contains(t, <-s.recorder.Events, "does not exist")
 }
@@ -191,8 +194,7 @@ func TestAMoveThatAnotherReplicaUndid(t *testing.T) {
 	s.store(defaultEntry("a", "TLS"))
 	s.drain()
 	s.undo = true
-	s.registry.PutNamespace("app", map[string]string{"egress": "pci"})
-	s.drain()
+	s.moved()
 	result, err := s.ready.Reconcile(t.Context(), types.NamespacedName{Namespace: "app", Name: "a"})
 	require.NoError(t, err)
 	assert.Equal(t, interval, result.RequeueAfter)

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"maps"
 
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -171,6 +174,28 @@ func empty(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{}
 	out.SetGroupVersionKind(kind)
 	return out
+}
+
+// cacheOf is a cache beside the manager's own, which runs it.
+func cacheOf(mgr ctrl.Manager, options cache.Options) (cache.Cache, error) {
+	options.HTTPClient, options.Scheme, options.Mapper = mgr.GetHTTPClient(), mgr.GetScheme(), mgr.GetRESTMapper()
+	out, err := cache.New(mgr.GetConfig(), options)
+	if err != nil {
+		return nil, err
+	}
+	return out, mgr.Add(out)
+}
+
+// emptyList is a list of objects of a kind.
+func emptyList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {
+	out := &unstructured.UnstructuredList{}
+	out.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	return out
+}
+
+// istio is a kind of Istio's networking API.
+func istio(kind string) schema.GroupVersionKind {
+	return networkingv1.SchemeGroupVersion.WithKind(kind)
 }
 
 func tell(ctx context.Context, done string, object *unstructured.Unstructured) {

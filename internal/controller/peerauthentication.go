@@ -31,7 +31,7 @@ func (p peerAuthentication) String() string { return p.GetNamespace() + "/" + p.
 
 // peerAuthentications returns all, oldest first, as Istio goes by them.
 func (p *Preflight) peerAuthentications(ctx context.Context) (out []peerAuthentication, err error) {
-	list := emptyList(schema.GroupVersionKind{Group: "security.istio.io", Version: "v1", Kind: "PeerAuthenticationList"})
+	list := emptyList(schema.GroupVersionKind{Group: "security.istio.io", Version: "v1", Kind: "PeerAuthentication"})
 	if err := p.Live.List(ctx, list); err != nil {
 		return nil, ifKnown(fmt.Errorf("PeerAuthentications: %w", err))
 	}
@@ -123,21 +123,10 @@ func disabling(policies []peerAuthentication, root, namespace string, port uint3
 
 func isSet(mode string) bool { return mode != "" && mode != "UNSET" }
 
-func emptyList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {
-	out := &unstructured.UnstructuredList{}
-	out.SetGroupVersionKind(kind)
-	return out
-}
-
 // ifKnown drops the error of a kind that the cluster does not have.
 func ifKnown(err error) error {
 	if meta.IsNoMatchError(err) {
 		return nil
 	}
 	return err
-}
-
-func exportToOf(object *unstructured.Unstructured) []string {
-	out, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "exportTo")
-	return out
 }

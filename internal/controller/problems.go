@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -129,7 +128,7 @@ func gatewayReady(gw egress.Gateway, found []problem) condition {
 }
 
 func (p *Preflight) writeTo(ctx context.Context, gw egress.Gateway, want condition) error {
-	object := empty(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+	object := empty(istio("Gateway"))
 	if err := p.Live.Get(ctx, types.NamespacedName{Namespace: gw.Namespace(), Name: hop.GatewayName(gw)}, object); err != nil {
 		return err
 	}

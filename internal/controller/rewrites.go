@@ -5,7 +5,6 @@ import (
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -66,7 +65,7 @@ func (r *Rewrites) Reconcile(ctx context.Context, name types.NamespacedName) (re
 	if form == nil {
 		return reconcile.Result{}, nil
 	}
-	object := empty(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: r.kind})
+	object := empty(istio(r.kind))
 	if err := r.live.Get(ctx, name, object); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}

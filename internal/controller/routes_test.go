@@ -34,7 +34,7 @@ func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 			require.NoError(t, err)
 			queue.Done(next)
 		}
-		object := empty(networkingv1.SchemeGroupVersion.WithKind("VirtualService"))
+		object := empty(istio("VirtualService"))
 		require.NoError(t, s.cluster.Get(t.Context(), name, object))
 		s.registry.PutRoutes(object)
 		now := &networkingv1.VirtualService{}
@@ -51,7 +51,7 @@ func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	again := vs.DeepCopy()
 	again.Name, again.ResourceVersion = "again", ""
 	require.NoError(t, s.cluster.Create(t.Context(), again))
-	object := empty(networkingv1.SchemeGroupVersion.WithKind("VirtualService"))
+	object := empty(istio("VirtualService"))
 	require.NoError(t, s.cluster.Get(t.Context(), types.NamespacedName{Namespace: "app", Name: "again"}, object))
 	s.registry.PutRoutes(object)
 	assert.Equal(t, 1, queue.Len(), "stored by a replica that did not know of the entry yet")

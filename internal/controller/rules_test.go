@@ -31,7 +31,7 @@ func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	rule.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}}
 	require.NoError(t, s.cluster.Create(t.Context(), rule))
 	see := func() {
-		object := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+		object := empty(istio("DestinationRule"))
 		require.NoError(t, s.cluster.Get(t.Context(), name, object))
 		s.registry.PutRule(s.registry.ReadRule(object).Rule)
 	}
@@ -77,9 +77,9 @@ func TestARuleInTheGatewaysNamespace(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
 	put := func(namespace, name, spec string) {
-		object := empty(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+		object := empty(istio("DestinationRule"))
 		require.NoError(t, yaml.Unmarshal([]byte("{spec: "+spec+"}"), &object.Object))
-		object.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
+		object.SetGroupVersionKind(istio("DestinationRule"))
 		object.SetNamespace(namespace)
 		object.SetName(name)
 		s.registry.PutRule(s.registry.ReadRule(object).Rule)

@@ -175,7 +175,7 @@ func (s *stage) store(entries ...*networkingv1.ServiceEntry) {
 // see tells the registry of an entry as it is stored, as the watch does.
 func (s *stage) see(namespace, name string) {
 	s.t.Helper()
-	object := empty(networkingv1.SchemeGroupVersion.WithKind("ServiceEntry"))
+	object := empty(istio("ServiceEntry"))
 	err := s.cluster.Get(s.t.Context(), types.NamespacedName{Namespace: namespace, Name: name}, object)
 	if client.IgnoreNotFound(err) == nil && err != nil {
 		s.registry.DeleteEntry(namespace, name)

@@ -3,6 +3,8 @@ package egress
 import (
 	"maps"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // The clients of an entry, or of the routes of a VirtualService, are the namespaces whose sidecars see it.
@@ -24,6 +26,12 @@ func Clients(exportTo []string, namespace string) (names []string, all bool) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), false
+}
+
+// ExportTo reads the exportTo of an object of any kind of Istio's that has one.
+func ExportTo(object *unstructured.Unstructured) []string {
+	out, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "exportTo")
+	return out
 }
 
 // Export adds the clients that an exportTo gives an object of a namespace, which is governed itself. Accounts narrow them,

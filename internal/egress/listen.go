@@ -88,13 +88,19 @@ func (e *Entry) listens(host string, port Port, capture bool) []string {
 
 // Address is an address in its one spelling; a range of a single one is that.
 func Address(text string) string {
-	if cidr, err := netip.ParsePrefix(text); err == nil && cidr.IsSingleIP() {
-		return cidr.Addr().Unmap().String()
-	}
-	if ip, err := netip.ParseAddr(text); err == nil {
-		return ip.Unmap().String()
+	if ip, single := SingleIP(text); single {
+		return ip.String()
 	}
 	return text
+}
+
+// SingleIP reads an address, or a range of a single one; false for anything else.
+func SingleIP(text string) (netip.Addr, bool) {
+	if cidr, err := netip.ParsePrefix(text); err == nil && cidr.IsSingleIP() {
+		return cidr.Addr().Unmap(), true
+	}
+	ip, err := netip.ParseAddr(text)
+	return ip.Unmap(), err == nil
 }
 
 // meet says whether some namespace sees both entries.

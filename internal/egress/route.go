@@ -98,7 +98,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	if len(out.OnGateways) > 0 {
 		out.Exits = r.exits()
 	}
-	out.ExportTo, _, _ = unstructured.NestedStringSlice(vs.Object, "spec", "exportTo")
+	out.ExportTo = ExportTo(vs)
 	out.Exported = len(out.ExportTo) == 0 || slices.ContainsFunc(out.ExportTo, func(to string) bool { return to != "." && to != r.namespace })
 	if out.Mesh && out.Exported {
 		out.Others, out.Owned = r.others()

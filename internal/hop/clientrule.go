@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -37,15 +36,9 @@ func ClientRule(namespace, host string, spec map[string]any, gateway string) Obj
 	if spec == nil {
 		return nil
 	}
-	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	out.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("DestinationRule"))
 	of := meta(namespace, ClientRuleName(host), host)
 	of.Labels[GatewayLabel] = gateway
-	out.SetNamespace(of.Namespace)
-	out.SetName(of.Name)
-	out.SetLabels(of.Labels)
-	out.SetAnnotations(of.Annotations)
-	return out
+	return untyped("DestinationRule", of, spec)
 }
 
 // ClientRuleSpec returns the spec of the DestinationRule of ours by which clients of a namespace's own entries of a host call their
@@ -94,6 +87,13 @@ func mutual(mesh *egress.Mesh, gw egress.Gateway) map[string]any {
 	return map[string]any{"mode": "ISTIO_MUTUAL", "subjectAltNames": []any{mesh.IdentityOf(gw)}}
 }
 
+// mutualByName are the same for a port that the gateway tells by a name.
+func mutualByName(mesh *egress.Mesh, gw egress.Gateway, sni string) map[string]any {
+	out := mutual(mesh, gw)
+	out["sni"] = sni
+	return out
+}
+
 // portsBySNI returns the settings of each port of one host's entries that a gateway tells by its SNI, by number.
 func portsBySNI(mesh *egress.Mesh, entries []*egress.Entry, host string) map[uint32]map[string]any {
 	out := map[uint32]map[string]any{}
@@ -101,9 +101,7 @@ func portsBySNI(mesh *egress.Mesh, entries []*egress.Entry, host string) map[uin
 		gw, _ := mesh.GatewayByName(entry.Gateway)
 		for _, port := range entry.Ports {
 			if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP {
-				tls := mutual(mesh, gw)
-				tls["sni"] = portSNI(host, port.Number)
-				out[port.Number] = tls
+				out[port.Number] = mutualByName(mesh, gw, portSNI(host, port.Number))
 			}
 		}
 	}

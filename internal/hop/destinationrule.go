@@ -106,12 +106,7 @@ func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh
 	if len(known.record) == 0 {
 		return nil
 	}
-	if err := known.put(rule); err != nil {
-		var out Refusals
-		out.add("too-large", field.NewPath("spec"), err.Error(), "give fewer settings, or spread them over several rules")
-		return out
-	}
-	return nil
+	return known.keep(rule, field.NewPath("spec"), "give fewer settings, or spread them over several rules")
 }
 
 // byMutualTLS replaces what of a rule's policy is not how a gateway is called: by tls, and by what each port has of its own.
@@ -132,20 +127,20 @@ func SealedByMutualTLS(rule, intent *unstructured.Unstructured, mesh *egress.Mes
 	host := mesh.ReadRule(intent).Host
 	levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
 	return slices.ContainsFunc(mesh.Gateways, func(gw egress.Gateway) bool {
+		if gw.Transport != egress.MutualTLS {
+			return false
+		}
 		ports := map[uint32]map[string]any{}
-		for _, level := range levels {
-			of, _ := level.(map[string]any)
-			number, _, _ := unstructured.NestedInt64(of, "port", "number")
-			sni, _, _ := unstructured.NestedString(of, "tls", "sni")
-			port := uint32(number) //nolint:gosec // the API server has bounded it
-			if sni == portSNI(host, port) {
-				ports[port] = mutual(mesh, gw)
-				ports[port]["sni"] = sni
+		for _, item := range levels {
+			level, _ := item.(map[string]any)
+			port := egress.PortOf(level)
+			if sni, _, _ := unstructured.NestedString(level, "tls", "sni"); sni == portSNI(host, port) {
+				ports[port] = mutualByName(mesh, gw, sni)
 			}
 		}
 		sealed := intent.DeepCopy()
 		(&recorder{}).byMutualTLS(sealed, ports, mutual(mesh, gw))
-		return gw.Transport == egress.MutualTLS && reflect.DeepEqual(sealed.Object["spec"], rule.Object["spec"])
+		return reflect.DeepEqual(sealed.Object["spec"], rule.Object["spec"])
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -145,5 +146,16 @@ func meta(namespace, name, host string) metav1.ObjectMeta {
 	if host != "" {
 		out.Annotations = map[string]string{HostAnnotation: host}
 	}
+	return out
+}
+
+// untyped is an object of ours of one of Istio's kinds whose spec is not typed.
+func untyped(kind string, of metav1.ObjectMeta, spec map[string]any) *unstructured.Unstructured {
+	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	out.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind(kind))
+	out.SetNamespace(of.Namespace)
+	out.SetName(of.Name)
+	out.SetLabels(of.Labels)
+	out.SetAnnotations(of.Annotations)
 	return out
 }

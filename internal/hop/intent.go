@@ -160,6 +160,17 @@ func (r record) put(object *unstructured.Unstructured) error {
 	return nil
 }
 
+// keep is put, with what its author can do about an object that is too large. The error is Refusals.
+func (r record) keep(object *unstructured.Unstructured, at *field.Path, fix string) error {
+	err := r.put(object)
+	if err == nil {
+		return nil
+	}
+	var out Refusals
+	out.add("too-large", at, err.Error(), fix)
+	return out
+}
+
 func badAnnotation(err error) error {
 	var out Refusals
 	out.add("intent-annotation", field.NewPath("metadata", "annotations").Key(IntentAnnotation),

@@ -123,12 +123,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 			known.replace(s, now)
 		}
 	}
-	if err := known.put(entry); err != nil {
-		var out Refusals
-		out.add("too-large", field.NewPath("spec", "endpoints"), err.Error(), "give fewer endpoints, or spread them over several entries")
-		return out
-	}
-	return nil
+	return known.keep(entry, field.NewPath("spec", "endpoints"), "give fewer endpoints, or spread them over several entries")
 }
 
 // canonicalHosts is the one spelling in which proxies are told of hosts: two of one host in a listener make Envoy reject

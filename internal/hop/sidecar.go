@@ -28,12 +28,7 @@ func Sidecar(namespace string, root *unstructured.Unstructured) *unstructured.Un
 		}
 	}
 	spec["outboundTrafficPolicy"] = closed()
-	out := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "spec": spec}}
-	of := meta(namespace, ClosingName, "")
-	out.SetNamespace(of.Namespace)
-	out.SetName(of.Name)
-	out.SetLabels(of.Labels)
-	return out
+	return untyped("Sidecar", meta(namespace, ClosingName, ""), spec)
 }
 
 func closed() map[string]any { return map[string]any{"mode": registryOnly} }
@@ -72,12 +67,7 @@ func CloseSidecar(sidecar *unstructured.Unstructured) error {
 	}
 	var known recorder
 	known.replace(outboundSlot(spec), closed())
-	if err := known.put(sidecar); err != nil {
-		var out Refusals
-		out.add("too-large", field.NewPath("metadata", "annotations"), err.Error(), "give the Sidecar fewer annotations")
-		return out
-	}
-	return nil
+	return known.keep(sidecar, field.NewPath("metadata", "annotations"), "give the Sidecar fewer annotations")
 }
 
 // SidecarMode returns how a Sidecar has calls to hosts that no entry names go, as Istio reads it; empty where the mesh

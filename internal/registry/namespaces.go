@@ -70,10 +70,8 @@ func (r *Registry) Ungoverned() (out []string) {
 
 // seen says whether an entry is exported to a governed namespace.
 func (r *Registry) seen(entry *egress.Entry) bool {
-	if len(entry.ExportTo) == 0 || slices.Contains(entry.ExportTo, "*") {
-		return true
-	}
-	return slices.ContainsFunc(entry.ExportTo, func(namespace string) bool { return r.governed[namespace] })
+	names, all := egress.Clients(entry.ExportTo, entry.Namespace)
+	return all || slices.ContainsFunc(names, func(namespace string) bool { return r.governed[namespace] })
 }
 
 // PutNamespace takes in a namespace's labels, which decide whether it is governed, and by which gateway it leaves.

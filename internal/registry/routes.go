@@ -140,7 +140,7 @@ func (r *Registry) leads(vs *unstructured.Unstructured) []string {
 	if _, rewritten := vs.GetAnnotations()[hop.IntentAnnotation]; rewritten {
 		// Its hosts may become the namespace's own to route for others too.
 		own, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-		exportTo, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "exportTo")
+		exportTo := egress.ExportTo(vs)
 		for _, host := range own {
 			if slices.Equal(exportTo, []string{"."}) {
 				hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true

@@ -74,11 +74,10 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 		return nil
 	}
 	resolution, _, _ := unstructured.NestedString(obj.Object, "spec", "resolution")
-	exportTo, _, _ := unstructured.NestedStringSlice(obj.Object, "spec", "exportTo")
 	out := &egress.Entry{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
 		Terminating: obj.GetDeletionTimestamp() != nil,
-		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: exportTo, Ports: parsed.Ports, Definition: parsed.Define(),
+		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: egress.ExportTo(obj), Ports: parsed.Ports, Definition: parsed.Define(),
 	}
 	out.Addresses, _, _ = unstructured.NestedStringSlice(obj.Object, "spec", "addresses")
 	out.Accounts, _ = hop.Accounts(obj)

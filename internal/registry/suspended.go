@@ -8,10 +8,11 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// Of a stored condition: its type and reason where an entry is suspended.
 const (
-	conditionExitReady = "ExitReady"
-	ReasonSuspended    = "Suspended"
+	// ConditionExitReady is the condition in a ServiceEntry's status that tells its author whether calls get out.
+	ConditionExitReady = "ExitReady"
+	// ReasonSuspended is its reason where an entry is suspended.
+	ReasonSuspended = "Suspended"
 )
 
 // suspensions are the entries that open nothing, with why. Until somebody has judged what is stored, they are those that
@@ -97,7 +98,7 @@ func (r *Registry) recall(name types.NamespacedName, next *Stored) (changed bool
 func (s *Stored) suspended() (why string, is bool) {
 	for _, item := range s.Conditions {
 		condition, _ := item.(map[string]any)
-		if condition["type"] == conditionExitReady && condition["status"] == "False" && condition["reason"] == ReasonSuspended {
+		if condition["type"] == ConditionExitReady && condition["status"] == "False" && condition["reason"] == ReasonSuspended {
 			why, _ = condition["message"].(string)
 			return why, true
 		}

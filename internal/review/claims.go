@@ -3,7 +3,6 @@ package review
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -53,11 +52,8 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 
 // serviceAt returns the Service at an address, or in a range of one, empty for none.
 func (s *subject) serviceAt(address string) string {
-	if cidr, err := netip.ParsePrefix(address); err == nil && cidr.IsSingleIP() {
-		return s.View.ServiceAt(cidr.Addr().Unmap())
-	}
-	if ip, err := netip.ParseAddr(address); err == nil {
-		return s.View.ServiceAt(ip.Unmap())
+	if ip, single := egress.SingleIP(address); single {
+		return s.View.ServiceAt(ip)
 	}
 	return ""
 }

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/policy"
@@ -14,8 +12,7 @@ import (
 
 // exportTo is that of the object as it will be stored: sidecars go by it, whatever the author wrote.
 func (s *subject) exportTo() []string {
-	out, _, _ := unstructured.NestedStringSlice(s.Object.Object, "spec", "exportTo")
-	return out
+	return egress.ExportTo(s.Object)
 }
 
 // export adds the clients of an entry to its facts.

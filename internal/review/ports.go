@@ -18,7 +18,7 @@ func (s *subject) listening(object *unstructured.Unstructured, intent *egress.Se
 	out := &egress.Entry{
 		Namespace: s.Namespace.Name, Name: object.GetName(), Labels: object.GetLabels(), Ports: intent.Ports, Addresses: intent.Addresses,
 	}
-	out.ExportTo, _, _ = unstructured.NestedStringSlice(object.Object, "spec", "exportTo")
+	out.ExportTo = egress.ExportTo(object)
 	out.Resolution, _, _ = unstructured.NestedString(object.Object, "spec", "resolution")
 	for _, host := range intent.Hosts {
 		out.Hosts = append(out.Hosts, egress.Canonical(host))

@@ -154,10 +154,10 @@ func entryChanges(s *subject) []string {
 	default:
 		out = append(out, `spec.exportTo: was left out, so the entry is seen by its own namespace alone; name the namespaces that are to see it, or "*" for all`)
 	}
-	if proxies := forwardProxies(s.intent); proxies != "" {
-		out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))
-	}
 	if parsed, err := hop.ParseEntry(s.intent); err == nil {
+		if proxies := forwardProxies(parsed); proxies != "" {
+			out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))
+		}
 		out = append(out, besideTCP(s, parsed)...)
 	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
@@ -168,13 +168,9 @@ func entryChanges(s *subject) []string {
 }
 
 // forwardProxies names the HTTP ports that are commonly those of forward proxies, by number or by what they are called.
-func forwardProxies(intent *unstructured.Unstructured) string {
-	parsed, err := hop.ParseEntry(intent)
-	if err != nil {
-		return ""
-	}
+func forwardProxies(intent *egress.ServiceEntry) string {
 	var out []string
-	for _, port := range parsed.Ports {
+	for _, port := range intent.Ports {
 		common := slices.Contains([]uint32{3128, 8118, 8888}, port.Number) || strings.Contains(strings.ToLower(port.Name), "proxy")
 		if common && egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
 			out = append(out, fmt.Sprintf("%d (%s)", port.Number, port.Name))
