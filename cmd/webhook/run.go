@@ -171,7 +171,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(controller.SetupRules(mgr, mesh, hosts), controller.SetupRoutes(mgr, mesh, hosts)); err != nil {
+	if err := errors.Join(controller.SetupRules(mgr, hosts), controller.SetupRoutes(mgr, mesh, hosts)); err != nil {
 		return nil, err
 	}
 	recorder, err := record.New(metrics.Registry)

@@ -36,6 +36,8 @@ type Entries interface {
 	Problems(gw egress.Gateway) []egress.Finding
 	Uses(leg egress.Leg) bool
 	Pair(name string) (egress.Pair, bool)
+	ExitSet(namespace, host string) ([]hop.Object, error)
+	GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string)
 	PairsTo(host string) []string
 	Suspended(name types.NamespacedName) (why string, is bool)
 	OnChange(listener func(registry.Change))
@@ -189,15 +191,12 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	if key.Host == "" {
 		return reconcile.Result{}, nil
 	}
-	if egress.IsReserved(key.Host) {
-		return reconcile.Result{}, e.apply(ctx, key, e.pairSet(key))
-	}
 	exit := e.entries.Exit(key.Host, key.Namespace)
-	set, foreign := hop.ExitSet(e.mesh, exit, e.entries, key.Namespace, key.Host), e.foreign(key, exit)
-	if foreign != nil {
-		set = nil
-	}
+	set, foreign := e.entries.ExitSet(key.Namespace, key.Host)
 	err := errors.Join(foreign, e.apply(ctx, key, set))
+	if egress.IsReserved(key.Host) {
+		return reconcile.Result{}, err
+	}
 	if apierrors.IsConflict(err) {
 		// The cache lags behind a write of ours, which is nothing to tell an author of.
 		return reconcile.Result{RequeueAfter: again}, nil

@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,45 +23,19 @@ func (e *Exits) tenant(key exitKey) string {
 	return ""
 }
 
-// foreign returns why there can be no exit: somebody's rule in the gateways' namespace is applied to the host's calls,
-// with or in the place of the exit's own, and what was to be encrypted might leave in clear.
-func (e *Exits) foreign(key exitKey, exit *egress.Exit) error {
-	rule := e.entries.Rule(key.Namespace, key.Host)
-	if exit == nil || !rule.HasPolicy() {
-		return nil
-	}
-	encrypts := slices.ContainsFunc(exit.Definition.Ports, func(port egress.Port) bool { return rule.TLS(port.Number) != nil })
-	if !encrypts && (rule.Host != key.Host || len(exit.Definition.TLS) == 0) {
-		return nil
-	}
-	return fmt.Errorf("DestinationRule %s/%s, with host %q, is applied by the egress gateway to calls of host %q; remove it, or move it to a namespace of the host's entries",
-		rule.Namespace, rule.Name, rule.Host, key.Host)
-}
-
-// pairSet returns the exit of a pair; nothing once no route makes it.
-func (e *Exits) pairSet(key exitKey) []hop.Object {
-	pair, made := e.entries.Pair(key.Host)
-	if !made {
-		return nil
-	}
-	return hop.PairSet(e.mesh, e.entries.Exit(pair.Led, key.Namespace), e.entries, key.Namespace, pair)
-}
-
 // gateways keeps the Gateway objects of the egress gateways of a namespace: of their own transports, and of others as long
 // as entries are sealed for them.
 func (e *Exits) gateways(ctx context.Context, namespace string) error {
 	for _, gw := range e.mesh.GatewaysIn(namespace) {
-		for _, transport := range egress.Transports() {
-			by := gw.By(transport)
-			object := hop.GatewayObject(gw, transport)
-			if object != nil && (transport == gw.Transport || e.entries.Uses(by.Leg())) {
-				if err := e.objects.ensure(ctx, object); err != nil {
-					return err
-				}
-				continue
+		objects, gone := e.entries.GatewayObjects(gw)
+		for _, object := range objects {
+			if err := e.objects.ensure(ctx, object); err != nil {
+				return err
 			}
+		}
+		for _, name := range gone {
 			stored := empty(istio("Gateway"))
-			err := e.objects.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: hop.GatewayName(by)}, stored)
+			err := e.objects.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)
 			if err == nil {
 				err = e.objects.remove(ctx, stored)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,7 +23,7 @@ type Rewrites struct {
 	// of returns the objects that a change concerns.
 	of func(change registry.Change) []types.NamespacedName
 	// form returns what an object is to be stored as; nil where it stays as it is.
-	form func(name types.NamespacedName) func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	form func(name types.NamespacedName) registry.Form
 
 	live   client.Reader
 	writer client.Writer

@@ -1,18 +1,16 @@
 package controller
 
 import (
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // StoredRoutes is what the controller of routes asks of the stored objects.
 type StoredRoutes interface {
-	egress.View
+	RouteForm(name types.NamespacedName) registry.Form
 	LeadingTo(host string) []types.NamespacedName
 	OnChange(listener func(registry.Change))
 }
@@ -23,20 +21,11 @@ func SetupRoutes(mgr ctrl.Manager, mesh *egress.Mesh, stored StoredRoutes) error
 	if !mesh.Inject {
 		return nil
 	}
-	return routes(mesh, stored).setup(mgr)
+	return routes(stored).setup(mgr)
 }
 
-func routes(mesh *egress.Mesh, stored StoredRoutes) *Rewrites {
-	form := func(name types.NamespacedName) func(*unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		gw, leaves := mesh.GatewayByName(stored.GatewayOf(name.Namespace))
-		if !leaves {
-			return nil
-		}
-		return func(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-			return hop.Inject(object, gw, mesh, stored)
-		}
-	}
+func routes(stored StoredRoutes) *Rewrites {
 	leading := concerning(stored.LeadingTo)
 	of := func(change registry.Change) []types.NamespacedName { return append(leading(change), change.Routes...) }
-	return &Rewrites{kind: "VirtualService", controller: "routes", changes: stored.OnChange, of: of, form: form}
+	return &Rewrites{kind: "VirtualService", controller: "routes", changes: stored.OnChange, of: of, form: stored.RouteForm}
 }

@@ -18,7 +18,7 @@ import (
 func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	routes := routes(egresstest.Mesh(), s.registry)
+	routes := routes(s.registry)
 	routes.live, routes.writer = s.cluster, s.cluster
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
 	require.NoError(t, routes.follow(t.Context(), queue))

@@ -21,7 +21,7 @@ import (
 func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	rules := rules(egresstest.Mesh(), s.registry)
+	rules := rules(s.registry)
 	rules.live, rules.writer = s.cluster, s.cluster
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
 	require.NoError(t, rules.follow(t.Context(), queue))

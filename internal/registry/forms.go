@@ -1,0 +1,95 @@
+package registry
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// Form returns what a stored object is to be stored as, by now. The error is that of one that cannot be rewritten.
+type Form func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)
+
+// ExitSet returns the objects that a namespace of egress gateways is to hold for a canonical host, or for the name of a
+// pair. The error says why there can be none: somebody's rule in that namespace is applied to the host's calls, with or in
+// the place of the exit's own, and what was to be encrypted might leave in clear.
+func (r *Registry) ExitSet(namespace, host string) ([]hop.Object, error) {
+	if egress.IsReserved(host) {
+		pair, made := r.Pair(host)
+		if !made {
+			return nil, nil
+		}
+		return hop.PairSet(r.mesh, r.Exit(pair.Led, namespace), r, namespace, pair), nil
+	}
+	exit := r.Exit(host, namespace)
+	if err := r.foreignRule(namespace, host, exit); err != nil {
+		return nil, err
+	}
+	return hop.ExitSet(r.mesh, exit, r, namespace, host), nil
+}
+
+func (r *Registry) foreignRule(namespace, host string, exit *egress.Exit) error {
+	rule := r.Rule(namespace, host)
+	if exit == nil || !rule.HasPolicy() {
+		return nil
+	}
+	encrypts := slices.ContainsFunc(exit.Definition.Ports, func(port egress.Port) bool { return rule.TLS(port.Number) != nil })
+	if !encrypts && (rule.Host != host || len(exit.Definition.TLS) == 0) {
+		return nil
+	}
+	return fmt.Errorf("DestinationRule %s/%s, with host %q, is applied by the egress gateway to calls of host %q; remove it, or move it to a namespace of the host's entries",
+		rule.Namespace, rule.Name, rule.Host, host)
+}
+
+// GatewayObjects returns the Gateway object of an egress gateway by its own transport, and by another as long as entries are
+// sealed for it; gone are the names of those that are not to be.
+func (r *Registry) GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string) {
+	for _, transport := range egress.Transports() {
+		by := gw.By(transport)
+		object := hop.GatewayObject(gw, transport)
+		if object != nil && (transport == gw.Transport || r.Uses(by.Leg())) {
+			objects = append(objects, object)
+		} else {
+			gone = append(gone, hop.GatewayName(by))
+		}
+	}
+	return objects, gone
+}
+
+// RuleForm returns the form of a stored DestinationRule, which is sealed when the entry of its host comes, and unsealed when
+// it goes; nil where it stays as it is.
+func (r *Registry) RuleForm(name types.NamespacedName) Form {
+	rule := r.StoredRule(name)
+	if rule == nil {
+		return nil
+	}
+	serving, seals := r.mesh.Governing(rule, r), r.mesh.Seals(rule, r)
+	// What a rule by mutual TLS holds follows the ports of its host; any other is sealed or not.
+	follows := serving != nil && serving.Transport == egress.MutualTLS && rule.HasPolicy() || rule.ByMutualTLS
+	if !follows && (!rule.InForce || rule.Sealed == seals) {
+		return nil
+	}
+	return func(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		out, err := hop.RuleIntent(object)
+		if err == nil && seals {
+			err = hop.SealRuleIntent(out, serving, r.mesh, r)
+		}
+		return out, err
+	}
+}
+
+// RouteForm returns the form of a stored VirtualService, which is injected when the entry of a host that it leads to comes;
+// nil where it stays as it is.
+func (r *Registry) RouteForm(name types.NamespacedName) Form {
+	gw, leaves := r.mesh.GatewayByName(r.GatewayOf(name.Namespace))
+	if !leaves || !r.mesh.Inject {
+		return nil
+	}
+	return func(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		return hop.Inject(object, gw, r.mesh, r)
+	}
+}
