@@ -11,7 +11,7 @@ import (
 // Put takes in an object as it is stored, whatever its kind: for those who have a cluster in files. A kind that says
 // nothing about hosts is left out. The error is that of an object that is not of its kind.
 func (r *Registry) Put(object *unstructured.Unstructured) error {
-	switch object.GetKind() {
+	switch kindOf(object) {
 	case "Namespace":
 		r.PutNamespace(object.GetName(), object.GetLabels())
 	case "Service":
@@ -32,4 +32,34 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 		r.PutRule(r.ReadRule(object).Rule)
 	}
 	return nil
+}
+
+// Remove forgets an object that Put took in.
+func (r *Registry) Remove(object *unstructured.Unstructured) {
+	namespace, name := object.GetNamespace(), object.GetName()
+	switch kindOf(object) {
+	case "Namespace":
+		r.DeleteNamespace(name)
+	case "Service":
+		r.DeleteService(namespace, name)
+	case "ServiceAccount":
+		r.DeleteAccount(namespace, name)
+	case "ServiceEntry":
+		r.DeleteEntry(namespace, name)
+	case "VirtualService":
+		r.DeleteRoutes(namespace, name)
+	case "Gateway":
+		r.DeleteBinding(namespace, name)
+	case "DestinationRule":
+		r.DeleteRule(namespace, name)
+	}
+}
+
+// kindOf returns the kind of an object, empty for one of a group of which nothing is taken in: others have kinds of the same
+// names.
+func kindOf(object *unstructured.Unstructured) string {
+	if group := object.GroupVersionKind().Group; group != "" && group != "networking.istio.io" {
+		return ""
+	}
+	return object.GetKind()
 }

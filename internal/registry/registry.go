@@ -89,27 +89,40 @@ func New(mesh *egress.Mesh) *Registry {
 
 // OnChange calls back with everything there is, and then with each change.
 func (r *Registry) OnChange(listener func(Change)) {
-	var all Change
 	r.mu.Lock()
-	for name, stored := range r.entries {
-		if r.governed[name.Namespace] {
-			all.Entries = append(all.Entries, name)
-			if stored.Entry != nil {
-				all.Hosts = append(all.Hosts, stored.Entry.Hosts...)
-				all.Clients = append(all.Clients, clientsOf(name.Namespace, stored.Entry.Hosts)...)
-			}
-		}
-	}
-	all.Namespaces = slices.Sorted(maps.Keys(r.governed))
-	for pair := range r.pairs.byName {
-		all.Hosts = append(all.Hosts, pair)
-	}
-	for host := range r.rules.owners {
-		all.Hosts = append(all.Hosts, host)
-	}
+	all := r.all()
 	r.listeners = append(r.listeners, listener)
 	r.mu.Unlock()
 	listener(all)
+}
+
+func (r *Registry) all() (out Change) {
+	for name, stored := range r.entries {
+		if r.governed[name.Namespace] {
+			out.Entries = append(out.Entries, name)
+			if stored.Entry != nil {
+				out.Hosts = append(out.Hosts, stored.Entry.Hosts...)
+				out.Clients = append(out.Clients, clientsOf(name.Namespace, stored.Entry.Hosts)...)
+			}
+		}
+	}
+	out.Namespaces = slices.Sorted(maps.Keys(r.governed))
+	for pair := range r.pairs.byName {
+		out.Hosts = append(out.Hosts, pair)
+	}
+	for host := range r.rules.owners {
+		out.Hosts = append(out.Hosts, host)
+	}
+	return out
+}
+
+// Exits returns the canonical hosts and the names of pairs that may have an exit set, sorted.
+func (r *Registry) Exits() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := r.all().Hosts
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (r *Registry) tell(change Change) {

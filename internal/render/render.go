@@ -1,0 +1,153 @@
+// Package render says what a cluster would hold after objects were applied to it: each in the form in which the webhook has
+// it stored, and beside it what the controllers make of it. It needs no cluster.
+package render
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/registry"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// Cluster is one that holds what was applied to it. It is not safe for concurrent use.
+type Cluster struct {
+	mesh     *egress.Mesh
+	index    *registry.Registry
+	reviewer *review.Reviewer
+	objects  map[key]*unstructured.Unstructured
+	// time is when the last object was made; each is a second younger than the one before.
+	time time.Time
+}
+
+// key names an object.
+type key struct {
+	schema.GroupKind
+	types.NamespacedName
+}
+
+func keyOf(object *unstructured.Unstructured) key {
+	return key{object.GroupVersionKind().GroupKind(), types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}}
+}
+
+// New returns an empty cluster of a mesh, at a time; policies evaluate what is applied.
+func New(mesh *egress.Mesh, policies review.Evaluator, at time.Time) *Cluster {
+	index := registry.New(mesh)
+	return &Cluster{
+		mesh: mesh, index: index, reviewer: &review.Reviewer{Mesh: mesh, View: index, Policies: policies},
+		objects: map[key]*unstructured.Unstructured{}, time: at,
+	}
+}
+
+// SetDNSCapture says whether sidecars capture DNS.
+func (c *Cluster) SetDNSCapture(on bool) { c.index.SetDNSCapture(on) }
+
+// Apply stores an object as the API server would that asks the webhook: it is created, or takes the place of the one of its
+// name. Without a verdict of Allowed the cluster stays as it is. Objects of kinds and namespaces that nobody governs are
+// stored as they are, with a nil outcome. The error is that of an object that cannot be evaluated.
+func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
+	object = c.made(object)
+	labels, governed := c.governed(object)
+	if !governed {
+		return nil, c.Store(object)
+	}
+	request := review.Request{
+		Operation: review.Create, Object: object, Name: object.GetName(), Time: c.time,
+		Namespace: review.Namespace{Name: object.GetNamespace(), Labels: labels},
+	}
+	if old := c.objects[keyOf(object)]; old != nil {
+		request.Operation, request.Old = review.Update, old
+	}
+	stored, err := c.reviewer.Rewrite(request)
+	if err == nil {
+		request.Object = stored
+	}
+	// What has no stored form is refused by the review as well, with everything else that is wrong.
+	outcome, err := c.reviewer.Review(ctx, request)
+	if err != nil || outcome.Verdict != review.Allowed {
+		return outcome, err
+	}
+	return outcome, c.Store(request.Object)
+}
+
+// made gives an object what the API server would: its age, which decides between entries of one host.
+func (c *Cluster) made(object *unstructured.Unstructured) *unstructured.Unstructured {
+	object = object.DeepCopy()
+	if old := c.objects[keyOf(object)]; old != nil {
+		object.SetCreationTimestamp(old.GetCreationTimestamp())
+		object.SetUID(old.GetUID())
+		return object
+	}
+	c.time = c.time.Add(time.Second)
+	object.SetCreationTimestamp(metav1.NewTime(c.time))
+	object.SetUID(types.UID(fmt.Sprint(keyOf(object))))
+	return object
+}
+
+// governed returns the labels of an object's namespace, and whether the API server asks the webhook about it.
+func (c *Cluster) governed(object *unstructured.Unstructured) (labels map[string]string, governed bool) {
+	resource, known := review.ResourceOf(object.GetKind())
+	if !known || object.GroupVersionKind().Group != resource.Group {
+		return nil, false
+	}
+	namespaces := c.index.Governed()
+	i, governed := namespaces.Index(object.GetNamespace())
+	if governed {
+		_, labels = namespaces.At(i)
+	}
+	return labels, governed
+}
+
+// Store stores an object as it is, as one was that is older than the webhook. The error is that of an object that is not of
+// its kind.
+func (c *Cluster) Store(object *unstructured.Unstructured) error {
+	if object.GetUID() == "" {
+		object = c.made(object)
+	}
+	c.objects[keyOf(object)] = object
+	return c.index.Put(object)
+}
+
+// Delete removes an object.
+func (c *Cluster) Delete(object *unstructured.Unstructured) {
+	delete(c.objects, keyOf(object))
+	c.index.Remove(object)
+}
+
+// settle has the stored rules and routes in the form that the entries ask for which came after them.
+func (c *Cluster) settle() error {
+	for _, name := range c.names() {
+		var form registry.Form
+		switch name.Kind {
+		case "DestinationRule":
+			form = c.index.RuleForm(name.NamespacedName)
+		case "VirtualService":
+			form = c.index.RouteForm(name.NamespacedName)
+		}
+		if _, governed := c.governed(c.objects[name]); form == nil || !governed {
+			continue
+		}
+		// What cannot be rewritten is its author's to mend.
+		if want, err := form(c.objects[name]); err == nil {
+			if err := c.Store(want); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) names() []key {
+	return slices.SortedFunc(maps.Keys(c.objects), func(a, b key) int {
+		return c.objects[a].GetCreationTimestamp().Compare(c.objects[b].GetCreationTimestamp().Time)
+	})
+}
