@@ -83,9 +83,17 @@ integration: build assets ## Run the tests on a real kube-apiserver; they leave 
 	@rm -rf $(OUT)/shapes
 	cd test && go test -race -count=1 -timeout 20m ./integration
 
+CASES ?=
+
 .PHONY: routing
-routing: ## Judge the objects that integration stored by Istio's own generator.
+routing: ## Prove by Istio's own generator where calls go; CASES=<folder> for manifests of your own.
+ifeq ($(CASES),)
 	cd test/routing && go test -count=1 -timeout 20m ./...
+else
+	@mkdir -p $(OUT); cases='$(abspath $(CASES))'; cd test/routing && CASES="$$cases" go test -count=1 -timeout 20m -v -run '^TestCases$$' . >$(OUT)/routing.log 2>&1; \
+	code=$$?; grep -E '^ *--- |it must|no way|Error:|Messages|^ok|^FAIL' $(OUT)/routing.log; \
+	test $$code = 0 || echo 'the whole output is in $(OUT)/routing.log'; exit $$code
+endif
 
 PROBE := egress-governor-probe:dev
 DATABASE := egress-governor-database:dev
@@ -141,16 +149,17 @@ opa:
 	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
 
 .PHONY: generate
-generate: ## Regenerate deepcopy functions, the CRD and the chart's README.
+generate: ## Regenerate deepcopy functions, the CRD, the chart's README and docs/routing.md.
 	@mkdir -p $(OUT)/tools
 	cd tools/code && go build -o $(OUT)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
 	$(OUT)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(OUT)/crd
 	cp $(OUT)/crd/egress-governor.io_egresspolicies.yaml charts/egress-governor/templates/crd-egresspolicies.yaml
 	cd tools/docs && go build -o $(OUT)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
 	$(OUT)/tools/helm-docs --chart-search-root charts --sort-values-order file
+	cd test/routing && go run ./table cases >$(OUT)/routing.md && cp $(OUT)/routing.md ../../docs/routing.md
 
 # What generate writes.
-generated := '*zz_generated*' charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
+generated := '*zz_generated*' docs/routing.md charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
 
 .PHONY: verify
 verify: generate opa ## Fail where generated files, go.mod or go.sum are not current, or a command of the documents fails.

@@ -4,7 +4,6 @@ package render
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -89,7 +88,7 @@ func (c *Cluster) made(object *unstructured.Unstructured) *unstructured.Unstruct
 	}
 	c.time = c.time.Add(time.Second)
 	object.SetCreationTimestamp(metav1.NewTime(c.time))
-	object.SetUID(types.UID(fmt.Sprint(keyOf(object))))
+	object.SetUID(types.UID(object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()))
 	return object
 }
 

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/require"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -87,7 +85,7 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 		delete(object, "status")
 		raw, err := yaml.Marshal(object)
 		require.NoError(t, err)
-		if object["kind"] == "Service" {
+		if version, _ := object["apiVersion"].(string); !strings.Contains(version, ".istio.io/") {
 			services = append(services, string(raw))
 		} else {
 			out.istio = append(out.istio, string(raw))
@@ -186,134 +184,6 @@ func (c call) authority() string {
 		return c.host
 	}
 	return fmt.Sprintf("%s:%d", c.host, c.port)
-}
-
-// clusters returns every cluster that a proxy may send the call to, over all routes of the matched virtual host whose
-// Host condition the call meets, all weights and all mirrors; and the simulator's error for a call that matches none.
-func clusters(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMode) ([]string, error) {
-	t.Helper()
-	result := sim.Run(c.simulated(port, mode))
-	if result.Error != nil {
-		return nil, result.Error
-	}
-	out := map[string]bool{}
-	if result.VirtualHostMatched != "" {
-		configuration := xdstest.ExtractRouteConfigurations(sim.Routes)[result.RouteConfigMatched]
-		for _, vh := range configuration.GetVirtualHosts() {
-			if vh.Name == result.VirtualHostMatched {
-				collect(t, out, vh, c)
-			}
-		}
-	} else {
-		for _, listener := range sim.Listeners {
-			if listener.Name != result.ListenerMatched {
-				continue
-			}
-			name := c.asked()
-			for _, chain := range append(slices.Clone(listener.FilterChains), listener.DefaultFilterChain) {
-				// One SNI may match several chains of one name only if the generator made a mistake; take them all.
-				if chain == nil || chain.Name != result.FilterChainMatched {
-					continue
-				}
-				if names := chain.GetFilterChainMatch().GetServerNames(); name != "" && len(names) > 0 && !covers(names, name) {
-					continue
-				}
-				if c.mutual != nil && !admits(t, chain, c.mutual.caller) {
-					continue
-				}
-				tcp := xdstest.ExtractTCPProxy(t, chain)
-				if tcp.GetCluster() != "" {
-					out[tcp.GetCluster()] = true
-				}
-				for _, weighted := range tcp.GetWeightedClusters().GetClusters() {
-					out[weighted.Name] = true
-				}
-			}
-		}
-	}
-	names := make([]string, 0, len(out))
-	for name := range out {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-func covers(names []string, host string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return name == host || (strings.HasPrefix(name, "*.") && strings.HasSuffix(host, name[1:]))
-	})
-}
-
-func collect(t *testing.T, out map[string]bool, vh *route.VirtualHost, c call) {
-	t.Helper()
-	for _, r := range vh.Routes {
-		if !decidedMatches(t, r.GetMatch(), c.decided()) {
-			continue
-		}
-		action := r.GetRoute()
-		if action.GetCluster() != "" {
-			out[action.GetCluster()] = true
-		}
-		for _, weighted := range action.GetWeightedClusters().GetClusters() {
-			out[weighted.Name] = true
-		}
-		for _, mirror := range action.GetRequestMirrorPolicies() {
-			out[mirror.Cluster] = true
-		}
-		if takesAll(r.GetMatch()) {
-			return
-		}
-	}
-}
-
-// takesAll says whether a route that matches by its authority takes every call, so that none comes to those after it.
-func takesAll(match *route.RouteMatch) bool {
-	return match.GetPrefix() == "/" && len(match.GetQueryParameters()) == 0 &&
-		!slices.ContainsFunc(match.GetHeaders(), func(header *route.HeaderMatcher) bool {
-			return header.Name != ":authority" && header.Name != clientCertificate
-		})
-}
-
-// asked is the SNI of the call, empty for none.
-func (c call) asked() string {
-	switch {
-	case c.mutual != nil:
-		return c.mutual.sni
-	case c.tls:
-		return c.host
-	}
-	return ""
-}
-
-const clientCertificate = "x-forwarded-client-cert"
-
-// decided are the headers that a call is known to have.
-func (c call) decided() map[string]string {
-	out := map[string]string{":authority": c.authority()}
-	if c.mutual != nil {
-		// As a gateway writes it.
-		out[clientCertificate] = `By=spiffe://cluster.local/ns/vault-egress/sa/vault-egress;Hash=0f;Cert="-----BEGIN%20CERTIFICATE-----";Subject="";URI=` + c.mutual.caller
-	}
-	return out
-}
-
-// decidedMatches evaluates the conditions on known headers; those on others may hold or not, so routes with them count.
-func decidedMatches(t *testing.T, match *route.RouteMatch, known map[string]string) bool {
-	t.Helper()
-	for _, header := range match.GetHeaders() {
-		value, decided := known[header.Name]
-		if !decided {
-			require.NotEqual(t, clientCertificate, header.Name, "who calls is known")
-			continue
-		}
-		expression := header.GetStringMatch().GetSafeRegex().GetRegex()
-		require.NotEmpty(t, expression, "only regular expressions on these are made")
-		if !regexp.MustCompile("^(?:" + expression + ")$").MatchString(value) {
-			return false
-		}
-	}
-	return true
 }
 
 // addresses returns where a cluster's connections go.
