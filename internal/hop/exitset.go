@@ -22,7 +22,7 @@ func ExitSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace, 
 	if exit == nil || len(exit.Open().Ports) == 0 {
 		return nil
 	}
-	out := []Object{exitEntry(namespace, host, exit.Open())}
+	out := []Object{exitEntry(namespace, host, exit)}
 	if rule := exitRule(namespace, host, exit); rule != nil {
 		out = append(out, rule)
 	}
@@ -95,7 +95,8 @@ func GatewayObject(gw egress.Gateway, transport egress.Transport) *networkingv1.
 }
 
 // exitEntry says where a host really is. Gateways of one namespace share it.
-func exitEntry(namespace, host string, definition egress.Definition) *networkingv1.ServiceEntry {
+func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceEntry {
+	definition := exit.Open()
 	out := &networkingv1.ServiceEntry{ObjectMeta: meta(namespace, exitName(host, host), host)}
 	out.Spec.Hosts = []string{host}
 	out.Spec.ExportTo = []string{"."}
@@ -103,7 +104,7 @@ func exitEntry(namespace, host string, definition egress.Definition) *networking
 	out.Spec.Resolution = networking.ServiceEntry_Resolution(networking.ServiceEntry_Resolution_value[definition.Resolution])
 	for _, port := range definition.Ports {
 		out.Spec.Ports = append(out.Spec.Ports, &networking.ServicePort{
-			Number: port.Number, Protocol: port.Protocol, Name: port.Name, TargetPort: port.TargetPort,
+			Number: port.Number, Protocol: exit.Spelled(port.Number), Name: port.Name, TargetPort: port.TargetPort,
 		})
 	}
 	for _, endpoint := range definition.Endpoints {

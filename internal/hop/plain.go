@@ -145,7 +145,7 @@ func httpExits(host string, definition egress.Definition) (out []toPort) {
 		return slices.DeleteFunc(out, func(route toPort) bool { return route.DirectResponse != nil })
 	}
 	exit := func(port egress.Port, authority string) {
-		out = append(out, toPort{httpExit(destination(host, port.Number), authority), port.Number})
+		out = append(out, toPort{httpExit(httpDestination(host, port.Number, definition), authority), port.Number})
 	}
 	if len(http) == 1 {
 		// Another port is not this one, and may be of an entry whose exit is not here yet.

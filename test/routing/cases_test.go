@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -264,12 +265,11 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 // arrive follows a call that comes to a gateway.
 func (s *setting) arrive(t *testing.T, gw egress.Gateway, port string, c call, path string) (out []leg) {
 	t.Helper()
-	at, target := s.router(t, gw), proof.HTTPTarget
-	if port == fmt.Sprint(gw.TLSPort) {
-		target = proof.TLSTarget
-	}
+	at := s.router(t, gw)
 	assert.Empty(t, overlapping(at), "the gateway rejects its listeners")
-	found, err := ways(t, at, c, target, simulation.CallModeGateway)
+	number, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	found, err := ways(t, at, c, number, simulation.CallModeGateway)
 	if err != nil || len(found) == 0 {
 		return []leg{{ends: proof.Blocked, by: gw.Name, path: fmt.Sprintf("%s, and nothing at the gateway takes it: %v", path, err)}}
 	}

@@ -29,6 +29,8 @@ type Stored struct {
 	Captures bool
 	// Objects are all of them, gateways' Services among them.
 	Objects []*unstructured.Unstructured
+	// Written are those of them that the case wrote or takes for granted, as their authors wrote them.
+	Written []*unstructured.Unstructured
 }
 
 // Store has the manifests of a case applied, by a transport of By. The error says which object was refused though it must
@@ -61,21 +63,25 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 	out := &Stored{Mesh: mesh, Captures: configuration.DNSCapture == "On"}
 	cluster := render.New(mesh, engine, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	cluster.SetDNSCapture(out.Captures)
-	for _, object := range append(c.surroundings(mesh, slices.Concat(before, applied)), before...) {
+	given := append(c.surroundings(mesh, slices.Concat(before, applied)), before...)
+	for _, object := range given {
 		if err := cluster.Store(object); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.apply(ctx, cluster, engine, applied, by); err != nil {
+	accepted, err := c.apply(ctx, cluster, engine, applied, by)
+	if err != nil {
 		return nil, err
 	}
+	out.Written = append(given, accepted...)
 	if out.Objects, err = cluster.Objects(); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *policy.Engine, objects []*unstructured.Unstructured, by string) error {
+// apply returns what was accepted, as it was written.
+func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *policy.Engine, objects []*unstructured.Unstructured, by string) (accepted []*unstructured.Unstructured, err error) {
 	var errs []error
 	refused := map[string]*review.Outcome{}
 	for _, object := range objects {
@@ -85,11 +91,13 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 		}
 		outcome, err := cluster.Apply(ctx, object)
 		if err != nil {
-			return fmt.Errorf("%s: %w", nameOf(object), err)
+			return nil, fmt.Errorf("%s: %w", nameOf(object), err)
 		}
 		if outcome != nil && outcome.Verdict != review.Allowed {
 			refused[nameOf(object)] = outcome
+			continue
 		}
+		accepted = append(accepted, object)
 	}
 	for _, name := range c.Deleted {
 		kind, namespace, of, _ := cut(name)
@@ -99,7 +107,7 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 			}
 		}
 	}
-	return errors.Join(append(errs, c.compare(refused, by)...)...)
+	return accepted, errors.Join(append(errs, c.compare(refused, by)...)...)
 }
 
 func cut(name string) (kind, namespace, of string, ok bool) {

@@ -65,21 +65,15 @@ func label(namespace *unstructured.Unstructured) {
 	namespace.SetLabels(labels)
 }
 
-// The ports of a gateway's pods, by the family.
-const (
-	HTTPTarget = 8080
-	TLSTarget  = 8443
-)
-
 func service(gw egress.Gateway) *unstructured.Unstructured {
 	selector := map[string]any{}
 	for name, value := range gw.Selector {
 		selector[name] = value
 	}
-	spec := map[string]any{"clusterIP": "10.0.0.80", "selector": selector, "ports": []any{
-		map[string]any{"name": "http2", "port": int64(gw.HTTPPort), "targetPort": int64(HTTPTarget)},
-		map[string]any{"name": "https", "port": int64(gw.TLSPort), "targetPort": int64(TLSTarget)},
-	}}
+	port := func(name string, number uint32) any {
+		return map[string]any{"name": name, "port": int64(number), "targetPort": int64(number), "protocol": "TCP"}
+	}
+	spec := map[string]any{"clusterIP": "10.0.0.80", "selector": selector, "ports": []any{port("http2", gw.HTTPPort), port("https", gw.TLSPort)}}
 	return plain("Service", gw.Namespace(), gw.ServiceName(), spec)
 }
 
