@@ -76,11 +76,10 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race -count=1 ./chart ./house ./laws
+	cd test && go test -race -count=1 ./chart ./house ./laws ./proof
 
 .PHONY: integration
-integration: build assets ## Run the tests on a real kube-apiserver; they leave the objects that routing judges.
-	@rm -rf $(OUT)/shapes
+integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.
 	cd test && go test -race -count=1 -timeout 20m ./integration
 
 CASES ?=

@@ -19,7 +19,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/test/routing/proof"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 // TestIstiosAnalyzersFindNothingNew: `istioctl analyze` complains of a governed cluster of nothing that it did not complain

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/test/routing/proof"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 // TestCases has every case of the folder CASES, by default cases, decided on by the product's own code, and asks Istio's

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/egress-governor/egress-governor/test/routing/proof"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 //go:embed head.md

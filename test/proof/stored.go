@@ -52,7 +52,7 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, applied, err := c.objects()
+	before, applied, err := c.Objects()
 	if err != nil {
 		return nil, err
 	}
@@ -91,10 +91,10 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 		}
 		outcome, err := cluster.Apply(ctx, object)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", nameOf(object), err)
+			return nil, fmt.Errorf("%s: %w", NameOf(object), err)
 		}
 		if outcome != nil && outcome.Verdict != review.Allowed {
-			refused[nameOf(object)] = outcome
+			refused[NameOf(object)] = outcome
 			continue
 		}
 		accepted = append(accepted, object)
@@ -153,7 +153,8 @@ func lines(outcome *review.Outcome) string {
 	return strings.Join(out, "\n")
 }
 
-func nameOf(object *unstructured.Unstructured) string {
+// NameOf returns the name of an object as cases write it: Kind/namespace/name.
+func NameOf(object *unstructured.Unstructured) string {
 	return object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
 }
 
@@ -204,7 +205,7 @@ func baseline(of *config.Configuration) (*policy.Engine, error) {
 func enforce(engine *policy.Engine, object *unstructured.Unstructured) error {
 	out := &v1alpha1.EgressPolicy{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, out, true); err != nil {
-		return fmt.Errorf("%s: %w", nameOf(object), err)
+		return fmt.Errorf("%s: %w", NameOf(object), err)
 	}
 	if out.Spec.Enforcement == "" {
 		out.Spec.Enforcement = v1alpha1.Deny

@@ -180,8 +180,8 @@ func (c *Case) validate() error {
 	return errors.Join(errs...)
 }
 
-// objects reads the manifests of the case in their order, those that were there before apart.
-func (c *Case) objects() (before, applied []*unstructured.Unstructured, err error) {
+// Objects reads the manifests of the case in their order, those that were there before apart. The error names the file.
+func (c *Case) Objects() (before, applied []*unstructured.Unstructured, err error) {
 	files, err := filepath.Glob(filepath.Join(c.folder, "*.yaml"))
 	if err != nil {
 		return nil, nil, err
@@ -223,6 +223,11 @@ func decode(path string) (out []*unstructured.Unstructured, err error) {
 		out = append(out, object)
 	}
 	return out, nil
+}
+
+// AsInstalled says whether the case takes the configuration as it is, and nothing that was there before the webhook.
+func (c *Case) AsInstalled() bool {
+	return len(c.Configuration)+len(c.Gateway)+len(c.Mesh)+len(c.Before) == 0
 }
 
 // By returns the transports by which the case is tried; one that is empty for a case that configures its gateways.
