@@ -56,10 +56,11 @@ var servers = []string{"outside", "elsewhere"}
 
 // serverOf returns the server of a host.
 func serverOf(host string) string {
+	first, _, _ := strings.Cut(host, ".")
 	switch {
-	case host == "sql.partner.test":
+	case first == "sql":
 		return database
-	case slices.Contains([]string{"two.partner.test", "canary.partner.test", "shadow.partner.test"}, host):
+	case slices.Contains([]string{"two", "canary", "shadow", "other"}, first):
 		return "elsewhere"
 	}
 	return "outside"
@@ -133,7 +134,11 @@ func (c *cluster) resolve(ctx context.Context, addresses map[string]string) erro
 	}
 	if len(addresses) > 0 {
 		var lines strings.Builder
-		for _, name := range names {
+		cased, err := casedNames()
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Concat(names, cased) {
 			fmt.Fprintf(&lines, "        %s %s\n", addresses[serverOf(name)], name)
 		}
 		block := fmt.Sprintf("%s\n    hosts {\n%s        ttl 1\n        fallthrough\n    }\n%s\n", begin, lines.String(), end)

@@ -27,6 +27,8 @@ type Case struct {
 	Title string `json:"title"`
 	// Hostile says that the manifests are those of a tenant who means harm.
 	Hostile bool `json:"hostile,omitempty"`
+	// Packets says that make e2e makes the calls on a real mesh, too.
+	Packets bool `json:"packets,omitempty"`
 	// Transports are those of the gateway by which the case is tried, both by default.
 	Transports []string `json:"transports,omitempty"`
 	// Configuration is laid over the configuration of the webhook, field by field. With gateways of its own the case is tried

@@ -27,14 +27,17 @@ func main() {
 }
 
 func table(all []*proof.Case) string {
-	hostile := 0
+	hostile, packets := 0, 0
 	for _, each := range all {
 		if each.Hostile {
 			hostile++
 		}
+		if each.Packets {
+			packets++
+		}
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, head, len(all), hostile)
+	fmt.Fprintf(&out, head, len(all), hostile, packets)
 	family := ""
 	for _, each := range all {
 		if each.Family != family {
@@ -44,6 +47,9 @@ func table(all []*proof.Case) string {
 		title := each.Title
 		if each.Hostile {
 			title = "**Hostile.** " + title
+		}
+		if each.Packets {
+			title += " *(with packets)*"
 		}
 		fmt.Fprintf(&out, "| [%s](../test/routing/cases/%s/%s) | %s | %s | %s |\n", each.Name, each.Family, each.Name, by(each), title, strings.Join(append(refused(each), calls(each)...), "; "))
 	}
