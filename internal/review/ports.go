@@ -167,14 +167,15 @@ func unreached(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	}
 	return hop.Refusals{{
 		Code: "unreached-address", Field: "spec.addresses",
-		Message: fmt.Sprintf("address %s is no endpoint's, so an app that resolves the host does not dial it, and its raw TCP calls would go past the egress gateway", address),
+		Message: fmt.Sprintf("address %s is no endpoint's, so an app that resolves the host does not dial it, and its calls by TLS and raw TCP, which sidecars await there alone, would go past the egress gateway", address),
 		Fix:     "remove spec.addresses, or give the server's own addresses both there and in spec.endpoints with resolution STATIC, or ask the platform team for sidecars that capture DNS (ISTIO_META_DNS_CAPTURE)",
 	}}
 }
 
-// undialled returns an address at which sidecars listen for raw TCP that is not the server's own; empty for none.
+// undialled returns an address at which sidecars listen that is not the server's own; empty for none. They listen for TLS,
+// too, at the addresses of an entry that has some, and for HTTP at every address.
 func undialled(entry *egress.Entry, intent *egress.ServiceEntry) string {
-	if !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return carried(entry, port) }) {
+	if entry.Gateway == "" || !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return port.ToldBy() != egress.FamilyHTTP }) {
 		return ""
 	}
 	for _, address := range entry.Addresses {

@@ -171,6 +171,8 @@ func TestAddressesThatNoAppDials(t *testing.T) {
 		"whatever DNS says":      {new: onPort("TCP", "addresses: [240.1.1.1],"), refused: true},
 		"answered by the proxy":  {new: onPort("TCP", "addresses: [240.1.1.1],"), captures: true},
 		"of HTTP":                {new: http},
+		"of TLS":                 {new: strings.Replace(static("240.1.1.1"), "TCP", "TLS", 1), refused: true},
+		"TLS at the server's":    {new: strings.Replace(static("203.0.113.7"), "TCP", "TLS", 1)},
 		"as it was":              {old: static("240.1.1.1"), new: strings.Replace(static("240.1.1.1"), "{number", "{number: 80, name: http, protocol: HTTP}, {number", 1)},
 		"another than it was":    {old: static("240.1.1.1"), new: static("240.1.1.2"), refused: true},
 		"raw TCP where was none": {old: http, new: static("240.1.1.1"), refused: true},
@@ -202,6 +204,17 @@ func TestPlainCarriesNoRawTCP(t *testing.T) {
 	outcome, err := reviewed(t, r, create(entry(t, onPort("HTTP", "addresses: [240.1.1.1],"))))
 	require.NoError(t, err)
 	assert.Empty(t, codes(outcome), "what no gateway carries is not ours to refuse")
+}
+
+// TestAddressesThatNoAppDialsByPlain, where sidecars listen for TLS at the addresses of an entry as well.
+func TestAddressesThatNoAppDialsByPlain(t *testing.T) {
+	t.Parallel()
+	for protocol, want := range map[string][]string{"TLS": {"unreached-address spec.addresses"}, "HTTPS": {"unreached-address spec.addresses"}, "HTTP": nil, "GRPC": nil} {
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{}, Policies: &policies{}}
+		outcome, err := reviewed(t, r, create(entry(t, onPort(protocol, "addresses: [240.1.1.1],"))))
+		require.NoError(t, err, protocol)
+		assert.Equal(t, want, codes(outcome), protocol)
+	}
 }
 
 // TestAnEntryWithoutRawTCPLooksAtNone of the others, however many they are.
