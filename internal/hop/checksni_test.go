@@ -59,3 +59,24 @@ func TestNoTLSRouteLeavesCallsOut(t *testing.T) {
 		assert.Equal(t, tc.want, strings.Join(got, ", "), name)
 	}
 }
+
+// TestWildcardsThatRoutesNarrow, whether or not there is an entry of them yet.
+func TestWildcardsThatRoutesNarrow(t *testing.T) {
+	t.Parallel()
+	const to = "route: [{destination: {host: local}}]"
+	many := strings.Repeat(`{sniHosts: ["*.b.test"]}, `, 50_001)
+	for name, tc := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"a host":        {`{hosts: [a.b.test], tls: [{match: [{sniHosts: [a.b.test]}], ` + to + `}]}`, []string{"*.b.test", "*.test", "*"}},
+		"the wildcard":  {`{hosts: [a.b.test, "*.b.test"], tls: [{match: [{sniHosts: ["*.b.test"]}], ` + to + `}]}`, []string{"*.test", "*"}},
+		"everything":    {`{hosts: [a.b.test], tls: [{match: [{sniHosts: ["*"]}], ` + to + `}]}`, nil},
+		"of HTTP":       {`{hosts: [a.b.test], http: [{` + to + `}]}`, nil},
+		"of a gateway":  {`{hosts: [a.b.test], gateways: [g], tls: [{match: [{sniHosts: [a.b.test]}], ` + to + `}]}`, nil},
+		"a Service":     {`{hosts: [local], tls: [{match: [{sniHosts: [local]}], ` + to + `}]}`, nil},
+		"too much work": {`{hosts: ["*.b.test"], tls: [{match: [` + many + `], ` + to + `}]}`, []string{"*.test", "*"}},
+	} {
+		assert.Equal(t, tc.want, hop.Narrows(route(t, tc.spec), mesh()), name)
+	}
+}

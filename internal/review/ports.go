@@ -188,6 +188,27 @@ func undialled(entry *egress.Entry, intent *egress.ServiceEntry) string {
 	return ""
 }
 
+// narrowed refuses a wildcard of whose TLS calls a stored VirtualService takes some, so that sidecars would know no others.
+func narrowed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+	ours := s.listening(s.Object, intent)
+	for i, host := range ours.Hosts {
+		if !egress.IsWildcard(host) {
+			continue
+		}
+		for _, by := range s.View.Narrowing(host) {
+			if ours.Narrowed(by) {
+				out = append(out, egress.Finding{
+					Code: "left-out", Field: field.NewPath("spec", "hosts").Index(i).String(),
+					Message: fmt.Sprintf("%s has TLS routes for hosts below %q and none for it; sidecars that see both know the wildcard by these alone, so calls to other hosts below it would go past the egress gateway", by, host),
+					Fix:     fmt.Sprintf("first add a TLS route for %q there, which names it in spec.hosts and in sniHosts", host),
+				})
+				break
+			}
+		}
+	}
+	return out
+}
+
 // besideTCP says of ports that sidecars tell from raw TCP of the same number by the first bytes of a call.
 func besideTCP(s *subject, intent *egress.ServiceEntry) (out []string) {
 	ours, capture := s.listening(s.Object, intent), s.View.DNSCapture()

@@ -217,6 +217,41 @@ func TestAddressesThatNoAppDialsByPlain(t *testing.T) {
 	}
 }
 
+// TestAWildcardThatRoutesNarrow, and that sidecars would know by these routes alone.
+func TestAWildcardThatRoutesNarrow(t *testing.T) {
+	t.Parallel()
+	const wild = `{hosts: ["*.wild.test"], exportTo: [EXPORT], resolution: DNS, endpoints: [{address: www.wild.test}], ports: [{number: 443, name: p, protocol: TLS}]}`
+	own, private := strings.Replace(wild, "EXPORT", ".", 1), &egress.Narrow{Namespace: "elsewhere", Name: "r", ExportTo: []string{"."}}
+	to := &egress.Narrow{Namespace: "elsewhere", Name: "r", ExportTo: []string{egresstest.Namespace}}
+	for name, tc := range map[string]struct {
+		old, new string
+		by       *egress.Narrow
+		refused  bool
+	}{
+		"seen by others alone":     {new: own, by: private},
+		"exported to us":           {new: own, by: to, refused: true},
+		"to whom we export":        {new: strings.Replace(wild, "EXPORT", "., elsewhere", 1), by: private, refused: true},
+		"without TLS":              {new: strings.Replace(own, "TLS", "HTTP", 1), by: to},
+		"as it was, and labels":    {old: own, new: own, by: to},
+		"another port than it had": {old: own, new: strings.Replace(own, "443", "8443", 1), by: to, refused: true},
+	} {
+		view := &egresstest.Cluster{}
+		r := byMutualTLS(view)
+		req := create(entry(t, tc.new))
+		if tc.old != "" {
+			req.Operation, req.Old = Update, stored(t, r, create(entry(t, tc.old))).Object
+		}
+		view.Narrows = map[string][]*egress.Narrow{"*.wild.test": {tc.by}}
+		outcome, err := reviewed(t, r, req)
+		require.NoError(t, err, name)
+		if tc.refused {
+			assert.Equal(t, []string{"left-out spec.hosts[0]"}, codes(outcome), name)
+		} else {
+			assert.Empty(t, codes(outcome), name)
+		}
+	}
+}
+
 // TestAnEntryWithoutRawTCPLooksAtNone of the others, however many they are.
 func TestAnEntryWithoutRawTCPLooksAtNone(t *testing.T) {
 	t.Parallel()
