@@ -10,7 +10,13 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/go-openapi/swag/pools v0.28.0 // indirect
+require (
+	github.com/KimMachineGun/automemlimit v0.7.5 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
+	github.com/go-openapi/swag/pools v0.28.0 // indirect
+	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
+)
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -159,3 +165,5 @@ require (
 replace github.com/egress-governor/egress-governor => ../..
 
 replace github.com/egress-governor/egress-governor/test => ../
+
+tool istio.io/istio/pilot/cmd/pilot-discovery
