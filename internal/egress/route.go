@@ -56,6 +56,8 @@ type VirtualService struct {
 	Exits map[string]*Exit
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
 	Pairs map[string]Pair
+	// Told are the hosts whose TLS calls sidecars tell from others by the TLS routes of the object, once it has some.
+	Told []Target
 	// OnGateways are the routes, with or without destinations, that proxies other than sidecars apply.
 	OnGateways []OnGateway
 }
@@ -100,6 +102,9 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	}
 	out.ExportTo = ExportTo(vs)
 	out.Exported = len(out.ExportTo) == 0 || slices.ContainsFunc(out.ExportTo, func(to string) bool { return to != "." && to != r.namespace })
+	if slices.ContainsFunc(out.Routes, func(route Route) bool { return route.Section == "tls" && route.Reach.Mesh }) {
+		out.Told = r.told(out)
+	}
 	if out.Mesh && out.Exported {
 		out.Others, out.Owned = r.others()
 	}

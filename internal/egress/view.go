@@ -31,6 +31,9 @@ type View interface {
 	Binding(namespace, name string) *Binding
 	// Deciding returns the VirtualServices that do more on the proxies of a Gateway object than lead their host to itself.
 	Deciding(namespace, gateway string) []string
+	// Narrowing returns the VirtualServices whose TLS routes take calls of hosts below a wildcard, and not all that a sidecar has
+	// an entry of the wildcard for.
+	Narrowing(wildcard string) []*Narrow
 	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
 	Pods(namespace string) []map[string]string
 	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever

@@ -258,7 +258,7 @@ func TestNamesThatEnvoyRejects(t *testing.T) {
 		"two spellings of a host": {`{hosts: [good.test, GOOD.test.], http: [{` + to + `}]}`, "duplicate-host spec.hosts[1]"},
 		"an SNI in upper case":    {`{hosts: [good.test], tls: [{match: [{sniHosts: [GOOD.test]}], ` + to + `}]}`, "not-canonical spec.tls[0].match"},
 		"an SNI with a dot":       {`{hosts: [good.test], tls: [{match: [{sniHosts: [good.test.]}], ` + to + `}]}`, "not-canonical spec.tls[0].match"},
-		"a partial wildcard":      {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*ood.test"]}], ` + to + `}]}`, "bad-host spec.tls[0].match"},
+		"a partial wildcard":      {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*ood.test", "*.test"]}], ` + to + `}]}`, "bad-host spec.tls[0].match"},
 		"what Envoy takes":        {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*.test", good.test]}], ` + to + `}]}`, ""},
 	} {
 		var got []string

@@ -22,6 +22,9 @@ type storedRoutes struct {
 	deciding []string
 	// leads are the hosts that its sidecars' routes lead to as it is stored.
 	leads []string
+	// narrows are the wildcards of which its TLS routes leave calls out, for those who see it.
+	narrows []string
+	narrow  *egress.Narrow
 }
 
 // GetObjectKind implements runtime.Object.
@@ -180,7 +183,10 @@ func (r *Registry) slimRoutes(obj any) any {
 	if !ok {
 		return obj
 	}
-	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object)}
+	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object), narrows: hop.Narrows(object, r.mesh)}
+	if len(out.narrows) > 0 {
+		out.narrow = &egress.Narrow{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
+	}
 	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
 		return out
 	}
@@ -203,6 +209,7 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 		change.Routes = []types.NamespacedName{route}
 	}
 	r.leading.swap(route, next.leads)
+	r.narrowing.swap(route, next)
 	delete(r.deciding, route)
 	if len(next.deciding) > 0 {
 		r.deciding[route] = next.deciding

@@ -82,7 +82,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
 		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
-			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed))
+			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {

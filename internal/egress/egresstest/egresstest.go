@@ -66,6 +66,8 @@ type Cluster struct {
 	Bindings []*egress.Binding
 	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
 	Decides map[string][]string
+	// Narrows has the VirtualServices that leave out calls of a wildcard.
+	Narrows map[string][]*egress.Narrow
 	// InGatewayNamespaces are the labels of the pods there.
 	InGatewayNamespaces []map[string]string
 	// Rules are of any namespace, one for a host.
@@ -197,6 +199,9 @@ func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 	}
 	return nil
 }
+
+// Narrowing implements egress.View.
+func (c *Cluster) Narrowing(wildcard string) []*egress.Narrow { return c.Narrows[wildcard] }
 
 // Deciding implements egress.View.
 func (c *Cluster) Deciding(namespace, gateway string) []string {
