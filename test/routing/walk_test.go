@@ -62,15 +62,17 @@ func clusters(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMo
 }
 
 // ofChains returns the ways of the filter chains of a name. One SNI may match several of one name only if the generator made
-// a mistake; they are all taken.
+// a mistake; they are all taken. A chain without names takes what no other does.
 func (c call) ofChains(t *testing.T, of *listener.Listener, name string) (out []way) {
 	t.Helper()
 	asked := c.asked()
-	for _, chain := range append(slices.Clone(of.FilterChains), of.DefaultFilterChain) {
-		if chain == nil || chain.Name != name {
-			continue
-		}
-		if names := chain.GetFilterChainMatch().GetServerNames(); asked != "" && len(names) > 0 && !covers(names, asked) {
+	chains := slices.DeleteFunc(append(slices.Clone(of.FilterChains), of.DefaultFilterChain), func(chain *listener.FilterChain) bool {
+		names := chain.GetFilterChainMatch().GetServerNames()
+		return chain == nil || chain.Name != name || asked != "" && len(names) > 0 && !covers(names, asked)
+	})
+	named := slices.ContainsFunc(chains, func(chain *listener.FilterChain) bool { return len(chain.GetFilterChainMatch().GetServerNames()) > 0 })
+	for _, chain := range chains {
+		if asked != "" && named && len(chain.GetFilterChainMatch().GetServerNames()) == 0 {
 			continue
 		}
 		if c.mutual != nil && !admits(t, chain, c.mutual.caller) {
