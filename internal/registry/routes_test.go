@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -34,5 +35,24 @@ func TestRoutesAreLookedAtAgain(t *testing.T) {
 			names = append(names, types.NamespacedName{Namespace: "a", Name: name})
 		}
 		assert.ElementsMatch(t, names, r.LeadingTo(host), host)
+	}
+}
+
+// TestPodsOfFiles are known where gateways' pods are looked for.
+func TestPodsOfFiles(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	for _, namespace := range []string{"istio-system", "a"} {
+		pod := object(t, "Pod", namespace, "p", "{}", 0)
+		pod.SetAPIVersion("v1")
+		pod.SetLabels(map[string]string{"app": "p"})
+		require.NoError(t, r.Put(pod))
+		if namespace == "a" {
+			assert.Empty(t, r.Pods(namespace))
+			continue
+		}
+		assert.Equal(t, []map[string]string{{"app": "p"}}, r.Pods(namespace))
+		r.Remove(pod)
+		assert.Empty(t, r.Pods(namespace))
 	}
 }
