@@ -24,7 +24,9 @@ type Server struct {
 	Port uint32
 	// Protocol is upper case, Mode that of tls, empty without tls.
 	Protocol, Mode string
-	Path           *field.Path
+	// Hosts are as written: those of which namespaces, and for which names.
+	Hosts []string
+	Path  *field.Path
 }
 
 // ReadBinding reads a Gateway object; what is not as Istio's API has it is left out.
@@ -38,6 +40,7 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 		port, _ := raw["port"].(map[string]any)
 		protocol, _ := port["protocol"].(string)
 		server := Server{Port: number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
+		server.Hosts, _ = stringList(raw["hosts"])
 		if tls, given := raw["tls"].(map[string]any); given {
 			server.Mode, _ = tls["mode"].(string)
 			if server.Mode == "" {

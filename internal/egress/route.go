@@ -37,7 +37,8 @@ type VirtualService struct {
 	Namespace string
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
-	// Delegated are the authorities that routes without destinations set.
+	// Delegated are the authorities that routes without destinations set, or the hosts of the spec where such a route of
+	// sidecars delegates what it does not set.
 	Delegated []Target
 	// Mesh says whether sidecars apply it at all.
 	Mesh bool
@@ -46,7 +47,8 @@ type VirtualService struct {
 	// Routes are its destinations, in the order of the fields.
 	Routes []Route
 	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
-	// namespace's, or nobody has one. Owned says that one of them is another namespace's.
+	// namespace's, or nobody has one, or a namespace that the routes are exported to has an entry of its own. Owned says
+	// that the oldest entry of one is another namespace's.
 	Others []Target
 	Owned  bool
 	// ExportTo is as written; Exported says that sidecars of other namespaces apply it too.
@@ -80,7 +82,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		target.OfSpec = true
 		r.hosts = append(r.hosts, target)
 	}
-	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs), Mesh: reach(gateways).Mesh}
+	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: reach(gateways).Mesh}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
 	for _, d := range Destinations(vs) {
 		route := r.host(d.Host())
@@ -106,23 +108,35 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		out.Told = r.told(out)
 	}
 	if out.Mesh && out.Exported {
-		out.Others, out.Owned = r.others()
+		out.Others, out.Owned = r.others(out.ExportTo)
 	}
 	return out
 }
 
-// others returns the hosts of the spec that are not the namespace's own to route, and whether others have them.
-func (r *resolver) others() (out []Target, owned bool) {
+// others returns the hosts of the spec that are not the namespace's own to route for all that the routes are exported to, and
+// whether others have them. Who was the first to name a host does not decide over the calls that others make by entries of
+// their own.
+func (r *resolver) others(exportTo []string) (out []Target, owned bool) {
+	to := Entry{Namespace: r.namespace, ExportTo: exportTo}
+	calls := func(entry *Entry) bool {
+		return entry.Namespace != r.namespace && to.reaches(entry.Namespace) != reachesNot
+	}
 	for _, target := range r.hosts {
 		if r.mesh.InMesh(target.Canonical, r.view) {
 			continue
 		}
 		known := r.view.Below(target.Canonical)
-		theirs := slices.ContainsFunc(known, func(host string) bool {
-			entries := r.view.Entries(host)
-			return len(entries) > 0 && entries[0].Namespace != r.namespace
-		})
-		if theirs || len(known) == 0 {
+		theirs, called := false, false
+		for _, host := range known {
+			if entries := r.view.Entries(host); len(entries) > 0 {
+				theirs = theirs || entries[0].Namespace != r.namespace
+				called = called || slices.ContainsFunc(entries, calls)
+			}
+		}
+		for _, wildcard := range Patterns(target.Canonical)[1:] {
+			called = called || slices.ContainsFunc(r.view.Entries(wildcard), calls)
+		}
+		if theirs || called || len(known) == 0 {
 			out = append(out, target)
 		}
 		owned = owned || theirs

@@ -383,7 +383,10 @@ func TestRoutesAreForOnesOwnCalls(t *testing.T) {
 	view := cluster()
 	theirs := egresstest.Sealed("theirs.test", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
 	theirs.Namespace = "others"
-	view.Known = append(view.Known, theirs)
+	both, below := egresstest.Sealed("both.test"), egresstest.Sealed("below.wild.theirs")
+	later, wild := *both, egresstest.Sealed("*.wild.theirs")
+	later.Namespace, later.Created, wild.Namespace = "others", both.Created.Add(1), "others"
+	view.Known = append(view.Known, theirs, both, &later, below, wild)
 	for name, tc := range map[string]struct {
 		spec, exportTo, refused string
 	}{
@@ -393,6 +396,10 @@ func TestRoutesAreForOnesOwnCalls(t *testing.T) {
 		"not exported":               {`{hosts: [theirs.test], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a wildcard over it":         {`{hosts: ["*.test"], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a host that nobody names":   {`{hosts: [future.test], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"first, but not alone":       {`{hosts: [both.test], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"first, for the second":      {`{hosts: [both.test], exportTo: [others], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"first, for a third":         {`{hosts: [both.test], exportTo: [third], http: [{route: [{destination: {host: local}}]}]}`, "[third]", ""},
+		"below another's wildcard":   {`{hosts: [below.wild.theirs], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a Service":                  {`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`, "[]", ""},
 		"of a gateway by name alone": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"which leads elsewhere": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}, {match: [{gateways: [own]}], route: [{destination: {host: theirs.test}}]}]}`,

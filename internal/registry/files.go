@@ -22,6 +22,10 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 		r.PutService(service)
 	case "ServiceAccount":
 		r.PutAccount(object.GetNamespace(), object.GetName())
+	case "Pod":
+		if len(r.mesh.GatewaysIn(object.GetNamespace())) > 0 {
+			r.PutPod(object.GetNamespace(), object.GetName(), object.GetLabels())
+		}
 	case "ServiceEntry":
 		r.PutEntry(r.Read(object))
 	case "VirtualService":
@@ -44,6 +48,8 @@ func (r *Registry) Remove(object *unstructured.Unstructured) {
 		r.DeleteService(namespace, name)
 	case "ServiceAccount":
 		r.DeleteAccount(namespace, name)
+	case "Pod":
+		r.DeletePod(namespace, name)
 	case "ServiceEntry":
 		r.DeleteEntry(namespace, name)
 	case "VirtualService":

@@ -3,6 +3,7 @@ package registry
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,7 +21,7 @@ type storedRoutes struct {
 	metav1.ObjectMeta
 	pairs    map[string]egress.Pair
 	deciding []string
-	// leads are the hosts that its sidecars' routes lead to as it is stored.
+	// leads are the hosts that its sidecars' routes lead to as it is stored, and are for.
 	leads []string
 	// narrows are the wildcards of which its TLS routes leave calls out, for those who see it.
 	narrows []string
@@ -108,7 +109,7 @@ func (r *Registry) Deciding(namespace, gateway string) (out []string) {
 	return out
 }
 
-// leading has the routes that lead to a host as they are stored.
+// leading has the routes that lead to a host as they are stored, or are for it.
 type leading struct {
 	byRoute map[types.NamespacedName][]string
 	byHost  map[string]map[types.NamespacedName]bool
@@ -137,34 +138,49 @@ func (l leading) swap(route types.NamespacedName, next []string) {
 	}
 }
 
-// leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways.
+// leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways, and those that sidecars
+// apply it for: whose calls these are may change.
 func (r *Registry) leads(vs *unstructured.Unstructured) []string {
 	hosts := map[string]bool{}
-	if _, rewritten := vs.GetAnnotations()[hop.IntentAnnotation]; rewritten {
-		// Its hosts may become the namespace's own to route for others too.
+	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+	if len(gateways) == 0 || slices.Contains(gateways, "mesh") {
 		own, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-		exportTo := egress.ExportTo(vs)
 		for _, host := range own {
-			if slices.Equal(exportTo, []string{"."}) {
-				hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true
-			}
+			hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true
 		}
 	}
 	for _, d := range egress.Destinations(vs) {
-		if host := r.mesh.Qualify(d.Host(), vs.GetNamespace()); !r.mesh.InCluster(host) {
-			hosts[host] = true
-		}
+		hosts[r.mesh.Qualify(d.Host(), vs.GetNamespace())] = true
 	}
+	maps.DeleteFunc(hosts, func(host string, _ bool) bool { return r.mesh.InCluster(host) })
 	return slices.Sorted(maps.Keys(hosts))
 }
 
-// LeadingTo returns the VirtualServices of governed namespaces that lead to a host as they are stored.
+// LeadingTo returns the VirtualServices of governed namespaces that lead to a host as they are stored, or are for it, by a
+// wildcard too.
 func (r *Registry) LeadingTo(host string) (out []types.NamespacedName) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for route := range r.leading.byHost[host] {
-		if r.governed[route.Namespace] {
-			out = append(out, route)
+	seen := map[types.NamespacedName]bool{}
+	for _, of := range r.related(host) {
+		for route := range r.leading.byHost[of] {
+			if r.governed[route.Namespace] && !seen[route] {
+				seen[route] = true
+				out = append(out, route)
+			}
+		}
+	}
+	return out
+}
+
+// related returns the hosts of routes that stand for a host, and those that a wildcard stands for.
+func (r *Registry) related(host string) []string {
+	out := egress.Patterns(host)
+	if egress.IsWildcard(host) {
+		for of := range r.leading.byHost {
+			if of != host && strings.HasSuffix(of, host[1:]) {
+				out = append(out, of)
+			}
 		}
 	}
 	return out

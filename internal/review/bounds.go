@@ -22,6 +22,7 @@ const maxWildcards = 100
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 	hosts := listOf(entry, "hosts")
 	return slices.Concat(bound(len(hosts), len(listOf(entry, "endpoints")), "endpoints"), bound(len(hosts), len(listOf(entry, "ports")), "ports"), boundWildcards(hosts),
+		bound(len(hosts), len(listOf(entry, "exportTo")), "namespaces"),
 		bound(len(listOf(entry, "endpoints")), len(listOf(entry, "ports")), "ports"))
 }
 

@@ -88,6 +88,9 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	for _, conflict := range facts.Conflicts {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
 	}
+	if s.changed() {
+		refusals = append(refusals, taken(s, parsed)...)
+	}
 	return facts, essential(refusals)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -258,7 +259,13 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 	if strings.HasSuffix(host, ".svc."+s.Mesh.ClusterDomain) {
 		return leg{ends: proof.InMesh, to: []string{host + ":" + parts[1]}, path: name}
 	}
-	to := addresses(client, name)
+	to, found := addresses(client, name), xdstest.ExtractCluster(name, client.Clusters)
+	if known := found.GetType() == cluster.Cluster_EDS || found.GetType() == cluster.Cluster_STATIC; known && found.GetClusterType() == nil && len(to) == 0 {
+		return leg{ends: proof.Blocked, path: name + " has no endpoints"}
+	}
+	if !slices.ContainsFunc(to, func(address string) bool { return !strings.Contains(address, ".svc."+s.Mesh.ClusterDomain+":") }) && len(to) > 0 {
+		return leg{ends: proof.InMesh, to: to, path: fmt.Sprintf("%s at %v", name, to)}
+	}
 	return leg{ends: proof.Straight, to: to, encrypted: sni(t, client, name) != "", path: fmt.Sprintf("%s at %v", name, to)}
 }
 
