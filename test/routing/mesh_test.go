@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/require"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xds"
@@ -91,9 +93,17 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 			out.istio = append(out.istio, string(raw))
 		}
 	}
+	configs, _, err := crd.ParseInputs(strings.Join(out.istio, "\n---\n"))
+	require.NoError(t, err)
+	for i := range configs {
+		// As istiod has it: short names are of this domain.
+		configs[i].Domain = "cluster.local"
+		if configs[i].CreationTimestamp.IsZero() {
+			configs[i].CreationTimestamp = time.Unix(1, 0)
+		}
+	}
 	out.server = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
-		ConfigString: strings.Join(out.istio, "\n---\n"), KubernetesObjectString: strings.Join(services, "\n---\n"),
-		MeshConfig: configuration,
+		Configs: configs, KubernetesObjectString: strings.Join(services, "\n---\n"), MeshConfig: configuration,
 	})
 	return out
 }
