@@ -37,8 +37,9 @@ type VirtualService struct {
 	Namespace string
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
-	// Delegated are the authorities that routes without destinations set.
-	Delegated []Target
+	// Delegated are the authorities that routes without destinations set, Inherited those of them that an egress gateway
+	// serves: delegates ask it for them, whatever is set beside their own destinations.
+	Delegated, Inherited []Target
 	// Mesh says whether sidecars apply it at all.
 	Mesh bool
 	// External says that a host of the spec is none of the mesh's own.
@@ -60,6 +61,9 @@ type VirtualService struct {
 	OnGateways []OnGateway
 }
 
+// IsDelegate says whether others lead their calls to the routes: which hosts these are for is theirs to say.
+func (v *VirtualService) IsDelegate() bool { return len(v.Hosts) == 0 }
+
 // OnGateway is a route as it is written, and where it is applied.
 type OnGateway struct {
 	Section string
@@ -80,6 +84,11 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	}
 	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs), Mesh: reach(gateways).Mesh}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
+	for _, target := range out.Delegated {
+		if serving := r.host(target.Canonical).Serving; serving != nil && serving.Gateway != "" {
+			out.Inherited = append(out.Inherited, target)
+		}
+	}
 	for _, d := range Destinations(vs) {
 		route := r.host(d.Host())
 		route.Destination, route.Reach, route.Targets = d, reachOf(gateways, d.Route), r.targets(d)

@@ -81,7 +81,8 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		case toTLSPort(route) && askable(route, gw):
 			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
 		case pairs(known, route, vs.GetNamespace(), gw, view):
-		case toTLSPort(route), !injectable(route, vs.GetNamespace(), gw, view):
+		case toTLSPort(route), resolved.IsDelegate(), !injectable(route, vs.GetNamespace(), gw, view):
+			// Whose calls are delegated may leave by another gateway.
 			continue
 		}
 		known.replace(destinationSlot(route.Destination), map[string]any{

@@ -20,6 +20,8 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 			return fmt.Errorf("Service %s/%s: %w", object.GetNamespace(), object.GetName(), err)
 		}
 		r.PutService(service)
+	case "Pod":
+		r.PutPod(object.GetNamespace(), object.GetName(), object.GetLabels())
 	case "ServiceAccount":
 		r.PutAccount(object.GetNamespace(), object.GetName())
 	case "ServiceEntry":
@@ -42,6 +44,8 @@ func (r *Registry) Remove(object *unstructured.Unstructured) {
 		r.DeleteNamespace(name)
 	case "Service":
 		r.DeleteService(namespace, name)
+	case "Pod":
+		r.DeletePod(namespace, name)
 	case "ServiceAccount":
 		r.DeleteAccount(namespace, name)
 	case "ServiceEntry":

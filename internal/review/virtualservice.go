@@ -76,6 +76,10 @@ func routeChanges(s *subject) (out []string) {
 	for _, route := range egress.Resolve(s.Object, s.Mesh, s.View).Routes {
 		if route.Bound.Elsewhere && route.Serving != nil && route.Serving.Gateway != "" {
 			out = append(out, fmt.Sprintf("%s: pods of this route's gateway that share a namespace with an egress gateway would call %s directly", route.Path, route.Host()))
+			if _, all := egress.Clients(route.Serving.ExportTo, route.Serving.Namespace); !all {
+				out = append(out, fmt.Sprintf("%s: pods of this route's gateway see %s only where exportTo of ServiceEntry %s/%s names their namespace; elsewhere their calls fail",
+					route.Path, route.Host(), route.Serving.Namespace, route.Serving.Name))
+			}
 		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
 			out = append(out, fmt.Sprintf("%s: calls to %s leave directly, past every egress gateway: ServiceEntry %s/%s is of a namespace that is not governed",
