@@ -24,7 +24,9 @@ type Server struct {
 	Port uint32
 	// Protocol is upper case, Mode that of tls, empty without tls.
 	Protocol, Mode string
-	Path           *field.Path
+	// Hosts are canonical, without the namespaces that they may name.
+	Hosts []string
+	Path  *field.Path
 }
 
 // ReadBinding reads a Gateway object; what is not as Istio's API has it is left out.
@@ -38,6 +40,10 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 		port, _ := raw["port"].(map[string]any)
 		protocol, _ := port["protocol"].(string)
 		server := Server{Port: number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
+		hosts, _ := stringList(raw["hosts"])
+		for _, host := range hosts {
+			server.Hosts = append(server.Hosts, Canonical(host[strings.IndexByte(host, '/')+1:]))
+		}
 		if tls, given := raw["tls"].(map[string]any); given {
 			server.Mode, _ = tls["mode"].(string)
 			if server.Mode == "" {
@@ -52,6 +58,11 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 // selects says whether a selector takes pods with these labels.
 func (b *Binding) selects(pod map[string]string) bool {
 	return within(b.Selector, pod)
+}
+
+// Names says whether a server of it names a canonical host.
+func (b *Binding) Names(host string) bool {
+	return slices.ContainsFunc(b.Servers, func(server Server) bool { return slices.Contains(server.Hosts, host) })
 }
 
 // within says whether labels have all of a selector's.

@@ -27,6 +27,8 @@ type Route struct {
 	// InMesh is true for hosts of Services and below the cluster domain, ToGateway for an egress gateway's own Service.
 	InMesh    bool
 	ToGateway bool
+	// Alias is the host outside the mesh of which the destination is another name, an ExternalName Service's; empty for none.
+	Alias string
 	// ByMutualTLS says that this gateway takes mutual TLS alone.
 	ByMutualTLS bool
 }
@@ -187,6 +189,7 @@ func (r *resolver) host(written string) Route {
 		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
 		out.Exit = r.view.Exit(canonical, gw.Namespace())
 	}
+	out.Alias = r.mesh.aliased(canonical, r.view)
 	gw, is := r.mesh.GatewayByService(canonical)
 	out.ToGateway, out.ByMutualTLS = is, gw.Transport == MutualTLS
 	r.known[written] = out

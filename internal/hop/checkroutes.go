@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -77,6 +77,18 @@ func checkDelegates(vs *egress.VirtualService) (out Refusals) {
 		out.add("delegated-authority", target.Path,
 			fmt.Sprintf("all calls that are delegated would ask the egress gateway for %q, and it goes by what they ask for", target.Host),
 			"remove it, and set headers.request.set.host beside those destinations of the delegate that are outside the mesh")
+	}
+	return out
+}
+
+// checkAliases refuses routes to another name of a host outside: sidecars lead them to that host, whose calls these then are.
+func checkAliases(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if route.Alias != "" {
+			out.add("external-name", route.Path.Child("host"),
+				fmt.Sprintf("%q is an ExternalName Service, another name of host %q outside the mesh", route.Host(), route.Alias),
+				fmt.Sprintf("lead the route to host %q itself, and write a ServiceEntry for it", route.Alias))
+		}
 	}
 	return out
 }

@@ -81,6 +81,9 @@ func routeChanges(s *subject) (out []string) {
 					route.Path, route.Host(), route.Serving.Namespace, route.Serving.Name))
 			}
 		}
+		if name, _ := route.Raw["subset"].(string); name != "" && route.Serving != nil && route.Serving.Gateway != "" && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
+			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))
+		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
 			out = append(out, fmt.Sprintf("%s: calls to %s leave directly, past every egress gateway: ServiceEntry %s/%s is of a namespace that is not governed",
 				route.Path, route.Host(), serving.Namespace, serving.Name))

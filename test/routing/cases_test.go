@@ -262,6 +262,9 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 		return leg{ends: proof.InMesh, to: []string{host + ":" + parts[1]}, path: name}
 	}
 	to := addresses(client, name)
+	if len(to) > 0 && !slices.ContainsFunc(to, func(address string) bool { return !strings.Contains(address, ".svc."+s.Mesh.ClusterDomain+":") }) {
+		return leg{ends: proof.InMesh, to: to, path: name}
+	}
 	return leg{ends: proof.Straight, to: to, encrypted: sni(t, client, name) != "", path: fmt.Sprintf("%s at %v", name, to)}
 }
 
