@@ -57,6 +57,13 @@ func (b *Binding) selects(pod map[string]string) bool {
 	return within(b.Selector, pod)
 }
 
+// Names says whether a server of it names a canonical host.
+func (b *Binding) Names(host string) bool {
+	return slices.ContainsFunc(b.Servers, func(server Server) bool {
+		return slices.ContainsFunc(server.Hosts, func(of string) bool { return Canonical(of[strings.IndexByte(of, '/')+1:]) == host })
+	})
+}
+
 // within says whether labels have all of a selector's.
 func within(selector, of map[string]string) bool {
 	for key, value := range selector {

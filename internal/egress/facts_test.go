@@ -24,6 +24,10 @@ func cluster() *egresstest.Cluster {
 		{Namespace: "payments", Name: "bare", Hosts: []string{"bare.test"}, External: true},
 		{Namespace: "payments", Name: "internal", Hosts: []string{"internal.test"}},
 	}
+	out.InGatewayNamespaces = []map[string]string{{"istio": "egressgateway"}, {"istio": "ingressgateway"}}
+	for name, label := range map[string]string{"beside": "ingressgateway", "elsewhere": "other"} {
+		out.Bindings = append(out.Bindings, &egress.Binding{Namespace: "payments", Name: name, Selector: map[string]string{"istio": label}})
+	}
 	return out
 }
 
@@ -63,6 +67,15 @@ func TestRouteFacts(t *testing.T) {
 		"the exit leg by hand": {`{hosts: [sealed.test],
 			gateways: [g],
 			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"gateway sealed.test via direct " + at}},
+		"a gateway of its own namespace": {`{hosts: [front.test],
+			gateways: [elsewhere],
+			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"gateway sealed.test via gateway default" + at}},
+		"a gateway beside the egress gateway": {`{hosts: [front.test],
+			gateways: [beside],
+			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"gateway sealed.test via direct " + at}},
+		"a bare host from a gateway": {`{hosts: [front.test],
+			gateways: [elsewhere],
+			http: [{route: [{destination: {host: bare.test}}]}]}`, []string{"gateway bare.test via direct " + at}},
 		"both legs in one": {`{hosts: [sealed.test],
 			gateways: [g, mesh],
 			http: [{route: [{destination: {host: sealed.test}}]}]}`, []string{"mesh sealed.test via gateway default" + at, "gateway sealed.test via direct " + at}},

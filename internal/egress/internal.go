@@ -51,6 +51,20 @@ func (m *Mesh) within(address string, view View) bool {
 	return !isGateway && service != nil && !service.ExternalName
 }
 
+// aliased returns the host outside the mesh of which a Service is another name; empty for none.
+func (m *Mesh) aliased(host string, view View) string {
+	for range 8 { // as many as anybody chains
+		service := view.Service(host)
+		if service == nil || !service.ExternalName {
+			return ""
+		}
+		if host = service.Alias; !m.InMesh(host, view) {
+			return host
+		}
+	}
+	return ""
+}
+
 // InMesh says whether a host is the mesh's own: under the cluster domain, or a Service's in any form.
 func (m *Mesh) InMesh(host string, view View) bool {
 	return m.InCluster(host) || m.ServiceOf(host, view) != ""

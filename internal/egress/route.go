@@ -27,6 +27,8 @@ type Route struct {
 	// InMesh is true for hosts of Services and below the cluster domain, ToGateway for an egress gateway's own Service.
 	InMesh    bool
 	ToGateway bool
+	// Alias is the host outside the mesh of which the destination is another name, an ExternalName Service's; empty for none.
+	Alias string
 	// ByMutualTLS says that this gateway takes mutual TLS alone.
 	ByMutualTLS bool
 }
@@ -38,8 +40,9 @@ type VirtualService struct {
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
 	// Delegated are the authorities that routes without destinations set, or the hosts of the spec where such a route of
-	// sidecars delegates what it does not set.
-	Delegated []Target
+	// sidecars delegates what it does not set; Inherited those of them that an egress gateway serves: delegates ask it for
+	// them, whatever is set beside their own destinations.
+	Delegated, Inherited []Target
 	// Mesh says whether sidecars apply it at all.
 	Mesh bool
 	// External says that a host of the spec is none of the mesh's own.
@@ -64,6 +67,9 @@ type VirtualService struct {
 	OnGateways []OnGateway
 }
 
+// IsDelegate says whether others lead their calls to the routes: which hosts these are for is theirs to say.
+func (v *VirtualService) IsDelegate() bool { return len(v.Hosts) == 0 }
+
 // OnGateway is a route as it is written, and where it is applied.
 type OnGateway struct {
 	Section string
@@ -84,6 +90,11 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	}
 	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: reach(gateways).Mesh}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
+	for _, target := range out.Delegated {
+		if serving := r.host(target.Canonical).Serving; serving != nil && serving.Gateway != "" {
+			out.Inherited = append(out.Inherited, target)
+		}
+	}
 	for _, d := range Destinations(vs) {
 		route := r.host(d.Host())
 		route.Destination, route.Reach, route.Targets = d, reachOf(gateways, d.Route), r.targets(d)
@@ -197,6 +208,7 @@ func (r *resolver) host(written string) Route {
 		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
 		out.Exit = r.view.Exit(canonical, gw.Namespace())
 	}
+	out.Alias = r.mesh.aliased(canonical, r.view)
 	gw, is := r.mesh.GatewayByService(canonical)
 	out.ToGateway, out.ByMutualTLS = is, gw.Transport == MutualTLS
 	r.known[written] = out

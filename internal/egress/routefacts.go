@@ -113,7 +113,8 @@ func (f *routeFacts) add(route Route) {
 	}
 }
 
-// via says how calls of the route leave the proxies of a side, and by which gateway.
+// via says how calls of the route leave the proxies of a side, and by which gateway. A gateway's own proxies see sealed hosts
+// as sidecars do, but for those that see the exits of an egress gateway, or may.
 func (r Route) via(from string) (via, gateway string) {
 	switch {
 	case r.InMesh:
@@ -122,7 +123,7 @@ func (r Route) via(from string) (via, gateway string) {
 		return ViaUnregistered, ""
 	case !r.Serving.External:
 		return ViaMesh, ""
-	case r.Serving.Gateway != "" && (from == "mesh" || r.Bound == Bound{Egress: true}):
+	case r.Serving.Gateway != "" && (from == "mesh" || !r.Bound.Beside && r.Bound.Unknown == ""):
 		return ViaGateway, r.Serving.Gateway
 	}
 	return ViaDirect, ""

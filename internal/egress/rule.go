@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -50,6 +51,14 @@ func (r *Rule) Older(other *Rule) int {
 
 // HasPolicy says whether calls are under a traffic policy; not so under a nil rule.
 func (r *Rule) HasPolicy() bool { return r != nil && r.Policy != nil }
+
+// HasSubset says whether the rule names a subset; not so a nil rule.
+func (r *Rule) HasSubset(name string) bool {
+	return r != nil && slices.ContainsFunc(r.Subsets, func(item any) bool {
+		subset, _ := item.(map[string]any)
+		return subset["name"] == name
+	})
+}
 
 // Same says whether two rules say the same of the same host.
 func (r *Rule) Same(other *Rule) bool { return reflect.DeepEqual(r, other) }

@@ -29,6 +29,8 @@ type View interface {
 	Rule(namespace, host string) *Rule
 	// Binding returns a Gateway object, nil for none.
 	Binding(namespace, name string) *Binding
+	// Serving returns the Gateway objects that name a canonical host in a server, those that we keep not among them.
+	Serving(host string) []*Binding
 	// Deciding returns the VirtualServices that do more on the proxies of a Gateway object than lead their host to itself.
 	Deciding(namespace, gateway string) []string
 	// Narrowing returns the VirtualServices whose TLS routes take calls of hosts below a wildcard, and not all that a sidecar has
@@ -52,8 +54,9 @@ type Service struct {
 	Ports []ServicePort
 	// IPs are its addresses: in the cluster, of load balancers, and others that it claims.
 	IPs []netip.Addr
-	// ExternalName says that the Service is another name of a host outside the mesh.
+	// ExternalName says that the Service is another name of a host, and Alias of which, canonical.
 	ExternalName bool
+	Alias        string
 }
 
 // ServicePort is a port of a Service.

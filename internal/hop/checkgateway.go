@@ -72,6 +72,11 @@ func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
 		}
 	}
 	for _, route := range vs.Routes {
+		if route.Bound.Unknown != "" && route.Serving != nil && route.Serving.Gateway != "" && !route.Bound.Egress {
+			out.add(CodeGatewayRoute, route.Path.Child("host"),
+				fmt.Sprintf("Gateway %q is not there, and may be on pods in the namespace of an egress gateway, which would call host %q directly", route.Bound.Unknown, route.Host()),
+				"apply the Gateway first")
+		}
 		if route.Bound.Beside && route.Serving != nil && route.Serving.External {
 			out.add("beside-gateway", route.Path.Child("host"),
 				fmt.Sprintf("the gateway of this route shares its namespace with an egress gateway, and would call host %q directly", route.Host()),

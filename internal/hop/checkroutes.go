@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -58,6 +58,36 @@ func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 				fmt.Sprintf("calls led to %q ask the egress gateway for %q, and it goes by what they ask for", route.Host(), target.Host),
 				askingFix(route))
 			break
+		}
+	}
+	return out
+}
+
+// checkDelegates refuses routes of a delegate that leave to its roots which host is asked for, and authorities of a root that
+// its delegates would ask for whatever they lead to.
+func checkDelegates(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if vs.IsDelegate() && len(route.Targets) == 0 && route.Serving != nil && route.Serving.Gateway != "" {
+			out.add("other-host", route.Path.Child("host"),
+				fmt.Sprintf("calls led to %q ask the egress gateway for the host that is delegated here, whichever it is, and it goes by what they ask for", route.Host()),
+				askingFix(route))
+		}
+	}
+	for _, target := range vs.Inherited {
+		out.add("delegated-authority", target.Path,
+			fmt.Sprintf("all calls that are delegated would ask the egress gateway for %q, and it goes by what they ask for", target.Host),
+			"remove it, and set headers.request.set.host beside those destinations of the delegate that are outside the mesh")
+	}
+	return out
+}
+
+// checkAliases refuses routes to another name of a host outside: sidecars lead them to that host, whose calls these then are.
+func checkAliases(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if route.Alias != "" {
+			out.add("external-name", route.Path.Child("host"),
+				fmt.Sprintf("%q is an ExternalName Service, another name of host %q outside the mesh", route.Host(), route.Alias),
+				fmt.Sprintf("lead the route to host %q itself, and write a ServiceEntry for it", route.Alias))
 		}
 	}
 	return out

@@ -235,18 +235,40 @@ func TestRoutesAskForWhereTheyLead(t *testing.T) {
 			"other-host spec.http[0].route[0].destination.host"},
 		"the Host set beside it": {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}},
 			{` + two + `, headers: {request: {set: {Host: two.example.com}}}}]}]}`, ""},
-		"the authority rewritten":  {`{hosts: [api.example.com], http: [{rewrite: {authority: two.example.com}, route: [{` + two + `}]}]}`, ""},
-		"one below a wildcard":     {`{hosts: [de.wild.test], http: [{route: [{destination: {host: "*.wild.test"}}]}]}`, ""},
-		"a mirror of the mesh":     {`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}], mirror: {host: api.example.com}}]}`, ""},
-		"a leg written by hand":    {`{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`, ""},
-		"a gateway's own":          {`{hosts: [front.test], gateways: [g], http: [{route: [{destination: {host: api.example.com}}]}]}`, ""},
-		"a host that nobody names": {`{hosts: [front.test], http: [{route: [{destination: {host: new.test}}]}]}`, ""},
+		"the authority rewritten": {`{hosts: [api.example.com], http: [{rewrite: {authority: two.example.com}, route: [{` + two + `}]}]}`, ""},
+		"one below a wildcard":    {`{hosts: [de.wild.test], http: [{route: [{destination: {host: "*.wild.test"}}]}]}`, ""},
+		"a mirror of the mesh":    {`{hosts: [api.example.com], http: [{route: [{destination: {host: local}}], mirror: {host: api.example.com}}]}`, ""},
+		"a leg written by hand":   {`{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`, ""},
+		"of a Gateway that is not there": {`{hosts: [front.test], gateways: [g], http: [{route: [{destination: {host: api.example.com}}]}]}`,
+			"gateway-route spec.http[0].route[0].destination.host"},
+		"a delegate": {`{http: [{route: [{destination: {host: api.example.com}}]}]}`,
+			"other-host spec.http[0].route[0].destination.host"},
+		"a delegate that mirrors": {`{http: [{route: [{destination: {host: local}}], mirrors: [{destination: {host: api.example.com}}]}]}`,
+			"other-host spec.http[0].mirrors[0].destination.host"},
+		"a delegate that asks":   {`{http: [{route: [{destination: {host: api.example.com}, headers: {request: {set: {Host: api.example.com}}}}]}]}`, ""},
+		"a delegate in the mesh": {`{http: [{route: [{destination: {host: local}}]}]}`, ""},
+		"a root":                 {`{hosts: [api.example.com], http: [{rewrite: {uri: /}, delegate: {name: d}}]}`, ""},
+		"a root that asks": {`{hosts: [api.example.com], http: [{rewrite: {authority: two.example.com}, delegate: {name: d}}]}`,
+			"delegated-authority spec.http[0].rewrite.authority"},
+		"a root that asks for what is no gateway's": {`{hosts: [api.example.com], http: [{rewrite: {authority: new.test}, delegate: {name: d}}]}`, ""},
+		"a host that nobody names":                  {`{hosts: [front.test], http: [{route: [{destination: {host: new.test}}]}]}`, ""},
 	} {
 		var got []string
 		for _, refusal := range hop.CheckRoutes(egress.Resolve(route(t, tc.spec), mesh(), cluster())) {
 			got = append(got, refusal.Code+" "+refusal.Field)
 		}
 		assert.Equal(t, tc.want, strings.Join(got, ", "), name)
+	}
+}
+
+// TestADelegateIsNotInjected: its roots may be of namespaces that leave by another gateway.
+func TestADelegateIsNotInjected(t *testing.T) {
+	t.Parallel()
+	const to = "http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com}}]}]}"
+	for hosts, want := range map[string]string{"{": "api.example.com", "{hosts: [api.example.com], ": gatewayService} {
+		out, err := hop.Inject(route(t, hosts+to), mesh().Gateways[0], mesh(), cluster())
+		require.NoError(t, err)
+		assert.Equal(t, []string{want}, hostsOf(out))
 	}
 }
 

@@ -63,8 +63,8 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 	out := vs.DeepCopy()
 	resolved := egress.Resolve(out, mesh, view)
 	known := narrow(out, resolved, mesh)
+	ruled := ruledGateway(vs.GetNamespace(), gw, mesh, view)
 	for _, route := range resolved.Routes {
-		rule := view.Rule(vs.GetNamespace(), gw.Service)
 		bareSubset := toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical))
 		switch {
 		case gw.Transport == egress.MutualTLS:
@@ -75,13 +75,14 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 			delete(bare, "subset")
 			known.replace(destinationSlot(route.Destination), bare)
 			continue
-		case rule != nil && rule.InForce:
+		case ruled:
 			// Calls to the gateway's Service are not made as the app speaks; those to the sealed host are.
 			continue
 		case toTLSPort(route) && askable(route, gw):
 			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
 		case pairs(known, route, vs.GetNamespace(), gw, view):
-		case toTLSPort(route), !injectable(route, vs.GetNamespace(), gw, view):
+		case toTLSPort(route), resolved.IsDelegate(), !injectable(route, vs.GetNamespace(), gw, view):
+			// Whose calls are delegated may leave by another gateway.
 			continue
 		}
 		known.replace(destinationSlot(route.Destination), map[string]any{
@@ -100,6 +101,15 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		}
 	}
 	return out
+}
+
+// ruledGateway says whether some rule has clients of a namespace call the gateway's Service in a way that it does not take:
+// their own, that of the Service's namespace, or one for all of the mesh.
+func ruledGateway(namespace string, gw egress.Gateway, mesh *egress.Mesh, view egress.View) bool {
+	return slices.ContainsFunc([]string{namespace, gw.Namespace(), mesh.IstioNamespace}, func(of string) bool {
+		rule := view.Rule(of, gw.Service)
+		return rule != nil && rule.InForce
+	})
 }
 
 // narrow makes the routes their own namespace's alone where they are.

@@ -43,6 +43,21 @@ func (r *Registry) Binding(namespace, name string) *egress.Binding {
 	return r.bindings[types.NamespacedName{Namespace: namespace, Name: name}]
 }
 
+// Serving implements egress.View.
+func (r *Registry) Serving(host string) (out []*egress.Binding) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, binding := range r.bindings {
+		if !binding.Kept && binding.Names(host) {
+			out = append(out, binding)
+		}
+	}
+	slices.SortFunc(out, func(a, b *egress.Binding) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
 // Problems returns why an egress gateway cannot carry calls: by its Service, and by what other Gateway objects take from
 // it on its own pods.
 func (r *Registry) Problems(gw egress.Gateway) []egress.Finding {

@@ -5,11 +5,43 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
+
+// TestWhichGatewaysNameAHost: those of others, by name.
+func TestWhichGatewaysNameAHost(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	const spec = `{selector: {istio: ingressgateway}, servers: [{port: {number: 80}, hosts: ["*.other.test"]}, {port: {number: 443}, hosts: [web/Shop.example.com.]}]}`
+	kept := object(t, "Gateway", "istio-system", "kept", spec, 0)
+	kept.SetLabels(map[string]string{hop.ManagedByLabel: hop.Manager})
+	for _, gateway := range []*unstructured.Unstructured{kept, object(t, "Gateway", "b", "in", spec, 0), object(t, "Gateway", "a", "in", spec, 0)} {
+		put(t, r, gateway)
+	}
+	var got []string
+	for _, binding := range r.Serving("shop.example.com") {
+		got = append(got, binding.Namespace+"/"+binding.Name)
+	}
+	assert.Equal(t, []string{"a/in", "b/in"}, got)
+	assert.Empty(t, r.Serving("a.other.test"))
+	r.Remove(object(t, "Gateway", "a", "in", spec, 0))
+	assert.Len(t, r.Serving("shop.example.com"), 1)
+}
+
+// TestServicesThatAreOtherNames are known by the host behind them; an address or a selector makes none.
+func TestServicesThatAreOtherNames(t *testing.T) {
+	t.Parallel()
+	out := registry.ReadService(&corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "API.example.com."}})
+	assert.True(t, out.ExternalName)
+	assert.Equal(t, "api.example.com", out.Alias)
+	assert.Empty(t, registry.ReadService(&corev1.Service{Spec: corev1.ServiceSpec{ExternalName: "api.example.com"}}).Alias)
+}
 
 // TestAGatewayThatWasThereBefore is a problem of the egress gateway whose port it takes, found by the labels of the pods,
 // and the entries that leave by it are looked at again when it comes and when it goes.

@@ -20,12 +20,12 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 			return fmt.Errorf("Service %s/%s: %w", object.GetNamespace(), object.GetName(), err)
 		}
 		r.PutService(service)
-	case "ServiceAccount":
-		r.PutAccount(object.GetNamespace(), object.GetName())
 	case "Pod":
 		if len(r.mesh.GatewaysIn(object.GetNamespace())) > 0 {
 			r.PutPod(object.GetNamespace(), object.GetName(), object.GetLabels())
 		}
+	case "ServiceAccount":
+		r.PutAccount(object.GetNamespace(), object.GetName())
 	case "ServiceEntry":
 		r.PutEntry(r.Read(object))
 	case "VirtualService":
@@ -46,10 +46,10 @@ func (r *Registry) Remove(object *unstructured.Unstructured) {
 		r.DeleteNamespace(name)
 	case "Service":
 		r.DeleteService(namespace, name)
-	case "ServiceAccount":
-		r.DeleteAccount(namespace, name)
 	case "Pod":
 		r.DeletePod(namespace, name)
+	case "ServiceAccount":
+		r.DeleteAccount(namespace, name)
 	case "ServiceEntry":
 		r.DeleteEntry(namespace, name)
 	case "VirtualService":

@@ -60,6 +60,9 @@ func (r *Registry) PutService(service *corev1.Service) {
 // ReadService returns the part of a Service that governs egress.
 func ReadService(service *corev1.Service) *egress.Service {
 	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName}
+	if out.ExternalName {
+		out.Alias = egress.Canonical(service.Spec.ExternalName)
+	}
 	ips := slices.Concat(service.Spec.ClusterIPs, []string{service.Spec.ClusterIP}, service.Spec.ExternalIPs)
 	for _, ingress := range service.Status.LoadBalancer.Ingress {
 		ips = append(ips, ingress.IP)

@@ -127,7 +127,7 @@ func slimService(obj any) any {
 	}
 	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{
 		Type: service.Spec.Type, Ports: service.Spec.Ports, ClusterIP: service.Spec.ClusterIP, ClusterIPs: service.Spec.ClusterIPs,
-		ExternalIPs: service.Spec.ExternalIPs,
+		ExternalIPs: service.Spec.ExternalIPs, ExternalName: service.Spec.ExternalName,
 	}, Status: service.Status}
 }
 

@@ -29,6 +29,7 @@ func marketingOnly(t *testing.T) *Reviewer {
 	view.Namespaces = map[string]map[string]string{
 		"ads": nil, "marketing": {"team": "marketing"}, "payments": {"team": "b"}, "posters": {"team": "marketing"},
 	}
+	view.Bindings = []*egress.Binding{{Namespace: "payments", Name: "some", Selector: map[string]string{"istio": "ingressgateway"}}}
 	return &Reviewer{Mesh: egresstest.Mesh(), View: view, Policies: engine}
 }
 

@@ -162,10 +162,26 @@ func entryChanges(s *subject) []string {
 			out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))
 		}
 		out = append(out, besideTCP(s, parsed)...)
+		out = append(out, ownIngress(s, parsed)...)
 	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {
 		out = append(out, "spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead")
+	}
+	return out
+}
+
+// ownIngress says of hosts that the mesh serves itself: their calls would leave, and come in again if at all.
+func ownIngress(s *subject, intent *egress.ServiceEntry) (out []string) {
+	for i, host := range intent.Hosts {
+		for _, binding := range s.View.Serving(egress.Canonical(host)) {
+			if len(s.Mesh.Opened(binding, s.View)) > 0 {
+				continue
+			}
+			out = append(out, fmt.Sprintf("spec.hosts[%d]: Gateway %s/%s of the mesh serves %s, and calls would leave by the egress gateway to come in there again; for calls that stay in the mesh, add the gateway mesh to the VirtualService of the host and remove the entry",
+				i, binding.Namespace, binding.Name, host))
+			break
+		}
 	}
 	return out
 }

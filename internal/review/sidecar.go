@@ -1,6 +1,10 @@
 package review
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -42,9 +46,56 @@ func keptSidecar(s *subject) bool {
 	return s.closes() && hop.IsClosing(s.Object) && equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name, nil).Object["spec"])
 }
 
-func sidecarChanges(s *subject) []string {
-	if !s.closes() || hop.SidecarMode(s.intent) != "" {
+func sidecarChanges(s *subject) (out []string) {
+	if s.closes() && hop.SidecarMode(s.intent) == "" {
+		out = append(out, "spec.outboundTrafficPolicy: stored as REGISTRY_ONLY, so that calls to hosts that no ServiceEntry names are dropped")
+	}
+	if hidden := hiddenHosts(s); len(hidden) > 0 {
+		out = append(out, fmt.Sprintf("spec.egress: %q, of the namespace's own ServiceEntries, is not imported (and %d more): calls to it fail, or leave past the egress gateway where the mesh lets everything out; import \"./*\"",
+			hidden[0], len(hidden)-1))
+	}
+	return out
+}
+
+// hiddenHosts returns the hosts of the namespace's own entries that its Sidecar for all workloads hides from them, sorted. One
+// for some workloads may well leave out what they do not call.
+func hiddenHosts(s *subject) (out []string) {
+	imported := imports(s.intent, s.Namespace.Name)
+	if len(imported) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
 		return nil
 	}
-	return []string{"spec.outboundTrafficPolicy: stored as REGISTRY_ONLY, so that calls to hosts that no ServiceEntry names are dropped"}
+	seen := func(entry *egress.Entry, host string) bool {
+		return slices.ContainsFunc(egress.Patterns(host), func(pattern string) bool {
+			return imported[entry.Namespace+"/"+pattern] || imported["*/"+pattern]
+		})
+	}
+	for _, host := range s.View.Below("*") {
+		entries := s.View.Entries(host)
+		own := func(entry *egress.Entry) bool { return entry.Namespace == s.Namespace.Name && entry.Gateway != "" }
+		if slices.ContainsFunc(entries, own) && !slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
+			return egress.Serving([]*egress.Entry{entry}, s.Namespace.Name) != nil && seen(entry, host)
+		}) {
+			out = append(out, host)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// imports returns what the listeners of a Sidecar import, as namespace/host; none where it imports everything.
+func imports(sidecar *unstructured.Unstructured, namespace string) map[string]bool {
+	listeners, _, _ := unstructured.NestedSlice(sidecar.Object, "spec", "egress")
+	out := map[string]bool{}
+	for _, item := range listeners {
+		listener, _ := item.(map[string]any)
+		hosts, _, _ := unstructured.NestedStringSlice(listener, "hosts")
+		for _, written := range hosts {
+			of, host, _ := strings.Cut(written, "/")
+			if of == "." {
+				of = namespace
+			}
+			out[of+"/"+egress.Canonical(host)] = true
+		}
+	}
+	return out
 }

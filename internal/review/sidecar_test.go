@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -54,6 +55,38 @@ func TestASidecarOfATenant(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, tc.want, codes(outcome), name)
 		assert.Len(t, outcome.Changes, tc.changes, name)
+	}
+}
+
+// TestASidecarThatHidesOnesOwnEntriesIsTold, with the first of their hosts and how many there are.
+func TestASidecarThatHidesOnesOwnEntriesIsTold(t *testing.T) {
+	t.Parallel()
+	shared := egresstest.Sealed("api.example.com", egress.Port{Number: 443, Protocol: "TLS"})
+	shared.Namespace = "partners"
+	for spec, want := range map[string]string{
+		`{egress: [{hosts: ["istio-system/*"]}]}`:                                                   `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 4 more)`,
+		`{egress: [{hosts: ["./*.example.com"]}, {port: {number: 443}, hosts: ["*/*.wild.test"]}]}`: "",
+		`{egress: [{hosts: ["./two.example.com", "payments/*.test", "partners/*"]}]}`:               `"grpc.example.com", of the namespace's own ServiceEntries, is not imported (and 1 more)`,
+		`{egress: [{hosts: ["./*"]}]}`:                                                              "",
+		`{egress: [{hosts: ["*/*"]}]}`:                                                              "",
+		`{outboundTrafficPolicy: {mode: REGISTRY_ONLY}}`:                                            "",
+		`{workloadSelector: {labels: {app: web}}, egress: [{hosts: ["istio-system/*"]}]}`:           "",
+	} {
+		r := blocking(&policies{})
+		r.Mesh.Block = false
+		view := egresstest.NewCluster()
+		view.Known = append(view.Known, shared)
+		r.View = view
+		req := create(sidecar(t, spec))
+		req.Namespace.Name = egresstest.Namespace
+		outcome, err := r.Review(t.Context(), stored(t, r, req))
+		require.NoError(t, err, spec)
+		if want == "" {
+			assert.Empty(t, outcome.Changes, spec)
+			continue
+		}
+		require.Len(t, outcome.Changes, 1, spec)
+		assert.Contains(t, outcome.Changes[0], want, spec)
 	}
 }
 

@@ -76,6 +76,13 @@ func routeChanges(s *subject) (out []string) {
 	for _, route := range egress.Resolve(s.Object, s.Mesh, s.View).Routes {
 		if route.Bound.Elsewhere && route.Serving != nil && route.Serving.Gateway != "" {
 			out = append(out, fmt.Sprintf("%s: pods of this route's gateway that share a namespace with an egress gateway would call %s directly", route.Path, route.Host()))
+			if _, all := egress.Clients(route.Serving.ExportTo, route.Serving.Namespace); !all {
+				out = append(out, fmt.Sprintf("%s: pods of this route's gateway see %s only where exportTo of ServiceEntry %s/%s names their namespace; elsewhere their calls fail",
+					route.Path, route.Host(), route.Serving.Namespace, route.Serving.Name))
+			}
+		}
+		if name, _ := route.Raw["subset"].(string); name != "" && route.Serving != nil && route.Serving.Gateway != "" && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
+			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))
 		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
 			out = append(out, fmt.Sprintf("%s: calls to %s leave directly, past every egress gateway: ServiceEntry %s/%s is of a namespace that is not governed",

@@ -76,5 +76,8 @@ func (c Call) String() string {
 	if c.Dials != "" {
 		out += " past its sidecar"
 	}
+	if c.Ingress != nil {
+		out += " by its ingress gateway"
+	}
 	return out
 }

@@ -44,6 +44,8 @@ type Case struct {
 	Deleted []string `json:"deleted,omitempty"`
 	// Refused are the objects that must not be stored; every other must be.
 	Refused []Refusal `json:"refused,omitempty"`
+	// Warned are objects that are stored, and whose authors must be told something.
+	Warned []Warning `json:"warned,omitempty"`
 	// Calls must end as they say.
 	Calls []Call `json:"calls,omitempty"`
 
@@ -62,6 +64,16 @@ type Refusal struct {
 	// Field is the field that this reason names, any where it is empty.
 	Field string `json:"field,omitempty"`
 	// Transports are those by which it is refused, all of the case by default.
+	Transports []string `json:"transports,omitempty"`
+}
+
+// Warning is what the author of an object must be told.
+type Warning struct {
+	// Object is it, as Kind/namespace/name.
+	Object string `json:"object"`
+	// Says is a part of one sentence of the answer.
+	Says string `json:"says"`
+	// Transports are those by which it is told, all of the case by default.
 	Transports []string `json:"transports,omitempty"`
 }
 
@@ -90,6 +102,9 @@ type Call struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Address is the one that the app dials, any where it is empty.
 	Address string `json:"address,omitempty"`
+	// Ingress are the labels of an ingress gateway's pods in the caller's namespace: the call comes to them from outside, and
+	// they are who calls on.
+	Ingress map[string]string `json:"ingress,omitempty"`
 	// Dials is Gateway where the caller goes past its sidecar to the egress gateway itself.
 	Dials string `json:"dials,omitempty"`
 	// Ends says how it must end.
@@ -98,13 +113,16 @@ type Call struct {
 	Gateway string `json:"gateway,omitempty"`
 	// Exit holds what the gateway must lead it to, as host:port; its own host and port by default.
 	Exit []string `json:"exit,omitempty"`
-	// Beside holds what a share of the calls may be led to besides: Services as host:port.
+	// Beside holds what a share of the calls may be led to besides: Services as host:port, and OwnProxy.
 	Beside []string `json:"beside,omitempty"`
 	// Encrypted says that the gateway must speak TLS to the host by itself.
 	Encrypted bool `json:"encrypted,omitempty"`
 	// Transports are those by which it is tried, all of the case by default.
 	Transports []string `json:"transports,omitempty"`
 }
+
+// OwnProxy stands, in Beside, for calls that the client's own proxy answers: by a redirect, or by a response of its routes.
+const OwnProxy = "proxy"
 
 // Load reads every case below a folder, in the order of the folders' names. The error names the file.
 func Load(root string) (out []*Case, err error) {
@@ -144,8 +162,8 @@ func (c *Case) validate() error {
 	if c.Title == "" || strings.Contains(c.Title, "\n") {
 		add("title: must say in a line what the case shows")
 	}
-	if len(c.Refused)+len(c.Calls) == 0 {
-		add("calls: there is none, and nothing is refused, so the case could not fail")
+	if len(c.Refused)+len(c.Warned)+len(c.Calls) == 0 {
+		add("calls: there is none, and nothing is refused or warned of, so the case could not fail")
 	}
 	for _, transport := range c.Transports {
 		if !slices.Contains(egress.Transports(), egress.Transport(transport)) {
@@ -165,6 +183,11 @@ func (c *Case) validate() error {
 			add("refused[%d].code: must say which reason", i)
 		}
 	}
+	for i, warned := range c.Warned {
+		if len(strings.Split(warned.Object, "/")) != 3 || warned.Says == "" {
+			add("warned[%d]: must have an object of the form Kind/namespace/name, and what the answer says", i)
+		}
+	}
 	for i, call := range c.Calls {
 		if _, err := call.target(); err != nil {
 			add("calls[%d].to: %w", i, err)
@@ -177,6 +200,9 @@ func (c *Case) validate() error {
 		}
 		if call.Dials != "" && call.Dials != string(AtGateway) {
 			add("calls[%d].dials: must be %s, is %q", i, AtGateway, call.Dials)
+		}
+		if call.Dials != "" && call.Ingress != nil {
+			add("calls[%d].ingress: is none that goes past its sidecar", i)
 		}
 	}
 	return errors.Join(errs...)

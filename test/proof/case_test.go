@@ -34,19 +34,22 @@ func TestACaseIsRead(t *testing.T) {
 
 func TestWhatIsWrongWithACaseIsNamed(t *testing.T) {
 	for want, content := range map[string]string{
-		`unknown field "titel"`:         `{titel: x}`,
-		"title: must say":               `{calls: [{from: a, to: "http://h", ends: Gateway}]}`,
-		"so the case could not fail":    `{title: x}`,
-		"calls[0].to: ":                 `{title: x, calls: [{from: a, to: "ftp://h", ends: Gateway}]}`,
-		"names no port":                 `{title: x, calls: [{from: a, to: "tcp://h", ends: Gateway}]}`,
-		"calls[0].from: ":               `{title: x, calls: [{to: "http://h", ends: Gateway}]}`,
-		"calls[0].ends: must be":        `{title: x, calls: [{from: a, to: "http://h", ends: gateway}]}`,
-		"calls[0].dials: must be":       `{title: x, calls: [{from: a, to: "http://h", ends: Gateway, dials: me}]}`,
-		"refused[0].object: ":           `{title: x, refused: [{object: ServiceEntry/a, code: c}]}`,
-		"refused[0].code: must say":     `{title: x, refused: [{object: ServiceEntry/a/b}]}`,
-		"transports: \"TLS\" is none":   `{title: x, transports: [TLS], refused: [{object: ServiceEntry/a/b, code: c}]}`,
-		"before: \"x.yaml\" is no file": `{title: x, before: [x.yaml], refused: [{object: ServiceEntry/a/b, code: c}]}`,
-		"unknown field \"gatways\"":     `{title: x, configuration: {gatways: []}, refused: [{object: ServiceEntry/a/b, code: c}]}`,
+		`unknown field "titel"`:          `{titel: x}`,
+		"title: must say":                `{calls: [{from: a, to: "http://h", ends: Gateway}]}`,
+		"so the case could not fail":     `{title: x}`,
+		"calls[0].to: ":                  `{title: x, calls: [{from: a, to: "ftp://h", ends: Gateway}]}`,
+		"names no port":                  `{title: x, calls: [{from: a, to: "tcp://h", ends: Gateway}]}`,
+		"calls[0].from: ":                `{title: x, calls: [{to: "http://h", ends: Gateway}]}`,
+		"calls[0].ends: must be":         `{title: x, calls: [{from: a, to: "http://h", ends: gateway}]}`,
+		"calls[0].dials: must be":        `{title: x, calls: [{from: a, to: "http://h", ends: Gateway, dials: me}]}`,
+		"calls[0].ingress: is none":      `{title: x, calls: [{from: a, to: "http://h", ends: Gateway, dials: Gateway, ingress: {a: b}}]}`,
+		"warned[0]: must have":           `{title: x, warned: [{object: ServiceEntry/a/b}]}`,
+		"warned[0]: must have an object": `{title: x, warned: [{object: ServiceEntry/a, says: c}]}`,
+		"refused[0].object: ":            `{title: x, refused: [{object: ServiceEntry/a, code: c}]}`,
+		"refused[0].code: must say":      `{title: x, refused: [{object: ServiceEntry/a/b}]}`,
+		"transports: \"TLS\" is none":    `{title: x, transports: [TLS], refused: [{object: ServiceEntry/a/b, code: c}]}`,
+		"before: \"x.yaml\" is no file":  `{title: x, before: [x.yaml], refused: [{object: ServiceEntry/a/b, code: c}]}`,
+		"unknown field \"gatways\"":      `{title: x, configuration: {gatways: []}, refused: [{object: ServiceEntry/a/b, code: c}]}`,
 	} {
 		all, err := proof.Load(write(t, content))
 		if err == nil {

@@ -83,7 +83,7 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 // apply returns what was accepted, as it was written.
 func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *policy.Engine, objects []*unstructured.Unstructured, by string) (accepted []*unstructured.Unstructured, err error) {
 	var errs []error
-	refused := map[string]*review.Outcome{}
+	refused, told := map[string]*review.Outcome{}, map[string]string{}
 	for _, object := range objects {
 		if object.GetKind() == "EgressPolicy" {
 			errs = append(errs, enforce(engine, object))
@@ -97,6 +97,9 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 			refused[NameOf(object)] = outcome
 			continue
 		}
+		if outcome != nil {
+			told[NameOf(object)] += "\n" + strings.Join(append(outcome.Changes, lines(outcome.Of(review.Warned))), "\n")
+		}
 		accepted = append(accepted, object)
 	}
 	for _, name := range c.Deleted {
@@ -107,7 +110,7 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 			}
 		}
 	}
-	return accepted, errors.Join(append(errs, c.compare(refused, by)...)...)
+	return accepted, errors.Join(slices.Concat(errs, c.compare(refused, by), c.untold(told, by))...)
 }
 
 func cut(name string) (kind, namespace, of string, ok bool) {
@@ -134,20 +137,30 @@ func (c *Case) compare(refused map[string]*review.Outcome, by string) (errs []er
 		if !slices.ContainsFunc(outcome.Findings, func(finding review.Finding) bool {
 			return finding.Code == want.Code && (want.Field == "" || finding.Field == want.Field)
 		}) {
-			errs = append(errs, fmt.Errorf("%s is refused, but not by %s at %q: %s", want.Object, want.Code, want.Field, lines(outcome)))
+			errs = append(errs, fmt.Errorf("%s is refused, but not by %s at %q: %s", want.Object, want.Code, want.Field, lines(outcome.Findings)))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(refused)) {
 		if !expected[name] {
-			errs = append(errs, fmt.Errorf("%s must be stored, and is %s: %s", name, refused[name].Verdict, lines(refused[name])))
+			errs = append(errs, fmt.Errorf("%s must be stored, and is %s: %s", name, refused[name].Verdict, lines(refused[name].Findings)))
 		}
 	}
 	return errs
 }
 
-func lines(outcome *review.Outcome) string {
+// untold returns what authors were not told and must be.
+func (c *Case) untold(told map[string]string, by string) (errs []error) {
+	for _, want := range c.Warned {
+		if Concerns(want.Transports, by) && !strings.Contains(told[want.Object], want.Says) {
+			errs = append(errs, fmt.Errorf("the author of %s must be told %q, and is told: %s", want.Object, want.Says, told[want.Object]))
+		}
+	}
+	return errs
+}
+
+func lines(findings []review.Finding) string {
 	var out []string
-	for _, finding := range outcome.Findings {
+	for _, finding := range findings {
 		out = append(out, finding.Line())
 	}
 	return strings.Join(out, "\n")

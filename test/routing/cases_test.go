@@ -17,6 +17,7 @@ import (
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xdstest"
 	meshdefaults "istio.io/istio/pkg/config/mesh"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -115,7 +116,7 @@ func (s *setting) judge(t *testing.T, want proof.Call) (wrong []string) {
 		switch {
 		case leg.ends == want.Ends:
 			met = true
-		case leg.ends == proof.InMesh && within(leg.to, want.Beside):
+		case len(leg.to) > 0 && leg.ends != proof.AtGateway && leg.ends != proof.Straight && within(leg.to, want.Beside):
 			continue
 		default:
 			add("it must end %s, and ends %s: %s", want.Ends, leg.ends, leg.path)
@@ -171,12 +172,15 @@ func (s *setting) follow(t *testing.T, want proof.Call) (out []leg) {
 		namespace: namespace, host: target.Host, port: target.Port, tls: target.Protocol == proof.TLS, raw: target.Protocol == proof.TCP, address: want.Address,
 	}
 	identity := s.Mesh.Identity(namespace, account)
-	client := s.client(t, namespace, want.Labels)
-	assert.Empty(t, overlapping(client), "the sidecar rejects its listeners")
+	client, port, mode := s.client(t, namespace, want.Labels), asked.port, simulation.CallModeOutbound
+	if want.Ingress != nil {
+		client, port, mode = s.router(t, namespace, want.Ingress), s.behind(namespace, want.Ingress, port), simulation.CallModeGateway
+	}
+	assert.Empty(t, overlapping(client), "the client's proxy rejects its listeners")
 	if want.Dials != "" {
 		return s.dial(t, want, asked, identity)
 	}
-	found, err := ways(t, client, asked, asked.port, simulation.CallModeOutbound)
+	found, err := ways(t, client, asked, port, mode)
 	if err != nil {
 		return []leg{{ends: proof.Blocked, path: err.Error()}}
 	}
@@ -204,7 +208,7 @@ func (s *setting) onward(t *testing.T, client *proxy, asked call, from way, iden
 	t.Helper()
 	switch {
 	case from.cluster == "":
-		return []leg{{ends: proof.Blocked, path: "the sidecar answers by itself"}}
+		return []leg{{ends: proof.Blocked, path: "the client's proxy answers by itself", to: []string{proof.OwnProxy}}}
 	case from.cluster == "BlackHoleCluster":
 		return []leg{{ends: proof.Blocked, path: from.cluster}}
 	case from.cluster == "PassthroughCluster":
@@ -272,7 +276,7 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 // arrive follows a call that comes to a gateway.
 func (s *setting) arrive(t *testing.T, gw egress.Gateway, port string, c call, path string) (out []leg) {
 	t.Helper()
-	at := s.router(t, gw)
+	at := s.router(t, gw.Namespace(), gw.Selector)
 	assert.Empty(t, overlapping(at), "the gateway rejects its listeners")
 	number, err := strconv.Atoi(port)
 	require.NoError(t, err)
@@ -292,11 +296,40 @@ func (s *setting) arrive(t *testing.T, gw egress.Gateway, port string, c call, p
 	return out
 }
 
-func (s *setting) router(t *testing.T, gw egress.Gateway) *proxy {
+// router is the proxy of a gateway's pods.
+func (s *setting) router(t *testing.T, namespace string, labels map[string]string) *proxy {
 	return s.mesh.proxy(t, &model.Proxy{
-		Type: model.Router, ID: "gateway." + gw.Namespace(), ConfigNamespace: gw.Namespace(), IPAddresses: []string{"10.1.0.2"},
-		Labels: gw.Selector, Metadata: &model.NodeMetadata{Namespace: gw.Namespace(), Labels: gw.Selector},
+		Type: model.Router, ID: "gateway." + namespace, ConfigNamespace: namespace, IPAddresses: []string{"10.1.0.2"},
+		Labels: labels, Metadata: &model.NodeMetadata{Namespace: namespace, Labels: labels},
 	})
+}
+
+// behind returns the port of a gateway's pods behind a port of their Service, that port itself where they have none.
+func (s *setting) behind(namespace string, labels map[string]string, port int) int {
+	for _, object := range s.Objects {
+		selector, _, _ := unstructured.NestedStringMap(object.Object, "spec", "selector")
+		ports, _, _ := unstructured.NestedSlice(object.Object, "spec", "ports")
+		if object.GetKind() != "Service" || object.GetNamespace() != namespace || len(selector) == 0 || !contains(labels, selector) {
+			continue
+		}
+		for _, item := range ports {
+			of, _ := item.(map[string]any)
+			if number, _, _ := unstructured.NestedInt64(of, "port"); number == int64(port) {
+				target, _, _ := unstructured.NestedInt64(of, "targetPort")
+				return int(cmp.Or(target, number))
+			}
+		}
+	}
+	return port
+}
+
+func contains(all, some map[string]string) bool {
+	for key, value := range some {
+		if all[key] != value {
+			return false
+		}
+	}
+	return true
 }
 
 // dial has a caller go past its sidecar to the gateway itself, with all that an honest client's sidecar would say.
@@ -321,7 +354,7 @@ func (s *setting) dial(t *testing.T, want proof.Call, asked call, identity strin
 func (s *setting) honestSNI(t *testing.T, want proof.Call, asked call) string {
 	t.Helper()
 	for _, other := range s.of.Calls {
-		if other.To != want.To || other.Dials != "" {
+		if other.To != want.To || other.Dials != "" || other.Ingress != nil {
 			continue
 		}
 		namespace, _ := other.Caller()

@@ -11,16 +11,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/require"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pilot/test/xdstest"
+	"istio.io/istio/pkg/config/schema/gvk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/test/proof"
@@ -75,7 +80,7 @@ func newMesh(t *testing.T, manifests string) *mesh {
 func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests string) *mesh {
 	t.Helper()
 	var services []string
-	out := &mesh{manifests: manifests}
+	out, given := &mesh{manifests: manifests}, map[string][]*networking.ServiceEntryAddress{}
 	for _, document := range strings.Split(manifests, "\n---\n") {
 		document = strings.TrimPrefix(document, "---\n")
 		var object map[string]any
@@ -83,6 +88,7 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 		if object == nil {
 			continue
 		}
+		given[nameOf(object)] = addressesOf(object)
 		delete(object, "status")
 		raw, err := yaml.Marshal(object)
 		require.NoError(t, err)
@@ -92,10 +98,40 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 			out.istio = append(out.istio, string(raw))
 		}
 	}
+	configs, _, err := crd.ParseInputs(strings.Join(out.istio, "\n---\n"))
+	require.NoError(t, err)
+	for i := range configs {
+		// As istiod has it: short names are of this domain.
+		configs[i].Domain = "cluster.local"
+		if configs[i].CreationTimestamp.IsZero() {
+			configs[i].CreationTimestamp = time.Unix(1, 0)
+		}
+		if of := given["ServiceEntry/"+configs[i].Namespace+"/"+configs[i].Name]; configs[i].GroupVersionKind == gvk.ServiceEntry && of != nil {
+			configs[i].Status = &networking.ServiceEntryStatus{Addresses: of}
+		}
+	}
 	out.server = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
-		ConfigString: strings.Join(out.istio, "\n---\n"), KubernetesObjectString: strings.Join(services, "\n---\n"),
-		MeshConfig: configuration,
+		Configs: configs, KubernetesObjectString: strings.Join(services, "\n---\n"), MeshConfig: configuration,
 	})
+	return out
+}
+
+func nameOf(object map[string]any) string {
+	namespace, _, _ := unstructured.NestedString(object, "metadata", "namespace")
+	name, _, _ := unstructured.NestedString(object, "metadata", "name")
+	kind, _ := object["kind"].(string)
+	return kind + "/" + namespace + "/" + name
+}
+
+// addressesOf are those that istiod gave the hosts of an entry.
+func addressesOf(object map[string]any) (out []*networking.ServiceEntryAddress) {
+	items, _, _ := unstructured.NestedSlice(object, "status", "addresses")
+	for _, item := range items {
+		of, _ := item.(map[string]any)
+		value, _ := of["value"].(string)
+		host, _ := of["host"].(string)
+		out = append(out, &networking.ServiceEntryAddress{Value: value, Host: host})
+	}
 	return out
 }
 

@@ -9,6 +9,7 @@ import (
 
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xdstest"
@@ -177,11 +178,23 @@ func decidedMatches(t *testing.T, match *route.RouteMatch, known map[string]stri
 			require.NotEqual(t, clientCertificate, header.Name, "who calls is known")
 			continue
 		}
-		expression := header.GetStringMatch().GetSafeRegex().GetRegex()
-		require.NotEmpty(t, expression, "only regular expressions on these are made")
-		if !regexp.MustCompile("^(?:" + expression + ")$").MatchString(value) {
+		if header.GetInvertMatch() == takes(t, header.GetStringMatch(), value) {
 			return false
 		}
 	}
 	return true
+}
+
+func takes(t *testing.T, match *matcher.StringMatcher, value string) bool {
+	t.Helper()
+	switch of := match.GetMatchPattern().(type) {
+	case *matcher.StringMatcher_Exact:
+		return value == of.Exact
+	case *matcher.StringMatcher_Prefix:
+		return strings.HasPrefix(value, of.Prefix)
+	case *matcher.StringMatcher_SafeRegex:
+		return regexp.MustCompile("^(?:" + of.SafeRegex.GetRegex() + ")$").MatchString(value)
+	}
+	require.Fail(t, "no such matcher is known", "%v", match)
+	return false
 }

@@ -203,6 +203,16 @@ func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 // Narrowing implements egress.View.
 func (c *Cluster) Narrowing(wildcard string) []*egress.Narrow { return c.Narrows[wildcard] }
 
+// Serving implements egress.View.
+func (c *Cluster) Serving(host string) (out []*egress.Binding) {
+	for _, binding := range c.Bindings {
+		if binding.Names(host) {
+			out = append(out, binding)
+		}
+	}
+	return out
+}
+
 // Deciding implements egress.View.
 func (c *Cluster) Deciding(namespace, gateway string) []string {
 	return c.Decides[namespace+"/"+gateway]

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/egress-governor/egress-governor/test/proof"
@@ -51,7 +52,7 @@ func table(all []*proof.Case) string {
 		if each.Packets {
 			title += " *(with packets)*"
 		}
-		fmt.Fprintf(&out, "| [%s](../test/routing/cases/%s/%s) | %s | %s | %s |\n", each.Name, each.Family, each.Name, by(each), title, strings.Join(append(refused(each), calls(each)...), "; "))
+		fmt.Fprintf(&out, "| [%s](../test/routing/cases/%s/%s) | %s | %s | %s |\n", each.Name, each.Family, each.Name, by(each), title, strings.Join(slices.Concat(refused(each), warned(each), calls(each)), "; "))
 	}
 	return out.String()
 }
@@ -70,6 +71,13 @@ func refused(of *proof.Case) (out []string) {
 	return out
 }
 
+func warned(of *proof.Case) (out []string) {
+	for _, each := range of.Warned {
+		out = append(out, fmt.Sprintf("%s is stored, and its author told: %s%s", each.Object, each.Says, only(each.Transports)))
+	}
+	return out
+}
+
 // calls has those of one caller and one end in one phrase.
 func calls(of *proof.Case) (out []string) {
 	type phrase struct{ from, end string }
@@ -79,6 +87,9 @@ func calls(of *proof.Case) (out []string) {
 		from := call.From
 		if call.Dials != "" {
 			from += " past its sidecar"
+		}
+		if call.Ingress != nil {
+			from += " by its ingress gateway"
 		}
 		key := phrase{from, ending(call) + only(call.Transports)}
 		if phrases[key] == nil {

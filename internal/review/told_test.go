@@ -1,0 +1,58 @@
+package review
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestWhatARouteMayNotFindIsTold: subsets that no rule has, and entries that a gateway's own pods may not see.
+func TestWhatARouteMayNotFindIsTold(t *testing.T) {
+	t.Parallel()
+	view := egresstest.NewCluster()
+	view.Known[1].ExportTo = []string{"."}
+	view.Rules = []*egress.Rule{{Namespace: egresstest.Namespace, Host: "api.example.com", Subsets: []any{map[string]any{"name": "all"}}}}
+	view.Bindings = []*egress.Binding{{Namespace: egresstest.Namespace, Name: "in", Selector: map[string]string{"istio": "ingressgateway"}}}
+	for spec, want := range map[string]string{
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: v1}}]}]}`:       `spec.http[0].route[0].destination: api.example.com has no subset "v1"`,
+		`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com, subset: v1}}]}]}`:     `spec.http[0].route[0].destination: grpc.example.com has no subset "v1"`,
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: all}}]}]}`:      "",
+		`{hosts: [local], http: [{route: [{destination: {host: local, subset: v1}}]}]}`:                           "",
+		`{hosts: [two.example.com], gateways: [in], http: [{route: [{destination: {host: two.example.com}}]}]}`:   "only where exportTo of ServiceEntry payments/two.example.com names their namespace",
+		`{hosts: [grpc.example.com], gateways: [in], http: [{route: [{destination: {host: grpc.example.com}}]}]}`: "would call grpc.example.com directly",
+	} {
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: view, Policies: &policies{}}
+		outcome, err := r.Review(t.Context(), stored(t, r, create(routes(t, spec))))
+		require.NoError(t, err)
+		assert.Empty(t, codes(outcome), spec)
+		told := strings.Join(outcome.Changes, "\n")
+		if assert.Contains(t, told, want, spec); want == "" {
+			assert.NotContains(t, told, "subset", spec)
+		}
+		assert.Equal(t, strings.Contains(spec, "two.example.com"), strings.Contains(told, "exportTo of"), spec)
+	}
+}
+
+// TestAHostThatTheMeshServesItselfIsTold, where a Gateway names it, but one of the egress gateway's own.
+func TestAHostThatTheMeshServesItselfIsTold(t *testing.T) {
+	t.Parallel()
+	for selector, servers := range map[string]map[string]bool{
+		"ingressgateway": {"shop.example.com": true, "./Shop.example.com.": true, "web/shop.example.com": true, "*.example.com": false, "*": false, "www.example.com": false},
+		"egressgateway":  {"shop.example.com": false},
+	} {
+		for server, told := range servers {
+			binding := egress.ReadBinding(routes(t, fmt.Sprintf("{selector: {istio: %s}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [%q]}]}", selector, server)))
+			r := newReviewer()
+			r.View = &egresstest.Cluster{Bindings: []*egress.Binding{binding}}
+			outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [a.example.com, shop.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`))))
+			require.NoError(t, err)
+			assert.Equal(t, told, strings.Contains(strings.Join(outcome.Changes, "\n"), "spec.hosts[1]: Gateway "), "%s %s", selector, server)
+		}
+	}
+}
