@@ -40,7 +40,7 @@ type VirtualService struct {
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
 	// Delegated are the authorities that routes without destinations set, or the hosts of the spec where such a route of
-	// sidecars delegates what it does not set; Inherited those of them that an egress gateway serves: delegates ask it for
+	// sidecars delegates what it does not set; Inherited those that they set and an egress gateway serves: delegates ask it for
 	// them, whatever is set beside their own destinations.
 	Delegated, Inherited []Target
 	// Mesh says whether sidecars apply it at all.
@@ -91,7 +91,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: reach(gateways).Mesh}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
 	for _, target := range out.Delegated {
-		if serving := r.host(target.Canonical).Serving; serving != nil && serving.Gateway != "" {
+		if serving := r.host(target.Canonical).Serving; !target.OfSpec && serving != nil && serving.Gateway != "" {
 			out.Inherited = append(out.Inherited, target)
 		}
 	}
