@@ -17,15 +17,20 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 	t.Parallel()
 	view := egresstest.NewCluster()
 	view.Known[1].ExportTo = []string{"."}
+	view.Known[2].ExportTo = []string{".", "web"}
 	view.Rules = []*egress.Rule{{Namespace: egresstest.Namespace, Host: "api.example.com", Subsets: []any{map[string]any{"name": "all"}}}}
 	view.Bindings = []*egress.Binding{{Namespace: egresstest.Namespace, Name: "in", Selector: map[string]string{"istio": "ingressgateway"}}}
 	for spec, want := range map[string]string{
-		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: v1}}]}]}`:       `spec.http[0].route[0].destination: api.example.com has no subset "v1"`,
-		`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com, subset: v1}}]}]}`:     `spec.http[0].route[0].destination: grpc.example.com has no subset "v1"`,
-		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: all}}]}]}`:      "",
-		`{hosts: [local], http: [{route: [{destination: {host: local, subset: v1}}]}]}`:                           "",
-		`{hosts: [two.example.com], gateways: [in], http: [{route: [{destination: {host: two.example.com}}]}]}`:   "only where exportTo of ServiceEntry payments/two.example.com names their namespace",
-		`{hosts: [grpc.example.com], gateways: [in], http: [{route: [{destination: {host: grpc.example.com}}]}]}`: "would call grpc.example.com directly",
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: v1}}]}]}`:                                                                           `spec.http[0].route[0].destination: api.example.com has no subset "v1"`,
+		`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com, subset: v1}}]}]}`:                                                                         `spec.http[0].route[0].destination: grpc.example.com has no subset "v1"`,
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: all}}]}]}`:                                                                          "",
+		`{hosts: [local], http: [{route: [{destination: {host: local, subset: v1}}]}]}`:                                                                                               "",
+		`{hosts: [two.example.com], gateways: [in], http: [{route: [{destination: {host: two.example.com}}]}]}`:                                                                       "only where exportTo of ServiceEntry payments/two.example.com names their namespace",
+		`{hosts: [api.example.com], gateways: [in], http: [{route: [{destination: {host: api.example.com}}]}]}`:                                                                       "would call api.example.com directly",
+		`{hosts: [grpc.example.com], http: [{rewrite: {authority: new.test}, route: [{destination: {host: local}}]}]}`:                                                                "",
+		`{hosts: [grpc.example.com], exportTo: [web, docs], http: [{route: [{destination: {host: grpc.example.com}, headers: {request: {set: {host: "grpc.example.com:50051"}}}}]}]}`: "do not see ServiceEntry payments/grpc.example.com",
+		`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com}, headers: {request: {set: {host: "grpc.example.com:50051"}}}}]}]}`:                        "do not see ServiceEntry payments/grpc.example.com",
+		`{hosts: [grpc.example.com], exportTo: [web, "."], http: [{route: [{destination: {host: grpc.example.com}, headers: {request: {set: {host: "grpc.example.com:50051"}}}}]}]}`:  "",
 	} {
 		r := &Reviewer{Mesh: egresstest.Mesh(), View: view, Policies: &policies{}}
 		outcome, err := r.Review(t.Context(), stored(t, r, create(routes(t, spec))))
@@ -34,6 +39,7 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 		told := strings.Join(outcome.Changes, "\n")
 		if assert.Contains(t, told, want, spec); want == "" {
 			assert.NotContains(t, told, "subset", spec)
+			assert.NotContains(t, told, "do not see", spec)
 		}
 		assert.Equal(t, strings.Contains(spec, "two.example.com"), strings.Contains(told, "exportTo of"), spec)
 	}

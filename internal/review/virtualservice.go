@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -73,15 +74,26 @@ func routeChanges(s *subject) (out []string) {
 			out = append(out, fmt.Sprintf("%s: calls to %s now leave through egress gateway %q", d.Path, was[i].Host(), gw.Name))
 		}
 	}
-	for _, route := range egress.Resolve(s.Object, s.Mesh, s.View).Routes {
-		if route.Bound.Elsewhere && route.Serving != nil && route.Serving.Gateway != "" {
+	return append(out, routeNotes(s)...)
+}
+
+// routeNotes tell of routes that are stored, and whose calls would not all end where they say.
+func routeNotes(s *subject) (out []string) {
+	resolved := egress.Resolve(s.Object, s.Mesh, s.View)
+	for _, route := range resolved.Routes {
+		sealed := route.Serving != nil && route.Serving.Gateway != ""
+		if sealed && route.Reach.Mesh && !seenByAll(route.Entries, resolved.ExportTo, s.Namespace.Name) {
+			out = append(out, fmt.Sprintf("%s: the routes are exported to namespaces that do not see ServiceEntry %s/%s, and their calls to %s fail; give both the same exportTo",
+				route.Path, route.Serving.Namespace, route.Serving.Name, route.Host()))
+		}
+		if route.Bound.Elsewhere && sealed {
 			out = append(out, fmt.Sprintf("%s: pods of this route's gateway that share a namespace with an egress gateway would call %s directly", route.Path, route.Host()))
 			if _, all := egress.Clients(route.Serving.ExportTo, route.Serving.Namespace); !all {
 				out = append(out, fmt.Sprintf("%s: pods of this route's gateway see %s only where exportTo of ServiceEntry %s/%s names their namespace; elsewhere their calls fail",
 					route.Path, route.Host(), route.Serving.Namespace, route.Serving.Name))
 			}
 		}
-		if name, _ := route.Raw["subset"].(string); name != "" && route.Serving != nil && route.Serving.Gateway != "" && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
+		if name, _ := route.Raw["subset"].(string); name != "" && sealed && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
 			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))
 		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
@@ -90,4 +102,16 @@ func routeChanges(s *subject) (out []string) {
 		}
 	}
 	return out
+}
+
+// seenByAll says whether all who apply routes with an exportTo see an entry of a host.
+func seenByAll(entries []*egress.Entry, exportTo []string, namespace string) bool {
+	clients, all := egress.Clients(exportTo, namespace)
+	if all {
+		return slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
+			_, public := egress.Clients(entry.ExportTo, entry.Namespace)
+			return public
+		})
+	}
+	return !slices.ContainsFunc(clients, func(client string) bool { return egress.Serving(entries, client) == nil })
 }
