@@ -122,7 +122,7 @@ func (r Route) via(from string) (via, gateway string) {
 		return ViaUnregistered, ""
 	case !r.Serving.External:
 		return ViaMesh, ""
-	case r.Serving.Gateway != "" && (from == "mesh" || r.Bound == Bound{Egress: true}):
+	case r.Serving.Gateway != "" && (from == "mesh" && !r.Serving.Led || r.Bound == Bound{Egress: true}):
 		return ViaGateway, r.Serving.Gateway
 	}
 	return ViaDirect, ""

@@ -22,6 +22,8 @@ type storedRoutes struct {
 	deciding []string
 	// leads are the hosts that its sidecars' routes lead to as it is stored.
 	leads []string
+	// routing is what it says of its hosts' calls where routes alone lead to gateways; nil for one of ours.
+	routing *egress.Routing
 }
 
 // GetObjectKind implements runtime.Object.
@@ -181,11 +183,20 @@ func (r *Registry) slimRoutes(obj any) any {
 		return obj
 	}
 	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object)}
+	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
+		out.routing = egress.ReadRouting(object, r.mesh)
+	}
 	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
 		return out
 	}
 	if intent, err := hop.RouteIntent(object, r.mesh); err == nil {
 		out.pairs = hop.Pairs(object, intent, r.mesh)
+		if r.mesh.ByRoutes() {
+			// They follow the gateway of their namespace, too.
+			out.leads = append(out.leads, r.leads(intent)...)
+			slices.Sort(out.leads)
+			out.leads = slices.Compact(out.leads)
+		}
 	}
 	return out
 }
@@ -209,6 +220,11 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	}
 	if !maps.Equal(r.pairs.byRoute[route], next.pairs) {
 		change.Hosts = r.pairs.swap(route, next.pairs)
+	}
+	if last, changed := r.routings.swap(route, next.routing); changed {
+		hosts := append(r.touched(last), r.touched(next.routing)...)
+		slices.Sort(hosts)
+		change.Clients = clientsOf(route.Namespace, slices.Compact(hosts))
 	}
 	r.mu.Unlock()
 	r.tell(change)
