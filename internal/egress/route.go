@@ -54,10 +54,10 @@ type VirtualService struct {
 	Exported bool
 	// Left says that it stays as its author wrote it, and that sealed entries carry its calls.
 	Left bool
-	// Routing is what it says of the calls of its hosts, nil where sidecars do not apply it. Owns are the ports of the
-	// namespace's own entries of its hosts whose calls routes alone lead to a gateway.
+	// Routing is what it says of the calls of its hosts, nil where sidecars do not apply it, and Led are the ports of its hosts
+	// that the namespace sees: known only where routes alone lead calls to gateways.
 	Routing *Routing
-	Owns    []Owned
+	Led     []LedPort
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
@@ -107,7 +107,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	out.Left = mesh.Seal && !mesh.Inject
 	if mesh.ByRoutes() {
 		out.Routing = ReadRouting(vs, mesh)
-		out.Owns = r.owns()
+		out.Led = r.led()
 	}
 	out.ExportTo = ExportTo(vs)
 	out.Exported = len(out.ExportTo) == 0 || slices.ContainsFunc(out.ExportTo, func(to string) bool { return to != "." && to != r.namespace })

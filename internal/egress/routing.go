@@ -78,14 +78,18 @@ func (r *Routing) add(route map[string]any, http bool, gateways []string, path *
 	}
 }
 
-// Of says whether the VirtualService is for a canonical host: by itself, or by a wildcard.
-func (r *Routing) Of(host string) bool {
-	return slices.ContainsFunc(Patterns(host), func(pattern string) bool { return slices.Contains(r.Hosts, pattern) })
-}
+// Of says whether the VirtualService names a canonical host itself. Of one that has it by a wildcard alone Istio takes no HTTP
+// route once any other names it, be that without a route of HTTP.
+func (r *Routing) Of(host string) bool { return slices.Contains(r.Hosts, host) }
 
 // Takes says whether every client that sees it has the calls of a port of a host by a route of it.
 func (r *Routing) Takes(host string, port Port) bool {
 	return r.Of(host) && slices.ContainsFunc(r.routes, func(route routed) bool { return !route.part() && route.of(host, port) })
+}
+
+// Meets says whether calls of a port of a host that it has by a wildcard would meet a route of it.
+func (r *Routing) Meets(host string, port Port) bool {
+	return !r.Of(host) && slices.ContainsFunc(r.routes, func(route routed) bool { return route.of(host, port) })
 }
 
 // part says whether a client that sees the route may go without it.
@@ -120,20 +124,24 @@ func covers(names []string, host string) bool {
 	})
 }
 
-// Owned is a port of a host of an entry of the namespace's own.
-type Owned struct {
+// LedPort is a port of a host whose calls routes lead to a gateway for a namespace.
+type LedPort struct {
 	Host string
 	Port Port
+	// Own says that the entry is the namespace's own.
+	Own bool
 }
 
-// owns returns the ports of the namespace's own entries of the hosts of the spec whose calls routes lead to a gateway.
-func (r *resolver) owns() (out []Owned) {
+// led returns those of the hosts of the spec, and of the hosts below its wildcards.
+func (r *resolver) led() (out []LedPort) {
 	for _, target := range r.hosts {
 		for _, host := range r.view.Below(target.Canonical) {
-			for _, entry := range r.view.Entries(host) {
-				if entry.Led && entry.Namespace == r.namespace {
+			entries := r.view.Entries(host)
+			serving := Serving(entries, r.namespace)
+			for _, entry := range entries {
+				if own := entry.Namespace == r.namespace; entry.Led && (own || entry == serving) {
 					for _, port := range entry.Ports {
-						out = append(out, Owned{host, port})
+						out = append(out, LedPort{host, port, own})
 					}
 				}
 			}

@@ -124,28 +124,37 @@ func CheckLed(vs *egress.VirtualService, gw egress.Gateway, view egress.View, re
 	return append(out, checkParts(vs)...)
 }
 
-// checkParts refuses routes that some workloads of the namespace would go without: the client route of ours is not beside
-// them where they are, or stands before them.
+// checkParts refuses routes that calls go without: of some workloads of the namespace alone, where none of ours is beside them
+// or one stands before them, and of a host by a wildcard, before which any of the host itself stands.
 func checkParts(vs *egress.VirtualService) (out Refusals) {
 	if vs.Routing == nil {
 		return nil
 	}
 	told := map[string]bool{}
-	for _, own := range vs.Owns {
-		path, delegated := vs.Routing.Part(own.Host, own.Port)
-		if path == nil || told[path.String()] {
+	once := func(key string) bool {
+		seen := told[key]
+		told[key] = true
+		return !seen
+	}
+	for _, of := range vs.Led {
+		if vs.Routing.Meets(of.Host, of.Port) && once(of.Host) {
+			out.add("wildcard-route", specPath("hosts"),
+				fmt.Sprintf("the routes are for host %q by a wildcard, and the route that leads it to the egress gateway stands before them", of.Host),
+				fmt.Sprintf("name host %q itself", of.Host))
+		}
+		path, delegated := vs.Routing.Part(of.Host, of.Port)
+		if path == nil || !of.Own || !vs.Routing.Of(of.Host) || !once(path.String()) {
 			continue
 		}
-		told[path.String()] = true
 		if delegated {
 			out.add("part-route", path.Child("delegate"),
-				fmt.Sprintf("calls to port %d of host %q would go straight while the VirtualService that has the route is not there", own.Port.Number, own.Host),
+				fmt.Sprintf("calls to port %d of host %q would go straight while the VirtualService that has the route is not there", of.Port.Number, of.Host),
 				"write the route here")
 			continue
 		}
 		out.add("part-route", path.Child("match"),
-			fmt.Sprintf("the route is for some workloads, and the calls of others to port %d of host %q have none", own.Port.Number, own.Host),
-			fmt.Sprintf("add a last route for port %d without sourceLabels, sourceNamespace and destinationSubnets, to host %q", own.Port.Number, own.Host))
+			fmt.Sprintf("the route is for some workloads, and the calls of others to port %d of host %q have none", of.Port.Number, of.Host),
+			fmt.Sprintf("add a last route for port %d without sourceLabels, sourceNamespace and destinationSubnets, to host %q", of.Port.Number, of.Host))
 	}
 	return out
 }

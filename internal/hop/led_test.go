@@ -78,9 +78,11 @@ func TestARouteLeadsToTheGatewayOrIsRefused(t *testing.T) {
 		"TLS of some workloads": {`{hosts: [api.example.com], tls: [{match: [{port: 443, sniHosts: [api.example.com], sourceNamespace: payments}], route: [{destination: {host: api.example.com}}]}]}`,
 			nil, []string{gw}, []string{"part-route spec.tls[0].match"}},
 		"delegated": {`{hosts: [api.example.com], http: [{delegate: {name: other}}]}`, nil, nil, []string{"part-route spec.http[0].delegate"}},
-		"delegated under a wildcard": {`{hosts: ["*.example.com"], http: [{match: [{port: 80}], delegate: {name: other}}, {match: [{port: 8080}], route: [{destination: {host: local}}]}]}`,
-			nil, []string{"local"}, []string{"part-route spec.http[0].delegate"}},
-		"to nobody's host": {`{hosts: [new.example.com], http: [{route: [{destination: {host: new.example.com}}]}]}`, nil, []string{"new.example.com"}, nil},
+		"delegated by a wildcard": {`{hosts: ["*.example.com"], http: [{match: [{port: 80}], delegate: {name: other}}, {match: [{port: 8080}], route: [{destination: {host: local}}]}]}`,
+			nil, []string{"local"}, []string{"wildcard-route spec.hosts", "wildcard-route spec.hosts"}},
+		"a wildcard":            {`{hosts: ["*.example.com"], exportTo: ["."], http: [{match: [{port: 80}], route: [{destination: {host: local}}]}]}`, nil, []string{"local"}, []string{"wildcard-route spec.hosts", "wildcard-route spec.hosts"}},
+		"a wildcard, and hosts": {`{hosts: ["*.example.com", api.example.com, two.example.com], exportTo: ["."], http: [{match: [{port: 80}], route: [{destination: {host: local}}]}]}`, nil, []string{"local"}, nil},
+		"to nobody's host":      {`{hosts: [new.example.com], http: [{route: [{destination: {host: new.example.com}}]}]}`, nil, []string{"new.example.com"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +123,7 @@ func TestClientRoutesAreForWhoeverHasNone(t *testing.T) {
 		"seen by nobody":       {[]string{"~"}, nil, nil},
 		"HTTP for all":         {nil, []string{`{hosts: [api.example.com], ` + http + `}`}, []string{"/443"}},
 		"both for all":         {nil, []string{`{hosts: [api.example.com], ` + http + `}`, `{hosts: [api.example.com], ` + tls + `}`}, nil},
-		"by a wildcard":        {nil, []string{`{hosts: ["*.example.com"], ` + http + `}`}, []string{"/443"}},
+		"by a wildcard":        {nil, []string{`{hosts: ["*.example.com"], ` + http + `}`}, []string{"/80 443"}},
 		"another port":         {nil, []string{`{hosts: [api.example.com], http: [{match: [{port: 8080}], route: [{destination: {host: local}}]}]}`}, []string{"/80 443"}},
 		"of a gateway":         {nil, []string{}, []string{"/80 443"}},
 		"some of the workloads": {nil, []string{`{hosts: [api.example.com], http: [{match: [{sourceLabels: {a: b}}], route: [{destination: {host: local}}]}]}`},

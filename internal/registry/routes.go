@@ -222,7 +222,7 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 		change.Hosts = r.pairs.swap(route, next.pairs)
 	}
 	if last, changed := r.routings.swap(route, next.routing); changed {
-		hosts := append(r.touched(last), r.touched(next.routing)...)
+		hosts := append(touched(last), touched(next.routing)...)
 		slices.Sort(hosts)
 		change.Clients = clientsOf(route.Namespace, slices.Compact(hosts))
 	}

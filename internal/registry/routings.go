@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 
@@ -59,26 +58,19 @@ func (x routings) index(route types.NamespacedName, of *egress.Routing, at func(
 	}
 }
 
-// touched returns the hosts whose calls a VirtualService says something of. The lock is held.
-func (r *Registry) touched(of *egress.Routing) (out []string) {
+// touched returns the hosts whose calls a VirtualService says something of.
+func touched(of *egress.Routing) []string {
 	if of == nil {
 		return nil
 	}
-	for _, host := range of.Hosts {
-		out = append(out, r.below(host)...)
-	}
-	return append(out, of.Straight...)
+	return slices.Concat(of.Hosts, of.Straight)
 }
 
 // Routings implements egress.View.
 func (r *Registry) Routings(namespace, host string) (out []*egress.Routing) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	names := map[types.NamespacedName]bool{}
-	for _, pattern := range egress.Patterns(host) {
-		maps.Copy(names, r.routings.byHost[Client{namespace, pattern}])
-	}
-	for name := range names {
+	for name := range r.routings.byHost[Client{namespace, host}] {
 		out = append(out, r.routings.byRoute[name])
 	}
 	return out

@@ -69,17 +69,19 @@ func TestClientRoutesFollowTheAuthors(t *testing.T) {
 		return len(routes)
 	}
 	assert.Equal(t, 1, made())
-	wild := object(t, "VirtualService", "a", "w", `{hosts: ["*.example.com"], http: [{route: [{destination: {host: local}}]}]}`, 0)
-	put(t, r, wild)
+	author := object(t, "VirtualService", "a", "w", `{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`, 0)
+	put(t, r, author)
 	assert.Equal(t, []registry.Client{{Namespace: "a", Host: "api.example.com"}}, told)
 	assert.Zero(t, made())
 	told = nil
-	put(t, r, wild)
+	put(t, r, author)
 	assert.Empty(t, told, "nothing changed")
-	r.Remove(wild)
+	r.Remove(author)
 	assert.Equal(t, []registry.Client{{Namespace: "a", Host: "api.example.com"}}, told)
 	assert.Equal(t, 1, made())
 
+	put(t, r, object(t, "VirtualService", "a", "wild", `{hosts: ["*.example.com"], http: [{route: [{destination: {host: local}}]}]}`, 0))
+	assert.Equal(t, 1, made(), "ours stands before it")
 	put(t, r, object(t, "VirtualService", "a", "s", `{hosts: [front.test], http: [{route: [{destination: {host: api.example.com, subset: a}}]}]}`, 0))
 	assert.Equal(t, []string{"s"}, r.Straight("a", "api.example.com"))
 	assert.Empty(t, r.Straight("b", "api.example.com"))
