@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -32,6 +34,12 @@ func TestALedEntryHasAnExit(t *testing.T) {
 	assert.True(t, r.Exit("api.example.com", "istio-system").Serves(entries[0].Leg()))
 	assert.Equal(t, "default", r.Stored(types.NamespacedName{Namespace: "a", Name: "x"}).Entry.Gateway)
 	assert.Equal(t, 1, r.Sealed())
+
+	var told []types.NamespacedName
+	r.OnChange(func(change registry.Change) { told = change.Entries })
+	told = nil
+	r.PutService(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: "istio-egressgateway"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}})
+	assert.Equal(t, []types.NamespacedName{{Namespace: "a", Name: "x"}}, told, "the gateway's Service is another")
 
 	r.DeleteNamespace("a")
 	assert.Empty(t, r.Entries("api.example.com")[0].Gateway, "not governed")

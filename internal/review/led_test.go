@@ -110,8 +110,11 @@ func TestAStraightRouteIsRefused(t *testing.T) {
 	r, _ := byRoutes()
 	assert.Equal(t, []string{"straight-route spec.http[0].route[0].destination.host"},
 		refused(t, r, create(routes(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: a}}]}]}`))))
+	outcome, err := r.Review(t.Context(), create(routes(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: a}}]}]}`)))
+	require.NoError(t, err)
+	assert.Equal(t, egress.ViaDirect, outcome.Facts.Routes[0].Via, "as policies see it")
 	led := stored(t, r, create(routes(t, `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`)))
-	outcome, err := r.Review(t.Context(), led)
+	outcome, err = r.Review(t.Context(), led)
 	require.NoError(t, err)
 	assert.Empty(t, codes(outcome))
 	assert.Equal(t, egress.ViaGateway, outcome.Facts.Routes[0].Via)
