@@ -76,7 +76,9 @@ func TestEntriesAreLedByRoutesAlone(t *testing.T) {
 		straight.SetResourceVersion(get(t, vs).GetResourceVersion())
 		require.ErrorContains(t, shared.Client.Update(t.Context(), straight), "straight-route")
 		require.NoError(t, shared.Client.Delete(t.Context(), vs))
-		eventually(t, func() bool { return len(ours(t, ns)) == 1 && ours(t, ns)[0].Object["spec"].(map[string]any)["http"] != nil }, "and is back")
+		eventually(t, func() bool {
+			return len(ours(t, ns)) == 1 && ours(t, ns)[0].Object["spec"].(map[string]any)["http"] != nil
+		}, "and is back")
 	})
 	t.Run("refused", func(t *testing.T) {
 		require.ErrorContains(t, shared.Client.Create(t.Context(), entry(t, "v1", ns, "tcp", `{hosts: [db.example.com], resolution: DNS, ports: [{number: 5432, name: pg, protocol: TCP}]}`)), "raw-protocol")
@@ -104,4 +106,11 @@ func TestRoutesAreLeftAsTheyAreWritten(t *testing.T) {
 	pair := virtualService(t, "v1", ns, `{hosts: [left.example.com], exportTo: ["."], http: [{route: [{destination: {host: other-left.example.com, port: {number: 80}}}]}]}`)
 	pair.SetName("pair")
 	require.ErrorContains(t, shared.Client.Create(t.Context(), pair), "set headers.request.set.host: other-left.example.com beside this destination")
+	for _, object := range []client.Object{vs, in} {
+		require.NoError(t, shared.Client.Delete(t.Context(), object))
+	}
+	eventually(t, func() bool {
+		exit, err := controlplane.ExitSet(t.Context(), shared.Client, controlplane.GatewayNamespace, "left.example.com")
+		return err == nil && len(exit) == 0
+	}, "other tests look at all that is there")
 }
