@@ -31,9 +31,11 @@ type Configuration struct {
 	ClusterDomain string `json:"clusterDomain,omitempty"`
 	// TrustDomain is that of the mesh's identities, as its trustDomain; cluster.local by default.
 	TrustDomain string `json:"trustDomain,omitempty"`
-	// ServiceEntries is Seal (the default) or Leave.
+	// ServiceEntries is Seal (the default), or Leave, which stores them as they are written; routes alone then lead their calls
+	// to gateways.
 	ServiceEntries string `json:"serviceEntries,omitempty"`
-	// VirtualServices is Inject (the default) or Leave.
+	// VirtualServices is Inject (the default), or Leave, which stores them as they are written; with both Leave objects are
+	// evaluated only.
 	VirtualServices string `json:"virtualServices,omitempty"`
 	// ExportTo says what an exportTo means that the author of a ServiceEntry of external hosts, or of a VirtualService for
 	// calls of the mesh, left out: AsWritten (the default), which is everybody as in Istio, or OwnNamespace.

@@ -55,6 +55,9 @@ func (c *Configuration) validate() error {
 	if c.Suspend.MaxShare < 0 || c.Suspend.MaxShare > 1 {
 		bad.add("suspend.maxShare", "must be between 0 and 1, is %v", c.Suspend.MaxShare)
 	}
+	if c.ServiceEntries == "Leave" && c.VirtualServices == "Inject" {
+		c.validateRoutes(&bad)
+	}
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")
 	}
@@ -66,6 +69,19 @@ func (c *Configuration) validate() error {
 		}
 	}
 	return errors.Join(bad...)
+}
+
+// validateRoutes names what needs sealed entries, where routes alone lead to gateways.
+func (c *Configuration) validateRoutes(bad *problems) {
+	if c.ExportTo == "OwnNamespace" {
+		bad.add("exportTo", "OwnNamespace is written into ServiceEntries, which serviceEntries Leave stores as they are")
+	}
+	for i, gateway := range c.Gateways {
+		if gateway.Transport == string(egress.MutualTLS) {
+			bad.add(fmt.Sprintf("gateways[%d].transport", i),
+				"MutualTLS needs serviceEntries Seal: clients speak it to the endpoint of a sealed entry, and with Leave routes alone lead to the gateway")
+		}
+	}
 }
 
 func (b Baseline) validate(bad *problems) {

@@ -115,3 +115,40 @@ func TestGatewaysOfOneNamespace(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatNeedsSealedEntriesIsRefusedWithoutThem, and with them, or where nothing is carried at all, it is not.
+func TestWhatNeedsSealedEntriesIsRefusedWithoutThem(t *testing.T) {
+	t.Parallel()
+	mutual := strings.Replace(good, "transport: Plain", "transport: MutualTLS", 1)
+	own := good + "exportTo: OwnNamespace\n"
+	for text, want := range map[string]string{
+		mutual + "serviceEntries: Leave\n": "gateways[1].transport: MutualTLS needs serviceEntries Seal",
+		own + "serviceEntries: Leave\n":    "exportTo: OwnNamespace is written into ServiceEntries",
+	} {
+		_, err := config.Parse([]byte(text))
+		require.ErrorContains(t, err, want)
+		for _, other := range []string{"virtualServices: Leave\n", ""} {
+			_, err = config.Parse([]byte(strings.Replace(text, "serviceEntries: Leave\n", "", 1) + other))
+			require.NoError(t, err)
+		}
+		_, err = config.Parse([]byte(text + "virtualServices: Leave\n"))
+		require.NoError(t, err)
+	}
+}
+
+// TestWhatCarriesCalls by the four combinations.
+func TestWhatCarriesCalls(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]bool{
+		"":                         {true, false},
+		"virtualServices: Leave\n": {true, false},
+		"serviceEntries: Leave\n":  {true, true},
+		"serviceEntries: Leave\nvirtualServices: Leave\n": {false, false},
+	} {
+		configuration, err := config.Parse([]byte(good + text))
+		require.NoError(t, err)
+		mesh, err := configuration.Mesh()
+		require.NoError(t, err)
+		assert.Equal(t, want, [2]bool{mesh.Carries(), mesh.ByRoutes()}, text)
+	}
+}

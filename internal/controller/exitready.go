@@ -37,6 +37,8 @@ type ExitReady struct {
 	mesh     *egress.Mesh
 	entries  Entries
 	standing *standing
+	// routes has the client routes that stand.
+	routes   *standing
 	writer   client.StatusClient
 	recorder events.EventRecorder
 	moves    *moves
@@ -78,11 +80,11 @@ func (e *ExitReady) wake(entries []types.NamespacedName) {
 func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (reconcile.Result, error) {
 	stored := e.entries.Stored(name)
 	if stored == nil || stored.Entry == nil {
-		e.standing.forget(name)
+		e.forget(name)
 		return reconcile.Result{}, nil
 	}
 	if stored.Entry.Gateway == "" {
-		e.standing.forget(name)
+		e.forget(name)
 		if !told(stored.Conditions, registry.ConditionExitReady) {
 			return reconcile.Result{}, nil
 		}
@@ -111,6 +113,7 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 			return state.err == nil && state.exit.Covers(definition) && state.exit.Serves(entry.Leg()) && state.exit.Admits(entry)
 		})
 		failed, ruled := e.ruled(name, entry, host)
+		unled, led := e.led(name, entry, host)
 		service := e.mesh.ServiceOf(host, e.entries)
 		switch {
 		case out.Type != "":
@@ -124,7 +127,9 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		case failed != "":
 			out = exitReady("False", reasonFailed, fmt.Sprintf("the DestinationRule %s/%s by which clients call the gateway cannot be written: %s",
 				entry.Namespace, hop.ClientRuleName(host), failed))
-		case !ok || !ruled:
+		case unled != "":
+			out = exitReady("False", reasonFailed, fmt.Sprintf("the routes of host %q to the gateway do not stand: %s", host, unled))
+		case !ok || !ruled || !led:
 			known = false
 		}
 	}
@@ -148,6 +153,12 @@ func (e *ExitReady) ruled(name types.NamespacedName, entry *egress.Entry, host s
 	}
 	spec, _ := hop.ClientRuleSpec(e.mesh, e.entries, entry.Namespace, host)
 	return e.standing.awaitRule(exitKey{entry.Namespace, host}, name, spec)
+}
+
+// forget takes an entry that is gone, or leads to no gateway, from whoever waits.
+func (e *ExitReady) forget(name types.NamespacedName) {
+	e.standing.forget(name)
+	e.routes.forget(name)
 }
 
 func exitReady(status, reason, message string) condition {

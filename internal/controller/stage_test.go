@@ -41,8 +41,10 @@ type stage struct {
 	exits    *Exits
 	ready    *ExitReady
 	rules    *ClientRules
+	routes   *ClientRoutes
 	recorder *events.FakeRecorder
 
+	routeQueue workqueue.TypedRateLimitingInterface[exitKey]
 	ruleQueue  workqueue.TypedRateLimitingInterface[exitKey]
 	exitQueue  workqueue.TypedRateLimitingInterface[exitKey]
 	readyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
@@ -89,7 +91,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	kinds, err := kindsOf(out.cluster)
 	require.NoError(t, err)
 	state := newStanding()
-	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, writer: out.cluster, recorder: out.recorder}
+	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder}
 	synced := func() bool { return true }
 	out.exits = &Exits{
 		synced: synced, mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster},
@@ -97,6 +99,8 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	}
 	out.ready.moves = &moves{mesh: mesh, entries: out.registry, standing: state, live: out.cluster, writer: out.cluster, recorder: out.recorder}
 	out.rules = &ClientRules{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	out.routes = &ClientRoutes{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: out.ready.routes, tell: out.ready.wake}
+	out.routeQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.ruleQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.exitQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.readyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
@@ -111,6 +115,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	require.NoError(t, out.exits.follow(t.Context(), out.exitQueue))
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
+	require.NoError(t, out.routes.follow(t.Context(), out.routeQueue))
 	return out
 }
 
@@ -196,7 +201,14 @@ func (s *stage) remove(namespace, name string) {
 // drain works until nothing is left to do; the watch brings each status that is written.
 func (s *stage) drain() {
 	s.t.Helper()
-	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len() > 0 {
+	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len()+s.routeQueue.Len() > 0 {
+		if s.routeQueue.Len() > 0 {
+			key, _ := s.routeQueue.Get()
+			_, err := s.routes.Reconcile(s.t.Context(), key)
+			require.NoError(s.t, err)
+			s.routeQueue.Done(key)
+			continue
+		}
 		if s.ruleQueue.Len() > 0 {
 			key, _ := s.ruleQueue.Get()
 			_, err := s.rules.Reconcile(s.t.Context(), key)

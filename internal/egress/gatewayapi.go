@@ -90,7 +90,7 @@ func (f *gatewayAPIFacts) via(host string) (via, gateway string) {
 		return ViaMesh, ""
 	case serving == nil:
 		return ViaUnregistered, ""
-	case serving.Gateway != "":
+	case serving.Gateway != "" && !serving.Led:
 		return ViaGateway, serving.Gateway
 	}
 	return ViaDirect, ""

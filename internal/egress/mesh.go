@@ -63,6 +63,12 @@ type Mesh struct {
 	Gateways []Gateway
 }
 
+// Carries says whether calls are carried to gateways, by sealed entries or by routes; otherwise objects are evaluated only.
+func (m *Mesh) Carries() bool { return m.Seal || m.Inject }
+
+// ByRoutes says that entries are stored as they are written, and that routes alone lead their calls to gateways.
+func (m *Mesh) ByRoutes() bool { return !m.Seal && m.Inject }
+
 // GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts.
 func (m *Mesh) GatewayFor(namespace labels.Set) (Gateway, bool) {
 	return m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })

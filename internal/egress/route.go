@@ -57,6 +57,12 @@ type VirtualService struct {
 	// ExportTo is as written; Exported says that sidecars of other namespaces apply it too.
 	ExportTo []string
 	Exported bool
+	// Left says that it stays as its author wrote it, and that sealed entries carry its calls.
+	Left bool
+	// Routing is what it says of the calls of its hosts, nil where sidecars do not apply it, and Led are the ports of its hosts
+	// that the namespace sees: known only where routes alone lead calls to gateways.
+	Routing *Routing
+	Led     []LedPort
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
@@ -112,6 +118,11 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	}
 	if len(out.OnGateways) > 0 {
 		out.Exits = r.exits()
+	}
+	out.Left = mesh.Seal && !mesh.Inject
+	if mesh.ByRoutes() {
+		out.Routing = ReadRouting(vs, mesh)
+		out.Led = r.led()
 	}
 	out.ExportTo = ExportTo(vs)
 	out.Exported = len(out.ExportTo) == 0 || slices.ContainsFunc(out.ExportTo, func(to string) bool { return to != "." && to != r.namespace })

@@ -45,6 +45,9 @@ type View interface {
 	HTTPService(number uint32) string
 	// DNSCapture says whether sidecars answer DNS themselves, and so give each host an address of its own.
 	DNSCapture() bool
+	// Routings returns what the VirtualServices of a namespace's authors say that name a canonical host themselves; known only
+	// where routes alone lead calls to gateways.
+	Routings(namespace, host string) []*Routing
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
 	Below(pattern string) []string
 }

@@ -112,9 +112,23 @@ func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
 		}
 		out.add("port-mapping", route.Path.Child("port", "number"),
 			fmt.Sprintf("port %d of host %q takes TLS, and this route leads HTTP calls there in a way in which the egress gateway cannot encrypt them", route.Port(), route.Host()),
-			fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host()))
+			encryptingFix(route, vs.Left))
 	}
 	return out
+}
+
+// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, their author writes
+// what injection would.
+func encryptingFix(route egress.Route, left bool) string {
+	if !left {
+		return fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host())
+	}
+	http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
+	if len(http) == 0 {
+		return fmt.Sprintf("declare port 80 of protocol HTTP with targetPort %d in the ServiceEntry, set tls for it in a DestinationRule, and lead the route there", route.Port())
+	}
+	return fmt.Sprintf("lead the route to port %d of the host, set headers.request.set.host: %s:%d beside this destination, and set tls for port %d in a DestinationRule",
+		http[0], route.Canonical, route.Port(), route.Port())
 }
 
 // checkPortMapping: the gateway tells the HTTP ports of a host apart by the port in the Host header, so a route must not

@@ -93,3 +93,12 @@ func (r *Registry) RouteForm(name types.NamespacedName) Form {
 		return hop.Inject(object, gw, r.mesh, r)
 	}
 }
+
+// ClientRoutes returns the VirtualServices of ours that a namespace is to hold for a host, and whether others of ours stay:
+// as long as an entry that was led is not sealed, they keep its calls from going straight.
+func (r *Registry) ClientRoutes(namespace, host string) (routes []*unstructured.Unstructured, others bool) {
+	others = r.mesh.Seal && slices.ContainsFunc(r.Entries(host), func(entry *egress.Entry) bool {
+		return entry.Namespace == namespace && entry.External && entry.Gateway == ""
+	})
+	return hop.ClientRoutes(r.mesh, r, namespace, host), others
+}

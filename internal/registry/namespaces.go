@@ -12,8 +12,11 @@ import (
 // counting returns the entry as it counts: of a namespace that is not governed none leads to a gateway, whatever it says.
 func (r *Registry) counting(stored *Stored) *egress.Entry {
 	entry := stored.entry()
-	if entry == nil || entry.Gateway == "" {
-		return entry
+	switch {
+	case entry == nil:
+		return nil
+	case entry.Gateway == "":
+		return r.led(stored)
 	}
 	out := *entry
 	if !r.governed[entry.Namespace] {
@@ -28,6 +31,19 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 		return &out
 	}
 	return entry
+}
+
+// led returns an entry that is not sealed as it counts: routes lead its calls to the gateway of its namespace where that can
+// carry them.
+func (r *Registry) led(stored *Stored) *egress.Entry {
+	gateway := r.leaving[stored.Namespace]
+	if gateway == "" || !slices.Contains(stored.carriers, gateway) {
+		return stored.Entry
+	}
+	out := *stored.Entry
+	out.Gateway, out.Transport, out.Led = gateway, egress.Plain, true
+	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: out.Namespace, Name: out.Name}]
+	return &out
 }
 
 // count takes an entry, as it counts, into the index and returns its hosts; uncount takes a stored one out.

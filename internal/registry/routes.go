@@ -26,6 +26,8 @@ type storedRoutes struct {
 	// narrows are the wildcards of which its TLS routes leave calls out, for those who see it.
 	narrows []string
 	narrow  *egress.Narrow
+	// routing is what it says of its hosts' calls where routes alone lead to gateways; nil for one of ours.
+	routing *egress.Routing
 }
 
 // GetObjectKind implements runtime.Object.
@@ -203,11 +205,20 @@ func (r *Registry) slimRoutes(obj any) any {
 	if len(out.narrows) > 0 {
 		out.narrow = &egress.Narrow{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
 	}
+	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
+		out.routing = egress.ReadRouting(object, r.mesh)
+	}
 	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
 		return out
 	}
 	if intent, err := hop.RouteIntent(object, r.mesh); err == nil {
 		out.pairs = hop.Pairs(object, intent, r.mesh)
+		if r.mesh.ByRoutes() {
+			// They follow the gateway of their namespace, too.
+			out.leads = append(out.leads, r.leads(intent)...)
+			slices.Sort(out.leads)
+			out.leads = slices.Compact(out.leads)
+		}
 	}
 	return out
 }
@@ -232,6 +243,11 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	}
 	if !maps.Equal(r.pairs.byRoute[route], next.pairs) {
 		change.Hosts = r.pairs.swap(route, next.pairs)
+	}
+	if last, changed := r.routings.swap(route, next.routing); changed {
+		hosts := append(touched(last), touched(next.routing)...)
+		slices.Sort(hosts)
+		change.Clients = clientsOf(route.Namespace, slices.Compact(hosts))
 	}
 	r.mu.Unlock()
 	r.tell(change)

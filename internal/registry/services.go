@@ -153,7 +153,7 @@ func (r *Registry) naming(service string) (out []types.NamespacedName) {
 
 func (r *Registry) sealedTo(gw egress.Gateway) (out []types.NamespacedName) {
 	for name, stored := range r.entries {
-		if stored.Entry != nil && stored.Entry.Gateway == gw.Name {
+		if entry := r.counting(stored); entry != nil && entry.Gateway == gw.Name {
 			out = append(out, name)
 		}
 	}

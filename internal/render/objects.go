@@ -69,6 +69,10 @@ func (c *Cluster) beside() (out []hop.Object) {
 			if rule := hop.ClientRule(namespace, host, spec, gateway); rule != nil {
 				out = append(out, rule)
 			}
+			routes, _ := c.index.ClientRoutes(namespace, host)
+			for _, route := range routes {
+				out = append(out, route)
+			}
 		}
 		if c.mesh.Block && !c.closed(namespace) {
 			out = append(out, hop.Sidecar(namespace, nil))

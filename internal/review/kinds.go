@@ -55,7 +55,7 @@ var kinds = map[string]kind{
 	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
 	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
-	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges, exported: "these routes are exported"},
+	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
 
 	// Where hosts that no entry names are blocked, a Sidecar is sent in any case.
 	"Sidecar": {group: networking, asked: true, bound: boundContent, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},

@@ -145,7 +145,13 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 				Ports: []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}},
 			},
 		}
-		if last = c.Client.Create(ctx, entry, client.DryRunAll); last != nil || len(entry.Spec.Endpoints) == 0 {
+		if c.leaves() {
+			// It is not rewritten, and one that cannot be carried is refused before anything else looks at it.
+			entry.Spec.Hosts = []string{"*.asked.invalid"}
+			if last = c.Client.Create(ctx, entry, client.DryRunAll); last == nil || !strings.Contains(last.Error(), "mutate.egress-governor.io") {
+				return false, nil
+			}
+		} else if last = c.Client.Create(ctx, entry, client.DryRunAll); last != nil || len(entry.Spec.Endpoints) == 0 {
 			return false, nil
 		}
 		unknown := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{GenerateName: "asked-"}, Spec: v1alpha1.EgressPolicySpec{Policy: "asked"}}
@@ -156,6 +162,12 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 		return fmt.Errorf("the API server does not ask the webhook: %w", errors.Join(err, last))
 	}
 	return nil
+}
+
+// leaves says whether ServiceEntries are stored as they are written.
+func (c *ControlPlane) leaves() bool {
+	config, _ := c.options.Values["config"].(map[string]any)
+	return config["serviceEntries"] == "Leave"
 }
 
 // serviceAccount writes a kubeconfig with a token of the chart's service account.

@@ -38,6 +38,13 @@ func MutualTLS() *egress.Mesh {
 	return out
 }
 
+// ByRoutes returns a mesh whose entries are left as they are written, and whose routes lead to the one egress gateway.
+func ByRoutes() *egress.Mesh {
+	out := Mesh()
+	out.Seal = false
+	return out
+}
+
 // TwoGateways returns a mesh in which namespaces labelled egress=pci leave through a gateway of their own.
 func TwoGateways() *egress.Mesh {
 	out := Mesh()
@@ -70,6 +77,8 @@ type Cluster struct {
 	Narrows map[string][]*egress.Narrow
 	// InGatewayNamespaces are the labels of the pods there.
 	InGatewayNamespaces []map[string]string
+	// Routed is what VirtualServices of authors say.
+	Routed []*egress.Routing
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
 	// Captures says that sidecars capture DNS.
@@ -103,6 +112,16 @@ func NewMutualCluster() *Cluster {
 	out.Mesh = MutualTLS()
 	for _, entry := range out.Known {
 		entry.Transport = egress.MutualTLS
+	}
+	return out
+}
+
+// NewLedCluster returns the same hosts, led to the gateway by routes alone.
+func NewLedCluster() *Cluster {
+	out := NewCluster()
+	out.Mesh = ByRoutes()
+	for _, entry := range out.Known {
+		entry.Led = true
 	}
 	return out
 }
@@ -247,6 +266,16 @@ func (c *Cluster) HTTPService(number uint32) string {
 
 // DNSCapture implements egress.View.
 func (c *Cluster) DNSCapture() bool { return c.Captures }
+
+// Routings implements egress.View.
+func (c *Cluster) Routings(namespace, host string) (out []*egress.Routing) {
+	for _, routing := range c.Routed {
+		if routing.Namespace == namespace && routing.Of(host) {
+			out = append(out, routing)
+		}
+	}
+	return out
+}
 
 // Below implements egress.View.
 func (c *Cluster) Below(pattern string) (out []string) {
