@@ -42,6 +42,9 @@ func (c *Configuration) validate() error {
 	if c.MaxHostsPerNamespace < 0 {
 		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
 	}
+	if len(c.ClusterCIDRs) == 0 && slices.ContainsFunc(c.Gateways, func(g Gateway) bool { return g.Wildcards == "Resolve" }) {
+		bad.add("clusterCIDRs", "must have the ranges of pods, Services and nodes where a gateway resolves wildcards: no name is to lead it there")
+	}
 	c.Baseline.validate(&bad)
 	if c.Audit.Interval.Duration < time.Minute {
 		bad.add("audit.interval", "must be 1m or more, is %s", c.Audit.Interval.Duration)

@@ -119,8 +119,6 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		case against.Owner != nil:
 			out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
 				host, against.Owner.Namespace, against.Owner.Name, against.Reason))
-		case !gw.Wildcards && egress.Bare(host, entry.Definition.Endpoints):
-			out = exitReady("False", "WildcardRefused", fmt.Sprintf("wildcard host %q has no serving host, and egress gateway %q resolves no wildcards", host, gw.Name))
 		case stands && state.err != nil:
 			out = exitReady("False", reasonFailed, state.err.Error())
 		case failed != "":

@@ -129,8 +129,8 @@ func ranges(mesh *egress.Mesh) (out []any) {
 	return out
 }
 
-// denial turns calls away whose name resolved to what may not be called. Proxies older than the filter of the cache know
-// nothing else.
+// denial turns calls away whose name resolved to what may not be called. It is all that an Istio goes by which does not know
+// the filter of the cache yet.
 func denial(mesh *egress.Mesh) fields {
 	var permissions []any
 	for _, of := range ranges(mesh) {
