@@ -71,7 +71,7 @@ func entryOf(transport egress.Transport, host, namespace string) *egress.Entry {
 func exits(transport egress.Transport, entries []*egress.Entry) (out []hop.Object) {
 	mesh, view := byMutualTLS(), egresstest.NewCluster()
 	gw := &mesh.Gateways[0]
-	gw.Transport, gw.Wildcards = transport, true
+	gw.Transport, gw.Wildcards = transport, egress.IsWildcard(entries[0].Hosts[0])
 	view.Accounts, view.Leaving = map[string][]string{}, map[string]string{}
 	byHost := map[string][]*egress.Entry{}
 	var order []string
@@ -83,7 +83,10 @@ func exits(transport egress.Transport, entries []*egress.Entry) (out []hop.Objec
 		}
 		byHost[host] = append(byHost[host], entry)
 	}
-	out = append(out, hop.GatewayObject(*gw, gw.Transport), hop.ResolverObject(mesh, *gw))
+	out = append(out, hop.GatewayObject(*gw, gw.Transport))
+	if resolver := hop.ResolverObject(mesh, *gw); resolver != nil {
+		out = append(out, resolver)
+	}
 	for _, host := range order {
 		exit := mesh.ExitOf(byHost[host], gw.Namespace(), func(string) *egress.Rule { return nil })
 		out = append(out, hop.ExitSet(mesh, exit, view, gw.Namespace(), host)...)
