@@ -56,6 +56,9 @@ type Configuration struct {
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
 	// have endpoints there.
 	MeshCIDRs []string `json:"meshCIDRs,omitempty"`
+	// ClusterCIDRs are the addresses of pods, Services and nodes. With MeshCIDRs, loopback and link-local ones they are what
+	// names below a wildcard must not resolve to.
+	ClusterCIDRs []string `json:"clusterCIDRs,omitempty"`
 	// MaxHostsPerNamespace bounds the external hosts that the entries of one namespace name, and so the objects that its
 	// exits take; 1000 by default, 0 for no bound.
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
@@ -141,6 +144,8 @@ type Gateway struct {
 	Ports    Ports             `json:"ports"`
 	// Transport is Plain (the default) or MutualTLS.
 	Transport string `json:"transport,omitempty"`
+	// Wildcards is Refuse (the default), or Resolve: the gateway asks DNS for names below wildcards that no endpoint serves.
+	Wildcards string `json:"wildcards,omitempty"`
 	// ServiceAccount is that of the gateway's pods, by default the one that has the Service's name. Clients ask for it by
 	// MutualTLS.
 	ServiceAccount string `json:"serviceAccount,omitempty"`
@@ -197,12 +202,11 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
 		OwnNamespace: c.ExportTo == "OwnNamespace", Block: c.Unregistered == "Block", IstioNamespace: c.MeshConfig.Namespace,
 	}
-	for i, text := range c.MeshCIDRs {
-		cidr, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("meshCIDRs[%d]: %w", i, err)
-		}
-		out.CIDRs = append(out.CIDRs, cidr.Masked())
+	if out.CIDRs, err = ranges("meshCIDRs", c.MeshCIDRs); err != nil {
+		return nil, err
+	}
+	if out.ClusterCIDRs, err = ranges("clusterCIDRs", c.ClusterCIDRs); err != nil {
+		return nil, err
 	}
 	for i, gateway := range c.Gateways {
 		clients, err := metav1.LabelSelectorAsSelector(&gateway.NamespaceSelector)
@@ -213,10 +217,22 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 			Name: gateway.Name, Service: gateway.Service, Selector: labels.Set(gateway.Selector),
 			HTTPPort: gateway.Ports.HTTP, TLSPort: gateway.Ports.TLS, Clients: clients,
 			Transport: egress.Transport(cmp.Or(gateway.Transport, string(egress.Plain))), ServiceAccount: gateway.ServiceAccount,
+			Wildcards: gateway.Wildcards == "Resolve",
 		})
 		if of := &out.Gateways[i]; of.ServiceAccount == "" {
 			of.ServiceAccount = of.ServiceName()
 		}
+	}
+	return out, nil
+}
+
+func ranges(field string, texts []string) (out []netip.Prefix, err error) {
+	for i, text := range texts {
+		cidr, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]: %w", field, i, err)
+		}
+		out = append(out, cidr.Masked())
 	}
 	return out, nil
 }

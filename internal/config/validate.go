@@ -37,13 +37,13 @@ func (c *Configuration) validate() error {
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
 		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
 	}
-	for i, cidr := range c.MeshCIDRs {
-		if _, err := netip.ParsePrefix(cidr); err != nil {
-			bad.add(fmt.Sprintf("meshCIDRs[%d]", i), "%q is not a range of addresses such as 10.8.0.0/16", cidr)
-		}
-	}
+	bad.unlessRanges("meshCIDRs", c.MeshCIDRs)
+	bad.unlessRanges("clusterCIDRs", c.ClusterCIDRs)
 	if c.MaxHostsPerNamespace < 0 {
 		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
+	}
+	if len(c.ClusterCIDRs) == 0 && slices.ContainsFunc(c.Gateways, func(g Gateway) bool { return g.Wildcards == "Resolve" }) {
+		bad.add("clusterCIDRs", "must have the ranges of pods, Services and nodes where a gateway resolves wildcards: no name is to lead it there")
 	}
 	c.Baseline.validate(&bad)
 	if c.Audit.Interval.Duration < time.Minute {
@@ -122,6 +122,9 @@ func (g Gateway) validate(bad *problems, field, clusterDomain string) {
 	if g.Transport != "" && !slices.Contains(egress.Transports(), egress.Transport(g.Transport)) {
 		bad.add(field+".transport", "%q is not available, only %v are", g.Transport, egress.Transports())
 	}
+	if g.Wildcards != "" {
+		bad.unlessOneOf(field+".wildcards", g.Wildcards, "Refuse", "Resolve")
+	}
 	if g.ServiceAccount != "" && len(validation.IsDNS1123Subdomain(g.ServiceAccount)) > 0 {
 		bad.add(field+".serviceAccount", "%q is not the name of a service account", g.ServiceAccount)
 	}
@@ -174,5 +177,13 @@ func (p *problems) add(field, format string, args ...any) {
 func (p *problems) unlessOneOf(field, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		p.add(field, "must be %s, is %q", strings.Join(allowed, " or "), value)
+	}
+}
+
+func (p *problems) unlessRanges(field string, values []string) {
+	for i, value := range values {
+		if _, err := netip.ParsePrefix(value); err != nil {
+			p.add(fmt.Sprintf("%s[%d]", field, i), "%q is not a range of addresses such as 10.8.0.0/16", value)
+		}
 	}
 }

@@ -44,6 +44,9 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"gateways[0].ports: ":                           {"{http: 80, tls: 443}", "{http: 80, tls: 80}"},
 		"gateways[0].ports: http and tls must be given": {"{http: 80, tls: 443}", "{}"},
 		`meshCIDRs[1]: "10.8.0.1" is not a range`:       {"kind: Configuration", "kind: Configuration\nmeshCIDRs: [10.8.0.0/16, 10.8.0.1]"},
+		`clusterCIDRs[0]: "10.96.0.1" is not a range`:   {"kind: Configuration", "kind: Configuration\nclusterCIDRs: [10.96.0.1]"},
+		"clusterCIDRs: must have the ranges of pods":    {"name: pci", "name: pci\n  wildcards: Resolve"},
+		"gateways[0].wildcards: must be Refuse or":      {"name: pci", "name: pci\n  wildcards: Allow"},
 		"gateways[0].ports.http: ":                      {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
 		"gateways[0].ports.tls: ":                       {"{http: 80, tls: 443}", "{http: 80, tls: 70000}"},
 		"gateways[1].transport: ":                       {"Plain", "Mutual"},
@@ -151,4 +154,17 @@ func TestWhatCarriesCalls(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, [2]bool{mesh.Carries(), mesh.ByRoutes()}, text)
 	}
+}
+
+// TestWildcardsAreRefused unless the platform team says otherwise of a gateway, and says where the cluster is.
+func TestWildcardsAreRefused(t *testing.T) {
+	t.Parallel()
+	resolving := string(edited(t, "name: default", "name: default\n  wildcards: Resolve"))
+	parsed, err := config.Parse([]byte(resolving + "\nclusterCIDRs: [10.96.1.2/12]\n"))
+	require.NoError(t, err)
+	mesh, err := parsed.Mesh()
+	require.NoError(t, err)
+	assert.False(t, mesh.Gateways[0].Wildcards)
+	assert.True(t, mesh.Gateways[1].Wildcards)
+	assert.Equal(t, "[10.96.0.0/12]", fmt.Sprint(mesh.ClusterCIDRs))
 }

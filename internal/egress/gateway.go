@@ -45,6 +45,8 @@ type Gateway struct {
 	ServiceAccount string
 	// Clients selects the namespaces that leave through this gateway.
 	Clients labels.Selector
+	// Wildcards says that it resolves the names below wildcards that no endpoint serves.
+	Wildcards bool
 }
 
 // Namespace returns the namespace of the gateway's Service.

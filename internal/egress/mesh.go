@@ -57,6 +57,8 @@ type Mesh struct {
 	OwnNamespace bool
 	// CIDRs are addresses of the mesh beside its pods: virtual machines, other clusters.
 	CIDRs []netip.Prefix
+	// ClusterCIDRs are those of pods, Services and nodes.
+	ClusterCIDRs []netip.Prefix
 	// MaxHosts bounds the external hosts of a namespace's entries, 0 for no bound.
 	MaxHosts int
 	// Gateways are the ways out, in order of preference.

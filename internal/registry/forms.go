@@ -45,8 +45,8 @@ func (r *Registry) foreignRule(namespace, host string, exit *egress.Exit) error 
 		rule.Namespace, rule.Name, rule.Host, host)
 }
 
-// GatewayObjects returns the Gateway object of an egress gateway by its own transport, and by another as long as entries are
-// sealed for it; gone are the names of those that are not to be.
+// GatewayObjects returns what an egress gateway has for all hosts: the Gateway object of its own transport, and of another as
+// long as entries are sealed for it, and what resolves wildcards; gone are the names of the Gateway objects that are not to be.
 func (r *Registry) GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string) {
 	for _, transport := range egress.Transports() {
 		by := gw.By(transport)
@@ -56,6 +56,9 @@ func (r *Registry) GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone
 		} else {
 			gone = append(gone, hop.GatewayName(by))
 		}
+	}
+	if resolver := hop.ResolverObject(r.mesh, gw); resolver != nil {
+		objects = append(objects, resolver)
 	}
 	return objects, gone
 }

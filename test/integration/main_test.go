@@ -97,9 +97,13 @@ func gateways() map[string]any {
 	}
 	vault := gateway("vault", vaultNamespace, vaultService, vaultService, labelled("vault"))
 	vault["transport"] = "MutualTLS"
+	pci := gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci"))
+	for _, resolving := range []map[string]any{vault, pci} {
+		resolving["wildcards"] = "Resolve"
+	}
 	// However many entries tests store, no more than five are suspended at once.
-	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "gateways": []any{
-		gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci")), vault,
+	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "clusterCIDRs": []any{"10.96.0.0/12"}, "gateways": []any{
+		pci, vault,
 		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}
 }

@@ -286,7 +286,7 @@ func (s *setting) arrive(t *testing.T, gw egress.Gateway, port string, c call, p
 	}
 	for _, way := range found {
 		next := path + " → " + way.cluster
-		to := addresses(at, way.cluster)
+		to := led(t, at, way.cluster, c)
 		if way.cluster == "" || way.cluster == "BlackHoleCluster" || len(to) == 0 {
 			out = append(out, leg{ends: proof.Blocked, by: gw.Name, path: next})
 			continue

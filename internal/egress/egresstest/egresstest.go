@@ -131,11 +131,15 @@ func Carrier(protocol string) *egress.Service {
 	return &egress.Service{Ports: []egress.ServicePort{{Number: 80, Protocol: protocol}, {Number: 443, Protocol: "HTTPS"}}}
 }
 
-// Sealed returns the entry of a host in Namespace, sealed to the gateway "default".
+// Sealed returns the entry of a host in Namespace, sealed to the gateway "default". A wildcard has a host that serves it.
 func Sealed(host string, ports ...egress.Port) *egress.Entry {
+	intent := &egress.ServiceEntry{Resolution: "DNS", Ports: ports}
+	if egress.IsWildcard(host) {
+		intent.Endpoints = []egress.Endpoint{{Address: "www" + host[1:]}}
+	}
 	return &egress.Entry{
 		Namespace: Namespace, Name: host, UID: host, Created: time.Unix(1000, 0), Hosts: []string{host},
-		External: true, Gateway: "default", Transport: egress.Plain, Ports: ports, Definition: (&egress.ServiceEntry{Resolution: "DNS", Ports: ports}).Define(),
+		External: true, Gateway: "default", Transport: egress.Plain, Ports: ports, Definition: intent.Define(),
 	}
 }
 
