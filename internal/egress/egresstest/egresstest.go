@@ -133,6 +133,16 @@ func (c *Cluster) Entries(host string) []*egress.Entry {
 	return out
 }
 
+// Named implements egress.View.
+func (c *Cluster) Named(namespace, name string) *egress.Entry {
+	for _, entry := range c.Known {
+		if entry.Namespace == namespace && entry.Name == name {
+			return entry
+		}
+	}
+	return nil
+}
+
 // Exit implements egress.View.
 func (c *Cluster) Exit(host, gatewayNamespace string) *egress.Exit {
 	mesh := c.Mesh
@@ -252,7 +262,7 @@ func (c *Cluster) DNSCapture() bool { return c.Captures }
 func (c *Cluster) Below(pattern string) (out []string) {
 	for _, entry := range c.Known {
 		for _, host := range entry.Hosts {
-			if slices.Contains(egress.Patterns(host), pattern) {
+			if egress.Covers(pattern, host) {
 				out = append(out, host)
 			}
 		}
