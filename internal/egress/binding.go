@@ -17,6 +17,8 @@ type Binding struct {
 	Servers  []Server
 	// Kept says that it is one that we keep.
 	Kept bool
+	// Away says that its proxies are known to be in a namespace of no egress gateway, whatever the selector says.
+	Away bool
 }
 
 // Server is a port that a Gateway object opens.
@@ -105,6 +107,8 @@ func (m *Mesh) beside(b *Binding, view View) bool {
 type Bound struct {
 	// Egress: on those of an egress gateway, Beside: on others in the namespace of one, Elsewhere: on any other.
 	Egress, Beside, Elsewhere bool
+	// Away says that those elsewhere are known to share a namespace with no egress gateway.
+	Away bool
 	// Unknown names a Gateway object that is not there yet, and may be any of these.
 	Unknown string
 }
@@ -120,6 +124,8 @@ func (m *Mesh) bound(names []string, namespace string, view View) (out Bound) {
 		switch {
 		case binding == nil:
 			out.Unknown = name
+		case binding.Away:
+			out.Elsewhere, out.Away = true, true
 		case len(m.Opened(binding, view)) > 0:
 			out.Egress = true
 		case m.beside(binding, view):

@@ -37,6 +37,8 @@ type Route struct {
 type VirtualService struct {
 	// Namespace is the object's.
 	Namespace string
+	// Of is the kind of the Gateway API's route that Istio makes it of, empty for an author's own.
+	Of string
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
 	// Delegated are the authorities that routes without destinations set, or the hosts of the spec where such a route of
@@ -111,7 +113,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", section)
 		for i, item := range routes {
 			raw, _ := item.(map[string]any)
-			if bound := r.bound(gateways, raw); bound != (Bound{}) {
+			if bound := r.bound(gateways, raw); bound != (Bound{}) && !bound.Away {
 				out.OnGateways = append(out.OnGateways, OnGateway{section, raw, field.NewPath("spec", section).Index(i), bound})
 			}
 		}

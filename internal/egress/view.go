@@ -10,6 +10,8 @@ type View interface {
 	// Entries returns every ServiceEntry that names exactly this canonical host, oldest first. Those of namespaces that are
 	// not governed lead to no gateway. The slice is shared and must not be changed.
 	Entries(host string) []*Entry
+	// Named returns the ServiceEntry of a name, nil for none.
+	Named(namespace, name string) *Entry
 	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
 	Exit(host, gatewayNamespace string) *Exit
 	// HostsOf returns how many exits the external entries of a namespace take, but for one of them.

@@ -54,8 +54,12 @@ func isPort(number, port uint32, service *egress.Service) bool {
 }
 
 // checkOnGateways refuses routes that decide, on the pods of an egress gateway, over the calls of all who share an exit, or
-// will, and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays.
+// will, and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays. Of a
+// route of the Gateway API checkMayBeEgress says so.
 func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
+	if vs.Of != "" {
+		return nil
+	}
 	hosts := slices.Sorted(maps.Keys(vs.Exits))
 	for _, route := range vs.OnGateways {
 		if route.Bound.Egress && len(vs.Hosts) != len(hosts) {

@@ -50,8 +50,15 @@ func checkLeftOut(vs *egress.VirtualService) (out Refusals) {
 	}
 	matches := tlsMatches(destinations, vs.Mesh)
 	for _, host := range vs.Told {
+		if host.OfSpec && vs.Of != "" {
+			continue // checkForeignSNI says so
+		}
 		if match := matches.without(host.Canonical); match != nil {
-			out = append(out, leftOut(host, match))
+			finding := leftOut(host, match)
+			if vs.Of != "" {
+				finding.Fix = fmt.Sprintf("route the TLS calls of %q by a VirtualService, which can name both", host.Host)
+			}
+			out = append(out, finding)
 		}
 	}
 	return out

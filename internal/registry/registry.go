@@ -147,6 +147,13 @@ func (r *Registry) Entries(host string) []*egress.Entry {
 	return r.hosts[host]
 }
 
+// Named implements egress.View.
+func (r *Registry) Named(namespace, name string) *egress.Entry {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.entries[types.NamespacedName{Namespace: namespace, Name: name}].entry()
+}
+
 // HostsOf implements egress.View.
 func (r *Registry) HostsOf(namespace, except string) (out int) {
 	r.mu.RLock()

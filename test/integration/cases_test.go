@@ -75,6 +75,7 @@ func (p *plane) configure(t *testing.T, by string) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Stop()) })
+	gatewayAPI(t, p.Config)
 }
 
 // holds requires that the cluster holds after a case what it is proven of, and nothing of it once it is gone.

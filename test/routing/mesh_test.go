@@ -89,15 +89,18 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 			continue
 		}
 		given[nameOf(object)] = addressesOf(object)
-		delete(object, "status")
+		if object["kind"] != "Pod" {
+			delete(object, "status")
+		}
 		raw, err := yaml.Marshal(object)
 		require.NoError(t, err)
-		if version, _ := object["apiVersion"].(string); !strings.Contains(version, ".istio.io/") {
-			services = append(services, string(raw))
-		} else {
+		if ofIstio(object) {
 			out.istio = append(out.istio, string(raw))
+		} else {
+			services = append(services, string(raw))
 		}
 	}
+	services = append(services, parents(services, out.istio)...)
 	configs, _, err := crd.ParseInputs(strings.Join(out.istio, "\n---\n"))
 	require.NoError(t, err)
 	for i := range configs {
@@ -112,6 +115,7 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 	}
 	out.server = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		Configs: configs, KubernetesObjectString: strings.Join(services, "\n---\n"), MeshConfig: configuration,
+		KubeClientModifier: alsoServed(t),
 	})
 	return out
 }

@@ -156,6 +156,16 @@ func (c *Cluster) Entries(host string) []*egress.Entry {
 	return out
 }
 
+// Named implements egress.View.
+func (c *Cluster) Named(namespace, name string) *egress.Entry {
+	for _, entry := range c.Known {
+		if entry.Namespace == namespace && entry.Name == name {
+			return entry
+		}
+	}
+	return nil
+}
+
 // Exit implements egress.View.
 func (c *Cluster) Exit(host, gatewayNamespace string) *egress.Exit {
 	mesh := c.Mesh
@@ -285,7 +295,7 @@ func (c *Cluster) Routings(namespace, host string) (out []*egress.Routing) {
 func (c *Cluster) Below(pattern string) (out []string) {
 	for _, entry := range c.Known {
 		for _, host := range entry.Hosts {
-			if slices.Contains(egress.Patterns(host), pattern) {
+			if egress.Covers(pattern, host) {
 				out = append(out, host)
 			}
 		}
