@@ -84,6 +84,9 @@ func checkBackends(vs *egress.VirtualService) (out Refusals) {
 		case route.Serving == nil && !route.InMesh && !route.ToGateway:
 			out.add(CodeUnknownHost, at, fmt.Sprintf("no ServiceEntry that namespace %q sees names host %q, so calls led there would fail", vs.Namespace, route.Host()),
 				"apply a ServiceEntry of the host first")
+		case route.Serving != nil && route.Serving.Led:
+			out.add("straight-route", at, fmt.Sprintf("calls would go straight to %q: its ServiceEntry is not sealed, and a route of the Gateway API is stored as it is written", route.Host()),
+				"lead calls to the host by a VirtualService")
 		}
 	}
 	return out

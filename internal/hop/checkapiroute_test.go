@@ -181,3 +181,20 @@ func refusedAs(refusals hop.Refusals) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// TestARouteOfTheGatewayAPILeadsNowhereByRoutesAlone: nothing is rewritten in it.
+func TestARouteOfTheGatewayAPILeadsNowhereByRoutesAlone(t *testing.T) {
+	t.Parallel()
+	const spec = "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: api.example.com, port: 80}]}]"
+	for want, view := range map[string]*egresstest.Cluster{"": egresstest.NewCluster(), "straight-route": egresstest.NewLedCluster()} {
+		mesh := view.Mesh
+		if mesh == nil {
+			mesh = egresstest.Mesh()
+		}
+		var codes []string
+		for _, refusal := range hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "HTTPRoute", spec), mesh, view)) {
+			codes = append(codes, refusal.Code)
+		}
+		assert.Equal(t, want, strings.Join(codes, " "))
+	}
+}
