@@ -104,6 +104,12 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 	if err := rules.setup(mgr, stored); err != nil {
 		return err
 	}
+	if hasWaypoints(mesh) {
+		policies := &WaypointPolicies{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+		if err := policies.setup(mgr, stored); err != nil {
+			return err
+		}
+	}
 	return ready.setup(mgr)
 }
 
@@ -112,10 +118,9 @@ func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 	for _, gw := range mesh.Gateways {
 		namespaces[gw.Namespace()] = cache.Config{}
 	}
-	// Client rules lie in their clients' namespaces.
-	byObject := map[client.Object]cache.ByObject{
-		empty(istio("DestinationRule")): {Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}},
-	}
+	// Client rules lie in their clients' namespaces, and so do the policies of waypoints.
+	everywhere := cache.ByObject{Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}}
+	byObject := map[client.Object]cache.ByObject{empty(istio("DestinationRule")): everywhere, empty(authorizationPolicy()): everywhere}
 	return cacheOf(mgr, cache.Options{
 		DefaultNamespaces:    namespaces,
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{hop.ManagedByLabel: hop.Manager}),

@@ -79,6 +79,8 @@ type Entry struct {
 	// in which it is sealed.
 	Gateway   string
 	Transport Transport
+	// Waypoint is the one that a sealed entry is bound to; the zero value for none.
+	Waypoint Waypoint
 	// Moving is the client leg that it is to be sealed to next: its namespace, or the gateway's transport, is another than
 	// when it was stored. It is zero for most.
 	Moving Leg

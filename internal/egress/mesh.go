@@ -63,9 +63,14 @@ type Mesh struct {
 	Gateways []Gateway
 }
 
-// GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts.
+// GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts. Its waypoint is
+// for namespaces in ambient mode alone.
 func (m *Mesh) GatewayFor(namespace labels.Set) (Gateway, bool) {
-	return m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })
+	out, found := m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })
+	if !Ambient(namespace) {
+		out.Waypoint = Waypoint{}
+	}
+	return out, found
 }
 
 // GatewayByService returns the gateway whose Service host names.
