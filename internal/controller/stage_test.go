@@ -41,7 +41,10 @@ type stage struct {
 	exits    *Exits
 	ready    *ExitReady
 	rules    *ClientRules
+	policies *WaypointPolicies
 	recorder *events.FakeRecorder
+
+	policyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
 	ruleQueue  workqueue.TypedRateLimitingInterface[exitKey]
 	exitQueue  workqueue.TypedRateLimitingInterface[exitKey]
@@ -111,6 +114,11 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	require.NoError(t, out.exits.follow(t.Context(), out.exitQueue))
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
+	out.policyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	out.policies = &WaypointPolicies{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	if hasWaypoints(mesh) {
+		require.NoError(t, out.policies.follow(t.Context(), out.policyQueue))
+	}
 	return out
 }
 
@@ -196,7 +204,14 @@ func (s *stage) remove(namespace, name string) {
 // drain works until nothing is left to do; the watch brings each status that is written.
 func (s *stage) drain() {
 	s.t.Helper()
-	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len() > 0 {
+	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len()+s.policyQueue.Len() > 0 {
+		if s.policyQueue.Len() > 0 {
+			name, _ := s.policyQueue.Get()
+			_, err := s.policies.Reconcile(s.t.Context(), name)
+			require.NoError(s.t, err)
+			s.policyQueue.Done(name)
+			continue
+		}
 		if s.ruleQueue.Len() > 0 {
 			key, _ := s.ruleQueue.Get()
 			_, err := s.rules.Reconcile(s.t.Context(), key)

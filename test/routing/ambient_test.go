@@ -100,13 +100,6 @@ spec: {hosts: [api.example.com], ports: [{number: 80, name: http, protocol: HTTP
 `, namespace, metadata, spec)
 }
 
-// ambientMesh is one whose gateway has the shared waypoint.
-func ambientMesh() *egress.Mesh {
-	out := egresstest.Mesh()
-	out.Gateways[0].Waypoint = egress.Waypoint{Namespace: "egress", Name: "waypoint"}
-	return out
-}
-
 func documents(t *testing.T, manifests string) (out []*unstructured.Unstructured) {
 	t.Helper()
 	for _, document := range strings.Split(manifests, "\n---\n") {
@@ -369,7 +362,7 @@ func TestAmbientCallsComeByTheWaypoint(t *testing.T) {
 		"both modes":        {"mixed", `, exportTo: ["."]`, []string{"spiffe://cluster.local/ns/mixed/sa/default"}, []string{ofA}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects := governedBy(t, ambientMesh(), apiEntry(tc.namespace, "", tc.exportTo))
+			objects := governedBy(t, egresstest.Ambient(), apiEntry(tc.namespace, "", tc.exportTo))
 			a := newAmbient(t, nil, objects, shared)
 			of := a.service(t, tc.namespace, api)
 			assert.Equal(t, "waypoint.egress.svc.cluster.local", waypointName(of))
@@ -409,9 +402,9 @@ func TestOptingOutLeadsPastTheWaypoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			written := documents(t, apiEntry("app-a", tc.metadata, ""))[0]
-			assert.Equal(t, tc.code, refusal(t, ambientMesh(), written))
+			assert.Equal(t, tc.code, refusal(t, egresstest.Ambient(), written))
 			var stored []*unstructured.Unstructured
-			for _, object := range governedBy(t, ambientMesh(), apiEntry("app-a", "", "")) {
+			for _, object := range governedBy(t, egresstest.Ambient(), apiEntry("app-a", "", "")) {
 				if object.GetKind() == "ServiceEntry" && object.GetNamespace() == "app-a" {
 					for key, value := range written.GetLabels() {
 						require.NoError(t, unstructured.SetNestedField(object.Object, value, "metadata", "labels", key))
@@ -452,7 +445,7 @@ func refusal(t *testing.T, mesh *egress.Mesh, object *unstructured.Unstructured,
 
 // TestNamespacesChooseNoWaypointForABoundEntry: an entry's own labels stand before those of its namespace.
 func TestNamespacesChooseNoWaypointForABoundEntry(t *testing.T) {
-	objects := governedBy(t, ambientMesh(), apiEntry("app-a", "", ""))
+	objects := governedBy(t, egresstest.Ambient(), apiEntry("app-a", "", ""))
 	for _, object := range objects {
 		if object.GetKind() == "Namespace" && object.GetName() == "app-a" {
 			object.SetLabels(map[string]string{"istio.io/use-waypoint": "none", "istio.io/use-waypoint-canary": "waypoint"})
@@ -467,7 +460,7 @@ func TestNamespacesChooseNoWaypointForABoundEntry(t *testing.T) {
 // TestABindingAloneFailsOpen is why a bound entry is sealed as well: where the waypoint is not there, or does not take the
 // namespace, ztunnel calls whatever the entry's endpoint is.
 func TestABindingAloneFailsOpen(t *testing.T) {
-	sealed := governedBy(t, ambientMesh(), apiEntry("app-a", "", ""))
+	sealed := governedBy(t, egresstest.Ambient(), apiEntry("app-a", "", ""))
 	bare := documents(t, ambientNamespaces+apiEntry("app-a", ", labels: {istio.io/use-waypoint: waypoint, istio.io/use-waypoint-namespace: egress}", ""))
 	for name, waypoint := range map[string]string{"missing": "", "for its own namespace alone": waypointOf("egress", "waypoint", "3.0.0.", "Same")} {
 		t.Run(name, func(t *testing.T) {
@@ -484,11 +477,11 @@ func TestABindingAloneFailsOpen(t *testing.T) {
 // TestAWaypointServesOneEntryOfAHost is why a second one is refused: whichever it serves, calls by the other are lost.
 func TestAWaypointServesOneEntryOfAHost(t *testing.T) {
 	second := documents(t, apiEntry("app-b", "", ""))[0]
-	assert.Equal(t, "waypoint-host spec.hosts[0]", refusal(t, ambientMesh(), second, apiEntry("app-a", "", "")))
+	assert.Equal(t, "waypoint-host spec.hosts[0]", refusal(t, egresstest.Ambient(), second, apiEntry("app-a", "", "")))
 
 	// As they would be stored if each waypoint took them for the only one.
-	both := governedBy(t, ambientMesh(), apiEntry("app-a", "", ""))
-	for _, object := range governedBy(t, ambientMesh(), apiEntry("app-b", "", "")) {
+	both := governedBy(t, egresstest.Ambient(), apiEntry("app-a", "", ""))
+	for _, object := range governedBy(t, egresstest.Ambient(), apiEntry("app-b", "", "")) {
 		if object.GetKind() == "ServiceEntry" && object.GetNamespace() == "app-b" {
 			both = append(both, object)
 		}
@@ -507,7 +500,7 @@ func TestAWaypointServesOneEntryOfAHost(t *testing.T) {
 
 // TestAWaypointOfEachNamespace: every namespace has an entry of its own, and its own waypoint.
 func TestAWaypointOfEachNamespace(t *testing.T) {
-	mesh := ambientMesh()
+	mesh := egresstest.Ambient()
 	mesh.Gateways[0].Waypoint.Namespace = ""
 	objects := governedBy(t, mesh, apiEntry("app-a", "", `, exportTo: ["."]`), apiEntry("app-b", "", `, exportTo: ["."]`))
 	a := newAmbient(t, nil, objects, waypointOf("app-a", "waypoint", "3.0.1.", "Same"), waypointOf("app-b", "waypoint", "3.0.2.", "Same"))
@@ -522,7 +515,7 @@ func TestAWaypointOfEachNamespace(t *testing.T) {
 
 // TestAWaypointCallsInClear is why a gateway with a waypoint has transport Plain: one by MutualTLS would turn it away.
 func TestAWaypointCallsInClear(t *testing.T) {
-	mesh := ambientMesh()
+	mesh := egresstest.Ambient()
 	mesh.Gateways[0].Transport, mesh.Gateways[0].ServiceAccount = egress.MutualTLS, "istio-egressgateway"
 	a := newAmbient(t, nil, governedBy(t, mesh, apiEntry("app-a", "", "")), shared)
 	chosen := a.waypoint(t, "egress", sharedIP, a.service(t, "app-a", api), 80)
@@ -534,15 +527,15 @@ func TestAWaypointCallsInClear(t *testing.T) {
 func TestWildcardsHaveNoAddress(t *testing.T) {
 	const spec = "\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: wild, namespace: NAMESPACE}\n" +
 		`spec: {hosts: ["*.wiki.test"], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS, endpoints: [{address: www.wiki.test}]}`
-	assert.Equal(t, "no-address spec.hosts[0]", refusal(t, ambientMesh(), documents(t, strings.ReplaceAll(spec, "NAMESPACE", "app-a"))[0]))
-	objects := governedBy(t, ambientMesh(), strings.ReplaceAll(spec, "NAMESPACE", "sidecars"))
+	assert.Equal(t, "no-address spec.hosts[0]", refusal(t, egresstest.Ambient(), documents(t, strings.ReplaceAll(spec, "NAMESPACE", "app-a"))[0]))
+	objects := governedBy(t, egresstest.Ambient(), strings.ReplaceAll(spec, "NAMESPACE", "sidecars"))
 	assert.Empty(t, newAmbient(t, nil, objects, shared).service(t, "sidecars", "*.wiki.test").Addresses)
 }
 
 // TestTheExitItselfMayServeAmbientMode is what preflight tells of: a pod of a namespace without an entry of its own goes by the
 // oldest of all, to whomever it is exported, and that may be the exit. Hidden by the mesh configuration, it is not.
 func TestTheExitItselfMayServeAmbientMode(t *testing.T) {
-	objects := governedBy(t, ambientMesh(), apiEntry("app-a", "", ""))
+	objects := governedBy(t, egresstest.Ambient(), apiEntry("app-a", "", ""))
 	for _, object := range objects {
 		if object.GetKind() == "ServiceEntry" && object.GetNamespace() == "istio-system" {
 			// That of an entry that is gone.
