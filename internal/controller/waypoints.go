@@ -39,7 +39,11 @@ func (p *Preflight) waypoints(ctx context.Context, gw egress.Gateway, mesh *mesh
 		} else if err != nil {
 			return out, fmt.Errorf("waypoint %s: %w", waypoint, err)
 		}
-		out = append(out, waypointProblems(gw, waypoint, object, serving[waypoint])...)
+		if found := waypointProblems(gw, waypoint, object, serving[waypoint]); len(found) > 0 {
+			out = append(out, found...)
+		} else if mesh != nil {
+			out = append(out, unseen(gw, waypoint, mesh, serving[waypoint])...)
+		}
 	}
 	visible, err := p.exitsVisible(ctx, gw, mesh)
 	return append(out, visible...), err
@@ -70,9 +74,30 @@ func (p *Preflight) serving(gw egress.Gateway) map[egress.Waypoint]map[string]la
 	return out
 }
 
+// goPast is what becomes of calls where Istio binds an entry to no waypoint.
+const goPast = "entries bound to it are called past it, straight at egress gateway %q, and nobody checks who calls"
+
+// unseen says which namespaces' entries Istio binds to no waypoint of another: those that their own namespace alone sees.
+func unseen(gw egress.Gateway, waypoint egress.Waypoint, mesh *meshSettings, serves map[string]labels.Set) []egress.Finding {
+	var out []string
+	for _, namespace := range slices.Sorted(maps.Keys(serves)) {
+		if namespace != waypoint.Namespace && mesh.ServiceEntryVisibility.of(serves[namespace]) != "PUBLIC" {
+			out = append(out, namespace)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return []egress.Finding{{
+		Code: "waypoint-hidden",
+		Message: fmt.Sprintf("waypoint %s serves no entries of namespaces %s, which meshConfig.serviceEntryVisibility hides from others: "+goPast,
+			waypoint, someOf(out), gw.Name),
+		Fix: "give each namespace a waypoint of its own, and leave out the namespace of the waypoint in the configuration; or make them PUBLIC",
+	}}
+}
+
 // waypointProblems looks at the Gateway object of a waypoint, nil for none.
 func waypointProblems(gw egress.Gateway, waypoint egress.Waypoint, object *unstructured.Unstructured, serves map[string]labels.Set) []egress.Finding {
-	const goPast = "entries bound to it are called past it, straight at egress gateway %q, and nobody checks who calls"
 	finding := func(code, message, fix string) []egress.Finding {
 		return []egress.Finding{{Code: code, Message: fmt.Sprintf("waypoint %s %s: "+goPast, waypoint, message, gw.Name), Fix: fix}}
 	}

@@ -191,16 +191,17 @@ func TestEveryProblemOfAWaypointIsSeen(t *testing.T) {
 		stored []client.Object
 		want   []string
 	}{
-		"nothing wrong":                  {[]client.Object{waypoint(all), hidden, ways}, nil},
-		"a selector that matches":        {[]client.Object{waypoint(listener(", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {istio.io/dataplane-mode: ambient}}}}")), hidden, ways}, nil},
-		"a selector that does not":       {[]client.Object{waypoint(listener(", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}")), hidden, ways}, []string{"waypoint-closed"}},
-		"its own namespace alone":        {[]client.Object{waypoint(listener("")), hidden, ways}, []string{"waypoint-closed"}},
-		"missing":                        {[]client.Object{hidden, ways}, []string{"waypoint-missing"}},
-		"not there yet":                  {[]client.Object{waypoint("}\nspec: {}"), hidden, ways}, []string{"waypoint-not-ready"}},
-		"for workloads":                  {[]client.Object{waypoint(", labels: {istio.io/waypoint-for: workload}" + all), hidden, ways}, []string{"waypoint-not-for-services"}},
-		"exits that ambient mode sees":   {[]client.Object{waypoint(all), meshConfig("outboundTrafficPolicy: {mode: REGISTRY_ONLY}"), ways}, []string{"exits-visible"}},
-		"hidden in other namespaces":     {[]client.Object{waypoint(all), hidden}, []string{"exits-visible"}},
-		"nothing known of Istio's rules": {[]client.Object{waypoint(all)}, nil},
+		"nothing wrong":                          {[]client.Object{waypoint(all), hidden, ways}, nil},
+		"a selector that matches":                {[]client.Object{waypoint(listener(", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {istio.io/dataplane-mode: ambient}}}}")), hidden, ways}, nil},
+		"a selector that does not":               {[]client.Object{waypoint(listener(", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}")), hidden, ways}, []string{"waypoint-closed"}},
+		"its own namespace alone":                {[]client.Object{waypoint(listener("")), hidden, ways}, []string{"waypoint-closed"}},
+		"missing":                                {[]client.Object{hidden, ways}, []string{"waypoint-missing"}},
+		"not there yet":                          {[]client.Object{waypoint("}\nspec: {}"), hidden, ways}, []string{"waypoint-not-ready"}},
+		"for workloads":                          {[]client.Object{waypoint(", labels: {istio.io/waypoint-for: workload}" + all), hidden, ways}, []string{"waypoint-not-for-services"}},
+		"exits that ambient mode sees":           {[]client.Object{waypoint(all), meshConfig("outboundTrafficPolicy: {mode: REGISTRY_ONLY}"), ways}, []string{"exits-visible"}},
+		"entries that a waypoint is not told of": {[]client.Object{waypoint(all), meshConfig("outboundTrafficPolicy: {mode: REGISTRY_ONLY}\nserviceEntryVisibility: {defaultVisibility: NAMESPACE}"), ways}, []string{"waypoint-hidden"}},
+		"hidden in other namespaces":             {[]client.Object{waypoint(all), hidden}, []string{"exits-visible"}},
+		"nothing known of Istio's rules":         {[]client.Object{waypoint(all)}, nil},
 	} {
 		gw := gateway()
 		gw.Waypoint, gw.Clients = egress.Waypoint{Namespace: "egress", Name: "waypoint"}, egresstest.Mesh().Gateways[0].Clients
