@@ -32,7 +32,7 @@ func TestAWaypointIsForAmbientModeAlone(t *testing.T) {
 	assert.Equal(t, "payments/waypoint", own.WaypointOf("payments").String())
 }
 
-func TestABindingIsReadAsIstioDoes(t *testing.T) {
+func TestABoundEntryIsReadAsIstioDoes(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		labels map[string]string

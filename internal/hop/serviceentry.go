@@ -102,7 +102,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 	if err != nil || !parsed.External() {
 		return err
 	}
-	if refusals := append(Check(parsed, gw, mesh), checkBinding(entry, gw)...); len(refusals) > 0 {
+	if refusals := append(Check(parsed, gw, mesh), checkWaypoint(entry, gw)...); len(refusals) > 0 {
 		return refusals
 	}
 	spec, _ := entry.Object["spec"].(map[string]any)

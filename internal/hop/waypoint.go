@@ -9,11 +9,11 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// A binding is the labels by which ambient mode has an entry's calls come by a waypoint, which checks who calls and leads
-// them on to the sealed endpoint. An entry is sealed all the same: ztunnel goes past a waypoint that is not ready, that does not
-// take the namespace, or that the pod's own sidecar knows nothing of.
+// A bound entry has the labels by which ambient mode has its calls come by a waypoint, which checks who calls and leads them on to
+// the sealed endpoint. It is sealed all the same: ztunnel calls past a waypoint that is not ready or does not take the namespace, and
+// a pod's own sidecar past any.
 
-var bindingLabels = []string{egress.UseWaypoint, egress.UseWaypointNamespace}
+var waypointLabels = []string{egress.UseWaypoint, egress.UseWaypointNamespace}
 
 func metadataPath(kind, key string) *field.Path { return field.NewPath("metadata", kind).Key(key) }
 
@@ -23,8 +23,8 @@ func labelsOf(entry *unstructured.Unstructured) map[string]any {
 	return out
 }
 
-func bindingSlots(labels map[string]any) (out []slot) {
-	for _, key := range bindingLabels {
+func waypointSlots(labels map[string]any) (out []slot) {
+	for _, key := range waypointLabels {
 		out = append(out, slot{metadataPath("labels", key).String(), labels, key})
 	}
 	return out
@@ -34,8 +34,8 @@ func bindingSlots(labels map[string]any) (out []slot) {
 func unbind(entry *unstructured.Unstructured, known record) {
 	labels := labelsOf(entry)
 	before := len(labels)
-	known.restore(bindingSlots(labels))
-	for _, key := range bindingLabels {
+	known.restore(waypointSlots(labels))
+	for _, key := range waypointLabels {
 		if _, is := labels[key].(string); !is {
 			delete(labels, key)
 		}
@@ -57,7 +57,7 @@ func bind(entry *unstructured.Unstructured, gw egress.Gateway, known *recorder) 
 		entry.Object["metadata"].(map[string]any)["labels"] = labels
 	}
 	for i, value := range []string{waypoint.Name, waypoint.Namespace} {
-		known.replace(bindingSlots(labels)[i], value)
+		known.replace(waypointSlots(labels)[i], value)
 	}
 }
 
@@ -66,8 +66,8 @@ func BoundTo(entry *unstructured.Unstructured) egress.Waypoint {
 	return egress.BoundTo(entry.GetLabels(), entry.GetNamespace())
 }
 
-// checkBinding refuses what an author would have lead the calls, or some of them, past the waypoint of the gateway.
-func checkBinding(entry *unstructured.Unstructured, gw egress.Gateway) (out Refusals) {
+// checkWaypoint refuses what an author would have lead the calls, or some of them, past the waypoint of the gateway.
+func checkWaypoint(entry *unstructured.Unstructured, gw egress.Gateway) (out Refusals) {
 	waypoint := gw.WaypointOf(entry.GetNamespace())
 	if waypoint.Name == "" {
 		return nil
@@ -79,8 +79,8 @@ func checkBinding(entry *unstructured.Unstructured, gw egress.Gateway) (out Refu
 	}
 	labels := labelsOf(entry)
 	for i, value := range []string{waypoint.Name, waypoint.Namespace} {
-		if have, given := labels[bindingLabels[i]]; given && have != value {
-			refuse("labels", bindingLabels[i])
+		if have, given := labels[waypointLabels[i]]; given && have != value {
+			refuse("labels", waypointLabels[i])
 		}
 	}
 	for _, key := range []string{egress.UseWaypointCanary, egress.UseWaypointCanaryNamespace} {

@@ -67,9 +67,9 @@ func TestNamespacesChooseNoWaypointForABoundEntry(t *testing.T) {
 	assert.Empty(t, of.WeightedWaypoints)
 }
 
-// TestABindingAloneFailsOpen is why a bound entry is sealed as well: where the waypoint is not there, or does not take the
+// TestLabelsAloneFailOpen is why a bound entry is sealed as well: where the waypoint is not there, or does not take the
 // namespace, ztunnel calls whatever the entry's endpoint is.
-func TestABindingAloneFailsOpen(t *testing.T) {
+func TestLabelsAloneFailOpen(t *testing.T) {
 	sealed := governedBy(t, egresstest.Ambient(), apiEntry("app-a", "", ""))
 	bare := documents(t, ambientNamespaces+apiEntry("app-a", ", labels: {istio.io/use-waypoint: waypoint, istio.io/use-waypoint-namespace: egress}", ""))
 	for name, waypoint := range map[string]string{"missing": "", "for its own namespace alone": waypointOf("egress", "waypoint", "3.0.0.", "Same")} {
