@@ -151,6 +151,16 @@ type Gateway struct {
 	ServiceAccount string `json:"serviceAccount,omitempty"`
 	// NamespaceSelector selects the client namespaces; all by default.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Waypoint checks who calls from namespaces in ambient mode; none by default. The gateway's transport is then Plain.
+	Waypoint *Waypoint `json:"waypoint,omitempty"`
+}
+
+// Waypoint names a waypoint.
+type Waypoint struct {
+	// Name is that of its Gateway, and of its Service.
+	Name string `json:"name"`
+	// Namespace is its own; by default each namespace has one of that name.
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // Ports are ports of the gateway's Service; 0 leaves a family out.
@@ -221,6 +231,9 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		})
 		if of := &out.Gateways[i]; of.ServiceAccount == "" {
 			of.ServiceAccount = of.ServiceName()
+		}
+		if waypoint := gateway.Waypoint; waypoint != nil {
+			out.Gateways[i].Waypoint = egress.Waypoint{Namespace: waypoint.Namespace, Name: waypoint.Name}
 		}
 	}
 	return out, nil

@@ -128,6 +128,22 @@ func (g Gateway) validate(bad *problems, field, clusterDomain string) {
 	if g.ServiceAccount != "" && len(validation.IsDNS1123Subdomain(g.ServiceAccount)) > 0 {
 		bad.add(field+".serviceAccount", "%q is not the name of a service account", g.ServiceAccount)
 	}
+	if g.Waypoint != nil {
+		g.Waypoint.validate(bad, field+".waypoint", egress.Transport(g.Transport))
+	}
+}
+
+// validate looks at the waypoint of a gateway with a transport.
+func (w Waypoint) validate(bad *problems, field string, transport egress.Transport) {
+	if len(validation.IsDNS1123Label(w.Name)) > 0 || w.Name == egress.NoWaypoint {
+		bad.add(field+".name", "%q is not the name of a waypoint, a DNS label other than %s", w.Name, egress.NoWaypoint)
+	}
+	if w.Namespace != "" && len(validation.IsDNS1123Label(w.Namespace)) > 0 {
+		bad.add(field+".namespace", "%q is not the name of a namespace", w.Namespace)
+	}
+	if transport == egress.MutualTLS {
+		bad.add(field, "is for transport Plain: a waypoint calls the gateway in clear")
+	}
 }
 
 // distinguish looks at what a gateway must not share with an earlier one.

@@ -50,6 +50,9 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"gateways[0].ports.http: ":                      {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
 		"gateways[0].ports.tls: ":                       {"{http: 80, tls: 443}", "{http: 80, tls: 70000}"},
 		"gateways[1].transport: ":                       {"Plain", "Mutual"},
+		"gateways[1].waypoint.name: ":                   {"transport: Plain", "waypoint: {name: none}"},
+		"gateways[1].waypoint.namespace: ":              {"transport: Plain", "waypoint: {name: waypoint, namespace: A}"},
+		"gateways[1].waypoint: is for transport Plain":  {"transport: Plain", "transport: MutualTLS\n  waypoint: {name: waypoint}"},
 		`gateways[1].name: "pci" is gateways[0]`:        {"name: default", "name: pci"},
 		`gateways[1].service: "pci-egress.gateways.svc.cluster.local" is that of gateways[0]`: {"istio-egressgateway.istio-system", "pci-egress.gateways"},
 	} {

@@ -143,6 +143,17 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 	if problems := e.entries.Problems(gw); len(problems) > 0 {
 		return exitReady("False", "GatewayNotReady", problems[0].Message), known
 	}
+	if entry.Waypoint.Name != "" {
+		if failed, stands := e.standing.awaitRule(policyKey(name), name, hop.WaypointPolicySpec(e.mesh, e.entries, entry)); failed != "" {
+			return exitReady("False", reasonFailed, fmt.Sprintf("AuthorizationPolicy %s/%s, by which waypoint %s knows who may call, cannot be written: %s",
+				entry.Namespace, hop.WaypointPolicyName(entry.Name), entry.Waypoint, failed)), true
+		} else if !stands {
+			known = false
+		}
+		if e.entries.Service(e.mesh.WaypointService(entry.Waypoint)) == nil {
+			return exitReady("False", "WaypointNotReady", fmt.Sprintf("waypoint %s has no Service: calls of pods in ambient mode reach the egress gateway without it, and nobody checks who calls", entry.Waypoint)), known
+		}
+	}
 	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
 }
 

@@ -111,6 +111,12 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 	if err := routes.setup(mgr, stored); err != nil {
 		return err
 	}
+	if hasWaypoints(mesh) {
+		policies := &WaypointPolicies{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+		if err := policies.setup(mgr, stored); err != nil {
+			return err
+		}
+	}
 	return ready.setup(mgr)
 }
 
@@ -119,10 +125,10 @@ func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 	for _, gw := range mesh.Gateways {
 		namespaces[gw.Namespace()] = cache.Config{}
 	}
-	// Client rules and client routes lie in their clients' namespaces.
+	// Client rules and client routes lie in their clients' namespaces, and so do the policies of waypoints.
 	everywhere := cache.ByObject{Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}}
 	byObject := map[client.Object]cache.ByObject{
-		empty(istio("DestinationRule")): everywhere, empty(istio("VirtualService")): everywhere,
+		empty(istio("DestinationRule")): everywhere, empty(istio("VirtualService")): everywhere, empty(authorizationPolicy()): everywhere,
 	}
 	return cacheOf(mgr, cache.Options{
 		DefaultNamespaces:    namespaces,

@@ -42,12 +42,14 @@ type stage struct {
 	ready    *ExitReady
 	rules    *ClientRules
 	routes   *ClientRoutes
+	policies *WaypointPolicies
 	recorder *events.FakeRecorder
 
-	routeQueue workqueue.TypedRateLimitingInterface[exitKey]
-	ruleQueue  workqueue.TypedRateLimitingInterface[exitKey]
-	exitQueue  workqueue.TypedRateLimitingInterface[exitKey]
-	readyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	routeQueue  workqueue.TypedRateLimitingInterface[exitKey]
+	policyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	ruleQueue   workqueue.TypedRateLimitingInterface[exitKey]
+	exitQueue   workqueue.TypedRateLimitingInterface[exitKey]
+	readyQueue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
 	writes []string
 	// refuse is what updates of entries are refused with, empty for none.
@@ -116,6 +118,11 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
 	require.NoError(t, out.routes.follow(t.Context(), out.routeQueue))
+	out.policyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	out.policies = &WaypointPolicies{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	if hasWaypoints(mesh) {
+		require.NoError(t, out.policies.follow(t.Context(), out.policyQueue))
+	}
 	return out
 }
 
@@ -201,12 +208,19 @@ func (s *stage) remove(namespace, name string) {
 // drain works until nothing is left to do; the watch brings each status that is written.
 func (s *stage) drain() {
 	s.t.Helper()
-	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len()+s.routeQueue.Len() > 0 {
+	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len()+s.routeQueue.Len()+s.policyQueue.Len() > 0 {
 		if s.routeQueue.Len() > 0 {
 			key, _ := s.routeQueue.Get()
 			_, err := s.routes.Reconcile(s.t.Context(), key)
 			require.NoError(s.t, err)
 			s.routeQueue.Done(key)
+			continue
+		}
+		if s.policyQueue.Len() > 0 {
+			name, _ := s.policyQueue.Get()
+			_, err := s.policies.Reconcile(s.t.Context(), name)
+			require.NoError(s.t, err)
+			s.policyQueue.Done(name)
 			continue
 		}
 		if s.ruleQueue.Len() > 0 {

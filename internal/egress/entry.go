@@ -81,6 +81,8 @@ type Entry struct {
 	Transport Transport
 	// Led says that it is sealed to none: it is stored as it was written, and routes lead its calls to Gateway.
 	Led bool
+	// Waypoint is the one that a sealed entry is bound to; the zero value for none.
+	Waypoint Waypoint
 	// Moving is the client leg that it is to be sealed to next: its namespace, or the gateway's transport, is another than
 	// when it was stored. It is zero for most.
 	Moving Leg

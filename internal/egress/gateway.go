@@ -47,6 +47,9 @@ type Gateway struct {
 	Clients labels.Selector
 	// Wildcards says that it resolves the names below wildcards that no endpoint serves.
 	Wildcards bool
+	// Waypoint checks who calls, where the callers are in ambient mode. Without a namespace it is the one of that name in each
+	// namespace; without a name there is none.
+	Waypoint Waypoint
 }
 
 // Namespace returns the namespace of the gateway's Service.

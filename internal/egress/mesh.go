@@ -71,9 +71,14 @@ func (m *Mesh) Carries() bool { return m.Seal || m.Inject }
 // ByRoutes says that entries are stored as they are written, and that routes alone lead their calls to gateways.
 func (m *Mesh) ByRoutes() bool { return !m.Seal && m.Inject }
 
-// GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts.
+// GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts. Its waypoint is
+// for namespaces in ambient mode alone.
 func (m *Mesh) GatewayFor(namespace labels.Set) (Gateway, bool) {
-	return m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })
+	out, found := m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })
+	if !Ambient(namespace) {
+		out.Waypoint = Waypoint{}
+	}
+	return out, found
 }
 
 // GatewayByService returns the gateway whose Service host names.

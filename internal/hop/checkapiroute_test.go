@@ -185,7 +185,7 @@ func refusedAs(refusals hop.Refusals) string {
 // TestARouteOfTheGatewayAPILeadsNowhereByRoutesAlone: nothing is rewritten in it.
 func TestARouteOfTheGatewayAPILeadsNowhereByRoutesAlone(t *testing.T) {
 	t.Parallel()
-	const spec = "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: api.example.com, port: 80}]}]"
+	const spec = "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: api.example.com, port: 80}]}]"
 	for want, view := range map[string]*egresstest.Cluster{"": egresstest.NewCluster(), "straight-route": egresstest.NewLedCluster()} {
 		mesh := view.Mesh
 		if mesh == nil {

@@ -20,7 +20,7 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 	}
 	out := *entry
 	if !r.governed[entry.Namespace] {
-		out.Gateway, out.Transport = "", ""
+		out.Gateway, out.Transport, out.Waypoint = "", "", egress.Waypoint{}
 		return &out
 	}
 	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}]
@@ -116,7 +116,8 @@ func (r *Registry) GatewayOf(namespace string) string {
 func (r *Registry) govern(namespace string, set map[string]string, governed bool, gateway string) {
 	var change Change
 	r.mu.Lock()
-	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway
+	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway ||
+		governed && egress.Ambient(r.clients.labels[namespace]) != egress.Ambient(set)
 	if changed {
 		for name, stored := range r.byNamespace[namespace] {
 			change.Entries = append(change.Entries, name)

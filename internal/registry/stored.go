@@ -92,7 +92,7 @@ func (r *Registry) parse(obj *unstructured.Unstructured) (out *egress.Entry, car
 	leg, sealed := hop.SealedLeg(obj, r.mesh)
 	gw, _ := r.mesh.GatewayByName(leg.Gateway)
 	if sealed && out.External && len(hop.Check(parsed, gw.By(leg.Transport), r.mesh)) == 0 {
-		out.Gateway, out.Transport = leg.Gateway, leg.Transport
+		out.Gateway, out.Transport, out.Waypoint = leg.Gateway, leg.Transport, hop.BoundTo(obj)
 	}
 	if !sealed && out.External && r.mesh.ByRoutes() {
 		for _, gw := range r.mesh.Gateways {

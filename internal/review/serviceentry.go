@@ -3,7 +3,6 @@ package review
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -109,8 +108,8 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
-		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
-			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed))
+		if s.changed() || s.relabelled() {
+			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed), unaddressed(s, parsed), boundTwice(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {
@@ -153,8 +152,11 @@ func checkSealed(s *subject) hop.Refusals {
 			Fix: "apply it again, or change anything in it",
 		}}, refusals...)
 	}
-	if errors.As(err, &refusals) || s.leads() || equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+	if errors.As(err, &refusals) || s.leads() {
 		return refusals
+	}
+	if equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+		return s.checkBound(hop.BoundTo(want))
 	}
 	return hop.Refusals{{
 		Code: "not-sealed", Field: "spec.endpoints", Message: "the entry was changed after it was sealed",
@@ -178,6 +180,9 @@ func entryChanges(s *subject) []string {
 		return nil
 	}
 	out := []string{fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name)}
+	if waypoint := hop.BoundTo(s.Object); waypoint.Name != "" && waypoint == s.gateway.WaypointOf(s.Namespace.Name) {
+		out = append(out, fmt.Sprintf("metadata.labels: pods in ambient mode call them by waypoint %s", waypoint))
+	}
 	if hosts := listOf(s.Object, "hosts"); !equality.Semantic.DeepEqual(listOf(s.intent, "hosts"), hosts) {
 		out = append(out, fmt.Sprintf("spec.hosts: stored in canonical spelling: %v", hosts))
 	}

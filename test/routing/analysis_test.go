@@ -58,7 +58,7 @@ func complaints(t *testing.T, mesh *egress.Mesh, objects []*unstructured.Unstruc
 	t.Helper()
 	var documents []string
 	named := map[string]*unstructured.Unstructured{}
-	for _, object := range append(slices.Clone(objects), pods(mesh)...) {
+	for _, object := range slices.Concat(objects, pods(mesh), ambientPods(objects)) {
 		raw, err := yaml.Marshal(object.Object)
 		require.NoError(t, err)
 		documents = append(documents, string(raw))
@@ -127,6 +127,20 @@ func hostOf(object *unstructured.Unstructured) string {
 	host, _, _ := unstructured.NestedString(object.Object, "spec", "host")
 	hosts, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "hosts")
 	return egress.Canonical(cmp.Or(host, strings.Join(hosts, ","), object.GetName()))
+}
+
+// ambientPods are callers in ambient mode, one in each namespace: without one, a policy in it is said to be about nobody.
+func ambientPods(objects []*unstructured.Unstructured) (out []*unstructured.Unstructured) {
+	for _, object := range objects {
+		if object.GetKind() == "Namespace" && egress.Ambient(object.GetLabels()) {
+			out = append(out, &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "v1", "kind": "Pod",
+				"metadata": map[string]any{"name": "caller", "namespace": object.GetName(), "annotations": map[string]any{"ambient.istio.io/redirection": "enabled"}},
+				"spec":     map[string]any{"containers": []any{map[string]any{"name": "app", "image": "app"}}},
+			}})
+		}
+	}
+	return out
 }
 
 // pods are those of the egress gateways.

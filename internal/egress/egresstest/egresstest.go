@@ -45,6 +45,13 @@ func ByRoutes() *egress.Mesh {
 	return out
 }
 
+// Ambient returns a mesh whose one egress gateway has a waypoint.
+func Ambient() *egress.Mesh {
+	out := Mesh()
+	out.Gateways[0].Waypoint = egress.Waypoint{Namespace: "egress", Name: "waypoint"}
+	return out
+}
+
 // TwoGateways returns a mesh in which namespaces labelled egress=pci leave through a gateway of their own.
 func TwoGateways() *egress.Mesh {
 	out := Mesh()
