@@ -29,6 +29,8 @@ type Stored struct {
 	Captures bool
 	// Objects are all of them, gateways' Services among them.
 	Objects []*unstructured.Unstructured
+	// Answers say of each object that is applied, in their order, why it is refused; nil for one that is stored.
+	Answers [][]string
 	// Written are those of them that the case wrote or takes for granted, as their authors wrote them.
 	Written []*unstructured.Unstructured
 }
@@ -69,22 +71,27 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 			return nil, err
 		}
 	}
-	accepted, err := c.apply(ctx, cluster, engine, applied, by)
-	if err != nil {
+	if out.Answers, err = c.apply(ctx, cluster, engine, applied, by); err != nil {
 		return nil, err
 	}
-	out.Written = append(given, accepted...)
+	out.Written = given
+	for i, object := range applied {
+		if out.Answers[i] == nil && object.GetKind() != "EgressPolicy" {
+			out.Written = append(out.Written, object)
+		}
+	}
 	if out.Objects, err = cluster.Objects(); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// apply returns what was accepted, as it was written.
-func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *policy.Engine, objects []*unstructured.Unstructured, by string) (accepted []*unstructured.Unstructured, err error) {
+// apply returns the answers.
+func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *policy.Engine, objects []*unstructured.Unstructured, by string) (answers [][]string, err error) {
 	var errs []error
 	refused, told := map[string]*review.Outcome{}, map[string]string{}
-	for _, object := range objects {
+	answers = make([][]string, len(objects))
+	for i, object := range objects {
 		if object.GetKind() == "EgressPolicy" {
 			errs = append(errs, enforce(engine, object))
 			continue
@@ -95,12 +102,12 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 		}
 		if outcome != nil && outcome.Verdict != review.Allowed {
 			refused[NameOf(object)] = outcome
-			continue
-		}
-		if outcome != nil {
+			for _, finding := range outcome.Findings {
+				answers[i] = append(answers[i], finding.Message)
+			}
+		} else if outcome != nil {
 			told[NameOf(object)] += "\n" + strings.Join(append(outcome.Changes, lines(outcome.Of(review.Warned))), "\n")
 		}
-		accepted = append(accepted, object)
 	}
 	for _, name := range c.Deleted {
 		kind, namespace, of, _ := cut(name)
@@ -110,7 +117,7 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 			}
 		}
 	}
-	return accepted, errors.Join(slices.Concat(errs, c.compare(refused, by), c.untold(told, by))...)
+	return answers, errors.Join(slices.Concat(errs, c.compare(refused, by), c.untold(told, by))...)
 }
 
 func cut(name string) (kind, namespace, of string, ok bool) {

@@ -65,6 +65,9 @@ func label(namespace *unstructured.Unstructured) {
 	namespace.SetLabels(labels)
 }
 
+// GatewayIP is the address of the gateways' Services.
+const GatewayIP = "10.0.0.80"
+
 func service(gw egress.Gateway) *unstructured.Unstructured {
 	selector := map[string]any{}
 	for name, value := range gw.Selector {
@@ -73,7 +76,7 @@ func service(gw egress.Gateway) *unstructured.Unstructured {
 	port := func(name string, number uint32) any {
 		return map[string]any{"name": name, "port": int64(number), "targetPort": int64(number), "protocol": "TCP"}
 	}
-	spec := map[string]any{"clusterIP": "10.0.0.80", "selector": selector, "ports": []any{port("http2", gw.HTTPPort), port("https", gw.TLSPort)}}
+	spec := map[string]any{"clusterIP": GatewayIP, "selector": selector, "ports": []any{port("http2", gw.HTTPPort), port("https", gw.TLSPort)}}
 	return plain("Service", gw.Namespace(), gw.ServiceName(), spec)
 }
 
