@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,17 +25,14 @@ func (s *ServiceEntry) Bare() (out []string) {
 	return out
 }
 
-// Wide says why no gateway resolves the names below a canonical wildcard; empty when nothing is against it. Whoever has
-// a name below would decide where the gateway goes: anybody, below what registries give names under, and the cluster
-// and the cloud themselves.
-func (m *Mesh) Wide(wildcard string) string {
+// Wide says why no gateway resolves the names below a canonical wildcard, whatever Deputy says of it; empty when nothing is
+// against that. Whoever has a name below decides where the gateway goes: anybody, below what registries give names under.
+func Wide(wildcard string) string {
 	parent := strings.TrimPrefix(wildcard, "*.")
 	below := "." + parent
 	switch {
 	case !strings.Contains(parent, "."), registry(parent), registry("a" + below):
 		return "stands for names that anybody can register"
-	case strings.HasSuffix("."+m.ClusterDomain, below):
-		return fmt.Sprintf("stands for names under %s, the cluster's own domain", m.ClusterDomain)
 	case slices.ContainsFunc(metadataNames, func(name string) bool { return strings.HasSuffix(name, below) }):
 		return "stands for a cloud's metadata server, which would answer with the gateway's identity"
 	}

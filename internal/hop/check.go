@@ -30,7 +30,7 @@ func checkHosts(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh
 		case egress.IsIP(canonical):
 			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
 				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
-		case egress.Bare(canonical, entry.Endpoints) && refuseWildcard(&out, host, at, gw, mesh):
+		case egress.Bare(canonical, entry.Endpoints) && refuseWildcard(&out, host, at, gw):
 		case seen[canonical]:
 			out.add("duplicate-host", at, fmt.Sprintf("host %q is named twice", host), "name it once")
 		}

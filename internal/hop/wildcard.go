@@ -14,8 +14,8 @@ import (
 
 // refuseWildcard refuses a wildcard without an endpoint to serve it that the gateway does not resolve, and says whether
 // it did.
-func refuseWildcard(out *Refusals, host string, at *field.Path, gw egress.Gateway, mesh *egress.Mesh) bool {
-	wide := mesh.Wide(egress.Canonical(host))
+func refuseWildcard(out *Refusals, host string, at *field.Path, gw egress.Gateway) bool {
+	wide := egress.Wide(egress.Canonical(host))
 	switch {
 	case wide != "":
 		out.add("wide-wildcard", at, fmt.Sprintf("wildcard host %q %s", host, wide), "name the hosts one by one, or a wildcard below a domain of their owner's")

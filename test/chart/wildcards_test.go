@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -74,6 +75,7 @@ func TestExitSetsAreGuardedWhole(t *testing.T) {
 	policies, _ := guards(t, objects)
 	guarded := map[string]bool{}
 	for _, rule := range policies["exit-sets"].Spec.MatchConstraints.ResourceRules {
+		assert.Equal(t, []admissionv1.OperationType{"CREATE", "UPDATE", "DELETE"}, rule.Operations, rule.Resources)
 		for _, resource := range rule.Resources {
 			guarded[resource] = true
 		}
