@@ -41,6 +41,7 @@ func TestWorkIsBoundedBeforeItBegins(t *testing.T) {
 	}
 	endpoints := entry(t, "{hosts: "+list(256, "hN.test")+", endpoints: "+list(200, "{address: 192.0.2.N}")+"}")
 	assert.NotEmpty(t, boundEntry(endpoints))
+	assert.NotEmpty(t, boundEntry(entry(t, "{hosts: "+list(256, "hN.test")+", exportTo: "+list(200, "nN")+"}")))
 	assert.Empty(t, boundEntry(entry(t, "{hosts: "+list(256, "hN.test")+", ports: "+list(128, "{number: N}")+"}")))
 	assert.Empty(t, slices.Concat(boundRoutes(routes(t, "{}")), boundEntry(entry(t, "null"))))
 }

@@ -105,7 +105,7 @@ func routeChanges(s *subject) (out []string) {
 	case len(written) == 0 && len(s.Mesh.Gateways) > 1 && len(egress.Resolve(s.intent, s.Mesh, s.View).Others) == 0:
 		out = append(out, "spec.exportTo: there are several egress gateways, so the routes are for calls of their own namespace alone; name the namespaces whose calls they are for")
 	default:
-		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, since no entry of it is the first to name the hosts")
+		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, since its entries of the hosts are not the first, or others have some too")
 	}
 	was := egress.Destinations(s.intent)
 	for i, d := range egress.Destinations(s.Object) {
