@@ -48,6 +48,14 @@ ifeq ($(KUBEBUILDER_ASSETS),$(OUT)/assets)
 		touch $(OUT)/assets/kube-apiserver; }
 endif
 
+.PHONY: istiod
+istiod: ## Build istiod from the Istio that test/routing pins.
+	@mkdir -p $(OUT)/tools
+	@test -x $(OUT)/tools/pilot-discovery -a $(OUT)/tools/pilot-discovery -nt test/routing/go.mod || { \
+		echo 'building istiod from its Go module …'; \
+		cd test/routing && go build -v -o $(OUT)/tools/ istio.io/istio/pilot/cmd/pilot-discovery 2>&1 | $(progress) && \
+		touch $(OUT)/tools/pilot-discovery; }
+
 # Errors as they are, packages counted.
 progress := awk '/^[a-z0-9.]+(\/[A-Za-z0-9._~-]+)*$$/ {if (++n % 100 == 0) {print "  " n " packages"; fflush()} next} {print; fflush()}'
 
@@ -64,7 +72,7 @@ image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
 ##@ Test
 
 .PHONY: test
-test: check unit integration routing ## Run every test that needs no container engine.
+test: check unit integration routing window ## Run every test that needs no container engine.
 
 .PHONY: check
 check: ## Check the form of Go.
@@ -76,11 +84,10 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race -count=1 ./chart ./house ./laws
+	cd test && go test -race -count=1 ./chart ./house ./laws ./proof
 
 .PHONY: integration
-integration: build assets ## Run the tests on a real kube-apiserver; they leave the objects that routing judges.
-	@rm -rf $(OUT)/shapes
+integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.
 	cd test && go test -race -count=1 -timeout 20m ./integration
 
 CASES ?=
@@ -95,6 +102,10 @@ else
 	grep -E '^ *--- |it must|no way|Error:|Messages|^ok|^FAIL' $(OUT)/routing.log; \
 	test $$code = 0 || echo 'the whole output is in $(OUT)/routing.log'; exit $$code
 endif
+
+.PHONY: window
+window: build assets istiod ## Judge every push of a real istiod while tenants write and delete; figures in .run/window.txt.
+	cd test && go test -count=1 -timeout 20m ./window
 
 PROBE := egress-governor-probe:dev
 DATABASE := egress-governor-database:dev

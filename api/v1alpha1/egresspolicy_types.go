@@ -64,7 +64,7 @@ var Kinds = []Kind{
 }
 
 // DefaultKinds are those that are governed whether or not a policy asks for them.
-var DefaultKinds = []Kind{"DestinationRule", "Gateway", "ServiceEntry", "VirtualService"}
+var DefaultKinds = []Kind{"DestinationRule", "GRPCRoute", "Gateway", "HTTPRoute", "ServiceEntry", "TCPRoute", "TLSRoute", "VirtualService"}
 
 // BaselinePrefix is that of the names of the EgressPolicies that are kept as the chart's values have them.
 const BaselinePrefix = "baseline-"
@@ -76,7 +76,7 @@ type Match struct {
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// Kinds are the kinds that the policy evaluates; those that the policy's METADATA names by default, or else
-	// DestinationRule, Gateway, ServiceEntry and VirtualService.
+	// DestinationRule, Gateway, ServiceEntry, VirtualService and the routes of the Gateway API.
 	// +optional
 	// +listType=set
 	Kinds []Kind `json:"kinds,omitempty"`

@@ -35,7 +35,7 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 	return out, errors.Join(mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
 }
 
-// requireGateway would deny every entry where none is sealed.
+// requireGateway would deny every entry where none is carried to a gateway.
 const requireGateway = "require-egress-gateway"
 
 func baseline(configuration *config.Configuration) policy.Baseline {
@@ -51,7 +51,7 @@ func baseline(configuration *config.Configuration) policy.Baseline {
 		}
 		out.Policies[name] = one
 	}
-	if of := out.Policies[requireGateway]; configuration.ServiceEntries == "Leave" && of.Enforcement == "" {
+	if of := out.Policies[requireGateway]; configuration.ServiceEntries == "Leave" && configuration.VirtualServices == "Leave" && of.Enforcement == "" {
 		of.Enforcement = policy.Off
 		out.Policies[requireGateway] = of
 	}

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -36,9 +37,15 @@ var kinds = func() []string {
 
 const (
 	serviceEntry = "ServiceEntry"
-	// group is that of these kinds.
+	// group is that of the kinds that every mesh has.
 	group = "networking.istio.io"
 )
+
+// ofMesh says whether a kind is one that every mesh has.
+func ofMesh(kind string) bool {
+	resource, _ := review.ResourceOf(kind)
+	return resource.Group == group
+}
 
 // pageSize is how many objects one list returns.
 const pageSize = 100
@@ -56,8 +63,9 @@ func (k objectKey) name() types.NamespacedName {
 
 // judged is what is wrong with a stored object.
 type judged struct {
-	uid      types.UID
-	findings []review.Finding
+	uid        types.UID
+	apiVersion string
+	findings   []review.Finding
 	// sealed says that it is an entry with an exit.
 	sealed bool
 }
@@ -113,32 +121,40 @@ func (a *Auditor) know(kind string, found map[objectKey]judged) {
 // judgeAll reads the objects of a kind page by page.
 func (a *Auditor) judgeAll(ctx context.Context, kind string) (found map[objectKey]judged, seen int, err error) {
 	found = map[objectKey]judged{}
+	of, served, err := a.served(kind)
+	if err != nil || !served {
+		return found, 0, err
+	}
 	next := ""
 	for {
 		if err := a.limiter.Wait(ctx); err != nil {
 			return nil, seen, err
 		}
 		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(gvk(kind + "List"))
+		list.SetGroupVersionKind(of.GroupVersion().WithKind(kind + "List"))
 		err := a.Live.List(ctx, list, client.Limit(pageSize), client.Continue(next))
 		if from := goesOn(err); from != "" && from != next {
 			// What was read so far is of an older moment.
 			next = from
 			continue
 		}
+		if apierrors.IsNotFound(err) && !ofMesh(kind) {
+			// It was served when that was asked for last.
+			return map[objectKey]judged{}, 0, nil
+		}
 		if err != nil {
 			return nil, seen, err
 		}
 		for i := range list.Items {
-			key, of, governed, err := a.judge(ctx, &list.Items[i])
+			key, judged, governed, err := a.judge(ctx, &list.Items[i])
 			if err != nil {
 				return nil, seen, err
 			}
 			if governed {
 				seen++
 			}
-			if len(of.findings) > 0 {
-				found[key] = of
+			if len(judged.findings) > 0 {
+				found[key] = judged
 			}
 		}
 		if next = list.GetContinue(); next == "" {
@@ -204,7 +220,23 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 		return key, a.found[key], true, ctx.Err()
 	}
 	_, sealed := hop.SealedTo(object, a.Mesh)
-	return key, judged{object.GetUID(), outcome.Findings, sealed && key.Kind == serviceEntry}, true, nil
+	return key, judged{object.GetUID(), object.GetAPIVersion(), outcome.Findings, sealed && key.Kind == serviceEntry}, true, nil
+}
+
+// served returns a kind with the version in which it is read, false where the cluster does not have it.
+func (a *Auditor) served(kind string) (schema.GroupVersionKind, bool, error) {
+	if ofMesh(kind) {
+		return gvk(kind), true, nil
+	}
+	resource, _ := review.ResourceOf(kind)
+	mapping, err := a.Kinds.RESTMapping(schema.GroupKind{Group: resource.Group, Kind: kind})
+	if meta.IsNoMatchError(err) {
+		return schema.GroupVersionKind{}, false, nil
+	}
+	if err != nil {
+		return schema.GroupVersionKind{}, false, err
+	}
+	return mapping.GroupVersionKind, slices.Contains(resource.Versions, mapping.GroupVersionKind.Version), nil
 }
 
 func gvk(kind string) schema.GroupVersionKind {

@@ -144,7 +144,7 @@ func (a *Auditor) notify() {
 				continue
 			}
 			left--
-			about := &corev1.ObjectReference{APIVersion: group + "/v1", Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
+			about := &corev1.ObjectReference{APIVersion: of.apiVersion, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
 			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(reasonOf(finding), inEvent))
 			telling.told = true
 			a.told[n] = telling

@@ -135,7 +135,7 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 		for _, finding := range of.findings {
 			result := resultOf(finding)
 			result["resources"] = []any{map[string]any{
-				"apiVersion": group + "/v1", "kind": key.Kind, "namespace": key.Namespace, "name": key.Name, "uid": string(of.uid),
+				"apiVersion": of.apiVersion, "kind": key.Kind, "namespace": key.Namespace, "name": key.Name, "uid": string(of.uid),
 			}}
 			since := a.told[notice{of.uid, finding.Policy, finding.Code}].since
 			result["timestamp"] = map[string]any{"seconds": since.Unix(), "nanos": int64(0)}

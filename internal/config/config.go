@@ -31,9 +31,11 @@ type Configuration struct {
 	ClusterDomain string `json:"clusterDomain,omitempty"`
 	// TrustDomain is that of the mesh's identities, as its trustDomain; cluster.local by default.
 	TrustDomain string `json:"trustDomain,omitempty"`
-	// ServiceEntries is Seal (the default) or Leave.
+	// ServiceEntries is Seal (the default), or Leave, which stores them as they are written; routes alone then lead their calls
+	// to gateways.
 	ServiceEntries string `json:"serviceEntries,omitempty"`
-	// VirtualServices is Inject (the default) or Leave.
+	// VirtualServices is Inject (the default), or Leave, which stores them as they are written; with both Leave objects are
+	// evaluated only.
 	VirtualServices string `json:"virtualServices,omitempty"`
 	// ExportTo says what an exportTo means that the author of a ServiceEntry of external hosts, or of a VirtualService for
 	// calls of the mesh, left out: AsWritten (the default), which is everybody as in Istio, or OwnNamespace.
@@ -54,6 +56,9 @@ type Configuration struct {
 	// MeshCIDRs are addresses of the mesh beside its pods: virtual machines, other clusters. Entries of MESH_INTERNAL may
 	// have endpoints there.
 	MeshCIDRs []string `json:"meshCIDRs,omitempty"`
+	// ClusterCIDRs are the addresses of pods, Services and nodes. With MeshCIDRs, loopback and link-local ones they are what
+	// names below a wildcard must not resolve to.
+	ClusterCIDRs []string `json:"clusterCIDRs,omitempty"`
 	// MaxHostsPerNamespace bounds the external hosts that the entries of one namespace name, and so the objects that its
 	// exits take; 1000 by default, 0 for no bound.
 	MaxHostsPerNamespace int `json:"maxHostsPerNamespace,omitempty"`
@@ -139,11 +144,23 @@ type Gateway struct {
 	Ports    Ports             `json:"ports"`
 	// Transport is Plain (the default) or MutualTLS.
 	Transport string `json:"transport,omitempty"`
+	// Wildcards is Refuse (the default), or Resolve: the gateway asks DNS for names below wildcards that no endpoint serves.
+	Wildcards string `json:"wildcards,omitempty"`
 	// ServiceAccount is that of the gateway's pods, by default the one that has the Service's name. Clients ask for it by
 	// MutualTLS.
 	ServiceAccount string `json:"serviceAccount,omitempty"`
 	// NamespaceSelector selects the client namespaces; all by default.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Waypoint checks who calls from namespaces in ambient mode; none by default. The gateway's transport is then Plain.
+	Waypoint *Waypoint `json:"waypoint,omitempty"`
+}
+
+// Waypoint names a waypoint.
+type Waypoint struct {
+	// Name is that of its Gateway, and of its Service.
+	Name string `json:"name"`
+	// Namespace is its own; by default each namespace has one of that name.
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // Ports are ports of the gateway's Service; 0 leaves a family out.
@@ -195,12 +212,11 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
 		OwnNamespace: c.ExportTo == "OwnNamespace", Block: c.Unregistered == "Block", IstioNamespace: c.MeshConfig.Namespace,
 	}
-	for i, text := range c.MeshCIDRs {
-		cidr, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("meshCIDRs[%d]: %w", i, err)
-		}
-		out.CIDRs = append(out.CIDRs, cidr.Masked())
+	if out.CIDRs, err = ranges("meshCIDRs", c.MeshCIDRs); err != nil {
+		return nil, err
+	}
+	if out.ClusterCIDRs, err = ranges("clusterCIDRs", c.ClusterCIDRs); err != nil {
+		return nil, err
 	}
 	for i, gateway := range c.Gateways {
 		clients, err := metav1.LabelSelectorAsSelector(&gateway.NamespaceSelector)
@@ -211,10 +227,25 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 			Name: gateway.Name, Service: gateway.Service, Selector: labels.Set(gateway.Selector),
 			HTTPPort: gateway.Ports.HTTP, TLSPort: gateway.Ports.TLS, Clients: clients,
 			Transport: egress.Transport(cmp.Or(gateway.Transport, string(egress.Plain))), ServiceAccount: gateway.ServiceAccount,
+			Wildcards: gateway.Wildcards == "Resolve",
 		})
 		if of := &out.Gateways[i]; of.ServiceAccount == "" {
 			of.ServiceAccount = of.ServiceName()
 		}
+		if waypoint := gateway.Waypoint; waypoint != nil {
+			out.Gateways[i].Waypoint = egress.Waypoint{Namespace: waypoint.Namespace, Name: waypoint.Name}
+		}
+	}
+	return out, nil
+}
+
+func ranges(field string, texts []string) (out []netip.Prefix, err error) {
+	for i, text := range texts {
+		cidr, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]: %w", field, i, err)
+		}
+		out = append(out, cidr.Masked())
 	}
 	return out, nil
 }

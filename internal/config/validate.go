@@ -37,13 +37,13 @@ func (c *Configuration) validate() error {
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
 		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
 	}
-	for i, cidr := range c.MeshCIDRs {
-		if _, err := netip.ParsePrefix(cidr); err != nil {
-			bad.add(fmt.Sprintf("meshCIDRs[%d]", i), "%q is not a range of addresses such as 10.8.0.0/16", cidr)
-		}
-	}
+	bad.unlessRanges("meshCIDRs", c.MeshCIDRs)
+	bad.unlessRanges("clusterCIDRs", c.ClusterCIDRs)
 	if c.MaxHostsPerNamespace < 0 {
 		bad.add("maxHostsPerNamespace", "%d is below 0, which is no bound", c.MaxHostsPerNamespace)
+	}
+	if len(c.ClusterCIDRs) == 0 && slices.ContainsFunc(c.Gateways, func(g Gateway) bool { return g.Wildcards == "Resolve" }) {
+		bad.add("clusterCIDRs", "must have the ranges of pods, Services and nodes where a gateway resolves wildcards: no name is to lead it there")
 	}
 	c.Baseline.validate(&bad)
 	if c.Audit.Interval.Duration < time.Minute {
@@ -54,6 +54,9 @@ func (c *Configuration) validate() error {
 	}
 	if c.Suspend.MaxShare < 0 || c.Suspend.MaxShare > 1 {
 		bad.add("suspend.maxShare", "must be between 0 and 1, is %v", c.Suspend.MaxShare)
+	}
+	if c.ServiceEntries == "Leave" && c.VirtualServices == "Inject" {
+		c.validateRoutes(&bad)
 	}
 	if len(c.Gateways) == 0 {
 		bad.add("gateways", "must name at least one egress gateway")
@@ -66,6 +69,19 @@ func (c *Configuration) validate() error {
 		}
 	}
 	return errors.Join(bad...)
+}
+
+// validateRoutes names what needs sealed entries, where routes alone lead to gateways.
+func (c *Configuration) validateRoutes(bad *problems) {
+	if c.ExportTo == "OwnNamespace" {
+		bad.add("exportTo", "OwnNamespace is written into ServiceEntries, which serviceEntries Leave stores as they are")
+	}
+	for i, gateway := range c.Gateways {
+		if gateway.Transport == string(egress.MutualTLS) {
+			bad.add(fmt.Sprintf("gateways[%d].transport", i),
+				"MutualTLS needs serviceEntries Seal: clients speak it to the endpoint of a sealed entry, and with Leave routes alone lead to the gateway")
+		}
+	}
 }
 
 func (b Baseline) validate(bad *problems) {
@@ -106,8 +122,27 @@ func (g Gateway) validate(bad *problems, field, clusterDomain string) {
 	if g.Transport != "" && !slices.Contains(egress.Transports(), egress.Transport(g.Transport)) {
 		bad.add(field+".transport", "%q is not available, only %v are", g.Transport, egress.Transports())
 	}
+	if g.Wildcards != "" {
+		bad.unlessOneOf(field+".wildcards", g.Wildcards, "Refuse", "Resolve")
+	}
 	if g.ServiceAccount != "" && len(validation.IsDNS1123Subdomain(g.ServiceAccount)) > 0 {
 		bad.add(field+".serviceAccount", "%q is not the name of a service account", g.ServiceAccount)
+	}
+	if g.Waypoint != nil {
+		g.Waypoint.validate(bad, field+".waypoint", egress.Transport(g.Transport))
+	}
+}
+
+// validate looks at the waypoint of a gateway with a transport.
+func (w Waypoint) validate(bad *problems, field string, transport egress.Transport) {
+	if len(validation.IsDNS1123Label(w.Name)) > 0 || w.Name == egress.NoWaypoint {
+		bad.add(field+".name", "%q is not the name of a waypoint, a DNS label other than %s", w.Name, egress.NoWaypoint)
+	}
+	if w.Namespace != "" && len(validation.IsDNS1123Label(w.Namespace)) > 0 {
+		bad.add(field+".namespace", "%q is not the name of a namespace", w.Namespace)
+	}
+	if transport == egress.MutualTLS {
+		bad.add(field, "is for transport Plain: a waypoint calls the gateway in clear")
 	}
 }
 
@@ -158,5 +193,13 @@ func (p *problems) add(field, format string, args ...any) {
 func (p *problems) unlessOneOf(field, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		p.add(field, "must be %s, is %q", strings.Join(allowed, " or "), value)
+	}
+}
+
+func (p *problems) unlessRanges(field string, values []string) {
+	for i, value := range values {
+		if _, err := netip.ParsePrefix(value); err != nil {
+			p.add(fmt.Sprintf("%s[%d]", field, i), "%q is not a range of addresses such as 10.8.0.0/16", value)
+		}
 	}
 }

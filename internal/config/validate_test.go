@@ -44,9 +44,15 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"gateways[0].ports: ":                           {"{http: 80, tls: 443}", "{http: 80, tls: 80}"},
 		"gateways[0].ports: http and tls must be given": {"{http: 80, tls: 443}", "{}"},
 		`meshCIDRs[1]: "10.8.0.1" is not a range`:       {"kind: Configuration", "kind: Configuration\nmeshCIDRs: [10.8.0.0/16, 10.8.0.1]"},
+		`clusterCIDRs[0]: "10.96.0.1" is not a range`:   {"kind: Configuration", "kind: Configuration\nclusterCIDRs: [10.96.0.1]"},
+		"clusterCIDRs: must have the ranges of pods":    {"name: pci", "name: pci\n  wildcards: Resolve"},
+		"gateways[0].wildcards: must be Refuse or":      {"name: pci", "name: pci\n  wildcards: Allow"},
 		"gateways[0].ports.http: ":                      {"{http: 80, tls: 443}", "{http: 70000, tls: 443}"},
 		"gateways[0].ports.tls: ":                       {"{http: 80, tls: 443}", "{http: 80, tls: 70000}"},
 		"gateways[1].transport: ":                       {"Plain", "Mutual"},
+		"gateways[1].waypoint.name: ":                   {"transport: Plain", "waypoint: {name: none}"},
+		"gateways[1].waypoint.namespace: ":              {"transport: Plain", "waypoint: {name: waypoint, namespace: A}"},
+		"gateways[1].waypoint: is for transport Plain":  {"transport: Plain", "transport: MutualTLS\n  waypoint: {name: waypoint}"},
 		`gateways[1].name: "pci" is gateways[0]`:        {"name: default", "name: pci"},
 		`gateways[1].service: "pci-egress.gateways.svc.cluster.local" is that of gateways[0]`: {"istio-egressgateway.istio-system", "pci-egress.gateways"},
 	} {
@@ -114,4 +120,54 @@ func TestGatewaysOfOneNamespace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhatNeedsSealedEntriesIsRefusedWithoutThem, and with them, or where nothing is carried at all, it is not.
+func TestWhatNeedsSealedEntriesIsRefusedWithoutThem(t *testing.T) {
+	t.Parallel()
+	mutual := strings.Replace(good, "transport: Plain", "transport: MutualTLS", 1)
+	own := good + "exportTo: OwnNamespace\n"
+	for text, want := range map[string]string{
+		mutual + "serviceEntries: Leave\n": "gateways[1].transport: MutualTLS needs serviceEntries Seal",
+		own + "serviceEntries: Leave\n":    "exportTo: OwnNamespace is written into ServiceEntries",
+	} {
+		_, err := config.Parse([]byte(text))
+		require.ErrorContains(t, err, want)
+		for _, other := range []string{"virtualServices: Leave\n", ""} {
+			_, err = config.Parse([]byte(strings.Replace(text, "serviceEntries: Leave\n", "", 1) + other))
+			require.NoError(t, err)
+		}
+		_, err = config.Parse([]byte(text + "virtualServices: Leave\n"))
+		require.NoError(t, err)
+	}
+}
+
+// TestWhatCarriesCalls by the four combinations.
+func TestWhatCarriesCalls(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]bool{
+		"":                         {true, false},
+		"virtualServices: Leave\n": {true, false},
+		"serviceEntries: Leave\n":  {true, true},
+		"serviceEntries: Leave\nvirtualServices: Leave\n": {false, false},
+	} {
+		configuration, err := config.Parse([]byte(good + text))
+		require.NoError(t, err)
+		mesh, err := configuration.Mesh()
+		require.NoError(t, err)
+		assert.Equal(t, want, [2]bool{mesh.Carries(), mesh.ByRoutes()}, text)
+	}
+}
+
+// TestWildcardsAreRefused unless the platform team says otherwise of a gateway, and says where the cluster is.
+func TestWildcardsAreRefused(t *testing.T) {
+	t.Parallel()
+	resolving := string(edited(t, "name: default", "name: default\n  wildcards: Resolve"))
+	parsed, err := config.Parse([]byte(resolving + "\nclusterCIDRs: [10.96.1.2/12]\n"))
+	require.NoError(t, err)
+	mesh, err := parsed.Mesh()
+	require.NoError(t, err)
+	assert.False(t, mesh.Gateways[0].Wildcards)
+	assert.True(t, mesh.Gateways[1].Wildcards)
+	assert.Equal(t, "[10.96.0.0/12]", fmt.Sprint(mesh.ClusterCIDRs))
 }

@@ -37,6 +37,8 @@ type ExitReady struct {
 	mesh     *egress.Mesh
 	entries  Entries
 	standing *standing
+	// routes has the client routes that stand.
+	routes   *standing
 	writer   client.StatusClient
 	recorder events.EventRecorder
 	moves    *moves
@@ -78,11 +80,11 @@ func (e *ExitReady) wake(entries []types.NamespacedName) {
 func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (reconcile.Result, error) {
 	stored := e.entries.Stored(name)
 	if stored == nil || stored.Entry == nil {
-		e.standing.forget(name)
+		e.forget(name)
 		return reconcile.Result{}, nil
 	}
 	if stored.Entry.Gateway == "" {
-		e.standing.forget(name)
+		e.forget(name)
 		if !told(stored.Conditions, registry.ConditionExitReady) {
 			return reconcile.Result{}, nil
 		}
@@ -111,6 +113,7 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 			return state.err == nil && state.exit.Covers(definition) && state.exit.Serves(entry.Leg()) && state.exit.Admits(entry)
 		})
 		failed, ruled := e.ruled(name, entry, host)
+		unled, led := e.led(name, entry, host)
 		service := e.mesh.ServiceOf(host, e.entries)
 		switch {
 		case out.Type != "":
@@ -124,7 +127,9 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		case failed != "":
 			out = exitReady("False", reasonFailed, fmt.Sprintf("the DestinationRule %s/%s by which clients call the gateway cannot be written: %s",
 				entry.Namespace, hop.ClientRuleName(host), failed))
-		case !ok || !ruled:
+		case unled != "":
+			out = exitReady("False", reasonFailed, fmt.Sprintf("the routes of host %q to the gateway do not stand: %s", host, unled))
+		case !ok || !ruled || !led:
 			known = false
 		}
 	}
@@ -138,6 +143,17 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 	if problems := e.entries.Problems(gw); len(problems) > 0 {
 		return exitReady("False", "GatewayNotReady", problems[0].Message), known
 	}
+	if entry.Waypoint.Name != "" {
+		if failed, stands := e.standing.awaitRule(policyKey(name), name, hop.WaypointPolicySpec(e.mesh, e.entries, entry)); failed != "" {
+			return exitReady("False", reasonFailed, fmt.Sprintf("AuthorizationPolicy %s/%s, by which waypoint %s knows who may call, cannot be written: %s",
+				entry.Namespace, hop.WaypointPolicyName(entry.Name), entry.Waypoint, failed)), true
+		} else if !stands {
+			known = false
+		}
+		if e.entries.Service(e.mesh.WaypointService(entry.Waypoint)) == nil {
+			return exitReady("False", "WaypointNotReady", fmt.Sprintf("waypoint %s has no Service: calls of pods in ambient mode reach the egress gateway without it, and nobody checks who calls", entry.Waypoint)), known
+		}
+	}
 	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
 }
 
@@ -148,6 +164,12 @@ func (e *ExitReady) ruled(name types.NamespacedName, entry *egress.Entry, host s
 	}
 	spec, _ := hop.ClientRuleSpec(e.mesh, e.entries, entry.Namespace, host)
 	return e.standing.awaitRule(exitKey{entry.Namespace, host}, name, spec)
+}
+
+// forget takes an entry that is gone, or leads to no gateway, from whoever waits.
+func (e *ExitReady) forget(name types.NamespacedName) {
+	e.standing.forget(name)
+	e.routes.forget(name)
 }
 
 func exitReady(status, reason, message string) condition {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -38,6 +39,8 @@ type Entries interface {
 	Pair(name string) (egress.Pair, bool)
 	ExitSet(namespace, host string) ([]hop.Object, error)
 	GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string)
+	ClientRoutes(namespace, host string) (routes []*unstructured.Unstructured, others bool)
+	Straight(namespace, host string) []string
 	PairsTo(host string) []string
 	Suspended(name types.NamespacedName) (why string, is bool)
 	OnChange(listener func(registry.Change))
@@ -74,7 +77,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 	}
 	state := newStanding()
 	ready := &ExitReady{
-		mesh: mesh, entries: entries, standing: state,
+		mesh: mesh, entries: entries, standing: state, routes: newStanding(),
 		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"),
 	}
 	ready.moves = &moves{mesh: mesh, entries: entries, standing: state, live: mgr.GetAPIReader(), writer: mgr.GetClient(), recorder: ready.recorder}
@@ -104,6 +107,16 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 	if err := rules.setup(mgr, stored); err != nil {
 		return err
 	}
+	routes := &ClientRoutes{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: ready.routes, tell: ready.wake}
+	if err := routes.setup(mgr, stored); err != nil {
+		return err
+	}
+	if hasWaypoints(mesh) {
+		policies := &WaypointPolicies{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+		if err := policies.setup(mgr, stored); err != nil {
+			return err
+		}
+	}
 	return ready.setup(mgr)
 }
 
@@ -112,9 +125,10 @@ func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 	for _, gw := range mesh.Gateways {
 		namespaces[gw.Namespace()] = cache.Config{}
 	}
-	// Client rules lie in their clients' namespaces.
+	// Client rules and client routes lie in their clients' namespaces, and so do the policies of waypoints.
+	everywhere := cache.ByObject{Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}}
 	byObject := map[client.Object]cache.ByObject{
-		empty(istio("DestinationRule")): {Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}},
+		empty(istio("DestinationRule")): everywhere, empty(istio("VirtualService")): everywhere, empty(authorizationPolicy()): everywhere,
 	}
 	return cacheOf(mgr, cache.Options{
 		DefaultNamespaces:    namespaces,
@@ -169,7 +183,7 @@ func (e *Exits) follow(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	return nil
 }
 
-// keyOf leaves client rules to their own controller.
+// keyOf leaves client rules and client routes to their own controllers.
 func (e *Exits) keyOf(ctx context.Context, object client.Object) []exitKey {
 	if len(e.mesh.GatewaysIn(object.GetNamespace())) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,8 +24,8 @@ func (e *Exits) tenant(key exitKey) string {
 	return ""
 }
 
-// gateways keeps the Gateway objects of the egress gateways of a namespace: of their own transports, and of others as long
-// as entries are sealed for them.
+// gateways keeps what the egress gateways of a namespace have for all hosts: the Gateway objects of their own transports, and
+// of others as long as entries are sealed for them, and what resolves the names below wildcards.
 func (e *Exits) gateways(ctx context.Context, namespace string) error {
 	for _, gw := range e.mesh.GatewaysIn(namespace) {
 		objects, gone := e.entries.GatewayObjects(gw)
@@ -34,17 +35,27 @@ func (e *Exits) gateways(ctx context.Context, namespace string) error {
 			}
 		}
 		for _, name := range gone {
-			stored := empty(istio("Gateway"))
-			err := e.objects.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)
-			if err == nil {
-				err = e.objects.remove(ctx, stored)
+			if err := e.drop(ctx, istio("Gateway"), types.NamespacedName{Namespace: namespace, Name: name}); err != nil {
+				return err
 			}
-			if client.IgnoreNotFound(err) != nil {
+		}
+		if !gw.Wildcards {
+			if err := e.drop(ctx, hop.EnvoyFilter, types.NamespacedName{Namespace: namespace, Name: hop.ResolverName(gw)}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// drop deletes an object of ours, if it is there.
+func (e *Exits) drop(ctx context.Context, kind schema.GroupVersionKind, name types.NamespacedName) error {
+	stored := empty(kind)
+	err := e.objects.stored.Get(ctx, name, stored)
+	if err == nil {
+		err = e.objects.remove(ctx, stored)
+	}
+	return client.IgnoreNotFound(err)
 }
 
 // ofToday says whether an object of ours is for a gateway of the configuration: whoever takes a gateway out of it may

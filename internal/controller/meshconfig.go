@@ -24,6 +24,8 @@ type meshSettings struct {
 	DefaultConfig proxyConfig `json:"defaultConfig"`
 	// DefaultDestinationRuleExportTo stands for an exportTo that a DestinationRule leaves out.
 	DefaultDestinationRuleExportTo []string `json:"defaultDestinationRuleExportTo"`
+	// ServiceEntryVisibility is heeded by ambient mode, which goes by no exportTo.
+	ServiceEntryVisibility entryVisibility `json:"serviceEntryVisibility"`
 }
 
 // proxyConfig is that of proxies, in the mesh configuration or in the annotation of a pod.

@@ -17,8 +17,8 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// moves seals stored entries anew whose namespace leaves by another gateway by now, or whose gateway has another
-// transport: once the exits there stand, so that the calls always have one to go to. What cannot move stays, its author is
+// moves seals stored entries anew whose namespace leaves by another gateway by now, or is in ambient mode or no more, or whose gateway
+// has another transport or waypoint: once the exits there stand, so that the calls always have one to go to. What cannot move stays, its author is
 // told, and it is tried again every minute: whatever stands against it may go without a word to us.
 type moves struct {
 	mesh     *egress.Mesh
@@ -33,8 +33,8 @@ type moves struct {
 
 // move moves an entry, where it is to be moved and can be by now.
 func (m *moves) move(ctx context.Context, name types.NamespacedName, entry *egress.Entry) (reconcile.Result, error) {
-	gw, leaves := m.mesh.GatewayByName(m.entries.GatewayOf(name.Namespace))
-	if !m.mesh.Seal || !leaves || gw.Leg() == entry.Leg() {
+	gw, leaves := m.gatewayOf(name.Namespace)
+	if !m.mesh.Seal || !leaves || gw.Leg() == entry.Leg() && gw.WaypointOf(name.Namespace) == entry.Waypoint {
 		m.told.Delete(name)
 		return reconcile.Result{}, nil
 	}
@@ -62,12 +62,23 @@ func (m *moves) move(ctx context.Context, name types.NamespacedName, entry *egre
 	case err != nil:
 		return reconcile.Result{}, err
 	}
-	if leg, _ := hop.SealedLeg(sealed, m.mesh); leg != gw.Leg() {
+	if leg, _ := hop.SealedLeg(sealed, m.mesh); leg != gw.Leg() || hop.BoundTo(sealed) != gw.WaypointOf(name.Namespace) {
 		// A replica with the configuration of before was asked about it.
 		return reconcile.Result{RequeueAfter: interval}, nil
 	}
 	tell(ctx, "Moved", sealed)
 	return reconcile.Result{}, nil
+}
+
+// gatewayOf returns the gateway of a namespace, as its entries are sealed to it.
+func (m *moves) gatewayOf(namespace string) (out egress.Gateway, leaves bool) {
+	governed := m.entries.Governed()
+	i, known := governed.Index(namespace)
+	if !known {
+		return out, false
+	}
+	_, labels := governed.At(i)
+	return m.mesh.GatewayFor(labels)
 }
 
 // await returns why an entry cannot move yet, empty for nothing to tell, and whether the exits at the gateway are ready for

@@ -111,6 +111,9 @@ func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
 		found, err := p.gateway(ctx, gw, around)
 		add(found, gw.Name)
 		errs = append(errs, err)
+		found, err = p.waypoints(ctx, gw, mesh)
+		add(found, gw.Name)
+		errs = append(errs, err)
 	}
 	if p.Ungoverned != nil {
 		add(ungoverned(p.Ungoverned()), "")

@@ -41,11 +41,15 @@ type stage struct {
 	exits    *Exits
 	ready    *ExitReady
 	rules    *ClientRules
+	routes   *ClientRoutes
+	policies *WaypointPolicies
 	recorder *events.FakeRecorder
 
-	ruleQueue  workqueue.TypedRateLimitingInterface[exitKey]
-	exitQueue  workqueue.TypedRateLimitingInterface[exitKey]
-	readyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	routeQueue  workqueue.TypedRateLimitingInterface[exitKey]
+	policyQueue workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	ruleQueue   workqueue.TypedRateLimitingInterface[exitKey]
+	exitQueue   workqueue.TypedRateLimitingInterface[exitKey]
+	readyQueue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
 	writes []string
 	// refuse is what updates of entries are refused with, empty for none.
@@ -89,7 +93,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	kinds, err := kindsOf(out.cluster)
 	require.NoError(t, err)
 	state := newStanding()
-	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, writer: out.cluster, recorder: out.recorder}
+	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder}
 	synced := func() bool { return true }
 	out.exits = &Exits{
 		synced: synced, mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster},
@@ -97,6 +101,8 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	}
 	out.ready.moves = &moves{mesh: mesh, entries: out.registry, standing: state, live: out.cluster, writer: out.cluster, recorder: out.recorder}
 	out.rules = &ClientRules{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	out.routes = &ClientRoutes{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: out.ready.routes, tell: out.ready.wake}
+	out.routeQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.ruleQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.exitQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.readyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
@@ -111,6 +117,12 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	require.NoError(t, out.exits.follow(t.Context(), out.exitQueue))
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
+	require.NoError(t, out.routes.follow(t.Context(), out.routeQueue))
+	out.policyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	out.policies = &WaypointPolicies{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	if hasWaypoints(mesh) {
+		require.NoError(t, out.policies.follow(t.Context(), out.policyQueue))
+	}
 	return out
 }
 
@@ -196,7 +208,21 @@ func (s *stage) remove(namespace, name string) {
 // drain works until nothing is left to do; the watch brings each status that is written.
 func (s *stage) drain() {
 	s.t.Helper()
-	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len() > 0 {
+	for s.exitQueue.Len()+s.readyQueue.Len()+s.ruleQueue.Len()+s.routeQueue.Len()+s.policyQueue.Len() > 0 {
+		if s.routeQueue.Len() > 0 {
+			key, _ := s.routeQueue.Get()
+			_, err := s.routes.Reconcile(s.t.Context(), key)
+			require.NoError(s.t, err)
+			s.routeQueue.Done(key)
+			continue
+		}
+		if s.policyQueue.Len() > 0 {
+			name, _ := s.policyQueue.Get()
+			_, err := s.policies.Reconcile(s.t.Context(), name)
+			require.NoError(s.t, err)
+			s.policyQueue.Done(name)
+			continue
+		}
 		if s.ruleQueue.Len() > 0 {
 			key, _ := s.ruleQueue.Get()
 			_, err := s.rules.Reconcile(s.t.Context(), key)

@@ -17,6 +17,8 @@ type Binding struct {
 	Servers  []Server
 	// Kept says that it is one that we keep.
 	Kept bool
+	// Away says that its proxies are known to be in a namespace of no egress gateway, whatever the selector says.
+	Away bool
 }
 
 // Server is a port that a Gateway object opens.
@@ -24,7 +26,7 @@ type Server struct {
 	Port uint32
 	// Protocol is upper case, Mode that of tls, empty without tls.
 	Protocol, Mode string
-	// Hosts are canonical, without the namespaces that they may name.
+	// Hosts are as written: those of which namespaces, and for which names.
 	Hosts []string
 	Path  *field.Path
 }
@@ -40,10 +42,7 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 		port, _ := raw["port"].(map[string]any)
 		protocol, _ := port["protocol"].(string)
 		server := Server{Port: number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
-		hosts, _ := stringList(raw["hosts"])
-		for _, host := range hosts {
-			server.Hosts = append(server.Hosts, Canonical(host[strings.IndexByte(host, '/')+1:]))
-		}
+		server.Hosts, _ = stringList(raw["hosts"])
 		if tls, given := raw["tls"].(map[string]any); given {
 			server.Mode, _ = tls["mode"].(string)
 			if server.Mode == "" {
@@ -62,7 +61,9 @@ func (b *Binding) selects(pod map[string]string) bool {
 
 // Names says whether a server of it names a canonical host.
 func (b *Binding) Names(host string) bool {
-	return slices.ContainsFunc(b.Servers, func(server Server) bool { return slices.Contains(server.Hosts, host) })
+	return slices.ContainsFunc(b.Servers, func(server Server) bool {
+		return slices.ContainsFunc(server.Hosts, func(of string) bool { return Canonical(of[strings.IndexByte(of, '/')+1:]) == host })
+	})
 }
 
 // within says whether labels have all of a selector's.
@@ -106,6 +107,8 @@ func (m *Mesh) beside(b *Binding, view View) bool {
 type Bound struct {
 	// Egress: on those of an egress gateway, Beside: on others in the namespace of one, Elsewhere: on any other.
 	Egress, Beside, Elsewhere bool
+	// Away says that those elsewhere are known to share a namespace with no egress gateway.
+	Away bool
 	// Unknown names a Gateway object that is not there yet, and may be any of these.
 	Unknown string
 }
@@ -121,6 +124,8 @@ func (m *Mesh) bound(names []string, namespace string, view View) (out Bound) {
 		switch {
 		case binding == nil:
 			out.Unknown = name
+		case binding.Away:
+			out.Elsewhere, out.Away = true, true
 		case len(m.Opened(binding, view)) > 0:
 			out.Egress = true
 		case m.beside(binding, view):

@@ -152,6 +152,30 @@ func (c *Callers) sort() {
 	}
 }
 
+// And returns those who are callers by both.
+func (c Callers) And(other Callers) Callers {
+	switch {
+	case c.Anyone:
+		return other
+	case other.Anyone:
+		return c
+	}
+	out := Callers{Of: map[string][]string{}}
+	for namespace, accounts := range c.Of {
+		others, known := other.Of[namespace]
+		switch {
+		case !known:
+		case accounts == nil:
+			out.admit(namespace, others)
+		case others == nil:
+			out.admit(namespace, accounts)
+		default:
+			out.admit(namespace, slices.DeleteFunc(slices.Clone(accounts), func(account string) bool { return !slices.Contains(others, account) }))
+		}
+	}
+	return out
+}
+
 // Admits says whether some service account of a namespace may call.
 func (c Callers) Admits(namespace string) bool {
 	_, known := c.Of[namespace]

@@ -34,9 +34,12 @@ type digest [sha256.Size]byte
 // Define returns the definition an entry's author gave. The entry must be the author's intent, not the sealed form.
 func (s *ServiceEntry) Define() Definition {
 	d := Definition{Resolution: s.Resolution, altNames: s.SubjectAltNames}
-	if d.Resolution == "" || d.Resolution == "NONE" {
+	switch d.Resolution {
+	case "", "NONE":
 		// A proxy under NONE keeps to the address that a client chose; so does the gateway to one that it resolved.
 		d.Resolution = "DNS_ROUND_ROBIN"
+	case "DYNAMIC_DNS":
+		d.Resolution = "DNS"
 	}
 	names := map[string]Port{}
 	for _, p := range s.Ports {

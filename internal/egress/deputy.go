@@ -38,6 +38,8 @@ func (m *Mesh) Deputy(place string) string {
 		return "is the gateway's own pod"
 	case m.InCluster(name), slices.Contains([]string{"svc", "pod"}, last):
 		return fmt.Sprintf("lies under %s, the cluster's own domain", m.ClusterDomain)
+	case name != place && strings.HasSuffix(m.ClusterDomain, "."+name):
+		return fmt.Sprintf("covers %s, the cluster's own domain", m.ClusterDomain)
 	case numeric(last):
 		return "is an address in another spelling"
 	}

@@ -22,7 +22,7 @@ func TestDeputy(t *testing.T) {
 		},
 		"own domain": {
 			"payments.prod.svc.cluster.local", "payments.prod.svc", "203-0-113-9.default.pod.cluster.local", "203-0-113-9.default.pod",
-			"*.prod.svc.cluster.local", "cluster.local", "PAYMENTS.prod.SVC.",
+			"*.prod.svc.cluster.local", "cluster.local", "PAYMENTS.prod.SVC.", "*.local", "*.LOCAL.",
 		},
 		"another spelling": {"127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "169.254.43518", "a.b.1"},
 		"one host":         {"224.0.0.1", "ff02::1", "255.255.255.255"},
@@ -33,7 +33,7 @@ func TestDeputy(t *testing.T) {
 	}
 	for _, place := range []string{
 		"203.0.113.9", "2001:db8::1", "10.1.2.3", "api.example.com", "*.example.com", "localhost.example.com", "metadata.example.com",
-		"svc.example.com", "a1.example.com", "mycluster.local", "1.example.com",
+		"svc.example.com", "a1.example.com", "mycluster.local", "*.mycluster.local", "local", "1.example.com",
 	} {
 		assert.Empty(t, egresstest.Mesh().Deputy(place), place)
 	}

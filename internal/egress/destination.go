@@ -163,3 +163,9 @@ func number(value any) uint32 {
 	}
 	return 0
 }
+
+// text is a string of an object, empty for anything else.
+func text(of map[string]any, key string) string {
+	out, _ := of[key].(string)
+	return out
+}

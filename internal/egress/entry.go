@@ -75,10 +75,14 @@ type Entry struct {
 	// Labels are the object's own, Resolution is as stored: by both Istio joins entries of one host in a namespace.
 	Labels     map[string]string
 	Resolution string
-	// Gateway names the egress gateway the entry is sealed to; empty when it is not sealed. Transport is that of the form
+	// Gateway names the egress gateway the entry is sealed to, or that routes lead its calls to; empty for none. Transport is that of the form
 	// in which it is sealed.
 	Gateway   string
 	Transport Transport
+	// Led says that it is sealed to none: it is stored as it was written, and routes lead its calls to Gateway.
+	Led bool
+	// Waypoint is the one that a sealed entry is bound to; the zero value for none.
+	Waypoint Waypoint
 	// Moving is the client leg that it is to be sealed to next: its namespace, or the gateway's transport, is another than
 	// when it was stored. It is zero for most.
 	Moving Leg

@@ -136,6 +136,21 @@ func (e *Exit) defined(number uint32) (defined, bool) {
 	return defined{}, false
 }
 
+// Spelled returns the protocol of a port as the oldest entry that defines it has it: HTTPS is TLS to a gateway, and who
+// compares the entries of a host finds them agree.
+func (e *Exit) Spelled(number uint32) string {
+	port, is := e.defined(number)
+	if !is {
+		return ""
+	}
+	for _, written := range port.by.Ports {
+		if written.Number == number && onTheWire(written.Protocol) == port.Protocol {
+			return written.Protocol
+		}
+	}
+	return port.Protocol
+}
+
 // encrypted returns how a port is encrypted.
 func (e *Exit) encrypted(number uint32) (encryption, bool) {
 	for _, port := range e.tls {

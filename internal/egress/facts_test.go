@@ -118,6 +118,8 @@ func TestEveryAuthorityCounts(t *testing.T) {
 		"rewrite and destination": `{hosts: [sealed.test], http: [{rewrite: {authority: sealed.test}, route: [{` + to + `, headers: {request: {set: {host: evil.test}}}}]}]}`,
 		"two of one route":        `{hosts: [sealed.test], http: [{headers: {request: {set: {host: sealed.test, ":authority": evil.test}}}, route: [{` + to + `}]}]}`,
 		"a root that delegates":   `{hosts: [sealed.test], http: [{rewrite: {authority: evil.test}, delegate: {name: x}}]}`,
+		"a root's own host":       `{hosts: [evil.test], http: [{delegate: {name: x}}]}`,
+		"a root of both":          `{hosts: [evil.test], gateways: [mesh, own], http: [{match: [{gateways: [own]}], delegate: {name: x}}, {delegate: {name: y}}]}`,
 		"behind a Service":        `{hosts: [local], http: [{rewrite: {authority: evil.test}, route: [{destination: {host: local}}]}]}`,
 	} {
 		leaves := map[string]bool{}
@@ -125,6 +127,9 @@ func TestEveryAuthorityCounts(t *testing.T) {
 			leaves[host.Canonical] = host.Leaves
 		}
 		assert.True(t, leaves["evil.test"], "%s: %v", name, leaves)
+	}
+	for _, host := range routeFacts(t, `{hosts: [front.test], gateways: [mesh, own], http: [{match: [{gateways: [own]}], delegate: {name: x}}]}`).Hosts {
+		assert.False(t, host.Leaves, "a gateway's own name")
 	}
 }
 

@@ -45,6 +45,11 @@ type Gateway struct {
 	ServiceAccount string
 	// Clients selects the namespaces that leave through this gateway.
 	Clients labels.Selector
+	// Wildcards says that it resolves the names below wildcards that no endpoint serves.
+	Wildcards bool
+	// Waypoint checks who calls, where the callers are in ambient mode. Without a namespace it is the one of that name in each
+	// namespace; without a name there is none.
+	Waypoint Waypoint
 }
 
 // Namespace returns the namespace of the gateway's Service.

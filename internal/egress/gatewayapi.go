@@ -1,8 +1,8 @@
 package egress
 
 import (
-	"cmp"
-	"strings"
+	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -22,78 +22,90 @@ func WorkloadFacts(workload *unstructured.Unstructured, gw Gateway, mesh *Mesh, 
 	return out
 }
 
-// GatewayAPIFacts returns the facts of a route of the Gateway API: the hosts to which its backends lead. Its calls of a
-// ServiceEntry are those of an object, whose hosts are that entry's own facts.
-func GatewayAPIFacts(route *unstructured.Unstructured, gw Gateway, mesh *Mesh, view View) Facts {
-	out := gatewayAPIFacts{
-		Facts: Facts{Gateway: gw.Name}, gw: gw, mesh: mesh, view: view, namespace: route.GetNamespace(),
-		protocol: strings.TrimSuffix(route.GetKind(), "Route"),
-	}
-	for i, rule := range objects(route.Object["spec"], "rules") {
-		path := field.NewPath("spec", "rules").Index(i)
-		for j, backend := range objects(rule, "backendRefs") {
-			out.lead(backend, path.Child("backendRefs").Index(j))
-			out.mirror(backend, path.Child("backendRefs").Index(j))
+// GatewayAPIFacts returns the facts of a route of the Gateway API: those of the VirtualServices that Istio makes of it. Its
+// clients are the namespaces whose sidecars apply these.
+func GatewayAPIFacts(route *APIRoute, gw Gateway) Facts {
+	out := Facts{Gateway: gw.Name}
+	exportTo := []string{"."}
+	hosts, ways := map[string]int{}, map[string]bool{}
+	for i := range route.Parents {
+		parent := &route.Parents[i]
+		exportTo = append(exportTo, route.reaches(parent)...)
+		for _, form := range route.Forms(parent) {
+			facts := RouteFacts(form.VirtualService, gw, route.mesh, route.view)
+			for _, host := range facts.Hosts {
+				host.Path = route.Place(parent, host.Path.String())
+				at, known := hosts[host.Canonical+" "+host.Path.String()]
+				if !known {
+					at = len(out.Hosts)
+					hosts[host.Canonical+" "+host.Path.String()] = at
+					out.Hosts = append(out.Hosts, host)
+				}
+				out.Hosts[at].Leaves = out.Hosts[at].Leaves || host.Leaves
+			}
+			for _, way := range facts.Routes {
+				way.Path = route.Place(parent, way.Path.String())
+				if route.Kind == "GRPCRoute" && way.Protocol == string(FamilyHTTP) {
+					way.Protocol = "GRPC"
+				}
+				key := fmt.Sprint(way.Host, way.Port, way.From, way.Via, way.Gateway, way.Path)
+				if !ways[key] {
+					ways[key] = true
+					out.Routes = append(out.Routes, way)
+				}
+			}
 		}
-		out.mirror(rule, path)
 	}
-	return out.Facts
+	out.Export(exportTo, route.Namespace, nil, route.view)
+	return out
 }
 
-type gatewayAPIFacts struct {
-	Facts
-	gw                  Gateway
-	mesh                *Mesh
-	view                View
-	namespace, protocol string
-}
-
-// mirror adds the backends of RequestMirror filters.
-func (f *gatewayAPIFacts) mirror(holder map[string]any, path *field.Path) {
-	for i, filter := range objects(holder, "filters") {
-		mirror, _ := filter["requestMirror"].(map[string]any)
-		if backend, _ := mirror["backendRef"].(map[string]any); backend != nil {
-			f.lead(backend, path.Child("filters").Index(i).Child("requestMirror", "backendRef"))
-		}
-	}
-}
-
-// lead adds a way to a backend, which is a Service unless it says otherwise.
-func (f *gatewayAPIFacts) lead(backend map[string]any, path *field.Path) {
-	text := func(key string) string { out, _ := backend[key].(string); return out }
-	host := Canonical(text("name"))
-	switch group, kind := text("group"), cmp.Or(text("kind"), "Service"); {
-	case group == "networking.istio.io" && kind == "Hostname":
-	case group == "" && kind == "Service":
-		host = f.mesh.Qualify(host, cmp.Or(text("namespace"), f.namespace))
-	default:
-		return
-	}
-	path = path.Child("name")
-	via, gateway := f.via(host)
-	fact := hostFact(text("name"), host, path, f.gw, f.mesh, f.view)
-	fact.Leaves = via != ViaMesh
-	f.Hosts = append(f.Hosts, fact)
-	f.Routes = append(f.Routes, RouteFact{
-		Host: host, Port: number(backend["port"]), Protocol: f.protocol, From: "mesh", Via: via, Gateway: gateway, Path: path,
-	})
-}
-
-// via says how calls of a host leave the sidecars of the namespace.
-func (f *gatewayAPIFacts) via(host string) (via, gateway string) {
-	serving := Serving(f.view.Entries(host), f.namespace)
-	service := f.view.Service(host)
+// reaches returns the namespaces whose sidecars apply what the route says for a parent, as an exportTo has them. An HTTPRoute
+// is for calls of its own namespace and to entries of it; TLS and TCP know no such bound.
+func (r *APIRoute) reaches(parent *APIParent) (out []string) {
 	switch {
-	case service != nil && service.ExternalName:
-		return ViaDirect, ""
-	case f.mesh.InMesh(host, f.view), serving != nil && !serving.External:
-		return ViaMesh, ""
-	case serving == nil:
-		return ViaUnregistered, ""
-	case serving.Gateway != "":
-		return ViaGateway, serving.Gateway
+	case !parent.OfMesh():
+		return nil
+	case r.section != "http", parent.Kind == "Service" && parent.Namespace == r.Namespace:
+		return []string{"*"}
 	}
-	return ViaDirect, ""
+	for _, host := range parent.Hosts {
+		for _, entry := range r.view.Entries(host) {
+			switch {
+			case entry.Namespace != r.Namespace:
+			case len(entry.ExportTo) == 0:
+				out = append(out, "*")
+			case !slices.Contains(entry.ExportTo, "~"):
+				out = append(out, entry.ExportTo...)
+			}
+		}
+	}
+	return out
+}
+
+// Takes returns the hosts of a parent whose calls by others the route would decide over, though these are not its namespace's
+// own to route: as the oldest entry of each is another's or, by TLS and TCP, another has an entry of its own.
+func (r *APIRoute) Takes(parent *APIParent) (out []string) {
+	if r.section != "http" {
+		for _, form := range r.Forms(parent) {
+			for _, host := range form.Others {
+				out = append(out, host.Canonical)
+			}
+		}
+		return out
+	}
+	for _, host := range parent.Hosts {
+		one := *parent
+		one.Hosts = []string{host}
+		byOthers := slices.ContainsFunc(r.reaches(&one), func(to string) bool { return to != "." && to != r.Namespace })
+		if byOthers && !r.mesh.InMesh(host, r.view) && slices.ContainsFunc(r.view.Below(host), func(below string) bool {
+			entries := r.view.Entries(below)
+			return len(entries) > 0 && entries[0].Namespace != r.Namespace
+		}) {
+			out = append(out, host)
+		}
+	}
+	return out
 }
 
 // objects returns those of a list under a key.

@@ -39,6 +39,11 @@ func Patterns(canonical string) []string {
 	return append(out, "*")
 }
 
+// Covers says whether a pattern, one of Patterns, stands for a canonical host.
+func Covers(pattern, canonical string) bool {
+	return pattern == canonical || pattern == "*" || strings.HasPrefix(pattern, "*.") && strings.HasSuffix(canonical, pattern[1:])
+}
+
 // IsWildcard says whether a host stands for more than itself.
 func IsWildcard(host string) bool { return strings.Contains(host, "*") }
 

@@ -57,15 +57,28 @@ type Mesh struct {
 	OwnNamespace bool
 	// CIDRs are addresses of the mesh beside its pods: virtual machines, other clusters.
 	CIDRs []netip.Prefix
+	// ClusterCIDRs are those of pods, Services and nodes.
+	ClusterCIDRs []netip.Prefix
 	// MaxHosts bounds the external hosts of a namespace's entries, 0 for no bound.
 	MaxHosts int
 	// Gateways are the ways out, in order of preference.
 	Gateways []Gateway
 }
 
-// GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts.
+// Carries says whether calls are carried to gateways, by sealed entries or by routes; otherwise objects are evaluated only.
+func (m *Mesh) Carries() bool { return m.Seal || m.Inject }
+
+// ByRoutes says that entries are stored as they are written, and that routes alone lead their calls to gateways.
+func (m *Mesh) ByRoutes() bool { return !m.Seal && m.Inject }
+
+// GatewayFor returns the gateway through which a namespace with these labels leaves; the first match counts. Its waypoint is
+// for namespaces in ambient mode alone.
 func (m *Mesh) GatewayFor(namespace labels.Set) (Gateway, bool) {
-	return m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })
+	out, found := m.gateway(func(g Gateway) bool { return g.Clients.Matches(namespace) })
+	if !Ambient(namespace) {
+		out.Waypoint = Waypoint{}
+	}
+	return out, found
 }
 
 // GatewayByService returns the gateway whose Service host names.

@@ -37,10 +37,13 @@ type Route struct {
 type VirtualService struct {
 	// Namespace is the object's.
 	Namespace string
+	// Of is the kind of the Gateway API's route that Istio makes it of, empty for an author's own.
+	Of string
 	// Hosts are those of the spec. They are asked for by routes that change neither authority nor SNI.
 	Hosts []Target
-	// Delegated are the authorities that routes without destinations set, Inherited those of them that an egress gateway
-	// serves: delegates ask it for them, whatever is set beside their own destinations.
+	// Delegated are the authorities that routes without destinations set, or the hosts of the spec where such a route of
+	// sidecars delegates what it does not set; Inherited those that they set and an egress gateway serves: delegates ask it for
+	// them, whatever is set beside their own destinations.
 	Delegated, Inherited []Target
 	// Mesh says whether sidecars apply it at all.
 	Mesh bool
@@ -49,16 +52,25 @@ type VirtualService struct {
 	// Routes are its destinations, in the order of the fields.
 	Routes []Route
 	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
-	// namespace's, or nobody has one. Owned says that one of them is another namespace's.
+	// namespace's, or nobody has one, or a namespace that the routes are exported to has an entry of its own. Owned says
+	// that the oldest entry of one is another namespace's.
 	Others []Target
 	Owned  bool
 	// ExportTo is as written; Exported says that sidecars of other namespaces apply it too.
 	ExportTo []string
 	Exported bool
+	// Left says that it stays as its author wrote it, and that sealed entries carry its calls.
+	Left bool
+	// Routing is what it says of the calls of its hosts, nil where sidecars do not apply it, and Led are the ports of its hosts
+	// that the namespace sees: known only where routes alone lead calls to gateways.
+	Routing *Routing
+	Led     []LedPort
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
 	Pairs map[string]Pair
+	// Told are the hosts whose TLS calls sidecars tell from others by the TLS routes of the object, once it has some.
+	Told []Target
 	// OnGateways are the routes, with or without destinations, that proxies other than sidecars apply.
 	OnGateways []OnGateway
 }
@@ -84,10 +96,10 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		target.OfSpec = true
 		r.hosts = append(r.hosts, target)
 	}
-	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs), Mesh: reach(gateways).Mesh}
+	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: reach(gateways).Mesh}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
 	for _, target := range out.Delegated {
-		if serving := r.host(target.Canonical).Serving; serving != nil && serving.Gateway != "" {
+		if serving := r.host(target.Canonical).Serving; !target.OfSpec && serving != nil && serving.Gateway != "" {
 			out.Inherited = append(out.Inherited, target)
 		}
 	}
@@ -101,7 +113,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", section)
 		for i, item := range routes {
 			raw, _ := item.(map[string]any)
-			if bound := r.bound(gateways, raw); bound != (Bound{}) {
+			if bound := r.bound(gateways, raw); bound != (Bound{}) && !bound.Away {
 				out.OnGateways = append(out.OnGateways, OnGateway{section, raw, field.NewPath("spec", section).Index(i), bound})
 			}
 		}
@@ -109,26 +121,46 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	if len(out.OnGateways) > 0 {
 		out.Exits = r.exits()
 	}
+	out.Left = mesh.Seal && !mesh.Inject
+	if mesh.ByRoutes() {
+		out.Routing = ReadRouting(vs, mesh)
+		out.Led = r.led()
+	}
 	out.ExportTo = ExportTo(vs)
 	out.Exported = len(out.ExportTo) == 0 || slices.ContainsFunc(out.ExportTo, func(to string) bool { return to != "." && to != r.namespace })
+	if slices.ContainsFunc(out.Routes, func(route Route) bool { return route.Section == "tls" && route.Reach.Mesh }) {
+		out.Told = r.told(out)
+	}
 	if out.Mesh && out.Exported {
-		out.Others, out.Owned = r.others()
+		out.Others, out.Owned = r.others(out.ExportTo)
 	}
 	return out
 }
 
-// others returns the hosts of the spec that are not the namespace's own to route, and whether others have them.
-func (r *resolver) others() (out []Target, owned bool) {
+// others returns the hosts of the spec that are not the namespace's own to route for all that the routes are exported to, and
+// whether others have them. Who was the first to name a host does not decide over the calls that others make by entries of
+// their own.
+func (r *resolver) others(exportTo []string) (out []Target, owned bool) {
+	to := Entry{Namespace: r.namespace, ExportTo: exportTo}
+	calls := func(entry *Entry) bool {
+		return entry.Namespace != r.namespace && to.reaches(entry.Namespace) != reachesNot
+	}
 	for _, target := range r.hosts {
 		if r.mesh.InMesh(target.Canonical, r.view) {
 			continue
 		}
 		known := r.view.Below(target.Canonical)
-		theirs := slices.ContainsFunc(known, func(host string) bool {
-			entries := r.view.Entries(host)
-			return len(entries) > 0 && entries[0].Namespace != r.namespace
-		})
-		if theirs || len(known) == 0 {
+		theirs, called := false, false
+		for _, host := range known {
+			if entries := r.view.Entries(host); len(entries) > 0 {
+				theirs = theirs || entries[0].Namespace != r.namespace
+				called = called || slices.ContainsFunc(entries, calls)
+			}
+		}
+		for _, wildcard := range Patterns(target.Canonical)[1:] {
+			called = called || slices.ContainsFunc(r.view.Entries(wildcard), calls)
+		}
+		if theirs || called || len(known) == 0 {
 			out = append(out, target)
 		}
 		owned = owned || theirs

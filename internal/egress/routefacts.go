@@ -123,7 +123,7 @@ func (r Route) via(from string) (via, gateway string) {
 		return ViaUnregistered, ""
 	case !r.Serving.External:
 		return ViaMesh, ""
-	case r.Serving.Gateway != "" && (from == "mesh" || !r.Bound.Beside && r.Bound.Unknown == ""):
+	case r.Serving.Gateway != "" && (r.Bound == Bound{Egress: true} || !r.Serving.Led && (from == "mesh" || !r.Bound.Beside && r.Bound.Unknown == "")):
 		return ViaGateway, r.Serving.Gateway
 	}
 	return ViaDirect, ""

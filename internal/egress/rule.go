@@ -193,7 +193,7 @@ func (m *Mesh) Governing(rule *Rule, view View) *Entry {
 // Otherwise clients keep them, and calls fail at the gateway rather than leave in clear.
 func (m *Mesh) Seals(rule *Rule, view View) bool {
 	serving := m.Governing(rule, view)
-	if serving == nil {
+	if serving == nil || serving.Led {
 		return false
 	}
 	gw, _ := m.GatewayByName(serving.Gateway)

@@ -76,14 +76,20 @@ func (r *resolver) authorities(d Destination) (out []Target) {
 	return out
 }
 
-// delegated returns the authorities of the HTTP routes that have no destination of their own: what they delegate to
-// inherits them.
-func (r *resolver) delegated(vs *unstructured.Unstructured) (out []Target) {
+// delegated returns what the HTTP routes that have no destination of their own ask for: what they delegate to inherits it,
+// and says nothing of whose calls it leads. Routes of gateways are for whichever names the gateway is called by.
+func (r *resolver) delegated(vs *unstructured.Unstructured, gateways []string) (out []Target) {
 	routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", "http")
 	for i, item := range routes {
-		if route, ok := item.(map[string]any); ok && route["route"] == nil {
-			out = append(out, r.authorities(Destination{Section: "http", Route: route, RoutePath: field.NewPath("spec", "http").Index(i)})...)
+		route, ok := item.(map[string]any)
+		if !ok || route["route"] != nil {
+			continue
 		}
+		set := r.authorities(Destination{Section: "http", Route: route, RoutePath: field.NewPath("spec", "http").Index(i)})
+		if len(set) == 0 && route["delegate"] != nil && reachOf(gateways, route).Mesh {
+			set = r.hosts
+		}
+		out = append(out, set...)
 	}
 	return out
 }

@@ -10,6 +10,8 @@ type View interface {
 	// Entries returns every ServiceEntry that names exactly this canonical host, oldest first. Those of namespaces that are
 	// not governed lead to no gateway. The slice is shared and must not be changed.
 	Entries(host string) []*Entry
+	// Named returns the ServiceEntry of a name, nil for none.
+	Named(namespace, name string) *Entry
 	// Exit returns what those of them make that are sealed to egress gateways of a namespace, nil for none.
 	Exit(host, gatewayNamespace string) *Exit
 	// HostsOf returns how many exits the external entries of a namespace take, but for one of them.
@@ -33,6 +35,9 @@ type View interface {
 	Serving(host string) []*Binding
 	// Deciding returns the VirtualServices that do more on the proxies of a Gateway object than lead their host to itself.
 	Deciding(namespace, gateway string) []string
+	// Narrowing returns the VirtualServices whose TLS routes take calls of hosts below a wildcard, and not all that a sidecar has
+	// an entry of the wildcard for.
+	Narrowing(wildcard string) []*Narrow
 	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
 	Pods(namespace string) []map[string]string
 	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever
@@ -42,6 +47,9 @@ type View interface {
 	HTTPService(number uint32) string
 	// DNSCapture says whether sidecars answer DNS themselves, and so give each host an address of its own.
 	DNSCapture() bool
+	// Routings returns what the VirtualServices of a namespace's authors say that name a canonical host themselves; known only
+	// where routes alone lead calls to gateways.
+	Routings(namespace, host string) []*Routing
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
 	Below(pattern string) []string
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-func checkHosts(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh) (out Refusals) {
+func checkHosts(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh) (out Refusals) {
 	path := field.NewPath("spec", "hosts")
 	if len(entry.Hosts) == 0 {
 		out.add("no-hosts", path, "names no host", "name the external host")
@@ -30,9 +30,7 @@ func checkHosts(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.Mesh)
 		case egress.IsIP(canonical):
 			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
 				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
-		case egress.IsWildcard(canonical) && len(entry.Endpoints) == 0:
-			out.add("bare-wildcard", at, fmt.Sprintf("wildcard host %q has no serving host, so the gateway cannot resolve it", host),
-				"name the hosts one by one, or give spec.endpoints one host that serves them all and resolution DNS")
+		case egress.Bare(canonical, entry.Endpoints) && refuseWildcard(&out, host, at, gw, mesh):
 		case seen[canonical]:
 			out.add("duplicate-host", at, fmt.Sprintf("host %q is named twice", host), "name it once")
 		}
@@ -105,10 +103,10 @@ func checkPorts(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (
 			refuseIstioPort(&out, at, called)
 		}
 	}
-	return append(out, transportOf(gw).check(entry, gw)...)
+	return append(append(out, transportOf(gw).check(entry, gw)...), checkWildcardPorts(entry, gw)...)
 }
 
-func checkResolution(entry *egress.ServiceEntry, _ egress.Gateway, _ *egress.Mesh) (out Refusals) {
+func checkResolution(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (out Refusals) {
 	path := field.NewPath("spec", "resolution")
 	if len(entry.WorkloadSelector) > 0 {
 		out.add("workload-selector", field.NewPath("spec", "workloadSelector"), "selects workloads of the mesh for a host outside it",
@@ -132,6 +130,8 @@ func checkResolution(entry *egress.ServiceEntry, _ egress.Gateway, _ *egress.Mes
 		if len(entry.Endpoints) > 1 {
 			out.add("round-robin-endpoints", path, "resolution DNS_ROUND_ROBIN takes one endpoint", "set resolution DNS")
 		}
+	case "DYNAMIC_DNS":
+		checkDynamic(&out, entry, gw, path)
 	default:
 		out.add("resolution", path, fmt.Sprintf("resolution %s cannot be done by an egress gateway", entry.Resolution), "set resolution DNS and name the hosts")
 	}

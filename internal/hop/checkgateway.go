@@ -30,6 +30,9 @@ func CheckBinding(binding *egress.Binding, gw egress.Gateway, service *egress.Se
 		case isPort(server.Port, gw.TLSPort, service) && (server.Protocol != "TLS" && server.Protocol != "HTTPS" || server.Mode != "PASSTHROUGH"):
 			out.add("gateway-port", at, fmt.Sprintf("port %d of egress gateway %q passes TLS through, and a server that ends TLS would make the gateway reject the port as a whole", server.Port, gw.Name),
 				"use another port, or set tls.mode PASSTHROUGH; the calls of ServiceEntries need no Gateway")
+		case isPort(server.Port, gw.TLSPort, service) && slices.Contains(server.Hosts, gw.Namespace()+"/*"):
+			out.add("gateway-port", at, fmt.Sprintf("port %d of egress gateway %q has a server of hosts %s/* already, and of two that name the same Istio leaves one out as a whole", server.Port, gw.Name, gw.Namespace()),
+				"name hosts of your own; the calls of ServiceEntries need no Gateway")
 		}
 	}
 	return out
@@ -51,8 +54,12 @@ func isPort(number, port uint32, service *egress.Service) bool {
 }
 
 // checkOnGateways refuses routes that decide, on the pods of an egress gateway, over the calls of all who share an exit, or
-// will, and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays.
+// will, and those of other proxies that see the exits. The hop of Istio's guides, which leads a host to itself, stays. Of a
+// route of the Gateway API checkMayBeEgress says so.
 func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
+	if vs.Of != "" {
+		return nil
+	}
 	hosts := slices.Sorted(maps.Keys(vs.Exits))
 	for _, route := range vs.OnGateways {
 		if route.Bound.Egress && len(vs.Hosts) != len(hosts) {

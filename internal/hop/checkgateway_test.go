@@ -22,16 +22,18 @@ func TestAGatewayTakesNoPortFromTheExits(t *testing.T) {
 	service := egresstest.Carrier("HTTP2")
 	service.Ports[0].Target, service.Ports[1].Target = 8080, 8443
 	for server, want := range map[string]string{
-		`{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.test]}`:                                        "",
-		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: PASSTHROUGH}}`:               "",
-		`{port: {number: 15443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}`:            "",
-		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}`:              "gateway-port spec.servers[0].port",
-		`{port: {number: 8443, name: tls, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: x}}`: "gateway-port spec.servers[0].port",
-		`{port: {number: 443, name: tls, protocol: TCP}, hosts: ["*"]}`:                                            "gateway-port spec.servers[0].port",
-		`{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*"], tls: {mode: AUTO_PASSTHROUGH}}`:             "gateway-port spec.servers[0].port",
-		`{port: {number: 80, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: ISTIO_MUTUAL}}`:              "gateway-port spec.servers[0].port",
-		`{port: {number: 8080, name: tcp, protocol: TCP}, hosts: ["*"]}`:                                           "gateway-port spec.servers[0].port",
-		`{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"], tls: {httpsRedirect: true}}`:               "gateway-port spec.servers[0].port",
+		`{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.test]}`:                                            "",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: PASSTHROUGH}}`:                   "",
+		`{port: {number: 15443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}`:                "",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test], tls: {mode: ISTIO_MUTUAL}}`:                  "gateway-port spec.servers[0].port",
+		`{port: {number: 8443, name: tls, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: x}}`:     "gateway-port spec.servers[0].port",
+		`{port: {number: 443, name: tls, protocol: TCP}, hosts: ["*"]}`:                                                "gateway-port spec.servers[0].port",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*"], tls: {mode: AUTO_PASSTHROUGH}}`:                 "gateway-port spec.servers[0].port",
+		`{port: {number: 80, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: ISTIO_MUTUAL}}`:                  "gateway-port spec.servers[0].port",
+		`{port: {number: 8080, name: tcp, protocol: TCP}, hosts: ["*"]}`:                                               "gateway-port spec.servers[0].port",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.test, "istio-system/*"], tls: {mode: PASSTHROUGH}}`: "gateway-port spec.servers[0].port",
+		`{port: {number: 443, name: tls, protocol: TLS}, hosts: ["payments/*", "*/a.test"], tls: {mode: PASSTHROUGH}}`: "",
+		`{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"], tls: {httpsRedirect: true}}`:                   "gateway-port spec.servers[0].port",
 	} {
 		var got []string
 		for _, refusal := range hop.CheckBinding(binding(t, "g", "{selector: {istio: egressgateway}, servers: ["+server+"]}"), mesh().Gateways[0], service) {

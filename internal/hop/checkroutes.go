@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -56,7 +56,7 @@ func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 			}
 			out.add("other-host", route.Path.Child("host"),
 				fmt.Sprintf("calls led to %q ask the egress gateway for %q, and it goes by what they ask for", route.Host(), target.Host),
-				askingFix(route))
+				askingFix(vs, route))
 			break
 		}
 	}
@@ -70,7 +70,7 @@ func checkDelegates(vs *egress.VirtualService) (out Refusals) {
 		if vs.IsDelegate() && len(route.Targets) == 0 && route.Serving != nil && route.Serving.Gateway != "" {
 			out.add("other-host", route.Path.Child("host"),
 				fmt.Sprintf("calls led to %q ask the egress gateway for the host that is delegated here, whichever it is, and it goes by what they ask for", route.Host()),
-				askingFix(route))
+				askingFix(vs, route))
 		}
 	}
 	for _, target := range vs.Inherited {
@@ -93,12 +93,15 @@ func checkAliases(vs *egress.VirtualService) (out Refusals) {
 	return out
 }
 
-func askingFix(route egress.Route) string {
+func askingFix(vs *egress.VirtualService, route egress.Route) string {
 	switch {
 	case route.Section == "tls":
 		return fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", route.Host())
 	case route.Mirror:
 		return "remove the mirror: a copy asks for what the call itself asks for"
+	}
+	if vs.Of != "" {
+		return fmt.Sprintf("set the header Host to %s by a filter RequestHeaderModifier of this backend", route.Host())
 	}
 	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
 }
@@ -110,11 +113,28 @@ func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
 		if !toTLSPort(route) || route.Bound.Egress {
 			continue
 		}
+		fix := encryptingFix(route, vs.Left)
+		if vs.Of != "" {
+			fix = "lead them there by a VirtualService, and set tls in a DestinationRule"
+		}
 		out.add("port-mapping", route.Path.Child("port", "number"),
-			fmt.Sprintf("port %d of host %q takes TLS, and this route leads HTTP calls there in a way in which the egress gateway cannot encrypt them", route.Port(), route.Host()),
-			fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host()))
+			fmt.Sprintf("port %d of host %q takes TLS, and this route leads HTTP calls there in a way in which the egress gateway cannot encrypt them", route.Port(), route.Host()), fix)
 	}
 	return out
+}
+
+// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, their author writes
+// what injection would.
+func encryptingFix(route egress.Route, left bool) string {
+	if !left {
+		return fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host())
+	}
+	http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
+	if len(http) == 0 {
+		return fmt.Sprintf("declare port 80 of protocol HTTP with targetPort %d in the ServiceEntry, set tls for it in a DestinationRule, and lead the route there", route.Port())
+	}
+	return fmt.Sprintf("lead the route to port %d of the host, set headers.request.set.host: %s:%d beside this destination, and set tls for port %d in a DestinationRule",
+		http[0], route.Canonical, route.Port(), route.Port())
 }
 
 // checkPortMapping: the gateway tells the HTTP ports of a host apart by the port in the Host header, so a route must not
@@ -128,9 +148,12 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		// A pair has the port in what it asks for.
 		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
 		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
+			fix := fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port())
+			if vs.Of != "" {
+				fix = fmt.Sprintf("set port: %d in the parentRef, so that only calls to it are led there", route.Port())
+			}
 			out.add("port-mapping", route.Path.Child("port", "number"),
-				fmt.Sprintf("host %q has several HTTP ports, and the egress gateway goes by the one in the Host header, not by port %d", route.Host(), route.Port()),
-				fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port()))
+				fmt.Sprintf("host %q has several HTTP ports, and the egress gateway goes by the one in the Host header, not by port %d", route.Host(), route.Port()), fix)
 		}
 	}
 	return out
@@ -151,8 +174,12 @@ func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
 			if target.OfSpec || want == 0 || slices.Contains(egress.PortsOf(route.Exit.Definition.Ports, egress.FamilyTLS), target.Port) || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) == want {
 				continue
 			}
+			fix := fmt.Sprintf("write %s:%d", route.Canonical, want)
+			if vs.Of != "" {
+				fix = fmt.Sprintf("set the header Host to %s:%d by a filter RequestHeaderModifier", route.Canonical, want)
+			}
 			out.add("authority-port", target.Path, fmt.Sprintf("calls led to port %d of host %q ask the egress gateway for %q, which is port %d",
-				want, route.Host(), target.Host, cmp.Or(target.Port, 80)), fmt.Sprintf("write %s:%d", route.Canonical, want))
+				want, route.Host(), target.Host, cmp.Or(target.Port, 80)), fix)
 		}
 	}
 	return out

@@ -45,7 +45,7 @@ func ClientRule(namespace, host string, spec map[string]any, gateway string) Obj
 // egress gateway by mutual TLS, and the gateway's name: it gives the calls of each port that needs one an SNI, and stands
 // before wildcard rules that would have the gateway called otherwise. Without need of either it is nil.
 func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
-	rule, own := view.Rule(namespace, host), egress.ByMutualTLS(view.Entries(host), namespace)
+	rule, own := view.Rule(namespace, host), seen(egress.ByMutualTLS(view.Entries(host), namespace))
 	sni := portsBySNI(mesh, own, host)
 	covered := rule.HasPolicy() && rule.Host != host
 	if len(own) == 0 || len(sni) == 0 && !covered {
@@ -63,6 +63,16 @@ func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string)
 	return spec, gw.Name
 }
 
+// seen leaves out the entries that are exported to nobody.
+func seen(entries []*egress.Entry) (out []*egress.Entry) {
+	for _, entry := range entries {
+		if names, all := egress.Clients(entry.ExportTo, entry.Namespace); all || len(names) > 0 {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
 // exportedBy returns who must see the rule: whoever sees some of the entries; empty for everybody.
 func exportedBy(entries []*egress.Entry) (out []any) {
 	for _, entry := range entries {
@@ -75,9 +85,6 @@ func exportedBy(entries []*egress.Entry) (out []any) {
 				out = append(out, name)
 			}
 		}
-	}
-	if len(out) == 0 {
-		return []any{"."}
 	}
 	return out
 }

@@ -91,6 +91,10 @@ const policyPath = "spec.trafficPolicy"
 // SealRuleIntent rewrites, in place, a DestinationRule as its author wrote it into the form in which sidecars may apply
 // it to an egress gateway that they reach by an entry. The error is Refusals when it is too large.
 func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh *egress.Mesh, view egress.View) error {
+	if serving != nil && serving.Led {
+		// Calls to the gateway are not under it, and those that no route leads there must not be made in clear.
+		return nil
+	}
 	var known recorder
 	if serving != nil && serving.Transport == egress.MutualTLS {
 		host := mesh.ReadRule(rule).Host

@@ -3,7 +3,9 @@ package hop
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
+	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -12,6 +14,19 @@ import (
 // encryptedSubset names, in the exit's DestinationRule, the HTTP calls to a TLS port, which the gateway encrypts. Those of
 // an app that speaks TLS itself do not go by it, and so are not encrypted twice.
 const encryptedSubset = "encrypted"
+
+// otherSubset names all other HTTP calls of such an exit, and says nothing of its own: Istio's analyzers complain of a host
+// that some routes call by a subset and others without one.
+const otherSubset = "other"
+
+// httpDestination is where HTTP calls of an HTTP port are led on to.
+func httpDestination(host string, port uint32, definition egress.Definition) *networking.Destination {
+	out := destination(host, port)
+	if slices.ContainsFunc(egress.PortsOf(definition.Ports, egress.FamilyTLS), func(port uint32) bool { return definition.TLS[port] != nil }) {
+		out.Subset = otherSubset
+	}
+	return out
+}
 
 // exitRule says how the gateway calls a host, port by port: as the rule of the exit's owner has it, and encrypted where
 // the exit is. Without anything to say it is nil.
@@ -40,7 +55,7 @@ func exitRule(namespace, host string, exit *egress.Exit) Object {
 	if len(encrypted) > 0 {
 		spec["subsets"] = []any{map[string]any{
 			"name": encryptedSubset, "trafficPolicy": map[string]any{"portLevelSettings": encrypted},
-		}}
+		}, map[string]any{"name": otherSubset}}
 	}
 	out := &networkingv1.DestinationRule{ObjectMeta: meta(namespace, exitName(host, host), host)}
 	raw, err := json.Marshal(spec)

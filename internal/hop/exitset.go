@@ -16,18 +16,29 @@ import (
 
 // ExitSet returns the exit leg of one canonical host in the namespace of egress gateways, in the order of writing:
 // where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it
-// from each gateway that some of them is sealed to. All of it is private to the namespace. Without an exit, which is
+// from each gateway that some of them is sealed to; where it is a wildcard that no endpoint serves, what makes the gateway
+// resolve the names below, if it does. All of it is private to the namespace. Without an exit, which is
 // nil, it is empty, and so it is while all entries are suspended.
 func ExitSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace, host string) []Object {
 	if exit == nil || len(exit.Open().Ports) == 0 {
 		return nil
 	}
-	out := []Object{exitEntry(namespace, host, exit.Open())}
+	gateways := servingGateways(mesh, exit, namespace)
+	if exit.Bare(host) {
+		if gateways = slices.DeleteFunc(gateways, func(gw egress.Gateway) bool { return !gw.Wildcards }); len(gateways) == 0 {
+			return nil
+		}
+	}
+	out := []Object{exitEntry(namespace, host, exit)}
 	if rule := exitRule(namespace, host, exit); rule != nil {
 		out = append(out, rule)
 	}
-	for _, gw := range servingGateways(mesh, exit, namespace) {
-		out = append(out, transportOf(gw).routes(gw, servedBy(mesh, exit, view, gw, host))...)
+	for _, gw := range gateways {
+		served := servedBy(mesh, exit, view, gw, host)
+		if exit.Bare(host) {
+			out = append(out, resolver(mesh, gw, served))
+		}
+		out = append(out, transportOf(gw).routes(gw, served)...)
 	}
 	return out
 }
@@ -62,7 +73,9 @@ func servedBy(mesh *egress.Mesh, exit *egress.Exit, view egress.View, gw egress.
 
 // ExitKinds returns an empty object of every kind that an exit set may hold, in the order of writing.
 func ExitKinds() []Object {
-	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, &networkingv1.Gateway{}, &networkingv1.VirtualService{}}
+	filter := &unstructured.Unstructured{}
+	filter.SetGroupVersionKind(EnvoyFilter)
+	return []Object{&networkingv1.ServiceEntry{}, &networkingv1.DestinationRule{}, filter, &networkingv1.Gateway{}, &networkingv1.VirtualService{}}
 }
 
 // GatewayName returns the name of the Gateway object of an egress gateway with its transport.
@@ -95,7 +108,8 @@ func GatewayObject(gw egress.Gateway, transport egress.Transport) *networkingv1.
 }
 
 // exitEntry says where a host really is. Gateways of one namespace share it.
-func exitEntry(namespace, host string, definition egress.Definition) *networkingv1.ServiceEntry {
+func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceEntry {
+	definition := exit.Open()
 	out := &networkingv1.ServiceEntry{ObjectMeta: meta(namespace, exitName(host, host), host)}
 	out.Spec.Hosts = []string{host}
 	out.Spec.ExportTo = []string{"."}
@@ -103,8 +117,12 @@ func exitEntry(namespace, host string, definition egress.Definition) *networking
 	out.Spec.Resolution = networking.ServiceEntry_Resolution(networking.ServiceEntry_Resolution_value[definition.Resolution])
 	for _, port := range definition.Ports {
 		out.Spec.Ports = append(out.Spec.Ports, &networking.ServicePort{
-			Number: port.Number, Protocol: port.Protocol, Name: port.Name, TargetPort: port.TargetPort,
+			Number: port.Number, Protocol: exit.Spelled(port.Number), Name: port.Name, TargetPort: port.TargetPort,
 		})
+	}
+	if egress.Bare(host, definition.Endpoints) {
+		out.Spec.Resolution = networking.ServiceEntry_DNS
+		out.Spec.Endpoints = []*networking.WorkloadEntry{{Address: unresolved}}
 	}
 	for _, endpoint := range definition.Endpoints {
 		out.Spec.Endpoints = append(out.Spec.Endpoints, &networking.WorkloadEntry{

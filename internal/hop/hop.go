@@ -19,6 +19,8 @@ const (
 	IntentAnnotation = "egress-governor.io/intent"
 	// HostAnnotation names, on the objects that we keep for one external host, that host.
 	HostAnnotation = "egress-governor.io/host"
+	// EntryAnnotation names, on what we keep for one ServiceEntry beside it, that entry.
+	EntryAnnotation = "egress-governor.io/service-entry"
 	// GatewayLabel names, on the objects that one egress gateway alone uses, that gateway.
 	GatewayLabel = "egress-governor.io/gateway"
 	// ManagedByLabel with the value Manager marks the objects we keep.

@@ -280,7 +280,7 @@ func TestNamesThatEnvoyRejects(t *testing.T) {
 		"two spellings of a host": {`{hosts: [good.test, GOOD.test.], http: [{` + to + `}]}`, "duplicate-host spec.hosts[1]"},
 		"an SNI in upper case":    {`{hosts: [good.test], tls: [{match: [{sniHosts: [GOOD.test]}], ` + to + `}]}`, "not-canonical spec.tls[0].match"},
 		"an SNI with a dot":       {`{hosts: [good.test], tls: [{match: [{sniHosts: [good.test.]}], ` + to + `}]}`, "not-canonical spec.tls[0].match"},
-		"a partial wildcard":      {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*ood.test"]}], ` + to + `}]}`, "bad-host spec.tls[0].match"},
+		"a partial wildcard":      {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*ood.test", "*.test"]}], ` + to + `}]}`, "bad-host spec.tls[0].match"},
 		"what Envoy takes":        {`{hosts: ["*.test"], tls: [{match: [{sniHosts: ["*.test", good.test]}], ` + to + `}]}`, ""},
 	} {
 		var got []string
@@ -405,7 +405,10 @@ func TestRoutesAreForOnesOwnCalls(t *testing.T) {
 	view := cluster()
 	theirs := egresstest.Sealed("theirs.test", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
 	theirs.Namespace = "others"
-	view.Known = append(view.Known, theirs)
+	both, below := egresstest.Sealed("both.test"), egresstest.Sealed("below.wild.theirs")
+	later, wild := *both, egresstest.Sealed("*.wild.theirs")
+	later.Namespace, later.Created, wild.Namespace = "others", both.Created.Add(1), "others"
+	view.Known = append(view.Known, theirs, both, &later, below, wild)
 	for name, tc := range map[string]struct {
 		spec, exportTo, refused string
 	}{
@@ -415,6 +418,10 @@ func TestRoutesAreForOnesOwnCalls(t *testing.T) {
 		"not exported":               {`{hosts: [theirs.test], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a wildcard over it":         {`{hosts: ["*.test"], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a host that nobody names":   {`{hosts: [future.test], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"first, but not alone":       {`{hosts: [both.test], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"first, for the second":      {`{hosts: [both.test], exportTo: [others], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"first, for a third":         {`{hosts: [both.test], exportTo: [third], http: [{route: [{destination: {host: local}}]}]}`, "[third]", ""},
+		"below another's wildcard":   {`{hosts: [below.wild.theirs], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a Service":                  {`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`, "[]", ""},
 		"of a gateway by name alone": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"which leads elsewhere": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}, {match: [{gateways: [own]}], route: [{destination: {host: theirs.test}}]}]}`,

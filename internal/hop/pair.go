@@ -91,7 +91,7 @@ func pairRoutes(pair egress.Pair, definition egress.Definition) (out []toPort) {
 		if port == 80 {
 			authority = "[^:]*"
 		}
-		route := httpExit(destination(pair.Led, port), authority)
+		route := httpExit(httpDestination(pair.Led, port, definition), authority)
 		route.Rewrite = &networking.HTTPRewrite{Authority: pair.Asked}
 		out = append(out, toPort{route, port})
 	}

@@ -145,9 +145,13 @@ func httpExits(host string, definition egress.Definition) (out []toPort) {
 		return slices.DeleteFunc(out, func(route toPort) bool { return route.DirectResponse != nil })
 	}
 	exit := func(port egress.Port, authority string) {
-		out = append(out, toPort{httpExit(destination(host, port.Number), authority), port.Number})
+		out = append(out, toPort{httpExit(httpDestination(host, port.Number, definition), authority), port.Number})
 	}
-	if len(http) == 1 {
+	// A host below a wildcard is called at the port that the header names, and without one at 80, or 443 where it is encrypted.
+	mustSay := func(port egress.Port) bool {
+		return egress.Bare(host, definition.Endpoints) && (port.Number != 80 || definition.TLS[80] != nil)
+	}
+	if len(http) == 1 && !mustSay(http[0]) {
 		// Another port is not this one, and may be of an entry whose exit is not here yet.
 		exit(http[0], fmt.Sprintf("[^:]*(:%d)?", http[0].Number))
 		return out
@@ -156,7 +160,7 @@ func httpExits(host string, definition egress.Definition) (out []toPort) {
 		exit(port, portAuthority(port.Number))
 	}
 	for _, port := range http {
-		if port.Number == 80 {
+		if port.Number == 80 && !mustSay(port) {
 			// A header with any other port names a port the entry does not have.
 			exit(port, "[^:]*")
 		}

@@ -45,6 +45,7 @@ func EntryIntent(entry *unstructured.Unstructured, mesh *egress.Mesh) (*unstruct
 		slots = append(slots, slot{altNamesPath, spec, "subjectAltNames"})
 	}
 	known.restore(slots)
+	unbind(out, known)
 	return out, nil
 }
 
@@ -101,7 +102,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 	if err != nil || !parsed.External() {
 		return err
 	}
-	if refusals := Check(parsed, gw, mesh); len(refusals) > 0 {
+	if refusals := append(Check(parsed, gw, mesh), checkWaypoint(entry, gw)...); len(refusals) > 0 {
 		return refusals
 	}
 	spec, _ := entry.Object["spec"].(map[string]any)
@@ -123,6 +124,7 @@ func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egres
 			known.replace(s, now)
 		}
 	}
+	bind(entry, gw, &known)
 	return known.keep(entry, field.NewPath("spec", "endpoints"), "give fewer endpoints, or spread them over several entries")
 }
 

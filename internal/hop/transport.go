@@ -17,6 +17,9 @@ type transport interface {
 	servers(gw egress.Gateway) []*networking.Server
 	// routes returns what leads the calls of one exit on from the gateway, in the order of writing.
 	routes(gw egress.Gateway, exit served) []Object
+	// resolve returns the patches by which the gateway resolves the names below a wildcard that TLS calls of a port are for, by
+	// filters that stand before the one that calls.
+	resolve(host string, port uint32, filters []any) []any
 	// pair returns the routes of the calls of a pair, whose exit is that of the host that they are led to.
 	pair(gw egress.Gateway, exit served, pair egress.Pair) []*networking.HTTPRoute
 }

@@ -67,6 +67,9 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 	for _, route := range resolved.Routes {
 		bareSubset := toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical))
 		switch {
+		case mesh.ByRoutes():
+			lead(known, route, bareSubset, vs.GetNamespace(), gw, view)
+			continue
 		case gw.Transport == egress.MutualTLS:
 			injectMutual(known, route, bareSubset, vs.GetNamespace(), gw, view)
 			continue
@@ -170,7 +173,7 @@ func injectable(route egress.Route, namespace string, gw egress.Gateway, view eg
 	if slices.ContainsFunc(route.Targets, elsewhere) {
 		return false
 	}
-	return samePort(route, entry.Ports) && sameProtocol(route, entry.Ports, gw, view)
+	return samePort(route, entry.Ports) && asksForPort(route, route.Port(), view.Exit(route.Canonical, gw.Namespace())) && sameProtocol(route, entry.Ports, gw, view)
 }
 
 // samePort says whether the gateway, which sees only the Host header or the SNI, sends the call to the port that the

@@ -74,10 +74,10 @@ func (r *Registry) DeleteAccount(namespace, name string) {
 	r.tell(change)
 }
 
-// calledFrom returns the hosts whose exits say by name who of a namespace may call.
+// calledFrom returns the hosts whose exits, or the waypoints before them, say by name who of a namespace may call.
 func (r *Registry) calledFrom(namespace string) (out []string) {
 	byName := func(stored *Stored) {
-		if entry := stored.entry(); entry != nil && entry.Transport == egress.MutualTLS {
+		if entry := stored.entry(); entry != nil && (entry.Transport == egress.MutualTLS || entry.Waypoint.Name != "") {
 			out = append(out, entry.Hosts...)
 		}
 	}

@@ -21,7 +21,9 @@ func (r *Registry) Put(object *unstructured.Unstructured) error {
 		}
 		r.PutService(service)
 	case "Pod":
-		r.PutPod(object.GetNamespace(), object.GetName(), object.GetLabels())
+		if len(r.mesh.GatewaysIn(object.GetNamespace())) > 0 {
+			r.PutPod(object.GetNamespace(), object.GetName(), object.GetLabels())
+		}
 	case "ServiceAccount":
 		r.PutAccount(object.GetNamespace(), object.GetName())
 	case "ServiceEntry":

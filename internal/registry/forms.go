@@ -45,8 +45,8 @@ func (r *Registry) foreignRule(namespace, host string, exit *egress.Exit) error 
 		rule.Namespace, rule.Name, rule.Host, host)
 }
 
-// GatewayObjects returns the Gateway object of an egress gateway by its own transport, and by another as long as entries are
-// sealed for it; gone are the names of those that are not to be.
+// GatewayObjects returns what an egress gateway has for all hosts: the Gateway object of its own transport, and of another as
+// long as entries are sealed for it, and what resolves wildcards; gone are the names of the Gateway objects that are not to be.
 func (r *Registry) GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string) {
 	for _, transport := range egress.Transports() {
 		by := gw.By(transport)
@@ -56,6 +56,9 @@ func (r *Registry) GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone
 		} else {
 			gone = append(gone, hop.GatewayName(by))
 		}
+	}
+	if resolver := hop.ResolverObject(r.mesh, gw); resolver != nil {
+		objects = append(objects, resolver)
 	}
 	return objects, gone
 }
@@ -92,4 +95,13 @@ func (r *Registry) RouteForm(name types.NamespacedName) Form {
 	return func(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 		return hop.Inject(object, gw, r.mesh, r)
 	}
+}
+
+// ClientRoutes returns the VirtualServices of ours that a namespace is to hold for a host, and whether others of ours stay:
+// as long as an entry that was led is not sealed, they keep its calls from going straight.
+func (r *Registry) ClientRoutes(namespace, host string) (routes []*unstructured.Unstructured, others bool) {
+	others = r.mesh.Seal && slices.ContainsFunc(r.Entries(host), func(entry *egress.Entry) bool {
+		return entry.Namespace == namespace && entry.External && entry.Gateway == ""
+	})
+	return hop.ClientRoutes(r.mesh, r, namespace, host), others
 }

@@ -12,12 +12,15 @@ import (
 // counting returns the entry as it counts: of a namespace that is not governed none leads to a gateway, whatever it says.
 func (r *Registry) counting(stored *Stored) *egress.Entry {
 	entry := stored.entry()
-	if entry == nil || entry.Gateway == "" {
-		return entry
+	switch {
+	case entry == nil:
+		return nil
+	case entry.Gateway == "":
+		return r.led(stored)
 	}
 	out := *entry
 	if !r.governed[entry.Namespace] {
-		out.Gateway, out.Transport = "", ""
+		out.Gateway, out.Transport, out.Waypoint = "", "", egress.Waypoint{}
 		return &out
 	}
 	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}]
@@ -28,6 +31,19 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 		return &out
 	}
 	return entry
+}
+
+// led returns an entry that is not sealed as it counts: routes lead its calls to the gateway of its namespace where that can
+// carry them.
+func (r *Registry) led(stored *Stored) *egress.Entry {
+	gateway := r.leaving[stored.Namespace]
+	if gateway == "" || !slices.Contains(stored.carriers, gateway) {
+		return stored.Entry
+	}
+	out := *stored.Entry
+	out.Gateway, out.Transport, out.Led = gateway, egress.Plain, true
+	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: out.Namespace, Name: out.Name}]
+	return &out
 }
 
 // count takes an entry, as it counts, into the index and returns its hosts; uncount takes a stored one out.
@@ -100,7 +116,8 @@ func (r *Registry) GatewayOf(namespace string) string {
 func (r *Registry) govern(namespace string, set map[string]string, governed bool, gateway string) {
 	var change Change
 	r.mu.Lock()
-	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway
+	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway ||
+		governed && egress.Ambient(r.clients.labels[namespace]) != egress.Ambient(set)
 	if changed {
 		for name, stored := range r.byNamespace[namespace] {
 			change.Entries = append(change.Entries, name)

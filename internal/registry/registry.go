@@ -34,10 +34,13 @@ type Registry struct {
 	// capture says whether sidecars capture DNS.
 	capture atomic.Bool
 	// legs counts the entries by the client legs that they are sealed to.
-	legs    map[egress.Leg]int
-	rules   rules
-	pairs   pairs
-	leading leading
+	legs     map[egress.Leg]int
+	rules    rules
+	pairs    pairs
+	leading  leading
+	routings routings
+	// narrowing has the VirtualServices that leave out calls of wildcards.
+	narrowing narrowing
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
@@ -83,7 +86,7 @@ func New(mesh *egress.Mesh) *Registry {
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: addresses{},
 		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
-		rules: newRules(), pairs: newPairs(), leading: newLeading(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), leading: newLeading(), routings: newRoutings(), narrowing: newNarrowing(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 
@@ -144,6 +147,13 @@ func (r *Registry) Entries(host string) []*egress.Entry {
 	return r.hosts[host]
 }
 
+// Named implements egress.View.
+func (r *Registry) Named(namespace, name string) *egress.Entry {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.entries[types.NamespacedName{Namespace: namespace, Name: name}].entry()
+}
+
 // HostsOf implements egress.View.
 func (r *Registry) HostsOf(namespace, except string) (out int) {
 	r.mu.RLock()
@@ -163,7 +173,13 @@ func (r *Registry) Stored(name types.NamespacedName) *Stored {
 	if !r.governed[name.Namespace] {
 		return nil
 	}
-	return r.entries[name]
+	stored := r.entries[name]
+	if stored == nil || len(stored.carriers) == 0 {
+		return stored
+	}
+	out := *stored
+	out.Entry = r.led(stored)
+	return &out
 }
 
 // PutEntry takes in a stored ServiceEntry.

@@ -3,6 +3,7 @@ package registry
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,8 +21,13 @@ type storedRoutes struct {
 	metav1.ObjectMeta
 	pairs    map[string]egress.Pair
 	deciding []string
-	// leads are the hosts that its sidecars' routes lead to as it is stored.
+	// leads are the hosts that its sidecars' routes lead to as it is stored, and are for.
 	leads []string
+	// narrows are the wildcards of which its TLS routes leave calls out, for those who see it.
+	narrows []string
+	narrow  *egress.Narrow
+	// routing is what it says of its hosts' calls where routes alone lead to gateways; nil for one of ours.
+	routing *egress.Routing
 }
 
 // GetObjectKind implements runtime.Object.
@@ -105,7 +111,7 @@ func (r *Registry) Deciding(namespace, gateway string) (out []string) {
 	return out
 }
 
-// leading has the routes that lead to a host as they are stored.
+// leading has the routes that lead to a host as they are stored, or are for it.
 type leading struct {
 	byRoute map[types.NamespacedName][]string
 	byHost  map[string]map[types.NamespacedName]bool
@@ -134,34 +140,49 @@ func (l leading) swap(route types.NamespacedName, next []string) {
 	}
 }
 
-// leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways.
+// leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways, and those that sidecars
+// apply it for: whose calls these are may change.
 func (r *Registry) leads(vs *unstructured.Unstructured) []string {
 	hosts := map[string]bool{}
-	if _, rewritten := vs.GetAnnotations()[hop.IntentAnnotation]; rewritten {
-		// Its hosts may become the namespace's own to route for others too.
+	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+	if len(gateways) == 0 || slices.Contains(gateways, "mesh") {
 		own, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-		exportTo := egress.ExportTo(vs)
 		for _, host := range own {
-			if slices.Equal(exportTo, []string{"."}) {
-				hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true
-			}
+			hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true
 		}
 	}
 	for _, d := range egress.Destinations(vs) {
-		if host := r.mesh.Qualify(d.Host(), vs.GetNamespace()); !r.mesh.InCluster(host) {
-			hosts[host] = true
-		}
+		hosts[r.mesh.Qualify(d.Host(), vs.GetNamespace())] = true
 	}
+	maps.DeleteFunc(hosts, func(host string, _ bool) bool { return r.mesh.InCluster(host) })
 	return slices.Sorted(maps.Keys(hosts))
 }
 
-// LeadingTo returns the VirtualServices of governed namespaces that lead to a host as they are stored.
+// LeadingTo returns the VirtualServices of governed namespaces that lead to a host as they are stored, or are for it, by a
+// wildcard too.
 func (r *Registry) LeadingTo(host string) (out []types.NamespacedName) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for route := range r.leading.byHost[host] {
-		if r.governed[route.Namespace] {
-			out = append(out, route)
+	seen := map[types.NamespacedName]bool{}
+	for _, of := range r.related(host) {
+		for route := range r.leading.byHost[of] {
+			if r.governed[route.Namespace] && !seen[route] {
+				seen[route] = true
+				out = append(out, route)
+			}
+		}
+	}
+	return out
+}
+
+// related returns the hosts of routes that stand for a host, and those that a wildcard stands for.
+func (r *Registry) related(host string) []string {
+	out := egress.Patterns(host)
+	if egress.IsWildcard(host) {
+		for of := range r.leading.byHost {
+			if of != host && strings.HasSuffix(of, host[1:]) {
+				out = append(out, of)
+			}
 		}
 	}
 	return out
@@ -180,12 +201,24 @@ func (r *Registry) slimRoutes(obj any) any {
 	if !ok {
 		return obj
 	}
-	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object)}
+	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object), narrows: hop.Narrows(object, r.mesh)}
+	if len(out.narrows) > 0 {
+		out.narrow = &egress.Narrow{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
+	}
+	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
+		out.routing = egress.ReadRouting(object, r.mesh)
+	}
 	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
 		return out
 	}
 	if intent, err := hop.RouteIntent(object, r.mesh); err == nil {
 		out.pairs = hop.Pairs(object, intent, r.mesh)
+		if r.mesh.ByRoutes() {
+			// They follow the gateway of their namespace, too.
+			out.leads = append(out.leads, r.leads(intent)...)
+			slices.Sort(out.leads)
+			out.leads = slices.Compact(out.leads)
+		}
 	}
 	return out
 }
@@ -203,12 +236,18 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 		change.Routes = []types.NamespacedName{route}
 	}
 	r.leading.swap(route, next.leads)
+	r.narrowing.swap(route, next)
 	delete(r.deciding, route)
 	if len(next.deciding) > 0 {
 		r.deciding[route] = next.deciding
 	}
 	if !maps.Equal(r.pairs.byRoute[route], next.pairs) {
 		change.Hosts = r.pairs.swap(route, next.pairs)
+	}
+	if last, changed := r.routings.swap(route, next.routing); changed {
+		hosts := append(touched(last), touched(next.routing)...)
+		slices.Sort(hosts)
+		change.Clients = clientsOf(route.Namespace, slices.Compact(hosts))
 	}
 	r.mu.Unlock()
 	r.tell(change)

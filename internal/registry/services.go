@@ -134,7 +134,7 @@ func (r *Registry) swapService(host string, next *egress.Service) {
 	set()
 	var change Change
 	if was != (next != nil) {
-		change.Entries = r.naming(host)
+		change.Entries = append(r.naming(host), r.boundTo(host)...)
 	}
 	r.mu.Unlock()
 	r.tell(change)
@@ -153,7 +153,22 @@ func (r *Registry) naming(service string) (out []types.NamespacedName) {
 
 func (r *Registry) sealedTo(gw egress.Gateway) (out []types.NamespacedName) {
 	for name, stored := range r.entries {
-		if stored.Entry != nil && stored.Entry.Gateway == gw.Name {
+		if entry := r.counting(stored); entry != nil && entry.Gateway == gw.Name {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// boundTo returns the entries that are bound to the waypoint of a Service.
+func (r *Registry) boundTo(service string) (out []types.NamespacedName) {
+	if !slices.ContainsFunc(r.mesh.Gateways, func(gw egress.Gateway) bool {
+		return gw.Waypoint.Name != "" && strings.HasPrefix(service, gw.Waypoint.Name+".")
+	}) {
+		return nil
+	}
+	for name, stored := range r.entries {
+		if entry := stored.entry(); entry != nil && entry.Waypoint.Name != "" && r.mesh.WaypointService(entry.Waypoint) == service {
 			out = append(out, name)
 		}
 	}

@@ -21,6 +21,8 @@ type Stored struct {
 	Entry *egress.Entry
 	// Conditions are those of its status, everybody's.
 	Conditions []any
+	// carriers are the egress gateways to which routes could lead its calls; none where they need no routes.
+	carriers []string
 }
 
 var _ runtime.Object = (*Stored)(nil)
@@ -38,7 +40,7 @@ func (s *Stored) DeepCopyObject() runtime.Object {
 func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
 	out := &Stored{ObjectMeta: identity(obj)}
 	out.Conditions, _, _ = unstructured.NestedSlice(obj.Object, "status", "conditions")
-	out.Entry = r.parse(obj)
+	out.Entry, out.carriers = r.parse(obj)
 	return out
 }
 
@@ -51,7 +53,7 @@ func (s *Stored) entry() *egress.Entry {
 
 // same says whether two have the same to say about hosts.
 func (s *Stored) same(other *Stored) bool {
-	return s != nil && other != nil && s.UID == other.UID && reflect.DeepEqual(s.Entry, other.Entry)
+	return s != nil && other != nil && s.UID == other.UID && reflect.DeepEqual(s.Entry, other.Entry) && slices.Equal(s.carriers, other.carriers)
 }
 
 // ours says whether an object belongs to an exit set.
@@ -60,21 +62,22 @@ func (r *Registry) ours(obj *unstructured.Unstructured) bool {
 	return ours && obj.GetLabels()[hop.ManagedByLabel] == hop.Manager && len(r.mesh.GatewaysIn(obj.GetNamespace())) > 0
 }
 
-// parse returns the entry an object stands for, nil when it cannot be read; our own exit entries are not authors'.
-func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
+// parse returns the entry an object stands for, nil when it cannot be read, and the gateways to which routes could lead its
+// calls; our own exit entries are not authors'.
+func (r *Registry) parse(obj *unstructured.Unstructured) (out *egress.Entry, carriers []string) {
 	if r.ours(obj) {
-		return nil
+		return nil, nil
 	}
-	intent, err := hop.EntryIntent(obj, r.mesh)
+	intent, err := r.intent(obj)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	parsed, err := egress.ParseServiceEntry(intent)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	resolution, _, _ := unstructured.NestedString(obj.Object, "spec", "resolution")
-	out := &egress.Entry{
+	out = &egress.Entry{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
 		Terminating: obj.GetDeletionTimestamp() != nil,
 		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: egress.ExportTo(obj), Ports: parsed.Ports, Definition: parsed.Define(),
@@ -89,7 +92,23 @@ func (r *Registry) parse(obj *unstructured.Unstructured) *egress.Entry {
 	leg, sealed := hop.SealedLeg(obj, r.mesh)
 	gw, _ := r.mesh.GatewayByName(leg.Gateway)
 	if sealed && out.External && len(hop.Check(parsed, gw.By(leg.Transport), r.mesh)) == 0 {
-		out.Gateway, out.Transport = leg.Gateway, leg.Transport
+		out.Gateway, out.Transport, out.Waypoint = leg.Gateway, leg.Transport, hop.BoundTo(obj)
 	}
-	return out
+	if !sealed && out.External && r.mesh.ByRoutes() {
+		for _, gw := range r.mesh.Gateways {
+			if len(hop.Check(parsed, gw, r.mesh)) == 0 {
+				carriers = append(carriers, gw.Name)
+			}
+		}
+	}
+	return out, carriers
+}
+
+// intent returns an entry as its author wrote it. Where routes lead calls, one that is not sealed stands as it is, and its
+// annotation is a tenant's word without effect.
+func (r *Registry) intent(obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if _, sealed := hop.SealedTo(obj, r.mesh); !sealed && r.mesh.ByRoutes() {
+		return obj, nil
+	}
+	return hop.EntryIntent(obj, r.mesh)
 }

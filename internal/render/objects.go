@@ -1,19 +1,19 @@
 package render
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
 	"istio.io/client-go/pkg/clientset/versioned/scheme"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // Objects returns all that the cluster holds once the controllers are done, in the order in which it was made: what was
-// applied, and then exit sets, client rules, and what closes namespaces. The error names the host that can have no exit.
+// applied, and then exit sets, client rules, what closes namespaces, and the policies of waypoints. The error names the host that can have no exit.
 func (c *Cluster) Objects() ([]*unstructured.Unstructured, error) {
 	if err := c.settle(); err != nil {
 		return nil, err
@@ -69,9 +69,20 @@ func (c *Cluster) beside() (out []hop.Object) {
 			if rule := hop.ClientRule(namespace, host, spec, gateway); rule != nil {
 				out = append(out, rule)
 			}
+			routes, _ := c.index.ClientRoutes(namespace, host)
+			for _, route := range routes {
+				out = append(out, route)
+			}
 		}
 		if c.mesh.Block && !c.closed(namespace) {
 			out = append(out, hop.Sidecar(namespace, nil))
+		}
+	}
+	for _, name := range c.names() {
+		if stored := c.index.Stored(name.NamespacedName); name.Kind == "ServiceEntry" && stored != nil && stored.Entry != nil {
+			if policy := hop.WaypointPolicy(stored.Entry, hop.WaypointPolicySpec(c.mesh, c.index, stored.Entry)); policy != nil {
+				out = append(out, policy)
+			}
 		}
 	}
 	return out

@@ -22,13 +22,19 @@ const maxWildcards = 100
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 	hosts := listOf(entry, "hosts")
 	return slices.Concat(bound(len(hosts), len(listOf(entry, "endpoints")), "endpoints"), bound(len(hosts), len(listOf(entry, "ports")), "ports"), boundWildcards(hosts),
+		bound(len(hosts), len(listOf(entry, "exportTo")), "namespaces"),
 		bound(len(listOf(entry, "endpoints")), len(listOf(entry, "ports")), "ports"))
 }
 
 // boundRoutes refuses a VirtualService that is too much work to look at.
 func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
 	hosts := listOf(vs, "hosts")
-	return append(bound(len(hosts), len(egress.Destinations(vs)), "destinations"), boundWildcards(hosts)...)
+	matches := 0
+	for _, item := range listOf(vs, "tls") {
+		route, _ := item.(map[string]any)
+		matches += len(egress.Matches(route))
+	}
+	return slices.Concat(bound(len(hosts), len(egress.Destinations(vs)), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
 }
 
 // boundWildcards: a wildcard is held against all hosts there are.

@@ -104,6 +104,13 @@ func exports(s *subject, exportTo []string) (out hop.Refusals) {
 	if len(s.Mesh.Gateways) < 2 {
 		return nil
 	}
+	if len(exportTo) == 0 && s.leads() {
+		out = append(out, egress.Finding{
+			Code: "other-gateway", Field: "spec.exportTo",
+			Message: "there are several egress gateways, and exportTo is left out: namespaces that leave by another would leave by this one",
+			Fix:     `set exportTo: ["."], or name the namespaces that leave by this gateway`,
+		})
+	}
 	for i, namespace := range exportTo {
 		at := field.NewPath("spec", "exportTo").Index(i).String()
 		switch leaves := s.View.GatewayOf(namespace); {

@@ -3,6 +3,7 @@ package review
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -82,7 +83,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		})
 	}
 	refusals = append(refusals, coveredHosts(s, rule)...)
-	if gw, is := s.Mesh.GatewayByService(rule.Host); is && hop.RuleInForce(s.intent) {
+	if gw, is := ruledGateway(s, rule); is && hop.RuleInForce(s.intent) {
 		return facts, append(refusals, egress.Finding{
 			Code: "gateway-rule", Field: "spec.host",
 			Message: fmt.Sprintf("egress gateway %q has settings of its own for how it is called, and under these it could not be called at all", gw.Name),
@@ -93,6 +94,17 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, onExit(s, rule, serving)...)
 	}
 	return facts, append(refusals, onOwnExits(s, rule, serving)...)
+}
+
+// ruledGateway returns the egress gateway that clients would call under a rule. Where routes alone lead to it, all calls are to
+// its Service, and a wildcard is as good as the name.
+func ruledGateway(s *subject, rule *egress.Rule) (egress.Gateway, bool) {
+	for _, gw := range s.Mesh.Gateways {
+		if rule.Host == gw.Service || s.Mesh.ByRoutes() && slices.Contains(egress.Patterns(gw.Service), rule.Host) {
+			return gw, true
+		}
+	}
+	return egress.Gateway{}, false
 }
 
 // ruleForm says whether the subject is in a form that may be stored: sealed, not sealed, or sealed for other ports. The entry
@@ -149,7 +161,7 @@ func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
 		exact := *rule
 		exact.Host = host
 		serving := s.Mesh.Governing(&exact, s.View)
-		if host == rule.Host || serving == nil {
+		if host == rule.Host || serving == nil || serving.Led {
 			continue
 		}
 		// By mutual TLS a rule of ours stands before it, where the entry is the namespace's own; where it is another's, the

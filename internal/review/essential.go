@@ -17,8 +17,9 @@ type reason struct {
 
 // hopeless: an answer that names a reason and what is moot beside it leads its author in circles.
 var hopeless = []reason{
-	{"raw-protocol", []string{"bare-wildcard", "cidr-address", "addresses-without-resolution", "resolution", "endpoints-without-resolution", "static-without-endpoints"}},
+	{"raw-protocol", []string{"bare-wildcard", "wide-wildcard", "cidr-address", "addresses-without-resolution", "resolution", "endpoints-without-resolution", "static-without-endpoints"}},
 	{"bare-wildcard", []string{"resolution", "cidr-address", "addresses-without-resolution"}},
+	{"wide-wildcard", []string{"resolution", "cidr-address", "addresses-without-resolution"}},
 	{"cidr-address", []string{"resolution"}},
 	{"workload-selector", []string{"static-without-endpoints", "resolution"}},
 	{"not-internal", []string{"not-internal"}},

@@ -47,7 +47,3 @@ func examineNothing(s *subject) (egress.Facts, hop.Refusals) {
 func examineWorkload(s *subject) (egress.Facts, hop.Refusals) {
 	return egress.WorkloadFacts(s.Object, s.gateway, s.Mesh, s.View), nil
 }
-
-func examineGatewayAPI(s *subject) (egress.Facts, hop.Refusals) {
-	return egress.GatewayAPIFacts(s.Object, s.gateway, s.Mesh, s.View), nil
-}

@@ -55,7 +55,12 @@ var kinds = map[string]kind{
 	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
 	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
-	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, changes: routeChanges, exported: "these routes are exported"},
+	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
+
+	"GRPCRoute": apiRoute,
+	"HTTPRoute": apiRoute,
+	"TCPRoute":  apiRoute,
+	"TLSRoute":  apiRoute,
 
 	// Where hosts that no entry names are blocked, a Sidecar is sent in any case.
 	"Sidecar": {group: networking, asked: true, bound: boundContent, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
@@ -66,10 +71,11 @@ var kinds = map[string]kind{
 	"WasmPlugin":       judged(extensions, examineNothing),
 	"WorkloadEntry":    judged(networking, examineWorkload),
 	"WorkloadGroup":    judged(networking, examineNothing),
-	"GRPCRoute":        judged(gatewayAPI, examineGatewayAPI),
-	"HTTPRoute":        judged(gatewayAPI, examineGatewayAPI),
-	"TCPRoute":         judged(gatewayAPI, examineGatewayAPI),
-	"TLSRoute":         judged(gatewayAPI, examineGatewayAPI),
+}
+
+// apiRoute is the row of the routes of the Gateway API. The API server sends them wherever it has their kinds.
+var apiRoute = kind{
+	group: gatewayAPI, bound: boundContent, intent: asWritten, examine: examineAPIRoute, changes: unchanged, exported: "this route applies",
 }
 
 // judged is the row of a kind that is evaluated by policies and nothing else.

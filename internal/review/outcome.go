@@ -88,10 +88,13 @@ type Outcome struct {
 	Changes []string
 }
 
+// awaited are the codes of what another object may still make good.
+var awaited = []string{hop.CodeGatewayRoute, hop.CodeUnknownEntry, hop.CodeUnknownHost}
+
 // Waits says whether the object was refused for want of another that commonly comes in one apply with it, and that the
 // view of the cluster may know a moment later.
 func (o *Outcome) Waits() bool {
-	return o.Verdict == Refused && slices.ContainsFunc(o.Of(Refused), func(finding Finding) bool { return finding.Code == hop.CodeGatewayRoute })
+	return o.Verdict == Refused && slices.ContainsFunc(o.Of(Refused), func(finding Finding) bool { return slices.Contains(awaited, finding.Code) })
 }
 
 // Of returns the findings with an effect.

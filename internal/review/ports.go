@@ -167,14 +167,15 @@ func unreached(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	}
 	return hop.Refusals{{
 		Code: "unreached-address", Field: "spec.addresses",
-		Message: fmt.Sprintf("address %s is no endpoint's, so an app that resolves the host does not dial it, and its raw TCP calls would go past the egress gateway", address),
+		Message: fmt.Sprintf("address %s is no endpoint's, so an app that resolves the host does not dial it, and its calls by TLS and raw TCP, which sidecars await there alone, would go past the egress gateway", address),
 		Fix:     "remove spec.addresses, or give the server's own addresses both there and in spec.endpoints with resolution STATIC, or ask the platform team for sidecars that capture DNS (ISTIO_META_DNS_CAPTURE)",
 	}}
 }
 
-// undialled returns an address at which sidecars listen for raw TCP that is not the server's own; empty for none.
+// undialled returns an address at which sidecars listen that is not the server's own; empty for none. They listen for TLS,
+// too, at the addresses of an entry that has some, and for HTTP at every address.
 func undialled(entry *egress.Entry, intent *egress.ServiceEntry) string {
-	if !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return carried(entry, port) }) {
+	if entry.Gateway == "" || !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return port.ToldBy() != egress.FamilyHTTP }) {
 		return ""
 	}
 	for _, address := range entry.Addresses {
@@ -185,6 +186,27 @@ func undialled(entry *egress.Entry, intent *egress.ServiceEntry) string {
 		}
 	}
 	return ""
+}
+
+// narrowed refuses a wildcard of whose TLS calls a stored VirtualService takes some, so that sidecars would know no others.
+func narrowed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
+	ours := s.listening(s.Object, intent)
+	for i, host := range ours.Hosts {
+		if !egress.IsWildcard(host) {
+			continue
+		}
+		for _, by := range s.View.Narrowing(host) {
+			if ours.Narrowed(by) {
+				out = append(out, egress.Finding{
+					Code: "left-out", Field: field.NewPath("spec", "hosts").Index(i).String(),
+					Message: fmt.Sprintf("%s has TLS routes for hosts below %q and none for it; sidecars that see both know the wildcard by these alone, so calls to other hosts below it would go past the egress gateway", by, host),
+					Fix:     fmt.Sprintf("first add a TLS route for %q there, which names it in spec.hosts and in sniHosts", host),
+				})
+				break
+			}
+		}
+	}
+	return out
 }
 
 // besideTCP says of ports that sidecars tell from raw TCP of the same number by the first bytes of a call.

@@ -171,6 +171,8 @@ func TestAddressesThatNoAppDials(t *testing.T) {
 		"whatever DNS says":      {new: onPort("TCP", "addresses: [240.1.1.1],"), refused: true},
 		"answered by the proxy":  {new: onPort("TCP", "addresses: [240.1.1.1],"), captures: true},
 		"of HTTP":                {new: http},
+		"of TLS":                 {new: strings.Replace(static("240.1.1.1"), "TCP", "TLS", 1), refused: true},
+		"TLS at the server's":    {new: strings.Replace(static("203.0.113.7"), "TCP", "TLS", 1)},
 		"as it was":              {old: static("240.1.1.1"), new: strings.Replace(static("240.1.1.1"), "{number", "{number: 80, name: http, protocol: HTTP}, {number", 1)},
 		"another than it was":    {old: static("240.1.1.1"), new: static("240.1.1.2"), refused: true},
 		"raw TCP where was none": {old: http, new: static("240.1.1.1"), refused: true},
@@ -202,6 +204,52 @@ func TestPlainCarriesNoRawTCP(t *testing.T) {
 	outcome, err := reviewed(t, r, create(entry(t, onPort("HTTP", "addresses: [240.1.1.1],"))))
 	require.NoError(t, err)
 	assert.Empty(t, codes(outcome), "what no gateway carries is not ours to refuse")
+}
+
+// TestAddressesThatNoAppDialsByPlain, where sidecars listen for TLS at the addresses of an entry as well.
+func TestAddressesThatNoAppDialsByPlain(t *testing.T) {
+	t.Parallel()
+	for protocol, want := range map[string][]string{"TLS": {"unreached-address spec.addresses"}, "HTTPS": {"unreached-address spec.addresses"}, "HTTP": nil, "GRPC": nil} {
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{}, Policies: &policies{}}
+		outcome, err := reviewed(t, r, create(entry(t, onPort(protocol, "addresses: [240.1.1.1],"))))
+		require.NoError(t, err, protocol)
+		assert.Equal(t, want, codes(outcome), protocol)
+	}
+}
+
+// TestAWildcardThatRoutesNarrow, and that sidecars would know by these routes alone.
+func TestAWildcardThatRoutesNarrow(t *testing.T) {
+	t.Parallel()
+	const wild = `{hosts: ["*.wild.test"], exportTo: [EXPORT], resolution: DNS, endpoints: [{address: www.wild.test}], ports: [{number: 443, name: p, protocol: TLS}]}`
+	own, private := strings.Replace(wild, "EXPORT", ".", 1), &egress.Narrow{Namespace: "elsewhere", Name: "r", ExportTo: []string{"."}}
+	to := &egress.Narrow{Namespace: "elsewhere", Name: "r", ExportTo: []string{egresstest.Namespace}}
+	for name, tc := range map[string]struct {
+		old, new string
+		by       *egress.Narrow
+		refused  bool
+	}{
+		"seen by others alone":     {new: own, by: private},
+		"exported to us":           {new: own, by: to, refused: true},
+		"to whom we export":        {new: strings.Replace(wild, "EXPORT", "., elsewhere", 1), by: private, refused: true},
+		"without TLS":              {new: strings.Replace(own, "TLS", "HTTP", 1), by: to},
+		"as it was, and labels":    {old: own, new: own, by: to},
+		"another port than it had": {old: own, new: strings.Replace(own, "443", "8443", 1), by: to, refused: true},
+	} {
+		view := &egresstest.Cluster{}
+		r := byMutualTLS(view)
+		req := create(entry(t, tc.new))
+		if tc.old != "" {
+			req.Operation, req.Old = Update, stored(t, r, create(entry(t, tc.old))).Object
+		}
+		view.Narrows = map[string][]*egress.Narrow{"*.wild.test": {tc.by}}
+		outcome, err := reviewed(t, r, req)
+		require.NoError(t, err, name)
+		if tc.refused {
+			assert.Equal(t, []string{"left-out spec.hosts[0]"}, codes(outcome), name)
+		} else {
+			assert.Empty(t, codes(outcome), name)
+		}
+	}
 }
 
 // TestAnEntryWithoutRawTCPLooksAtNone of the others, however many they are.

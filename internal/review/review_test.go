@@ -150,7 +150,7 @@ func TestEachPartIsReadOnce(t *testing.T) {
 	view.Asked = 0
 	_, err := r.Review(t.Context(), req)
 	require.NoError(t, err)
-	assert.Less(t, view.Asked, 20, "200 destinations of two hosts")
+	assert.Less(t, view.Asked, 40, "200 destinations of two hosts")
 
 	unsealed := 0
 	row := kinds["ServiceEntry"]
@@ -236,7 +236,9 @@ func TestWhatIsNotSealedIsJudgedAsItStands(t *testing.T) {
 	nowhere.Gateways = nowhere.Gateways[:1]
 	leave := egresstest.Mesh()
 	leave.Seal = false
-	for name, mesh := range map[string]*egress.Mesh{"no gateway": nowhere, "Leave": leave} {
+	evaluating := egresstest.Mesh()
+	evaluating.Seal, evaluating.Inject = false, false
+	for name, mesh := range map[string]*egress.Mesh{"no gateway": nowhere, "by routes": leave, "evaluating only": evaluating} {
 		for form, annotation := range map[string]string{
 			"today's": `[{"was": [{"address": "good.test"}], "now": [{"address": "evil.test"}], "paths": ["spec.endpoints"]}]`,
 			"v1":      `{"gateway": "evil.test", "endpoints": [{"address": "good.test"}]}`,
@@ -329,7 +331,7 @@ func TestANamespaceWithoutAGateway(t *testing.T) {
 	outcome, err := r.Review(t.Context(), create(entry(t, https)))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"no-gateway metadata.namespace"}, codes(outcome))
-	nowhere.Seal = false
+	nowhere.Seal, nowhere.Inject = false, false
 	outcome, err = r.Review(t.Context(), create(entry(t, https)))
 	require.NoError(t, err)
 	assert.Empty(t, codes(outcome), "Leave only evaluates")

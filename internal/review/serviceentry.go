@@ -3,7 +3,6 @@ package review
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +15,18 @@ import (
 
 // seals says whether ServiceEntries of the namespace are sealed.
 func (s *subject) seals() bool { return s.Mesh.Seal && s.gateway.Name != "" }
+
+// leads says whether they are stored as they are written, and routes lead their calls to the gateway of the namespace.
+func (s *subject) leads() bool { return s.Mesh.ByRoutes() && s.gateway.Name != "" }
+
+// carrier returns the egress gateway by which calls of an external entry leave as it stands; the zero value for none.
+func (s *subject) carrier(intent *egress.ServiceEntry) egress.Gateway {
+	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
+	if sealed.Name == "" && s.leads() && intent.External() {
+		return s.gateway
+	}
+	return sealed
+}
 
 // entryIntent reads the annotation where it tells what is or will be carried to a gateway. Anywhere else it is a
 // tenant's word without effect, and the spec itself is what counts.
@@ -33,7 +44,7 @@ func entryIntent(s *subject, entry *unstructured.Unstructured) (*unstructured.Un
 // seal returns the stored form of an entry, and none of one that would lead past the gateways.
 func seal(s *subject) (*unstructured.Unstructured, error) {
 	out, err := sealedForm(s)
-	if err != nil || !s.Mesh.Seal {
+	if err != nil || !s.Mesh.Carries() {
 		return out, err
 	}
 	parsed, err := hop.ParseEntry(s.intent)
@@ -47,11 +58,27 @@ func seal(s *subject) (*unstructured.Unstructured, error) {
 }
 
 func sealedForm(s *subject) (*unstructured.Unstructured, error) {
-	if !s.seals() {
+	switch {
+	case s.leads():
+		return s.intent, ledRefusals(s)
+	case !s.seals():
 		return s.Object, nil
 	}
 	out := s.intent.DeepCopy()
 	return out, hop.SealIntent(out, s.gateway, s.Mesh)
+}
+
+// ledRefusals is why routes cannot lead the calls of an entry to the gateway; nil for nothing.
+func ledRefusals(s *subject) error {
+	parsed, err := hop.ParseEntry(s.intent)
+	if err != nil || !parsed.External() {
+		return err
+	}
+	refusals := slices.Concat(hop.Check(parsed, s.gateway, s.Mesh), hop.CheckCarrier(parsed, s.gateway, s.View), hop.CheckSeen(s.intent, s.Mesh))
+	if len(refusals) > 0 {
+		return refusals
+	}
+	return nil
 }
 
 func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
@@ -62,7 +89,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		return egress.Facts{Gateway: s.gateway.Name}, refusals
 	}
 	refusals := checkSealed(s)
-	sealed, _ := hop.SealedTo(s.Object, s.Mesh)
+	sealed := s.carrier(parsed)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
 	s.export(&facts, refusals)
 	// A Service that came later, and claims what is stored already, keeps nobody from writing the rest.
@@ -81,12 +108,15 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
-		if s.changed() || !maps.Equal(s.Old.GetLabels(), s.Object.GetLabels()) {
-			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed))
+		if s.changed() || s.relabelled() {
+			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed), unaddressed(s, parsed), boundTwice(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
+	}
+	if s.changed() {
+		refusals = append(refusals, taken(s, parsed)...)
 	}
 	return facts, essential(refusals)
 }
@@ -97,7 +127,7 @@ func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	if !intent.External() {
 		return hop.CheckInternal(intent, s.Mesh, s.View)
 	}
-	if !s.Mesh.Seal || s.gateway.Name != "" {
+	if !s.Mesh.Carries() || s.gateway.Name != "" {
 		return nil
 	}
 	return hop.Refusals{{
@@ -122,8 +152,11 @@ func checkSealed(s *subject) hop.Refusals {
 			Fix: "apply it again, or change anything in it",
 		}}, refusals...)
 	}
-	if errors.As(err, &refusals) || equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+	if errors.As(err, &refusals) || s.leads() {
 		return refusals
+	}
+	if equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+		return s.checkBound(hop.BoundTo(want))
 	}
 	return hop.Refusals{{
 		Code: "not-sealed", Field: "spec.endpoints", Message: "the entry was changed after it was sealed",
@@ -139,11 +172,17 @@ func (s *subject) straightOut() bool {
 }
 
 func entryChanges(s *subject) []string {
+	if s.leads() {
+		return ledChanges(s)
+	}
 	gw, ok := hop.SealedTo(s.Object, s.Mesh)
 	if !ok {
 		return nil
 	}
 	out := []string{fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name)}
+	if waypoint := hop.BoundTo(s.Object); waypoint.Name != "" && waypoint == s.gateway.WaypointOf(s.Namespace.Name) {
+		out = append(out, fmt.Sprintf("metadata.labels: pods in ambient mode call them by waypoint %s", waypoint))
+	}
 	if hosts := listOf(s.Object, "hosts"); !equality.Semantic.DeepEqual(listOf(s.intent, "hosts"), hosts) {
 		out = append(out, fmt.Sprintf("spec.hosts: stored in canonical spelling: %v", hosts))
 	}
@@ -156,7 +195,7 @@ func entryChanges(s *subject) []string {
 	}
 	if parsed, err := hop.ParseEntry(s.intent); err == nil {
 		if proxies := forwardProxies(parsed); proxies != "" {
-			out = append(out, fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies))
+			out = append(out, proxyChange(proxies))
 		}
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
@@ -181,6 +220,23 @@ func ownIngress(s *subject, intent *egress.ServiceEntry) (out []string) {
 		}
 	}
 	return out
+}
+
+// ledChanges tells what becomes of an entry that is stored as it is written.
+func ledChanges(s *subject) []string {
+	parsed, err := hop.ParseEntry(s.intent)
+	if err != nil || !parsed.External() {
+		return nil
+	}
+	out := []string{fmt.Sprintf("spec.hosts: calls to this entry's hosts leave through egress gateway %q by routes; until ExitReady is True they may leave directly", s.gateway.Name)}
+	if proxies := forwardProxies(parsed); proxies != "" {
+		out = append(out, proxyChange(proxies))
+	}
+	return append(out, ownIngress(s, parsed)...)
+}
+
+func proxyChange(proxies string) string {
+	return fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies)
 }
 
 // forwardProxies names the HTTP ports that are commonly those of forward proxies, by number or by what they are called.

@@ -23,7 +23,32 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 	if !s.Mesh.Inject {
 		return s.Object, nil
 	}
+	if ours := clientRoute(s); ours != nil {
+		// Whoever writes it, there is one form.
+		out := s.intent.DeepCopy()
+		out.Object["spec"] = ours
+		return out, nil
+	}
 	return hop.InjectIntent(s.intent, s.gateway, s.Mesh, s.View), nil
+}
+
+// clientRoute returns the spec of the client route that the subject says it is, nil where there is none to be.
+func clientRoute(s *subject) any {
+	if !hop.IsClientRoute(s.Object) {
+		return nil
+	}
+	for _, ours := range hop.ClientRoutes(s.Mesh, s.View, s.Namespace.Name, s.Object.GetAnnotations()[hop.HostAnnotation]) {
+		if ours.GetName() == s.Object.GetName() {
+			return ours.Object["spec"]
+		}
+	}
+	return nil
+}
+
+// keptRoutes says whether the subject is a client route that the controller keeps, as it is to be.
+func keptRoutes(s *subject) bool {
+	spec := clientRoute(s)
+	return spec != nil && equality.Semantic.DeepEqual(s.Object.Object["spec"], spec)
 }
 
 // examineRoutes looks at the routes that will be stored. An entry may have come or gone since they were injected: either
@@ -49,10 +74,24 @@ func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 
 func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop.Refusals) {
 	resolved := egress.Resolve(form, s.Mesh, s.View)
-	resolved.Pairs = hop.Pairs(form, s.intent, s.Mesh)
+	if s.Mesh.Inject {
+		resolved.Pairs = hop.Pairs(form, s.intent, s.Mesh)
+	}
 	refusals := append(hop.CheckRoutes(resolved), hop.CheckHeaders(form)...)
-	if s.Mesh.Inject && resolved.Mesh && resolved.External {
+	if s.Mesh.Carries() && resolved.Mesh && resolved.External {
 		refusals = append(refusals, exports(s, resolved.ExportTo)...)
+	}
+	switch {
+	case resolved.Left:
+		refusals = append(refusals, hop.CheckLeft(resolved, s.Mesh, s.View)...)
+	case s.leads():
+		refusals = append(refusals, hop.CheckLed(resolved, s.gateway, s.View, refusals)...)
+	}
+	if hop.IsClientRoute(form) {
+		refusals = append(refusals, egress.Finding{
+			Code: "client-route", Field: "metadata.labels", Message: "the routes have the marks of those that egress-governor keeps for a host, and there are none to be of this name",
+			Fix: "remove the label " + hop.ManagedByLabel + " and the annotation " + hop.HostAnnotation,
+		})
 	}
 	return egress.RouteFacts(resolved, s.gateway, s.Mesh, s.View), refusals
 }

@@ -1,10 +1,9 @@
 # METADATA
 # title: Gateway API routes
-# description: Routes of the Gateway API stay within the mesh.
+# description: Routes of the Gateway API stay within the mesh, and hosts outside are a VirtualService's to route.
 # custom:
 #   fix: Lead to an external host by a VirtualService, which is led through the egress gateway.
 #   kinds: [GRPCRoute, HTTPRoute, TCPRoute, TLSRoute]
-#   baseline: {}
 #   parameters:
 #     type: object
 #     additionalProperties: false

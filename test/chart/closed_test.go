@@ -57,7 +57,7 @@ func TestRightsToCloseNamespaces(t *testing.T) {
 			mutate := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
 			validate := only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration").Webhooks[0]
 			assert.Equal(t, tc.asked, slices.Contains(mutate.Rules[0].Resources, "sidecars"))
-			assert.Equal(t, mutate.Rules, validate.Rules)
+			assert.Equal(t, mutate.Rules, validate.Rules[:1])
 		})
 	}
 }

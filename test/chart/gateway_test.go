@@ -98,7 +98,7 @@ func TestOwnGatewayIsConfigured(t *testing.T) {
 		"name": "own", "service": service.Name + "." + gatewayNamespace + ".svc.corp.example",
 		"selector":  map[string]any{"istio": service.Spec.Selector["istio"]},
 		"ports":     map[string]any{"http": float64(80), "tls": float64(443)},
-		"transport": "MutualTLS", "serviceAccount": account.Name, "namespaceSelector": map[string]any{},
+		"transport": "MutualTLS", "wildcards": "Refuse", "serviceAccount": account.Name, "namespaceSelector": map[string]any{},
 	}, gateways[0])
 	assert.Equal(t, account.Name, deployment.Spec.Template.Spec.ServiceAccountName)
 	for _, selector := range []map[string]string{service.Spec.Selector, deployment.Spec.Selector.MatchLabels} {

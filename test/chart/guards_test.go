@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,4 +118,56 @@ func TestGuardsKnowTheGatewaysAndTheWebhook(t *testing.T) {
 	}
 	assert.Contains(t, conditions, `request.namespace in ["ways","egress-governor-gateway"]`)
 	assert.Contains(t, conditions, `request.userInfo.username != "system:serviceaccount:egress-governor:egress-governor"`)
+}
+
+// TestRoutesAloneNeedNoSealedEntry: the guard of entries is not made, routes of ours are the webhook's alone to write, and
+// values that need sealed entries are refused.
+func TestRoutesAloneNeedNoSealedEntry(t *testing.T) {
+	t.Parallel()
+	leave := func(config values) values {
+		config["serviceEntries"] = "Leave"
+		return values{"config": config}
+	}
+	writes := func(objects []*unstructured.Unstructured) (out []string) {
+		for _, object := range objects {
+			if object.GetKind() != "ClusterRole" {
+				continue
+			}
+			rules, _, _ := unstructured.NestedSlice(object.Object, "rules")
+			for _, item := range rules {
+				rule := item.(map[string]any)
+				resources, _, _ := unstructured.NestedStringSlice(rule, "resources")
+				verbs, _, _ := unstructured.NestedStringSlice(rule, "verbs")
+				if slices.Contains(resources, "virtualservices") {
+					out = append(out, verbs...)
+				}
+			}
+		}
+		return out
+	}
+	sealing, byRoutes := rendered(t, nil), rendered(t, leave(values{}))
+	assert.NotContains(t, writes(sealing), "create")
+	assert.Contains(t, writes(sealing), "delete", "what was kept before the switch goes")
+	assert.Contains(t, writes(byRoutes), "create")
+	assert.NotContains(t, writes(rendered(t, leave(values{"virtualServices": "Leave"}))), "create")
+	policies, _ := guards(t, byRoutes)
+	assert.NotContains(t, policies, "entries")
+	conditions := ""
+	for _, condition := range policies["exit-sets"].Spec.MatchConditions {
+		conditions += condition.Expression + "\n"
+	}
+	assert.Contains(t, conditions, `request.resource.resource in ["destinationrules", "virtualservices"]`)
+
+	mutual := values{"name": "a", "service": "out.ways.svc.cluster.local", "selector": values{"app": "out"}, "ports": values{"http": 80}, "transport": "MutualTLS"}
+	for want, config := range map[string]values{"transport": {"gateways": []any{mutual}}, "exportTo": {"exportTo": "OwnNamespace"}} {
+		_, err := controlplane.Render(chart, leave(config))
+		require.ErrorContains(t, err, want)
+		config["virtualServices"] = "Leave"
+		_, err = controlplane.Render(chart, leave(config))
+		require.NoError(t, err)
+	}
+	own := leave(values{})
+	own["gateway"] = values{"create": true}
+	_, err := controlplane.Render(chart, own)
+	require.ErrorContains(t, err, "create")
 }

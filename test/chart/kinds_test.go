@@ -29,18 +29,30 @@ func TestTheChartAsksForEveryGovernedKind(t *testing.T) {
 	t.Parallel()
 	objects := rendered(t, values{"config": values{"unregistered": "Block"}})
 	var resources, kinds []string
+	always := map[string][]string{}
 	for _, kind := range v1alpha1.DefaultKinds {
 		kind := string(kind)
 		plural := strings.ToLower(kind) + "s"
 		if strings.HasSuffix(kind, "Entry") {
 			plural = strings.ToLower(strings.TrimSuffix(kind, "y")) + "ies"
 		}
-		resources = append(resources, plural)
+		resource, _ := review.ResourceOf(kind)
+		always[resource.Group] = append(always[resource.Group], plural)
 	}
-	resources = append(resources, "sidecars") // what is completed
+	resources = slices.Concat(always["networking.istio.io"], []string{"sidecars"}) // what is completed
 	mutating := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
 	assert.ElementsMatch(t, resources, mutating.Webhooks[0].Rules[0].Resources)
 	assert.Equal(t, []string{"networking.istio.io"}, mutating.Webhooks[0].Rules[0].APIGroups)
+	require.Len(t, mutating.Webhooks[0].Rules, 1)
+	validating := only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration").Webhooks[0]
+	require.Len(t, validating.Rules, len(always))
+	assert.Equal(t, mutating.Webhooks[0].Rules[0], validating.Rules[0])
+	assert.Equal(t, []string{"gateway.networking.k8s.io"}, validating.Rules[1].APIGroups)
+	assert.ElementsMatch(t, always["gateway.networking.k8s.io"], validating.Rules[1].Resources)
+	routes, _ := review.ResourceOf("HTTPRoute")
+	assert.Equal(t, routes.Versions, validating.Rules[1].APIVersions)
+	require.NotNil(t, validating.MatchPolicy)
+	assert.Equal(t, admissionv1.Equivalent, *validating.MatchPolicy, "a version that comes later is converted to one of these")
 
 	crd := only[apiextensionsv1.CustomResourceDefinition](t, objects, "CustomResourceDefinition")
 	schema := crd.Spec.Versions[0].Schema.OpenAPIV3Schema

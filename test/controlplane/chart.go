@@ -114,6 +114,8 @@ func (c *ControlPlane) install(ctx context.Context, port int) (config string, er
 	if err != nil {
 		return "", err
 	}
+	last := c.installed
+	c.installed = map[string]*unstructured.Unstructured{}
 	for _, object := range objects {
 		switch object.GetKind() {
 		case "Deployment", "PodDisruptionBudget", "Service":
@@ -132,6 +134,15 @@ func (c *ControlPlane) install(ctx context.Context, port int) (config string, er
 			if err := c.established(object); err != nil {
 				return "", err
 			}
+		}
+		name := object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
+		delete(last, name)
+		c.installed[name] = object
+	}
+	// What values take out of the chart goes, as with helm.
+	for _, object := range last {
+		if err := c.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+			return "", err
 		}
 	}
 	return config, nil

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -57,6 +58,8 @@ type ControlPlane struct {
 	env     *envtest.Environment
 	webhook *process
 	logs    []io.Closer
+	// installed is what the chart made last.
+	installed map[string]*unstructured.Unstructured
 
 	// Config is the administrator's, Client speaks with it.
 	Config *rest.Config

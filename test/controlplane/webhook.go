@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -39,11 +38,11 @@ type process struct {
 // StartWebhook installs the chart and runs the webhook binary with the rights of the chart's service account. It
 // returns when the webhook is ready.
 func (c *ControlPlane) StartWebhook(ctx context.Context) error {
-	ports, err := freePorts(3)
+	replica, err := c.newReplica()
 	if err != nil {
 		return err
 	}
-	config, err := c.install(ctx, ports[0])
+	config, err := c.install(ctx, replica.port)
 	if err != nil {
 		return err
 	}
@@ -51,32 +50,56 @@ func (c *ControlPlane) StartWebhook(ctx context.Context) error {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
 	}
+	if err := c.serve(ctx, replica); err != nil {
+		return err
+	}
+	return c.asked(ctx)
+}
+
+// RollWebhook replaces the running webhook as a Deployment does: another replica is ready before this one ends, and the API server
+// is told of it in between.
+func (c *ControlPlane) RollWebhook(ctx context.Context) error {
+	before := c.webhook
+	replica, err := c.newReplica()
+	if err != nil {
+		return err
+	}
+	err = c.serve(ctx, replica)
+	if err == nil {
+		_, err = c.install(ctx, replica.port)
+	}
+	return errors.Join(err, before.stop("webhook"))
+}
+
+// replica is where a replica of the webhook listens.
+type replica struct {
+	port           int
+	probe, metrics string
+}
+
+func (c *ControlPlane) newReplica() (*replica, error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	return &replica{ports[0], fmt.Sprintf("127.0.0.1:%d", ports[1]), fmt.Sprintf("127.0.0.1:%d", ports[2])}, nil
+}
+
+// serve runs a replica under the configuration that was written last, until it is ready.
+func (c *ControlPlane) serve(ctx context.Context, of *replica) error {
 	kubeconfig, err := c.serviceAccount(ctx)
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(c.options.Folder, "webhook.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	probe, metrics := fmt.Sprintf("127.0.0.1:%d", ports[1]), fmt.Sprintf("127.0.0.1:%d", ports[2])
-	c.Metrics = "http://" + metrics + "/metrics"
-	cmd := exec.Command(c.options.Webhook, "--config="+file, "--namespace="+Namespace, "--host=127.0.0.1",
-		fmt.Sprintf("--port=%d", ports[0]), "--probe-address="+probe, "--metrics-address="+metrics, "--extra-dns-names=localhost",
+	c.Metrics = "http://" + of.metrics + "/metrics"
+	cmd := exec.Command(c.options.Webhook, "--config="+filepath.Join(c.options.Folder, "config.yaml"), "--namespace="+Namespace, "--host=127.0.0.1",
+		fmt.Sprintf("--port=%d", of.port), "--probe-address="+of.probe, "--metrics-address="+of.metrics, "--extra-dns-names=localhost",
 		"--webhook-configuration="+Release, "--shutdown-delay=0s")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	cmd.Stdout, cmd.Stderr = log, log
-	// Ctrl-C in a terminal reaches the whole group; the webhook is to end before the API server, by StopWebhook.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return errors.Join(fmt.Errorf("webhook: %w", err), log.Close())
+	if c.webhook, err = run(cmd, filepath.Join(c.options.Folder, "webhook.log")); err != nil {
+		return fmt.Errorf("webhook: %w", err)
 	}
-	c.webhook = &process{cmd: cmd, log: log, done: make(chan error, 1)}
-	go func(p *process) { p.done <- p.cmd.Wait() }(c.webhook)
-	if err := c.webhook.ready(ctx, "http://"+probe+"/readyz"); err != nil {
-		return err
-	}
-	return c.asked(ctx)
+	return c.webhook.ready(ctx, "http://"+of.probe+"/readyz")
 }
 
 // StopWebhook stops the webhook as Kubernetes does; nothing if it does not run.
@@ -86,23 +109,13 @@ func (c *ControlPlane) StopWebhook() error {
 	}
 	p := c.webhook
 	c.webhook = nil
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-p.done:
-		return errors.Join(err, p.log.Close())
-	case <-time.After(40 * time.Second):
-		_ = p.cmd.Process.Kill()
-		return errors.Join(errors.New("webhook did not stop on SIGTERM"), p.log.Close())
-	}
+	return p.stop("webhook")
 }
 
 func (p *process) ready(ctx context.Context, url string) error {
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyWithin, true, func(ctx context.Context) (bool, error) {
-		select {
-		case err := <-p.done:
-			p.done <- err
-			return false, fmt.Errorf("webhook ended: %w", err)
-		default:
+		if err := p.ended(); err != nil {
+			return false, err
 		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -132,7 +145,13 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 				Ports: []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}},
 			},
 		}
-		if last = c.Client.Create(ctx, entry, client.DryRunAll); last != nil || len(entry.Spec.Endpoints) == 0 {
+		if c.leaves() {
+			// It is not rewritten, and one that cannot be carried is refused before anything else looks at it.
+			entry.Spec.Hosts = []string{"*.asked.invalid"}
+			if last = c.Client.Create(ctx, entry, client.DryRunAll); last == nil || !strings.Contains(last.Error(), "mutate.egress-governor.io") {
+				return false, nil
+			}
+		} else if last = c.Client.Create(ctx, entry, client.DryRunAll); last != nil || len(entry.Spec.Endpoints) == 0 {
 			return false, nil
 		}
 		unknown := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{GenerateName: "asked-"}, Spec: v1alpha1.EgressPolicySpec{Policy: "asked"}}
@@ -143,6 +162,12 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 		return fmt.Errorf("the API server does not ask the webhook: %w", errors.Join(err, last))
 	}
 	return nil
+}
+
+// leaves says whether ServiceEntries are stored as they are written.
+func (c *ControlPlane) leaves() bool {
+	config, _ := c.options.Values["config"].(map[string]any)
+	return config["serviceEntries"] == "Leave"
 }
 
 // serviceAccount writes a kubeconfig with a token of the chart's service account.

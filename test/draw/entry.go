@@ -37,6 +37,13 @@ func Entry(t *rapid.T) *unstructured.Unstructured {
 	if rapid.Bool().Draw(t, "annotated") {
 		metadata["annotations"] = map[string]any{"note": "the author's"}
 	}
+	if rapid.IntRange(0, 2).Draw(t, "labelled") == 0 {
+		labels := map[string]any{"team": "a"}
+		if waypoint := rapid.SampledFrom([]string{"", "waypoint", "none"}).Draw(t, "waypoint"); waypoint != "" {
+			labels["istio.io/use-waypoint"] = waypoint
+		}
+		metadata["labels"] = labels
+	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec,
 	}}

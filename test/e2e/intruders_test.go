@@ -60,12 +60,14 @@ func (c *cluster) refusedSaying(t *testing.T, from string, o order, says string)
 }
 
 // doors returns where a gateway by MutualTLS listens for a port of its Service: the Service, and each pod.
-func (c *cluster) doors(t *testing.T, port int) []string {
+func (c *cluster) doors(t *testing.T, port int) []string { return c.doorsOf(t, own, port) }
+
+func (c *cluster) doorsOf(t *testing.T, gateway way, port int) []string {
 	t.Helper()
 	service := &corev1.Service{}
-	require.NoError(t, c.Get(t.Context(), client.ObjectKey{Namespace: own.namespace, Name: own.name}, service))
+	require.NoError(t, c.Get(t.Context(), client.ObjectKey{Namespace: gateway.namespace, Name: gateway.name}, service))
 	out := []string{net.JoinHostPort(service.Spec.ClusterIP, fmt.Sprint(port))}
-	pods, err := c.gateways(t.Context(), own)
+	pods, err := c.gateways(t.Context(), gateway)
 	require.NoError(t, err)
 	require.NotEmpty(t, pods)
 	for _, at := range service.Spec.Ports {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ var namespaces = map[string]map[string]string{
 var names = []string{
 	"api.partner.test", "two.partner.test", "canary.partner.test", "shadow.partner.test", "h2.partner.test", "grpc.partner.test",
 	"static.partner.test", "none.partner.test", "robin.partner.test", "churn.partner.test", "tide.partner.test", "guide.partner.test", "gone.partner.test",
-	"www.wiki.test", "de.wiki.test", "evil.test", "direct.test", "load.partner.test", "ports.partner.test", "safe.partner.test", "sql.partner.test",
+	"www.wiki.test", "de.wiki.test", "de.cloud.test", "el.cloud.test", "deep.eu.cloud.test", special, "both.cloud.test", "local.cloud.test", "metadata.cloud.test", "services.cloud.test", "evil.test", "direct.test", "load.partner.test", "ports.partner.test", "safe.partner.test", "sql.partner.test",
 }
 
 // servers are the pods outside. Each answers for names of its own, so that a test sees which host a call came to.
@@ -56,13 +57,23 @@ var servers = []string{"outside", "elsewhere"}
 
 // serverOf returns the server of a host.
 func serverOf(host string) string {
+	first, _, _ := strings.Cut(host, ".")
 	switch {
-	case host == "sql.partner.test":
+	case first == "sql":
 		return database
-	case slices.Contains([]string{"two.partner.test", "canary.partner.test", "shadow.partner.test"}, host):
+	case slices.Contains([]string{"two", "canary", "shadow", "other", "el", "deep", "special"}, first):
 		return "elsewhere"
 	}
 	return "outside"
+}
+
+// special is a name below a wildcard whose server an entry of its own gives, and DNS does not know.
+const special = "special.cloud.test"
+
+// led are the names of which DNS says otherwise: servers, and addresses that no gateway is led to.
+var led = map[string][]string{
+	special: {"outside"}, "both.cloud.test": {"169.254.169.254", "outside"}, "local.cloud.test": {"127.0.0.1"},
+	"metadata.cloud.test": {"169.254.169.254"}, "services.cloud.test": {"10.96.0.1"},
 }
 
 // build starts the outside world and the clients.
@@ -133,8 +144,18 @@ func (c *cluster) resolve(ctx context.Context, addresses map[string]string) erro
 	}
 	if len(addresses) > 0 {
 		var lines strings.Builder
-		for _, name := range names {
-			fmt.Fprintf(&lines, "        %s %s\n", addresses[serverOf(name)], name)
+		cased, err := casedNames()
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Concat(names, cased) {
+			places := led[name]
+			if places == nil {
+				places = []string{serverOf(name)}
+			}
+			for _, place := range places {
+				fmt.Fprintf(&lines, "        %s %s\n", cmp.Or(addresses[place], place), name)
+			}
 		}
 		block := fmt.Sprintf("%s\n    hosts {\n%s        ttl 1\n        fallthrough\n    }\n%s\n", begin, lines.String(), end)
 		first, rest, _ := strings.Cut(corefile, "\n")

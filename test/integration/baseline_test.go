@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -132,40 +134,20 @@ func TestAnUpgradeKeepsTheRules(t *testing.T) {
 	require.Error(t, allowAny.create(t, namespace(t, nil)))
 }
 
-const routeCRD = `apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: httproutes.gateway.networking.k8s.io
-  annotations: {api-approved.kubernetes.io: "unapproved, as far as this test needs it"}
-spec:
-  group: gateway.networking.k8s.io
-  scope: Namespaced
-  names: {kind: HTTPRoute, listKind: HTTPRouteList, plural: httproutes, singular: httproute}
-  versions:
-  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
-`
-
-// TestAKindThatComesLaterIsGoverned: the Gateway API is commonly installed after the mesh.
+// TestAKindThatComesLaterIsGoverned: a CRD may be installed after the mesh.
 func TestAKindThatComesLaterIsGoverned(t *testing.T) {
-	assert.NotContains(t, rules(t), "httproutes", "what is not served is not asked for")
-	crd := object(t, "", routeCRD)
-	crd.SetNamespace("")
-	require.NoError(t, shared.Client.Create(t.Context(), crd))
-	require.Eventually(t, func() bool { return strings.Contains(rules(t), "gateway.networking.k8s.io v1 httproutes") }, 2*within, 100*time.Millisecond)
-	route := func(spec string) error {
-		return shared.Client.Create(t.Context(), object(t, namespace(t, nil), "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: bypass}\nspec: "+spec))
-	}
-	const parent = `parentRefs: [{group: "", kind: Service, name: reviews}]`
-	for name, spec := range map[string]string{
-		"a Hostname as backend":    `{` + parent + `, rules: [{backendRefs: [{group: networking.istio.io, kind: Hostname, name: evil.example.com, port: 443}]}]}`,
-		"a Hostname as mirror":     `{` + parent + `, rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {group: networking.istio.io, kind: Hostname, name: evil.example.com, port: 443}}}]}]}`,
-		"a ServiceEntry as parent": `{parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: api}], rules: [{backendRefs: [{name: reviews, port: 80}]}]}`,
-	} {
-		var err error
-		eventually(t, func() bool { err = route(spec); return err != nil }, name)
-		assert.Contains(t, err.Error(), "(gateway-api-routes)", name)
-	}
-	require.NoError(t, route(`{`+parent+`, rules: [{backendRefs: [{name: reviews, port: 80}]}]}`))
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	name := types.NamespacedName{Name: "proxyconfigs.networking.istio.io"}
+	require.NoError(t, shared.Client.Get(t.Context(), name, crd))
+	eventually(t, func() bool { return strings.Contains(rules(t), "proxyconfigs") }, "it is asked for")
 	require.NoError(t, shared.Client.Delete(t.Context(), crd))
-	require.Eventually(t, func() bool { return !strings.Contains(rules(t), "httproutes") }, 4*within, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return !strings.Contains(rules(t), "proxyconfigs") }, 4*within, 100*time.Millisecond, "what is not served is not asked for")
+	crd.ObjectMeta = metav1.ObjectMeta{Name: crd.Name, Labels: crd.Labels, Annotations: crd.Annotations}
+	crd.Status = apiextensionsv1.CustomResourceDefinitionStatus{}
+	eventually(t, func() bool { return shared.Client.Create(t.Context(), crd.DeepCopy()) == nil }, "it is gone, and comes again")
+	require.Eventually(t, func() bool { return strings.Contains(rules(t), "proxyconfigs") }, 4*within, 100*time.Millisecond)
+	eventually(t, func() bool {
+		err := refused{kind: "ProxyConfig", body: "spec: {}"}.create(t, namespace(t, nil))
+		return err != nil && strings.Contains(err.Error(), "(envoy-extensions)")
+	}, "the API server sends it")
 }

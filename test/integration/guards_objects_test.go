@@ -85,6 +85,7 @@ func TestLabelsOfNamespaces(t *testing.T) {
 		"istio.io/rev of nobody":      {map[string]string{"istio.io/rev": "a"}, map[string]string{"istio.io/rev": "b"}, "metadata.labels[istio.io/rev]: "},
 		"ambient":                     {nil, map[string]string{"istio.io/dataplane-mode": "ambient"}, "metadata.labels[istio.io/dataplane-mode]: "},
 		"waypoint":                    {nil, map[string]string{"istio.io/use-waypoint": "mine"}, "metadata.labels[istio.io/use-waypoint]: "},
+		"a share by another waypoint": {nil, map[string]string{"istio.io/use-waypoint-canary": "mine"}, "metadata.labels[istio.io/use-waypoint-canary]: "},
 		"injection switched on":       {nil, injected, ""},
 		"of nobody's business":        {injected, map[string]string{"istio-injection": "enabled", "team": "a"}, ""},
 		"exempt before":               {map[string]string{"egress-governor.io/exempt": "true"}, map[string]string{"egress-governor.io/exempt": "true", "team": "a"}, ""},

@@ -101,6 +101,7 @@ var podRows = map[string]podRow{
 	"proxy config":             {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "interceptionMode: NONE"}`, plainPod},
 	"proxy config, escaped":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: '{"intercept\u0069onMode": "NONE"}'}`, plainPod},
 	"proxy config, steered":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "discoveryAddress: mine:15012"}`, plainPod},
+	"no capture of DNS":        {"traffic", "metadata.annotations[ambient.istio.io/dns-capture]", `annotations: {ambient.istio.io/dns-capture: "false"}`, plainPod},
 	"hostNetwork":              {"host-network", "spec.hostNetwork", "", plainPod + ", hostNetwork: true"},
 	"uid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsUser: 1337}}]"},
 	"uid 1337, of the pod":     {"privileges", "spec: container app ", "", plainPod + ", securityContext: {runAsUser: 1337}"},

@@ -185,7 +185,7 @@ func TestGatewayWithoutItsServiceIsSaid(t *testing.T) {
 	service.ResourceVersion, service.UID = "", ""
 	require.NoError(t, shared.Client.Create(t.Context(), service))
 	eventually(t, func() bool { return ready(get(t, se), "True") }, "ExitReady again")
-	// The shapes begin with no exits at all.
+	// Those that come after begin with no exits at all.
 	require.NoError(t, shared.Client.Delete(t.Context(), se))
 }
 

@@ -84,6 +84,9 @@ const (
 	vaultNamespace = "vault-egress"
 )
 
+// waypointNamespace has the waypoint of the second gateway.
+const waypointNamespace = "waypoints"
+
 // gateways are values of the chart with a second egress gateway in the namespace of the first, and one elsewhere.
 func gateways() map[string]any {
 	gateway := func(name, namespace, service, istio string, clients map[string]any) map[string]any {
@@ -97,9 +100,15 @@ func gateways() map[string]any {
 	}
 	vault := gateway("vault", vaultNamespace, vaultService, vaultService, labelled("vault"))
 	vault["transport"] = "MutualTLS"
+	pci := gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci"))
+	for _, resolving := range []map[string]any{vault, pci} {
+		resolving["wildcards"] = "Resolve"
+	}
+	// For namespaces in ambient mode alone.
+	pci["waypoint"] = map[string]any{"name": "waypoint", "namespace": waypointNamespace}
 	// However many entries tests store, no more than five are suspended at once.
-	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "gateways": []any{
-		gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci")), vault,
+	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "clusterCIDRs": []any{"10.96.0.0/12"}, "gateways": []any{
+		pci, vault,
 		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}
 }

@@ -23,6 +23,7 @@ func both(t *testing.T, law func(t *testing.T, mesh *egress.Mesh, cluster *egres
 func TestLawsOfSealing(t *testing.T) {
 	t.Parallel()
 	both(t, lawsOfSealing)
+	t.Run("with a waypoint", func(t *testing.T) { t.Parallel(); lawsOfSealing(t, egresstest.Ambient(), nil) })
 }
 
 func lawsOfSealing(t *testing.T, mesh *egress.Mesh, _ *egresstest.Cluster) {

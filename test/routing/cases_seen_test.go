@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/egress-governor/egress-governor/test/routing/proof"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 const (

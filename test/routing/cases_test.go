@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,7 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/test/routing/proof"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 // TestCases has every case of the folder CASES, by default cases, decided on by the product's own code, and asks Istio's
@@ -261,9 +263,12 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 	if strings.HasSuffix(host, ".svc."+s.Mesh.ClusterDomain) {
 		return leg{ends: proof.InMesh, to: []string{host + ":" + parts[1]}, path: name}
 	}
-	to := addresses(client, name)
-	if len(to) > 0 && !slices.ContainsFunc(to, func(address string) bool { return !strings.Contains(address, ".svc."+s.Mesh.ClusterDomain+":") }) {
-		return leg{ends: proof.InMesh, to: to, path: name}
+	to, found := addresses(client, name), xdstest.ExtractCluster(name, client.Clusters)
+	if known := found.GetType() == cluster.Cluster_EDS || found.GetType() == cluster.Cluster_STATIC; known && found.GetClusterType() == nil && len(to) == 0 {
+		return leg{ends: proof.Blocked, path: name + " has no endpoints"}
+	}
+	if !slices.ContainsFunc(to, func(address string) bool { return !strings.Contains(address, ".svc."+s.Mesh.ClusterDomain+":") }) && len(to) > 0 {
+		return leg{ends: proof.InMesh, to: to, path: fmt.Sprintf("%s at %v", name, to)}
 	}
 	return leg{ends: proof.Straight, to: to, encrypted: sni(t, client, name) != "", path: fmt.Sprintf("%s at %v", name, to)}
 }
@@ -271,18 +276,17 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 // arrive follows a call that comes to a gateway.
 func (s *setting) arrive(t *testing.T, gw egress.Gateway, port string, c call, path string) (out []leg) {
 	t.Helper()
-	at, target := s.router(t, gw.Namespace(), gw.Selector), proof.HTTPTarget
-	if port == fmt.Sprint(gw.TLSPort) {
-		target = proof.TLSTarget
-	}
+	at := s.router(t, gw.Namespace(), gw.Selector)
 	assert.Empty(t, overlapping(at), "the gateway rejects its listeners")
-	found, err := ways(t, at, c, target, simulation.CallModeGateway)
+	number, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	found, err := ways(t, at, c, number, simulation.CallModeGateway)
 	if err != nil || len(found) == 0 {
 		return []leg{{ends: proof.Blocked, by: gw.Name, path: fmt.Sprintf("%s, and nothing at the gateway takes it: %v", path, err)}}
 	}
 	for _, way := range found {
 		next := path + " → " + way.cluster
-		to := addresses(at, way.cluster)
+		to := led(t, at, way.cluster, c)
 		if way.cluster == "" || way.cluster == "BlackHoleCluster" || len(to) == 0 {
 			out = append(out, leg{ends: proof.Blocked, by: gw.Name, path: next})
 			continue

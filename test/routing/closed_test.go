@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 const (
@@ -133,20 +134,22 @@ func TestWhatNoEntryNamesIsBlocked(t *testing.T) {
 	}
 }
 
-// TestOurSidecarChangesNothingElse: in every shape, each client has the clusters and routes that it has without, and by a
+// TestOurSidecarChangesNothingElse: in every case, each client has the clusters and routes that it has without, and by a
 // Sidecar of Istio's root namespace, too.
 func TestOurSidecarChangesNothingElse(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("..", "..", ".run", "shapes", "*.yaml"))
-	require.NoError(t, err)
-	require.NotEmpty(t, files, "run make test, which stores the objects first")
 	root := theirs(t, "istio-system", `{egress: [{hosts: ["./*", "istio-system/*"]}]}`)
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
+	for _, family := range []string{"entries", "protocols", "sharing", "encryption"} {
+		all, err := proof.Load(filepath.Join("cases", family))
 		require.NoError(t, err)
-		for _, namespace := range []string{"app-a", "app-b", "keys"} {
-			same(t, string(raw), at(t, hop.Sidecar(namespace, nil), 1), namespace, filepath.Base(file))
+		for _, each := range all {
+			stored, err := each.Store(t.Context(), each.By()[0])
+			require.NoError(t, err)
+			raw := meshOf(t, each, stored).manifests
+			for _, namespace := range []string{"app-a", "app-b"} {
+				same(t, raw, "\n"+at(t, hop.Sidecar(namespace, nil), 1), namespace, each.Name)
+			}
+			same(t, raw+"\n"+at(t, root, 0), at(t, hop.Sidecar("app-b", root), 1), "app-b", each.Name+" and a root Sidecar")
 		}
-		same(t, string(raw)+at(t, root, 0), at(t, hop.Sidecar("app-b", root), 1), "app-b", filepath.Base(file)+" and a root Sidecar")
 	}
 }
 

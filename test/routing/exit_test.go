@@ -10,7 +10,7 @@ import (
 // TestTheExitAddsNothingOfItsOwn: what the author wrote of retries and timeouts for the client's side is all there is.
 func TestTheExitAddsNothingOfItsOwn(t *testing.T) {
 	seen := 0
-	for _, configuration := range xdstest.ExtractRouteConfigurations(stored(t, "http2-and-grpc").gateway(t, "").Routes) {
+	for _, configuration := range xdstest.ExtractRouteConfigurations(ofCase(t, "protocols/http2-and-grpc", "Plain").gateway(t, "").Routes) {
 		for _, host := range configuration.GetVirtualHosts() {
 			for _, route := range host.GetRoutes() {
 				if action := route.GetRoute(); action != nil {

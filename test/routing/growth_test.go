@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -8,12 +9,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/schema/gvk"
 	"istio.io/istio/pkg/log"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -30,6 +33,17 @@ const tenants = 50
 func hosts(transport egress.Transport, n int) (out []*egress.Entry) {
 	for i := range n {
 		out = append(out, entryOf(transport, fmt.Sprintf("host-%04d.example.com", i), fmt.Sprintf("ns-%02d", i%tenants)))
+	}
+	return out
+}
+
+// wildcards are entries of n wildcards that no endpoint serves, as those of hosts.
+func wildcards(transport egress.Transport, n int) (out []*egress.Entry) {
+	for i := range n {
+		of := entryOf(transport, fmt.Sprintf("*.cloud-%04d.example.com", i), fmt.Sprintf("ns-%02d", i%tenants))
+		of.Ports = of.Ports[:2]
+		of.Definition = (&egress.ServiceEntry{Resolution: "DYNAMIC_DNS", Ports: of.Ports}).Define()
+		out = append(out, of)
 	}
 	return out
 }
@@ -57,7 +71,7 @@ func entryOf(transport egress.Transport, host, namespace string) *egress.Entry {
 func exits(transport egress.Transport, entries []*egress.Entry) (out []hop.Object) {
 	mesh, view := byMutualTLS(), egresstest.NewCluster()
 	gw := &mesh.Gateways[0]
-	gw.Transport = transport
+	gw.Transport, gw.Wildcards = transport, egress.IsWildcard(entries[0].Hosts[0])
 	view.Accounts, view.Leaving = map[string][]string{}, map[string]string{}
 	byHost := map[string][]*egress.Entry{}
 	var order []string
@@ -70,6 +84,9 @@ func exits(transport egress.Transport, entries []*egress.Entry) (out []hop.Objec
 		byHost[host] = append(byHost[host], entry)
 	}
 	out = append(out, hop.GatewayObject(*gw, gw.Transport))
+	if resolver := hop.ResolverObject(mesh, *gw); resolver != nil {
+		out = append(out, resolver)
+	}
 	for _, host := range order {
 		exit := mesh.ExitOf(byHost[host], gw.Namespace(), func(string) *egress.Rule { return nil })
 		out = append(out, hop.ExitSet(mesh, exit, view, gw.Namespace(), host)...)
@@ -94,6 +111,13 @@ func configs(t testing.TB, objects []hop.Object) (out []config.Config) {
 			c.GroupVersionKind, c.Spec = gvk.Gateway, &typed.Spec
 		case *networkingv1.VirtualService:
 			c.GroupVersionKind, c.Spec = gvk.VirtualService, &typed.Spec
+		case *unstructured.Unstructured:
+			require.Equal(t, hop.EnvoyFilter, typed.GroupVersionKind())
+			var spec networking.EnvoyFilter
+			raw, err := json.Marshal(typed.Object["spec"])
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(raw, &spec))
+			c.GroupVersionKind, c.Spec = gvk.EnvoyFilter, &spec
 		default:
 			require.Fail(t, "a kind that the generator is not given", "%T", object)
 		}
@@ -144,13 +168,16 @@ func surplus(t testing.TB, transport egress.Transport, entries func(transport eg
 	return out
 }
 
-// TestTheGatewaysConfigurationGrowsLinearly, with the exits and with the namespaces that call one: what each costs at 1,000
-// is what it costs at 100.
+// TestTheGatewaysConfigurationGrowsLinearly, with the exits and with the namespaces that call one: what each costs at ten
+// units is what it costs at one.
 func TestTheGatewaysConfigurationGrowsLinearly(t *testing.T) {
 	for _, transport := range egress.Transports() {
-		for name, entries := range map[string]func(transport egress.Transport, n int) []*egress.Entry{"exits": hosts, "callers": callers} {
+		for name, of := range map[string]struct {
+			entries func(transport egress.Transport, n int) []*egress.Entry
+			unit    int
+		}{"exits": {hosts, 100}, "callers": {callers, 100}, "wildcards": {wildcards, 20}} {
 			t.Run(fmt.Sprintf("%s by %s", name, transport), func(t *testing.T) {
-				assert.LessOrEqual(t, surplus(t, transport, entries, 100), 0.1)
+				assert.LessOrEqual(t, surplus(t, transport, of.entries, of.unit), 0.1)
 			})
 		}
 	}
@@ -180,6 +207,7 @@ func BenchmarkGatewayConfiguration(b *testing.B) {
 		n       int
 	}{
 		{"Exits=100", hosts, 100}, {"Exits=1000", hosts, 1000}, {"Exits=5000", hosts, 5000},
+		{"Wildcards=100", wildcards, 100},
 		{"Exits=1/Callers=100", callers, 100}, {"Exits=1/Callers=1000", callers, 1000},
 	} {
 		for _, transport := range egress.Transports() {

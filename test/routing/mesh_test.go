@@ -27,28 +27,29 @@ import (
 	"istio.io/istio/pkg/config/schema/gvk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
-const (
-	gatewayHost = "istio-egressgateway.istio-system.svc.cluster.local"
-	// pciGateway is the label istio of the second gateway's pods, pciHost its Service.
-	pciGateway = "pci-egress"
-	pciHost    = "pci-egress.istio-system.svc.cluster.local"
-)
+const gatewayHost = "istio-egressgateway.istio-system.svc.cluster.local"
 
-// mesh is a control plane that holds the objects of one dump.
+// mesh is a control plane that holds some objects.
 type mesh struct {
 	server *xds.FakeDiscoveryServer
-	// istio holds the dump's Istio objects, one document each.
+	// istio holds the Istio objects, one document each.
 	istio []string
+	// manifests are what it was made of.
+	manifests string
 }
 
-// stored returns the mesh of a shape as test/integration left it.
-func stored(t *testing.T, shape string) *mesh {
+// ofCase returns the mesh of a case, as it is stored by a transport.
+func ofCase(t *testing.T, name, by string) *mesh {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", ".run", "shapes", shape+".yaml"))
-	require.NoError(t, err, "run make test, which stores the objects first")
-	return newMesh(t, string(raw))
+	all, err := proof.Load(filepath.Join("cases", name))
+	require.NoError(t, err)
+	stored, err := all[0].Store(t.Context(), by)
+	require.NoError(t, err)
+	return meshOf(t, all[0], stored)
 }
 
 // written returns a mesh of manifests of testdata that nobody governed, with the gateway's Service.
@@ -79,7 +80,7 @@ func newMesh(t *testing.T, manifests string) *mesh {
 func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests string) *mesh {
 	t.Helper()
 	var services []string
-	out, given := &mesh{}, map[string][]*networking.ServiceEntryAddress{}
+	out, given := &mesh{manifests: manifests}, map[string][]*networking.ServiceEntryAddress{}
 	for _, document := range strings.Split(manifests, "\n---\n") {
 		document = strings.TrimPrefix(document, "---\n")
 		var object map[string]any
@@ -88,15 +89,18 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 			continue
 		}
 		given[nameOf(object)] = addressesOf(object)
-		delete(object, "status")
+		if object["kind"] != "Pod" {
+			delete(object, "status")
+		}
 		raw, err := yaml.Marshal(object)
 		require.NoError(t, err)
-		if version, _ := object["apiVersion"].(string); !strings.Contains(version, ".istio.io/") {
-			services = append(services, string(raw))
-		} else {
+		if ofIstio(object) {
 			out.istio = append(out.istio, string(raw))
+		} else {
+			services = append(services, string(raw))
 		}
 	}
+	services = append(services, parents(services, out.istio)...)
 	configs, _, err := crd.ParseInputs(strings.Join(out.istio, "\n---\n"))
 	require.NoError(t, err)
 	for i := range configs {
@@ -111,6 +115,7 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 	}
 	out.server = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		Configs: configs, KubernetesObjectString: strings.Join(services, "\n---\n"), MeshConfig: configuration,
+		KubeClientModifier: alsoServed(t),
 	})
 	return out
 }
@@ -247,27 +252,6 @@ func sni(t *testing.T, sim *proxy, name string) string {
 	var context tlsv3.UpstreamTlsContext
 	require.NoError(t, found.GetTransportSocket().GetTypedConfig().UnmarshalTo(&context))
 	return cmp.Or(context.Sni, "-")
-}
-
-// arriving is a call as it comes to the gateway: a route of the client's may set what it asks for.
-func arriving(t *testing.T, client *proxy, c call) call {
-	t.Helper()
-	if c.tls {
-		return c
-	}
-	result := client.Run(c.simulated(c.port, simulation.CallModeOutbound))
-	configuration := xdstest.ExtractRouteConfigurations(client.Routes)[result.RouteConfigMatched]
-	for _, vh := range configuration.GetVirtualHosts() {
-		if vh.Name != result.VirtualHostMatched {
-			continue
-		}
-		for _, r := range vh.Routes {
-			if r.Name == result.RouteMatched {
-				c.asks = r.GetRoute().GetHostRewriteLiteral()
-			}
-		}
-	}
-	return c
 }
 
 // overlapping returns the conditions that two filter chains of one listener share.

@@ -63,17 +63,23 @@ func clusters(t *testing.T, sim *proxy, c call, port int, mode simulation.CallMo
 }
 
 // ofChains returns the ways of the filter chains of a name. One SNI may match several of one name only if the generator made
-// a mistake; they are all taken.
+// a mistake; they are all taken. The closest names count, and a chain without takes what no other does.
 func (c call) ofChains(t *testing.T, of *listener.Listener, name string) (out []way) {
 	t.Helper()
-	asked := c.asked()
+	asked, best := c.asked(), 0
+	var chains []*listener.FilterChain
 	for _, chain := range append(slices.Clone(of.FilterChains), of.DefaultFilterChain) {
 		if chain == nil || chain.Name != name {
 			continue
 		}
-		if names := chain.GetFilterChainMatch().GetServerNames(); asked != "" && len(names) > 0 && !covers(names, asked) {
-			continue
+		switch fits := specific(chain.GetFilterChainMatch().GetServerNames(), asked); {
+		case fits > best:
+			chains, best = []*listener.FilterChain{chain}, fits
+		case fits == best:
+			chains = append(chains, chain)
 		}
+	}
+	for _, chain := range chains {
 		if c.mutual != nil && !admits(t, chain, c.mutual.caller) {
 			continue
 		}
@@ -88,10 +94,22 @@ func (c call) ofChains(t *testing.T, of *listener.Listener, name string) (out []
 	return out
 }
 
-func covers(names []string, host string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return name == host || (strings.HasPrefix(name, "*.") && strings.HasSuffix(host, name[1:]))
-	})
+// specific says how closely the names of a chain fit what is asked for: 0 for a chain without, and the more the closer; less
+// than 0 where they do not.
+func specific(names []string, asked string) int {
+	if asked == "" || len(names) == 0 {
+		return 0
+	}
+	out := -1
+	for _, name := range names {
+		switch {
+		case name == asked:
+			out = max(out, len(asked)+1)
+		case strings.HasPrefix(name, "*.") && strings.HasSuffix(asked, name[1:]):
+			out = max(out, len(name))
+		}
+	}
+	return out
 }
 
 func (c call) ofRoutes(t *testing.T, vh *route.VirtualHost) (out []way) {

@@ -38,6 +38,7 @@ ports:
   http: 80
   tls: 443
 transport: MutualTLS
+wildcards: {{ .Values.gateway.wildcards }}
 serviceAccount: {{ include "egress-governor.gateway.name" . }}
 namespaceSelector: {}
 {{- end -}}

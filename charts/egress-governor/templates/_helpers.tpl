@@ -62,6 +62,17 @@ annotations:
 {{- $namespaces | uniq | join "\n" -}}
 {{- end -}}
 
+{{/* Those of them whose gateways resolve wildcards, one a line. */}}
+{{- define "egress-governor.resolvingNamespaces" -}}
+{{- $namespaces := list -}}
+{{- range include "egress-governor.gateways" . | fromYamlArray -}}
+{{- if eq (.wildcards | default "Refuse") "Resolve" -}}
+{{- $namespaces = append $namespaces (index (splitList "." .service) 1) -}}
+{{- end -}}
+{{- end -}}
+{{- $namespaces | uniq | join "\n" -}}
+{{- end -}}
+
 {{/* The governed namespaces: the same selector in both webhook configurations and in the webhook's own file. */}}
 {{- define "egress-governor.namespaceSelector" -}}
 {{- with .Values.namespaceSelector.matchLabels }}

@@ -38,6 +38,20 @@ func MutualTLS() *egress.Mesh {
 	return out
 }
 
+// ByRoutes returns a mesh whose entries are left as they are written, and whose routes lead to the one egress gateway.
+func ByRoutes() *egress.Mesh {
+	out := Mesh()
+	out.Seal = false
+	return out
+}
+
+// Ambient returns a mesh whose one egress gateway has a waypoint.
+func Ambient() *egress.Mesh {
+	out := Mesh()
+	out.Gateways[0].Waypoint = egress.Waypoint{Namespace: "egress", Name: "waypoint"}
+	return out
+}
+
 // TwoGateways returns a mesh in which namespaces labelled egress=pci leave through a gateway of their own.
 func TwoGateways() *egress.Mesh {
 	out := Mesh()
@@ -66,8 +80,12 @@ type Cluster struct {
 	Bindings []*egress.Binding
 	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
 	Decides map[string][]string
+	// Narrows has the VirtualServices that leave out calls of a wildcard.
+	Narrows map[string][]*egress.Narrow
 	// InGatewayNamespaces are the labels of the pods there.
 	InGatewayNamespaces []map[string]string
+	// Routed is what VirtualServices of authors say.
+	Routed []*egress.Routing
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
 	// Captures says that sidecars capture DNS.
@@ -105,16 +123,30 @@ func NewMutualCluster() *Cluster {
 	return out
 }
 
+// NewLedCluster returns the same hosts, led to the gateway by routes alone.
+func NewLedCluster() *Cluster {
+	out := NewCluster()
+	out.Mesh = ByRoutes()
+	for _, entry := range out.Known {
+		entry.Led = true
+	}
+	return out
+}
+
 // Carrier returns the Service of a gateway whose HTTP port speaks a protocol.
 func Carrier(protocol string) *egress.Service {
 	return &egress.Service{Ports: []egress.ServicePort{{Number: 80, Protocol: protocol}, {Number: 443, Protocol: "HTTPS"}}}
 }
 
-// Sealed returns the entry of a host in Namespace, sealed to the gateway "default".
+// Sealed returns the entry of a host in Namespace, sealed to the gateway "default". A wildcard has a host that serves it.
 func Sealed(host string, ports ...egress.Port) *egress.Entry {
+	intent := &egress.ServiceEntry{Resolution: "DNS", Ports: ports}
+	if egress.IsWildcard(host) {
+		intent.Endpoints = []egress.Endpoint{{Address: "www" + host[1:]}}
+	}
 	return &egress.Entry{
 		Namespace: Namespace, Name: host, UID: host, Created: time.Unix(1000, 0), Hosts: []string{host},
-		External: true, Gateway: "default", Transport: egress.Plain, Ports: ports, Definition: (&egress.ServiceEntry{Resolution: "DNS", Ports: ports}).Define(),
+		External: true, Gateway: "default", Transport: egress.Plain, Ports: ports, Definition: intent.Define(),
 	}
 }
 
@@ -129,6 +161,16 @@ func (c *Cluster) Entries(host string) []*egress.Entry {
 	}
 	slices.SortFunc(out, (*egress.Entry).Older)
 	return out
+}
+
+// Named implements egress.View.
+func (c *Cluster) Named(namespace, name string) *egress.Entry {
+	for _, entry := range c.Known {
+		if entry.Namespace == namespace && entry.Name == name {
+			return entry
+		}
+	}
+	return nil
 }
 
 // Exit implements egress.View.
@@ -198,6 +240,9 @@ func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 	return nil
 }
 
+// Narrowing implements egress.View.
+func (c *Cluster) Narrowing(wildcard string) []*egress.Narrow { return c.Narrows[wildcard] }
+
 // Serving implements egress.View.
 func (c *Cluster) Serving(host string) (out []*egress.Binding) {
 	for _, binding := range c.Bindings {
@@ -243,11 +288,21 @@ func (c *Cluster) HTTPService(number uint32) string {
 // DNSCapture implements egress.View.
 func (c *Cluster) DNSCapture() bool { return c.Captures }
 
+// Routings implements egress.View.
+func (c *Cluster) Routings(namespace, host string) (out []*egress.Routing) {
+	for _, routing := range c.Routed {
+		if routing.Namespace == namespace && routing.Of(host) {
+			out = append(out, routing)
+		}
+	}
+	return out
+}
+
 // Below implements egress.View.
 func (c *Cluster) Below(pattern string) (out []string) {
 	for _, entry := range c.Known {
 		for _, host := range entry.Hosts {
-			if slices.Contains(egress.Patterns(host), pattern) {
+			if egress.Covers(pattern, host) {
 				out = append(out, host)
 			}
 		}

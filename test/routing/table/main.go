@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/egress-governor/egress-governor/test/routing/proof"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 //go:embed head.md
@@ -28,14 +28,17 @@ func main() {
 }
 
 func table(all []*proof.Case) string {
-	hostile := 0
+	hostile, packets := 0, 0
 	for _, each := range all {
 		if each.Hostile {
 			hostile++
 		}
+		if each.Packets {
+			packets++
+		}
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, head, len(all), hostile)
+	fmt.Fprintf(&out, head, len(all), hostile, packets)
 	family := ""
 	for _, each := range all {
 		if each.Family != family {
@@ -45,6 +48,9 @@ func table(all []*proof.Case) string {
 		title := each.Title
 		if each.Hostile {
 			title = "**Hostile.** " + title
+		}
+		if each.Packets {
+			title += " *(with packets)*"
 		}
 		fmt.Fprintf(&out, "| [%s](../test/routing/cases/%s/%s) | %s | %s | %s |\n", each.Name, each.Family, each.Name, by(each), title, strings.Join(slices.Concat(refused(each), warned(each), calls(each)), "; "))
 	}

@@ -1,0 +1,277 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/test/controlplane"
+	"github.com/egress-governor/egress-governor/test/proof"
+)
+
+// TestCasesAreStoredAsTheyAreProven applies the cases of test/routing to a real API server. Where their calls go is proven of
+// what internal/render says would be stored: here that is held against what the webhook and the controllers store.
+func TestCasesAreStoredAsTheyAreProven(t *testing.T) {
+	t.Parallel()
+	all, err := proof.Load("../routing/cases")
+	require.NoError(t, err)
+	plane := &plane{known: map[string]bool{}}
+	for _, by := range []string{"Plain", "MutualTLS"} {
+		plane.configure(t, by)
+		for _, each := range all {
+			if each.AsInstalled() && slices.Contains(each.By(), by) {
+				t.Run(each.Family+"/"+each.Name+"/"+by, func(t *testing.T) { plane.holds(t, each, by) })
+			}
+		}
+	}
+}
+
+// plane is a control plane that holds one case after another.
+type plane struct {
+	*controlplane.ControlPlane
+	// known are the namespaces that were made.
+	known map[string]bool
+}
+
+// configure has the webhook run with a transport of its one gateway. What guards judge is no matter of calls.
+func (p *plane) configure(t *testing.T, by string) {
+	t.Helper()
+	values := map[string]any{"guards": map[string]any{"enabled": false}, "config": map[string]any{"gateways": []any{map[string]any{
+		"name": "default", "service": controlplane.GatewayService + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
+		"selector": map[string]any{"istio": "egressgateway"}, "ports": map[string]any{"http": 80, "tls": 443}, "transport": by,
+	}}}}
+	if p.ControlPlane != nil {
+		require.NoError(t, p.StopWebhook())
+		p.Configure(values)
+		require.NoError(t, p.StartWebhook(t.Context()))
+		return
+	}
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		assets = filepath.Join(root, ".run", "assets")
+	}
+	p.ControlPlane, err = controlplane.Start(context.WithoutCancel(t.Context()), controlplane.Options{
+		Folder: filepath.Join(root, ".run", "cases"), Assets: assets, Webhook: filepath.Join(root, ".run", "bin", "webhook"), Values: values,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, p.Stop()) })
+	gatewayAPI(t, p.Config)
+}
+
+// holds requires that the cluster holds after a case what it is proven of, and nothing of it once it is gone.
+func (p *plane) holds(t *testing.T, of *proof.Case, by string) {
+	want, err := of.Store(t.Context(), by)
+	require.NoError(t, err)
+	_, applied, err := of.Objects()
+	require.NoError(t, err)
+	p.surround(t, want.Objects)
+	ctx := context.WithoutCancel(t.Context())
+	t.Cleanup(func() {
+		for _, object := range applied {
+			assert.NoError(t, client.IgnoreNotFound(p.Client.Delete(ctx, object.DeepCopy())))
+		}
+		require.Eventually(t, func() bool { return len(p.held(t)) == 0 }, within, 100*time.Millisecond, "nothing is left")
+	})
+	refused := p.apply(t, applied)
+	for _, name := range of.Deleted {
+		for _, object := range applied {
+			if proof.NameOf(object) == name {
+				require.NoError(t, p.Client.Delete(ctx, object.DeepCopy()))
+			}
+		}
+	}
+	for _, each := range of.Refused {
+		if proof.Concerns(each.Transports, by) {
+			assert.Contains(t, refused[each.Object], each.Code, each.Object)
+			delete(refused, each.Object)
+		}
+	}
+	assert.Empty(t, refused, "stored by test/routing, refused here")
+	rendered := map[string]any{}
+	for _, object := range want.Objects {
+		if ofIstio(object) {
+			rendered[proof.NameOf(object)] = essence(object)
+		}
+	}
+	// A gateway's own Gateway object stays.
+	maps.DeleteFunc(rendered, func(name string, _ any) bool { return strings.HasPrefix(name, "Gateway/istio-system/egress-governor-") })
+	if !assert.Eventually(t, func() bool { return assert.ObjectsAreEqual(rendered, p.held(t)) }, within, 100*time.Millisecond) {
+		assert.Equal(t, rendered, p.held(t))
+	}
+}
+
+// surround makes the namespaces of a case, with the labels that it gives them, and has them hold its service accounts and no
+// others.
+func (p *plane) surround(t *testing.T, objects []*unstructured.Unstructured) {
+	t.Helper()
+	accounts := map[string]bool{}
+	for _, object := range objects {
+		switch object.GetKind() {
+		case "Namespace":
+			p.known[object.GetName()] = true
+			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: object.GetName(), Labels: object.GetLabels()}}
+			if err := p.Client.Create(t.Context(), namespace); apierrors.IsAlreadyExists(err) {
+				require.NoError(t, p.Client.Patch(t.Context(), namespace, client.RawPatch(types.JSONPatchType, relabelled(t, object))))
+			} else {
+				require.NoError(t, err)
+			}
+		case "ServiceAccount":
+			accounts[proof.NameOf(object)] = true
+			account := &corev1.ServiceAccount{ObjectMeta: named(object.GetNamespace(), object.GetName())}
+			require.NoError(t, client.IgnoreAlreadyExists(p.Client.Create(t.Context(), account)))
+		}
+	}
+	for namespace := range p.known {
+		var held corev1.ServiceAccountList
+		require.NoError(t, p.Client.List(t.Context(), &held, client.InNamespace(namespace)))
+		for i := range held.Items {
+			if account := &held.Items[i]; !accounts["ServiceAccount/"+namespace+"/"+account.Name] {
+				require.NoError(t, p.Client.Delete(t.Context(), account))
+			}
+		}
+	}
+}
+
+// relabelled is a patch that gives an object the labels of another, and none besides.
+func relabelled(t *testing.T, as *unstructured.Unstructured) []byte {
+	t.Helper()
+	out, err := json.Marshal([]any{map[string]any{"op": "replace", "path": "/metadata/labels", "value": as.GetLabels()}})
+	require.NoError(t, err)
+	return out
+}
+
+// apply stores objects one after another, and returns the answers to those that were refused.
+func (p *plane) apply(t *testing.T, objects []*unstructured.Unstructured) map[string]string {
+	t.Helper()
+	refused := map[string]string{}
+	for _, object := range objects {
+		if object.GetKind() == "Namespace" {
+			continue
+		}
+		live := &unstructured.Unstructured{}
+		live.SetGroupVersionKind(object.GroupVersionKind())
+		err := p.Client.Get(t.Context(), client.ObjectKeyFromObject(object), live)
+		written := object.DeepCopy()
+		if apierrors.IsNotFound(err) {
+			p.older(t, object)
+			err = p.Client.Create(t.Context(), written)
+		} else if err == nil {
+			written.SetResourceVersion(live.GetResourceVersion())
+			err = p.Client.Update(t.Context(), written)
+		}
+		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+			refused[proof.NameOf(object)] = err.Error()
+			continue
+		}
+		require.NoError(t, err, proof.NameOf(object))
+		if object.GetKind() == "EgressPolicy" {
+			p.inForce(t, object)
+		}
+		p.seen(t, object)
+	}
+	return refused
+}
+
+// older waits until what is stored next is younger than the entries that share a host with it: the API server tells ages in
+// seconds.
+func (p *plane) older(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	if object.GetKind() != "ServiceEntry" {
+		return
+	}
+	entries := &unstructured.UnstructuredList{}
+	entries.SetGroupVersionKind(object.GroupVersionKind())
+	require.NoError(t, p.Client.List(t.Context(), entries))
+	require.Eventually(t, func() bool {
+		now := time.Now().Truncate(time.Second)
+		return !slices.ContainsFunc(entries.Items, func(entry unstructured.Unstructured) bool {
+			return shareHost(&entry, object) && !entry.GetCreationTimestamp().Time.Before(now)
+		})
+	}, within, 50*time.Millisecond)
+}
+
+func shareHost(a, b *unstructured.Unstructured) bool {
+	ours, _, _ := unstructured.NestedStringSlice(a.Object, "spec", "hosts")
+	theirs, _, _ := unstructured.NestedStringSlice(b.Object, "spec", "hosts")
+	return slices.ContainsFunc(ours, func(host string) bool {
+		return slices.ContainsFunc(theirs, func(other string) bool { return egress.Canonical(host) == egress.Canonical(other) })
+	})
+}
+
+// inForce waits for a policy.
+func (p *plane) inForce(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		policy := &v1alpha1.EgressPolicy{}
+		return p.Client.Get(t.Context(), client.ObjectKeyFromObject(object), policy) == nil && policy.Status.ObservedGeneration == policy.Generation
+	}, within, 100*time.Millisecond, object.GetName())
+}
+
+// seen waits until the webhook has seen an object that another may be decided by.
+func (p *plane) seen(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	if object.GetKind() != "ServiceEntry" {
+		return
+	}
+	require.Eventually(t, func() bool {
+		live := &unstructured.Unstructured{}
+		live.SetGroupVersionKind(object.GroupVersionKind())
+		require.NoError(t, p.Client.Get(t.Context(), client.ObjectKeyFromObject(object), live))
+		location, _, _ := unstructured.NestedString(object.Object, "spec", "location")
+		return location == "MESH_INTERNAL" || ready(live, "True") || ready(live, "False")
+	}, within, 100*time.Millisecond, object.GetName())
+}
+
+var istioKinds = map[string]string{
+	"ServiceEntry": "networking.istio.io/v1", "VirtualService": "networking.istio.io/v1", "DestinationRule": "networking.istio.io/v1",
+	"Gateway": "networking.istio.io/v1", "Sidecar": "networking.istio.io/v1", "WorkloadEntry": "networking.istio.io/v1", "EnvoyFilter": "networking.istio.io/v1alpha3",
+}
+
+func ofIstio(object *unstructured.Unstructured) bool {
+	_, is := istioKinds[object.GetKind()]
+	return is && object.GroupVersionKind().Group == "networking.istio.io"
+}
+
+// held returns what the cluster holds of Istio's kinds, but for the gateway's own Gateway object.
+func (p *plane) held(t *testing.T) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	for kind, version := range istioKinds {
+		list := &unstructured.UnstructuredList{}
+		group, err := schema.ParseGroupVersion(version)
+		require.NoError(t, err)
+		list.SetGroupVersionKind(group.WithKind(kind + "List"))
+		require.NoError(t, p.Client.List(context.WithoutCancel(t.Context()), list))
+		for i := range list.Items {
+			if name := proof.NameOf(&list.Items[i]); !strings.HasPrefix(name, "Gateway/istio-system/egress-governor-") {
+				out[name] = essence(&list.Items[i])
+			}
+		}
+	}
+	return out
+}
+
+// essence is what an object says.
+func essence(object *unstructured.Unstructured) map[string]any {
+	return map[string]any{"labels": object.GetLabels(), "annotations": object.GetAnnotations(), "spec": object.Object["spec"]}
+}
