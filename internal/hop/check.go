@@ -26,7 +26,7 @@ func checkHosts(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh
 		case checkName(&out, host, at, mesh):
 		case mesh.Deputy(canonical) != "":
 			out.add("deputy-host", at, fmt.Sprintf("host %q %s", host, mesh.Deputy(canonical)),
-				"name the external host; what is no external host does not go through a gateway")
+				deputyFix(canonical, mesh, "name the external host; what is no external host does not go through a gateway"))
 		case egress.IsIP(canonical):
 			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
 				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
@@ -145,6 +145,14 @@ func checkResolution(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Me
 	return out
 }
 
+// deputyFix names the way to a metadata server that gives workloads an identity of their own.
+func deputyFix(place string, mesh *egress.Mesh, otherwise string) string {
+	if !strings.Contains(mesh.Deputy(place), "metadata") {
+		return otherwise
+	}
+	return "ask the platform team to leave its address out of interception for the whole mesh (global.proxy.excludeIPRanges of Istio), since it answers each workload for itself alone"
+}
+
 func isRange(address string) bool {
 	cidr, err := netip.ParsePrefix(address)
 	return strings.Contains(address, "/") && (err != nil || !cidr.IsSingleIP())
@@ -186,7 +194,7 @@ func checkAddress(address, resolution string, path *field.Path, mesh *egress.Mes
 		out.add("unix-endpoint", path, "a socket of the client's host cannot be reached from the gateway", "give an IP address or a host name")
 	case mesh.Deputy(address) != "":
 		out.add("deputy-endpoint", path, fmt.Sprintf("address %q %s", address, mesh.Deputy(address)),
-			"give the address of the external host, or none")
+			deputyFix(address, mesh, "give the address of the external host, or none"))
 	case ipErr != nil && !strings.Contains(egress.Canonical(address), "."):
 		out.add("short-endpoint", path, fmt.Sprintf("address %q without a dot is a Service of the gateway's own namespace", address),
 			"give the whole name of the external host")

@@ -1,6 +1,7 @@
 package hop_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,5 +60,24 @@ func TestRulesForCallsOfTheGatewayItself(t *testing.T) {
 		out, err = hop.Inject(in, of.Gateways[0], of, view)
 		require.NoError(t, err)
 		assert.Equal(t, []string{gatewayService}, hostsOf(out), namespace)
+	}
+}
+
+// TestMetadataServersHaveAWayOfTheirOwn, which the answer names; what else is no external host has none.
+func TestMetadataServersHaveAWayOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	const ports = "resolution: %s, ports: [{number: 80, name: http, protocol: HTTP}]}"
+	for spec, own := range map[string]bool{
+		"{hosts: [metadata.google.internal], " + fmt.Sprintf(ports, "DNS"):                                    true,
+		"{hosts: [\"169.254.169.254\"], " + fmt.Sprintf(ports, "NONE"):                                        true,
+		"{hosts: [a.example.com], endpoints: [{address: \"fd00:ec2::254\"}], " + fmt.Sprintf(ports, "STATIC"): true,
+		"{hosts: [a.localhost], " + fmt.Sprintf(ports, "DNS"):                                                 false,
+		"{hosts: [a.example.com], endpoints: [{address: 127.0.0.1}], " + fmt.Sprintf(ports, "STATIC"):         false,
+	} {
+		_, err := hop.Seal(entry(t, spec), mesh().Gateways[0], mesh())
+		var refusals hop.Refusals
+		require.ErrorAs(t, err, &refusals, spec)
+		assert.Contains(t, refusals[0].Code, "deputy-", spec)
+		assert.Equal(t, own, strings.Contains(refusals[0].Fix, "global.proxy.excludeIPRanges"), spec)
 	}
 }

@@ -264,9 +264,9 @@ func TestRoutesAskForWhereTheyLead(t *testing.T) {
 // TestADelegateIsNotInjected: its roots may be of namespaces that leave by another gateway.
 func TestADelegateIsNotInjected(t *testing.T) {
 	t.Parallel()
-	const to = "http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com}}]}]}"
-	for hosts, want := range map[string]string{"{": "api.example.com", "{hosts: [api.example.com], ": gatewayService} {
-		out, err := hop.Inject(route(t, hosts+to), mesh().Gateways[0], mesh(), cluster())
+	const to = ", http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com}}]}]}"
+	for hosts, want := range map[string]string{"[]": "api.example.com", "[api.example.com]": gatewayService} {
+		out, err := hop.Inject(route(t, "{hosts: "+hosts+to), mesh().Gateways[0], mesh(), cluster())
 		require.NoError(t, err)
 		assert.Equal(t, []string{want}, hostsOf(out))
 	}

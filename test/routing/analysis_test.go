@@ -86,6 +86,11 @@ var alike = map[string]string{"IST0129": "IST0128"}
 // mistaken says whether the analyzers take something of ours for what it is not.
 func mistaken(code, text string, about *unstructured.Unstructured, objects []*unstructured.Unstructured) bool {
 	switch {
+	case code == "IST0140" && slices.ContainsFunc(objects, func(exit *unstructured.Unstructured) bool {
+		return exit.GetLabels()[hop.ManagedByLabel] == hop.Manager && strings.Contains(text, " "+exit.GetNamespace()+"/"+exit.GetName()+" ")
+	}):
+		// The subset of an exit is for calls that come to the egress gateway, and for no other gateway's.
+		return true
 	case about == nil || about.GetLabels()[hop.ManagedByLabel] != hop.Manager:
 		return false
 	case code == "IST0134":

@@ -14,7 +14,15 @@ import (
 const (
 	bareEntry = `{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a}, spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}}`
 	astray    = `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: api, namespace: app-a}, spec: {hosts: [api.example.com], http: [{match: [{headers: {x: {exact: "1"}}}], route: [{destination: {host: other.example.com}}]}, {route: [{destination: {host: api.example.com}}]}]}}`
-	other     = `{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: other, namespace: app-a}, spec: {hosts: [other.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}}`
+	redirect  = `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: api, namespace: app-a}, spec: {hosts: [api.example.com], http: [{match: [{uri: {exact: /old}}], redirect: {uri: /new}}, {route: [{destination: {host: api.example.com}}]}]}}`
+	ingress   = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: in, namespace: app-a}
+spec: {selector: {istio: in}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [front.example.com]}]}
+---
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: in, namespace: app-a}, spec: {hosts: [front.example.com], gateways: [in], http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com}}]}]}}`
+	other = `{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: other, namespace: app-a}, spec: {hosts: [other.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}}`
 )
 
 // loaded returns the one case of some files.
@@ -61,6 +69,14 @@ func TestCasesCanFail(t *testing.T) {
 			map[string]string{"case.yaml": "{title: t, transports: [Plain], calls: [{from: app-b, dials: Gateway, to: \"http://api.example.com\", ends: Blocked}]}", "a.yaml": bareEntry},
 			"it must end Blocked, and ends Gateway",
 		},
+		"a call of an ingress gateway that leaves straight": {
+			map[string]string{"case.yaml": "{title: t, transports: [Plain], before: [bare.yaml, ingress.yaml], calls: [{from: ingress, ingress: {istio: in}, to: \"http://front.example.com\", ends: Gateway}]}", "bare.yaml": bareEntry, "ingress.yaml": ingress},
+			"it must end Gateway, and ends Straight",
+		},
+		"a redirect that nobody spoke of": {
+			map[string]string{"case.yaml": "{title: t, transports: [Plain], calls: [{from: app-a, to: \"http://api.example.com\", ends: Gateway}]}", "a.yaml": bareEntry, "b.yaml": redirect},
+			"it must end Gateway, and ends Blocked: the client's proxy answers by itself",
+		},
 		"a call that is not encrypted": {
 			map[string]string{"case.yaml": "{title: t, transports: [Plain], calls: [{from: app-a, to: \"http://api.example.com\", ends: Gateway, encrypted: true}]}", "a.yaml": bareEntry},
 			"encrypts it by itself must be true, and is false",
@@ -84,6 +100,7 @@ func TestWhatIsRefusedIsHeldAgainstTheCase(t *testing.T) {
 	const call = "calls: [{from: app-a, to: \"http://api.example.com\", ends: Gateway}]"
 	for name, test := range map[string]struct{ refused, manifest, want string }{
 		"refused though it must be stored":         {"", "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: app-a}, spec: {hosts: [\"*\"], ports: [{number: 80, name: http, protocol: HTTP}]}}", "ServiceEntry/app-a/a must be stored, and is refused"},
+		"not warned of":                            {"warned: [{object: ServiceEntry/app-a/api, says: proxy}], ", bareEntry, "the author of ServiceEntry/app-a/api must be told \"proxy\""},
 		"stored though it must be refused":         {"refused: [{object: ServiceEntry/app-a/api, code: bad-host}], ", bareEntry, "ServiceEntry/app-a/api is stored, and must be refused by bad-host"},
 		"refused for another reason":               {"refused: [{object: ServiceEntry/app-a/api, code: host-conflict}], ", "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a}, spec: {hosts: [\"*\"], ports: [{number: 80, name: http, protocol: HTTP}]}}", "is refused, but not by host-conflict"},
 		"denied by what every cluster starts with": {"", "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: app-a}, spec: {outboundTrafficPolicy: {mode: ALLOW_ANY}}}", "Sidecar/app-a/a must be stored, and is denied"},

@@ -103,11 +103,12 @@ func newMeshUnder(t *testing.T, configuration *meshconfig.MeshConfig, manifests 
 	services = append(services, parents(services, out.istio)...)
 	configs, _, err := crd.ParseInputs(strings.Join(out.istio, "\n---\n"))
 	require.NoError(t, err)
+	now := time.Now()
 	for i := range configs {
 		// As istiod has it: short names are of this domain.
 		configs[i].Domain = "cluster.local"
 		if configs[i].CreationTimestamp.IsZero() {
-			configs[i].CreationTimestamp = time.Unix(1, 0)
+			configs[i].CreationTimestamp = now // As what controllers make, after all that was applied.
 		}
 		if of := given["ServiceEntry/"+configs[i].Namespace+"/"+configs[i].Name]; configs[i].GroupVersionKind == gvk.ServiceEntry && of != nil {
 			configs[i].Status = &networking.ServiceEntryStatus{Addresses: of}
