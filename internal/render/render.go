@@ -38,13 +38,26 @@ func keyOf(object *unstructured.Unstructured) key {
 	return key{object.GroupVersionKind().GroupKind(), types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}}
 }
 
-// New returns an empty cluster of a mesh, at a time; policies evaluate what is applied.
-func New(mesh *egress.Mesh, policies review.Evaluator, at time.Time) *Cluster {
+// New returns a cluster of a mesh, at a time, that holds nothing but the Gateway objects of its gateways; policies evaluate what
+// is applied.
+func New(mesh *egress.Mesh, policies review.Evaluator, at time.Time) (*Cluster, error) {
 	index := registry.New(mesh)
+	for _, gw := range mesh.Gateways {
+		objects, _ := index.GatewayObjects(gw)
+		for _, object := range objects {
+			made, err := untyped(object)
+			if err != nil {
+				return nil, err
+			}
+			if err := index.Put(made); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return &Cluster{
 		mesh: mesh, index: index, reviewer: &review.Reviewer{Mesh: mesh, View: index, Policies: policies},
 		objects: map[key]*unstructured.Unstructured{}, time: at,
-	}
+	}, nil
 }
 
 // SetDNSCapture says whether sidecars capture DNS.

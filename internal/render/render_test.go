@@ -42,7 +42,8 @@ const (
 
 func cluster(t *testing.T, mesh *egress.Mesh) *render.Cluster {
 	t.Helper()
-	out := render.New(mesh, nothing{}, time.Unix(1000, 0))
+	out, err := render.New(mesh, nothing{}, time.Unix(1000, 0))
+	require.NoError(t, err)
 	for _, text := range []string{namespaces, service} {
 		require.NoError(t, out.Store(manifest(t, text)))
 	}

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,9 +25,9 @@ func TestRightsForWaypoints(t *testing.T) {
 	verbs := func(objects []*unstructured.Unstructured) map[string][]string {
 		out := map[string][]string{}
 		for _, rule := range only[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules {
-			for i, group := range rule.APIGroups {
-				if group == "security.istio.io" || group == "gateway.networking.k8s.io" {
-					out[rule.Resources[i]] = rule.Verbs
+			for _, resource := range rule.Resources {
+				if resource == "authorizationpolicies" || resource == "gateways" && slices.Contains(rule.APIGroups, "gateway.networking.k8s.io") {
+					out[resource] = rule.Verbs
 				}
 			}
 		}

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -95,7 +94,7 @@ func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 		t.Cleanup(func() { c.deleted(t, object) })
 		err = c.apply(t.Context(), object)
 		if code := refused[proof.NameOf(object)]; code != "" && err != nil {
-			assert.ErrorContains(t, err, code)
+			require.ErrorContains(t, err, code)
 			continue
 		}
 		require.NoError(t, err, proof.NameOf(object))

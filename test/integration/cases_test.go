@@ -92,6 +92,13 @@ func (p *plane) apply(t *testing.T, object *unstructured.Unstructured, refused [
 	if !assert.Eventually(t, func() bool { err = p.write(t, object); return err == nil }, within, 50*time.Millisecond, name) {
 		require.NoError(t, err, name)
 	}
+	if status := object.Object["status"]; status != nil {
+		live := &unstructured.Unstructured{}
+		live.SetGroupVersionKind(object.GroupVersionKind())
+		require.NoError(t, p.Client.Get(t.Context(), client.ObjectKeyFromObject(object), live))
+		live.Object["status"] = status
+		require.NoError(t, p.Client.Status().Update(t.Context(), live))
+	}
 	switch object.GetKind() {
 	case "EgressPolicy":
 		p.inForce(t, object)

@@ -63,7 +63,10 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 		return nil, err
 	}
 	out := &Stored{Mesh: mesh, Captures: configuration.DNSCapture == "On"}
-	cluster := render.New(mesh, engine, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	cluster, err := render.New(mesh, engine, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		return nil, err
+	}
 	cluster.SetDNSCapture(out.Captures)
 	given := append(c.surroundings(mesh, slices.Concat(before, applied)), before...)
 	for _, object := range given {

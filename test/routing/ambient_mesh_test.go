@@ -103,7 +103,8 @@ func documents(t *testing.T, manifests string) (out []*unstructured.Unstructured
 // governedBy has manifests stored as the webhook and the controllers store them.
 func governedBy(t *testing.T, mesh *egress.Mesh, manifests ...string) []*unstructured.Unstructured {
 	t.Helper()
-	cluster := render.New(mesh, anything{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	cluster, err := render.New(mesh, anything{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	require.NoError(t, err)
 	for _, object := range documents(t, ambientNamespaces+gatewayService) {
 		require.NoError(t, cluster.Store(object))
 	}
@@ -207,7 +208,8 @@ func (a *ambient) endpoints(of *workloadapi.Service) (out []string) {
 // refusal is the first that an entry is refused by, empty where it is stored.
 func refusal(t *testing.T, mesh *egress.Mesh, object *unstructured.Unstructured, before ...string) string {
 	t.Helper()
-	cluster := render.New(mesh, anything{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	cluster, err := render.New(mesh, anything{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	require.NoError(t, err)
 	for _, of := range documents(t, ambientNamespaces+gatewayService) {
 		require.NoError(t, cluster.Store(of))
 	}

@@ -67,7 +67,9 @@ func sealedWorld(t *testing.T, transport egress.Transport, manifests string) (*m
 	if transport == egress.MutualTLS {
 		of = egresstest.MutualTLS()
 	}
-	cluster, refused := render.New(of, unasked{}, time.Unix(1_700_000_000, 0)), ""
+	cluster, err := render.New(of, unasked{}, time.Unix(1_700_000_000, 0))
+	require.NoError(t, err)
+	refused := ""
 	for _, namespace := range []string{"app-a", "app-b", "app-c"} {
 		manifests = fmt.Sprintf("\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", namespace) + manifests
 	}
