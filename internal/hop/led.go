@@ -160,15 +160,31 @@ func checkParts(vs *egress.VirtualService) (out Refusals) {
 }
 
 // CheckLeft refuses what only injection would make of a VirtualService that stays as it is written: routes that would be
-// narrowed to their own namespace, and those to a subset of a gateway's Service that those who see them do not see.
-func CheckLeft(vs *egress.VirtualService, mesh *egress.Mesh, view egress.View) (out Refusals) {
-	if narrows(vs, mesh) {
-		why := "nobody of the namespace is the first to name the hosts, whose calls by others they would decide over"
-		if len(vs.Others) == 0 {
-			why = "exportTo is left out, which is everybody"
+// narrowed to their own namespace, by now or once others have entries of the hosts; those to a host without an entry by now
+// that ask for another; and those to a subset of a gateway's Service that those who see them do not see.
+func CheckLeft(object *unstructured.Unstructured, vs *egress.VirtualService, mesh *egress.Mesh, view egress.View) (out Refusals) {
+	exported := ""
+	switch {
+	case narrows(vs, mesh) && len(vs.Others) == 0:
+		exported = "exportTo is left out, which is everybody"
+	case narrows(vs, mesh):
+		exported = "they would decide over calls to hosts that are not the namespace's own to route"
+	case vs.Mesh && vs.External && vs.Exported && !leadsOneHost(object, mesh):
+		exported = "they would decide over the calls of whoever brings an entry of the hosts later"
+	}
+	if exported != "" {
+		out.add("exported-route", specPath("exportTo"), "routes are stored as they are written, and these are exported: "+exported, `set exportTo: ["."]`)
+	}
+	for _, route := range vs.Routes {
+		if !route.Reach.Mesh || route.Serving != nil || route.InMesh || route.ToGateway || route.Section == "tcp" {
+			continue
 		}
-		out.add("exported-route", specPath("exportTo"), "routes are stored as they are written, and these are exported: "+why,
-			`set exportTo: ["."], or write the ServiceEntry of the host first; with exportTo left out, name the namespaces whose calls they are for`)
+		if i := slices.IndexFunc(route.Targets, func(target egress.Target) bool {
+			return !slices.Contains(egress.Patterns(target.Canonical), route.Canonical)
+		}); i >= 0 {
+			out.add("other-host", route.Path.Child("host"),
+				fmt.Sprintf("calls led to %q ask for %q, and so they would at the egress gateway once the host has a ServiceEntry", route.Host(), route.Targets[i].Host), askingFix(vs, route))
+		}
 	}
 	for _, route := range vs.Routes {
 		own := view.Rule(vs.Namespace, route.Canonical)
@@ -185,6 +201,28 @@ func CheckLeft(vs *egress.VirtualService, mesh *egress.Mesh, view egress.View) (
 			fmt.Sprintf("subset %q of the egress gateway says nothing, and clients that do not see its DestinationRule would get 503", name), "remove the subset")
 	}
 	return out
+}
+
+// leadsOneHost says whether a VirtualService does nothing but lead its one host to itself, or to an egress gateway.
+func leadsOneHost(object *unstructured.Unstructured, mesh *egress.Mesh) bool {
+	hosts, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "hosts")
+	if len(hosts) != 1 {
+		return false
+	}
+	for _, section := range []string{"http", "tls", "tcp"} {
+		routes, _, _ := unstructured.NestedSlice(object.Object, "spec", section)
+		for _, item := range routes {
+			route, _ := item.(map[string]any)
+			d := soleDestination(section, route)
+			if d == nil {
+				return false
+			}
+			if _, gateway := mesh.GatewayByService(d.Host()); !gateway && egress.Canonical(d.Host()) != egress.Canonical(hosts[0]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func hasSubset(rule *egress.Rule, name string) bool {

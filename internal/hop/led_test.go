@@ -191,9 +191,10 @@ func TestLeftRoutesAreRefusedWhatInjectionWouldMake(t *testing.T) {
 	left.Inject = false
 	check := func(t *testing.T, mesh *egress.Mesh, view *egresstest.Cluster, spec string) []string {
 		t.Helper()
-		resolved := egress.Resolve(route(t, spec), mesh, view)
+		object := route(t, spec)
+		resolved := egress.Resolve(object, mesh, view)
 		out := []string{}
-		for _, refusal := range append(hop.CheckRoutes(resolved), hop.CheckLeft(resolved, mesh, view)...) {
+		for _, refusal := range append(hop.CheckRoutes(resolved), hop.CheckLeft(object, resolved, mesh, view)...) {
 			out = append(out, refusal.Code+" "+refusal.Field)
 		}
 		return out
@@ -211,26 +212,34 @@ func TestLeftRoutesAreRefusedWhatInjectionWouldMake(t *testing.T) {
 		spec, want string
 		fixed      string
 	}{
-		"a pair": {left, cluster(), `{hosts: [two.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}}]}]}`,
+		"a pair": {left, cluster(), `{hosts: [two.example.com], exportTo: ["."], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}}]}]}`,
 			"other-host spec.http[0].route[0].destination.host",
-			`{hosts: [two.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}, headers: {request: {set: {host: api.example.com}}}}]}]}`},
-		"a pair's name by hand": {left, cluster(), `{hosts: [two.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 80}},
+			`{hosts: [two.example.com], exportTo: ["."], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}, headers: {request: {set: {host: api.example.com}}}}]}]}`},
+		"a pair's name by hand": {left, cluster(), `{hosts: [two.example.com], exportTo: ["."], http: [{route: [{destination: {host: api.example.com, port: {number: 80}},
 				headers: {request: {set: {host: two.example.com.at.api.example.com.egress-governor.internal}}}}]}]}`,
 			"reserved-host spec.http[0].route[0].headers.request.set, other-host spec.http[0].route[0].destination.host",
 			`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`},
-		"HTTP to a TLS port": {left, cluster(), `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`,
+		"HTTP to a TLS port": {left, cluster(), `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`,
 			"port-mapping spec.http[0].route[0].destination.port.number",
-			`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}, headers: {request: {set: {host: "api.example.com:443"}}}}]}]}`},
+			`{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: api.example.com, port: {number: 80}}, headers: {request: {set: {host: "api.example.com:443"}}}}]}]}`},
 		"another namespace's host, exported": {left, theirs, `{hosts: [theirs.example.com], http: [{route: [{destination: {host: local}}]}]}`,
 			"exported-route spec.exportTo", `{hosts: [theirs.example.com], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`},
 		"nobody's host, exported": {left, cluster(), `{hosts: [new.example.com], http: [{route: [{destination: {host: local}}]}]}`,
 			"exported-route spec.exportTo", `{hosts: [new.example.com], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`},
 		"exportTo left out, which is one's own": {own, cluster(), `{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`,
 			"exported-route spec.exportTo", `{hosts: [api.example.com], exportTo: ["*"], http: [{route: [{destination: {host: api.example.com}}]}]}`},
-		"a bare subset of the gateway": {left, cluster(), `{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `, subset: a}}]}]}`,
+		"to a Service, exported": {left, cluster(), `{hosts: [api.example.com], http: [{route: [{destination: {host: local}}]}]}`,
+			"exported-route spec.exportTo", `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`},
+		"faults, exported": {left, cluster(), `{hosts: [api.example.com], http: [{fault: {abort: {httpStatus: 500}}, route: [{destination: {host: api.example.com}}]}]}`,
+			"exported-route spec.exportTo", `{hosts: [api.example.com], http: [{match: [{port: 80}], route: [{destination: {host: api.example.com}}]}]}`},
+		"a wildcard, exported": {left, cluster(), `{hosts: ["*.example.com"], http: [{route: [{destination: {host: local}}]}]}`,
+			"exported-route spec.exportTo", `{hosts: ["*.example.com"], exportTo: ["."], http: [{route: [{destination: {host: local}}]}]}`},
+		"another host, nobody's yet": {left, cluster(), `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: later.example.com}}]}]}`,
+			"other-host spec.http[0].route[0].destination.host", `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: later.example.com}, headers: {request: {set: {host: later.example.com}}}}]}]}`},
+		"a bare subset of the gateway": {left, cluster(), `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: ` + gatewayService + `, subset: a}}]}]}`,
 			"gateway-subset spec.http[0].route[0].destination.subset", `{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `}}]}]}`},
-		"a subset that all see": {left, withSubset, `{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `, subset: b}}]}]}`,
-			"gateway-subset spec.http[0].route[0].destination.subset", `{hosts: [api.example.com], http: [{route: [{destination: {host: ` + gatewayService + `, subset: a}}]}]}`},
+		"a subset that all see": {left, withSubset, `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: ` + gatewayService + `, subset: b}}]}]}`,
+			"gateway-subset spec.http[0].route[0].destination.subset", `{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: ` + gatewayService + `, subset: a}}]}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -163,7 +163,7 @@ func TestLeftRoutesAreStoredAsTheyAreWritten(t *testing.T) {
 	r.Mesh.Inject = false
 	for _, spec := range []string{
 		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`,
-		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: a}}]}]}`,
+		`{hosts: [api.example.com], exportTo: ["."], http: [{route: [{destination: {host: api.example.com, subset: a}}]}]}`,
 		`{hosts: [api.example.com], tls: [{match: [{sniHosts: [api.example.com]}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`,
 	} {
 		written := routes(t, spec)

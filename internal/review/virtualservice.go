@@ -83,7 +83,7 @@ func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop
 	}
 	switch {
 	case resolved.Left:
-		refusals = append(refusals, hop.CheckLeft(resolved, s.Mesh, s.View)...)
+		refusals = append(refusals, hop.CheckLeft(form, resolved, s.Mesh, s.View)...)
 	case s.leads():
 		refusals = append(refusals, hop.CheckLed(resolved, s.gateway, s.View, refusals)...)
 	}
