@@ -53,7 +53,7 @@ type VirtualService struct {
 	Routes []Route
 	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
 	// namespace's, or nobody has one, or a namespace that the routes are exported to has an entry of its own. Owned says
-	// that the oldest entry of one is another namespace's.
+	// that others have an entry of one.
 	Others []Target
 	Owned  bool
 	// ExportTo is as written; Exported says that sidecars of other namespaces apply it too.
@@ -163,7 +163,7 @@ func (r *resolver) others(exportTo []string) (out []Target, owned bool) {
 		if theirs || called || len(known) == 0 {
 			out = append(out, target)
 		}
-		owned = owned || theirs
+		owned = owned || theirs || called
 	}
 	return out, owned
 }

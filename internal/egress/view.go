@@ -37,7 +37,12 @@ type View interface {
 	Deciding(namespace, gateway string) []string
 	// Narrowing returns the VirtualServices whose TLS routes take calls of hosts below a wildcard, and not all that a sidecar has
 	// an entry of the wildcard for.
-	Narrowing(wildcard string) []*Narrow
+	Narrowing(wildcard string) []*Seen
+	// Taking returns the VirtualServices that decide over calls to a host, as they name it, for all who see them, since
+	// gateways must see them too.
+	Taking(host string) []*Seen
+	// Astray returns the VirtualServices that lead calls to a host which ask for another.
+	Astray(host string) []*Seen
 	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
 	Pods(namespace string) []map[string]string
 	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever

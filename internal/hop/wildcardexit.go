@@ -163,7 +163,11 @@ func patches(gw egress.Gateway, name, host string, of ...any) Object {
 	for key, value := range gw.Selector {
 		labels[key] = value
 	}
-	out := untyped(EnvoyFilter.Kind, meta(gw.Namespace(), name, host), fields{"workloadSelector": fields{"labels": labels}, "configPatches": of})
+	out := untyped(EnvoyFilter.Kind, meta(gw.Namespace(), name, host), fields{
+		"workloadSelector": fields{"labels": labels}, "configPatches": of,
+		// After those of others: what is inserted beside a filter needs it to be there.
+		"priority": int64(10),
+	})
 	out.SetGroupVersionKind(EnvoyFilter)
 	out.SetLabels(map[string]string{ManagedByLabel: Manager, GatewayLabel: gw.Name})
 	return out

@@ -10,38 +10,56 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// narrowing has the VirtualServices whose TLS routes take some of the calls of a wildcard, by the wildcard.
-type narrowing struct {
-	byRoute    map[types.NamespacedName][]string
-	byWildcard map[string]map[types.NamespacedName]*egress.Narrow
+// seen has VirtualServices, and who sees them, by the hosts whose calls they decide over.
+type seen struct {
+	byRoute map[types.NamespacedName][]string
+	byHost  map[string]map[types.NamespacedName]*egress.Seen
 }
 
-func newNarrowing() narrowing {
-	return narrowing{byRoute: map[types.NamespacedName][]string{}, byWildcard: map[string]map[types.NamespacedName]*egress.Narrow{}}
+func newSeen() seen {
+	return seen{byRoute: map[types.NamespacedName][]string{}, byHost: map[string]map[types.NamespacedName]*egress.Seen{}}
 }
 
-func (n narrowing) swap(route types.NamespacedName, next *storedRoutes) {
-	for _, wildcard := range n.byRoute[route] {
-		if delete(n.byWildcard[wildcard], route); len(n.byWildcard[wildcard]) == 0 {
-			delete(n.byWildcard, wildcard)
+func (s seen) swap(route types.NamespacedName, hosts []string, by *egress.Seen) {
+	for _, host := range s.byRoute[route] {
+		if delete(s.byHost[host], route); len(s.byHost[host]) == 0 {
+			delete(s.byHost, host)
 		}
 	}
-	delete(n.byRoute, route)
-	if len(next.narrows) == 0 {
+	delete(s.byRoute, route)
+	if len(hosts) == 0 {
 		return
 	}
-	n.byRoute[route] = next.narrows
-	for _, wildcard := range next.narrows {
-		if n.byWildcard[wildcard] == nil {
-			n.byWildcard[wildcard] = map[types.NamespacedName]*egress.Narrow{}
+	s.byRoute[route] = hosts
+	for _, host := range hosts {
+		if s.byHost[host] == nil {
+			s.byHost[host] = map[types.NamespacedName]*egress.Seen{}
 		}
-		n.byWildcard[wildcard][route] = next.narrow
+		s.byHost[host][route] = by
 	}
+}
+
+func (s seen) of(host string) []*egress.Seen {
+	return slices.SortedFunc(maps.Values(s.byHost[host]), func(a, b *egress.Seen) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // Narrowing implements egress.View.
-func (r *Registry) Narrowing(wildcard string) []*egress.Narrow {
+func (r *Registry) Narrowing(wildcard string) []*egress.Seen {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(r.narrowing.byWildcard[wildcard]), func(a, b *egress.Narrow) int { return strings.Compare(a.String(), b.String()) })
+	return r.narrowing.of(wildcard)
+}
+
+// Taking implements egress.View.
+func (r *Registry) Taking(host string) []*egress.Seen {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.taking.of(host)
+}
+
+// Astray implements egress.View.
+func (r *Registry) Astray(host string) []*egress.Seen {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.astray.of(host)
 }

@@ -39,8 +39,9 @@ type Registry struct {
 	pairs    pairs
 	leading  leading
 	routings routings
-	// narrowing has the VirtualServices that leave out calls of wildcards.
-	narrowing narrowing
+	// narrowing has the VirtualServices that leave out calls of wildcards, taking those that decide over calls of others, astray
+	// those that lead calls to a host which ask for another.
+	narrowing, taking, astray seen
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
@@ -86,7 +87,7 @@ func New(mesh *egress.Mesh) *Registry {
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: addresses{},
 		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
-		rules: newRules(), pairs: newPairs(), leading: newLeading(), routings: newRoutings(), narrowing: newNarrowing(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		rules: newRules(), pairs: newPairs(), leading: newLeading(), routings: newRoutings(), narrowing: newSeen(), taking: newSeen(), astray: newSeen(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
 	}
 }
 

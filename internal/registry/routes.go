@@ -25,7 +25,11 @@ type storedRoutes struct {
 	leads []string
 	// narrows are the wildcards of which its TLS routes leave calls out, for those who see it.
 	narrows []string
-	narrow  *egress.Narrow
+	// takes are the hosts over whose calls it decides for all who see it.
+	takes []string
+	// astray are the hosts to which it leads calls that ask for others.
+	astray []string
+	seen   *egress.Seen
 	// routing is what it says of its hosts' calls where routes alone lead to gateways; nil for one of ours.
 	routing *egress.Routing
 }
@@ -201,9 +205,9 @@ func (r *Registry) slimRoutes(obj any) any {
 	if !ok {
 		return obj
 	}
-	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object), narrows: hop.Narrows(object, r.mesh)}
-	if len(out.narrows) > 0 {
-		out.narrow = &egress.Narrow{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
+	out := &storedRoutes{ObjectMeta: identity(object), deciding: hop.Deciding(object), leads: r.leads(object), narrows: hop.Narrows(object, r.mesh), takes: egress.Takes(object, r.mesh), astray: egress.Astray(object, r.mesh)}
+	if len(out.narrows)+len(out.takes)+len(out.astray) > 0 {
+		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
 	}
 	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
 		out.routing = egress.ReadRouting(object, r.mesh)
@@ -236,7 +240,9 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 		change.Routes = []types.NamespacedName{route}
 	}
 	r.leading.swap(route, next.leads)
-	r.narrowing.swap(route, next)
+	r.narrowing.swap(route, next.narrows, next.seen)
+	r.taking.swap(route, next.takes, next.seen)
+	r.astray.swap(route, next.astray, next.seen)
 	delete(r.deciding, route)
 	if len(next.deciding) > 0 {
 		r.deciding[route] = next.deciding

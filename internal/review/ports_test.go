@@ -221,11 +221,11 @@ func TestAddressesThatNoAppDialsByPlain(t *testing.T) {
 func TestAWildcardThatRoutesNarrow(t *testing.T) {
 	t.Parallel()
 	const wild = `{hosts: ["*.wild.test"], exportTo: [EXPORT], resolution: DNS, endpoints: [{address: www.wild.test}], ports: [{number: 443, name: p, protocol: TLS}]}`
-	own, private := strings.Replace(wild, "EXPORT", ".", 1), &egress.Narrow{Namespace: "elsewhere", Name: "r", ExportTo: []string{"."}}
-	to := &egress.Narrow{Namespace: "elsewhere", Name: "r", ExportTo: []string{egresstest.Namespace}}
+	own, private := strings.Replace(wild, "EXPORT", ".", 1), &egress.Seen{Namespace: "elsewhere", Name: "r", ExportTo: []string{"."}}
+	to := &egress.Seen{Namespace: "elsewhere", Name: "r", ExportTo: []string{egresstest.Namespace}}
 	for name, tc := range map[string]struct {
 		old, new string
-		by       *egress.Narrow
+		by       *egress.Seen
 		refused  bool
 	}{
 		"seen by others alone":     {new: own, by: private},
@@ -241,7 +241,7 @@ func TestAWildcardThatRoutesNarrow(t *testing.T) {
 		if tc.old != "" {
 			req.Operation, req.Old = Update, stored(t, r, create(entry(t, tc.old))).Object
 		}
-		view.Narrows = map[string][]*egress.Narrow{"*.wild.test": {tc.by}}
+		view.Narrows = map[string][]*egress.Seen{"*.wild.test": {tc.by}}
 		outcome, err := reviewed(t, r, req)
 		require.NoError(t, err, name)
 		if tc.refused {

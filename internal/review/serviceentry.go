@@ -109,7 +109,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		facts.Conflicts = conflicts(s, parsed, sealed)
 		// What is stored already, and stays, keeps nobody from writing the rest.
 		if s.changed() || s.relabelled() {
-			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed), unaddressed(s, parsed), boundTwice(s, parsed))
+			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed), routed(s, parsed), unaddressed(s, parsed), boundTwice(s, parsed))
 		}
 	}
 	for _, conflict := range facts.Conflicts {

@@ -81,7 +81,11 @@ type Cluster struct {
 	// Decides has the VirtualServices that decide on a Gateway object, by namespace/name.
 	Decides map[string][]string
 	// Narrows has the VirtualServices that leave out calls of a wildcard.
-	Narrows map[string][]*egress.Narrow
+	Narrows map[string][]*egress.Seen
+	// Strays has those that lead calls to a host which ask for another.
+	Strays map[string][]*egress.Seen
+	// Takes has those that decide over calls to a host for all who see them.
+	Takes map[string][]*egress.Seen
 	// InGatewayNamespaces are the labels of the pods there.
 	InGatewayNamespaces []map[string]string
 	// Routed is what VirtualServices of authors say.
@@ -240,8 +244,14 @@ func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 	return nil
 }
 
+// Astray implements egress.View.
+func (c *Cluster) Astray(host string) []*egress.Seen { return c.Strays[host] }
+
+// Taking implements egress.View.
+func (c *Cluster) Taking(host string) []*egress.Seen { return c.Takes[host] }
+
 // Narrowing implements egress.View.
-func (c *Cluster) Narrowing(wildcard string) []*egress.Narrow { return c.Narrows[wildcard] }
+func (c *Cluster) Narrowing(wildcard string) []*egress.Seen { return c.Narrows[wildcard] }
 
 // Serving implements egress.View.
 func (c *Cluster) Serving(host string) (out []*egress.Binding) {
