@@ -70,9 +70,6 @@ func Takes(vs *unstructured.Unstructured, mesh *Mesh) (out []string) {
 // TakenBy returns the VirtualService of another namespace that decides over calls which clients of the entry make to one of
 // its hosts, nil for none.
 func (e *Entry) TakenBy(host string, view View) *Seen {
-	if e.Gateway == "" {
-		return nil
-	}
 	for _, pattern := range Patterns(host) {
 		for _, by := range view.Taking(pattern) {
 			if by.Namespace != e.Namespace && e.sees(by) {

@@ -33,7 +33,10 @@ var otherForms = map[string]struct {
 			// Calls go to the Service of the gateway, which a rule for every Service covers, and a listener of a Sidecar's own may not import.
 			"rules/of-the-mesh", "sidecars/by-host",
 		}},
-	"virtualServices": {60, nil, nil},
+	// The routes are refused that an entry of their host would be refused for.
+	"virtualServices": {60, []string{
+		"hostile-routes/bound-to-a-gateway-before-the-entry", "mirrors/before-its-entry", "routes/several-hosts-before-their-entries",
+	}, nil},
 }
 
 // TestCasesInTheOtherForms has every case of a gateway by Plain once more, with entries left to routes, and with routes left to
