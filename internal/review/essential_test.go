@@ -59,18 +59,21 @@ func TestSeveralGateways(t *testing.T) {
 	assert.Empty(t, listOf(stored(t, one, create(entry(t, https))).Object, "exportTo"))
 }
 
-// TestForwardProxiesAreWarnedOf, by number or by name, where they are declared HTTP.
-func TestForwardProxiesAreWarnedOf(t *testing.T) {
+// TestForwardProxies are refused where they are called so, and told of by the number of the port, where they are declared HTTP.
+func TestForwardProxies(t *testing.T) {
 	t.Parallel()
-	for port, want := range map[string]bool{
-		"{number: 8080, name: http-proxy, protocol: HTTP}": true, "{number: 3128, name: squid, protocol: HTTP}": true,
-		"{number: 80, name: http, protocol: HTTP}": false, "{number: 443, name: tls-proxy, protocol: TLS}": false,
+	for port, want := range map[string]struct {
+		verdict Verdict
+		told    bool
+	}{
+		"{number: 8080, name: http-proxy, protocol: HTTP}": {Refused, false}, "{number: 3128, name: squid, protocol: HTTP}": {Allowed, true},
+		"{number: 80, name: http, protocol: HTTP}": {Allowed, false}, "{number: 443, name: tls-proxy, protocol: TLS}": {Allowed, false},
 	} {
 		r := newReviewer()
 		outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [p.test], resolution: DNS, ports: [`+port+`]}`))))
 		require.NoError(t, err)
-		require.Equal(t, Allowed, outcome.Verdict)
-		assert.Equal(t, want, strings.Contains(strings.Join(outcome.Changes, " "), "forward proxy"), port)
+		require.Equal(t, want.verdict, outcome.Verdict, port)
+		assert.Equal(t, want.told, strings.Contains(strings.Join(outcome.Changes, " "), "forward proxy"), port)
 	}
 }
 

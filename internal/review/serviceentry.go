@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -116,7 +115,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
 	}
 	if s.changed() {
-		refusals = append(refusals, taken(s, parsed)...)
+		refusals = slices.Concat(refusals, taken(s, parsed), detours(s, parsed))
 	}
 	return facts, essential(refusals)
 }
@@ -207,21 +206,6 @@ func entryChanges(s *subject) []string {
 	return out
 }
 
-// ownIngress says of hosts that the mesh serves itself: their calls would leave, and come in again if at all.
-func ownIngress(s *subject, intent *egress.ServiceEntry) (out []string) {
-	for i, host := range intent.Hosts {
-		for _, binding := range s.View.Serving(egress.Canonical(host)) {
-			if len(s.Mesh.Opened(binding, s.View)) > 0 {
-				continue
-			}
-			out = append(out, fmt.Sprintf("spec.hosts[%d]: Gateway %s/%s of the mesh serves %s, and calls would leave by the egress gateway to come in there again; for calls that stay in the mesh, add the gateway mesh to the VirtualService of the host and remove the entry",
-				i, binding.Namespace, binding.Name, host))
-			break
-		}
-	}
-	return out
-}
-
 // ledChanges tells what becomes of an entry that is stored as it is written.
 func ledChanges(s *subject) []string {
 	parsed, err := hop.ParseEntry(s.intent)
@@ -233,20 +217,4 @@ func ledChanges(s *subject) []string {
 		out = append(out, proxyChange(proxies))
 	}
 	return append(out, ownIngress(s, parsed)...)
-}
-
-func proxyChange(proxies string) string {
-	return fmt.Sprintf("spec.ports: %s: if this is a forward proxy, it cannot be used through the egress gateway, which goes by the host that a call is for; name the hosts behind it instead", proxies)
-}
-
-// forwardProxies names the HTTP ports that are commonly those of forward proxies, by number or by what they are called.
-func forwardProxies(intent *egress.ServiceEntry) string {
-	var out []string
-	for _, port := range intent.Ports {
-		common := slices.Contains([]uint32{3128, 8118, 8888}, port.Number) || strings.Contains(strings.ToLower(port.Name), "proxy")
-		if common && egress.FamilyOf(port.Protocol) == egress.FamilyHTTP {
-			out = append(out, fmt.Sprintf("%d (%s)", port.Number, port.Name))
-		}
-	}
-	return strings.Join(out, ", ")
 }

@@ -55,10 +55,25 @@ func TestAHostThatTheMeshServesItselfIsTold(t *testing.T) {
 		for server, told := range servers {
 			binding := egress.ReadBinding(routes(t, fmt.Sprintf("{selector: {istio: %s}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [%q]}]}", selector, server)))
 			r := newReviewer()
-			r.View = &egresstest.Cluster{Bindings: []*egress.Binding{binding}}
+			binding.Namespace = "web"
+			r.View = &egresstest.Cluster{Bindings: []*egress.Binding{binding}, Namespaces: map[string]map[string]string{"web": nil}}
 			outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [a.example.com, shop.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`))))
 			require.NoError(t, err)
 			assert.Equal(t, told, strings.Contains(strings.Join(outcome.Changes, "\n"), "spec.hosts[1]: Gateway "), "%s %s", selector, server)
 		}
+	}
+}
+
+// TestTheMeshesOwnIngressIsRefused by the word of the platform, or of the namespace itself: others could keep anybody out by it.
+func TestTheMeshesOwnIngressIsRefused(t *testing.T) {
+	t.Parallel()
+	for namespace, want := range map[string]Verdict{"istio-ingress": Refused, egresstest.Namespace: Refused, "web": Allowed} {
+		binding := egress.ReadBinding(routes(t, "{selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example.com]}]}"))
+		binding.Namespace = namespace
+		r := newReviewer()
+		r.View = &egresstest.Cluster{Bindings: []*egress.Binding{binding}, Namespaces: map[string]map[string]string{"web": nil, egresstest.Namespace: nil}}
+		outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [shop.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`))))
+		require.NoError(t, err)
+		assert.Equal(t, want, outcome.Verdict, namespace)
 	}
 }
