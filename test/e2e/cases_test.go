@@ -69,20 +69,35 @@ func TestCases(t *testing.T) {
 	t.Logf("families: %v", slices.Sorted(maps.Keys(families)))
 }
 
-// hostile is the namespace of whoever means harm.
-var hostile = strings.NewReplacer("evil", appB)
+// places has the namespaces of a case, in the order of its objects, be those of the clients: by MutualTLS of those that leave so.
+func places(objects []*unstructured.Unstructured, by string) *strings.Replacer {
+	clients := []string{appA, appB}
+	if by == "MutualTLS" {
+		clients = []string{vaultA, vaultB}
+	}
+	var pairs, seen []string
+	for _, object := range objects {
+		of := object.GetNamespace()
+		if of == "" || of == plain.namespace || slices.Contains(seen, of) || len(seen) == len(clients) {
+			continue
+		}
+		to := clients[len(seen)]
+		seen = append(seen, of)
+		for _, form := range []string{`"namespace":"%s"`, `.%s.svc`, `"%s/`, `/%s/`} {
+			pairs = append(pairs, fmt.Sprintf(form, of), fmt.Sprintf(form, to))
+		}
+	}
+	if by == "MutualTLS" {
+		pairs = append(pairs, plain.service(), own.service(), plain.namespace, own.namespace, "istio: egressgateway", "istio: "+own.name)
+	}
+	return strings.NewReplacer(pairs...)
+}
 
 // carried applies the manifests of a case and makes its calls, by MutualTLS from the namespaces that leave so.
 func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 	_, objects, err := of.Objects()
 	require.NoError(t, err)
-	moved := func(text string) string {
-		text = hostile.Replace(text)
-		if by == "MutualTLS" {
-			text = onVault.Replace(text)
-		}
-		return text
-	}
+	moved := places(objects, by).Replace
 	rejected, err := c.rejects(t.Context())
 	require.NoError(t, err)
 	refused := map[string]string{}
@@ -116,7 +131,7 @@ func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 	}
 	for _, call := range of.Calls {
 		if proof.Concerns(call.Transports, by) {
-			c.ends(t, moved(call.From), call)
+			c.ends(t, strings.Trim(moved("/"+call.From+"/"), "/"), call)
 		}
 	}
 	direct, _, err := c.direct(t.Context())

@@ -29,6 +29,10 @@ if [ -n "${ISTIO_HUB:-}" ]; then
 fi
 "$bin/kind" load docker-image --name "$name" "${images[@]}"
 
+step "Gateway API"
+cat "$(cd test && go mod download sigs.k8s.io/gateway-api && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"/config/crd/standard/*.yaml |
+	docker exec -i "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side -f - >/dev/null
+
 step "Istio"
 helm() { "$bin/helm" upgrade --install --namespace istio-system --create-namespace --wait --timeout 5m "$@" >/dev/null; }
 helm istio-base "$charts/base"
