@@ -83,7 +83,7 @@ func places(objects []*unstructured.Unstructured, by string) *strings.Replacer {
 		}
 		to := clients[len(seen)]
 		seen = append(seen, of)
-		for _, form := range []string{`"namespace":"%s"`, `.%s.svc`, `"%s/`, `/%s/`} {
+		for _, form := range []string{`"namespace":"%s"`, `.%s.svc`, `"%s/`, `/%s/`, `["%s"]`, `,"%s"]`, `["%s",`} {
 			pairs = append(pairs, fmt.Sprintf(form, of), fmt.Sprintf(form, to))
 		}
 	}

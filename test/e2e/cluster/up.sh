@@ -30,7 +30,8 @@ fi
 "$bin/kind" load docker-image --name "$name" "${images[@]}"
 
 step "Gateway API"
-cat "$(cd test && go mod download sigs.k8s.io/gateway-api && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"/config/crd/standard/*.yaml |
+api=$(cd test && go mod download sigs.k8s.io/gateway-api && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
+awk 'FNR == 1 {print "---"} 1' "$api"/config/crd/standard/*.yaml |
 	docker exec -i "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side -f - >/dev/null
 
 step "Istio"
