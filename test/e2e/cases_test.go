@@ -69,22 +69,36 @@ func TestCases(t *testing.T) {
 	t.Logf("families: %v", slices.Sorted(maps.Keys(families)))
 }
 
-// places has the namespaces of a case, in the order of its objects, be those of the clients: by MutualTLS of those that leave so.
-func places(objects []*unstructured.Unstructured, by string) *strings.Replacer {
+// places has the namespaces of a case, app-a and app-b before others, be those of the clients: by MutualTLS of those that leave
+// so.
+func places(of *proof.Case, objects []*unstructured.Unstructured, by string) *strings.Replacer {
 	clients := []string{appA, appB}
 	if by == "MutualTLS" {
 		clients = []string{vaultA, vaultB}
 	}
-	var pairs, seen []string
+	var named, pairs []string
 	for _, object := range objects {
-		of := object.GetNamespace()
-		if of == "" || of == plain.namespace || slices.Contains(seen, of) || len(seen) == len(clients) {
+		named = append(named, object.GetNamespace())
+	}
+	for _, call := range of.Calls {
+		namespace, _ := call.Caller()
+		named = append(named, namespace)
+	}
+	named = slices.DeleteFunc(named, func(name string) bool { return name == "" || name == plain.namespace || name == appA || name == appB })
+	if text := fmt.Sprint(objects, of.Calls); strings.Contains(text, appB) {
+		named = slices.Insert(named, 0, appA, appB)
+	} else if strings.Contains(text, appA) {
+		named = slices.Insert(named, 0, appA)
+	}
+	var seen []string
+	for _, name := range named {
+		if slices.Contains(seen, name) || len(seen) == len(clients) {
 			continue
 		}
 		to := clients[len(seen)]
-		seen = append(seen, of)
+		seen = append(seen, name)
 		for _, form := range []string{`"namespace":"%s"`, `.%s.svc`, `"%s/`, `/%s/`, `["%s"]`, `,"%s"]`, `["%s",`} {
-			pairs = append(pairs, fmt.Sprintf(form, of), fmt.Sprintf(form, to))
+			pairs = append(pairs, fmt.Sprintf(form, name), fmt.Sprintf(form, to))
 		}
 	}
 	if by == "MutualTLS" {
@@ -97,7 +111,7 @@ func places(objects []*unstructured.Unstructured, by string) *strings.Replacer {
 func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 	_, objects, err := of.Objects()
 	require.NoError(t, err)
-	moved := places(objects, by).Replace
+	moved := places(of, objects, by).Replace
 	rejected, err := c.rejects(t.Context())
 	require.NoError(t, err)
 	refused := map[string]string{}
