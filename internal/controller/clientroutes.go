@@ -6,79 +6,33 @@ import (
 	"fmt"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // ClientRoutes keeps, in the namespaces of entries whose calls routes alone lead to a gateway, the VirtualServices that do
 // where their authors have none. Only the leader runs it.
-type ClientRoutes struct {
-	synced  func() bool
-	mesh    *egress.Mesh
-	entries Entries
-	objects owned
-	// standing has the routes that were looked at, as it has the rules.
-	standing *standing
-	tell     func(entries []types.NamespacedName)
-}
+type ClientRoutes struct{ clients }
 
 func (c *ClientRoutes) setup(mgr ctrl.Manager, stored cache.Cache) error {
-	of, err := controller.NewTyped("clientroutes", mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: c}, func(key exitKey) string { return key.Namespace }))
-	if err != nil {
-		return err
-	}
-	kind := empty(istio("VirtualService"))
-	err = of.Watch(source.TypedKind[client.Object](stored, kind, handler.TypedEnqueueRequestsFromMapFunc(c.keyOf)))
-	return errors.Join(err, of.Watch(source.TypedFunc[exitKey](c.follow)))
-}
-
-// keyOf maps routes to the host that they are for; those of the exits are others' to keep.
-func (c *ClientRoutes) keyOf(ctx context.Context, object client.Object) []exitKey {
-	if len(c.mesh.GatewaysIn(object.GetNamespace())) > 0 || hostOf(object)[0] == "" {
-		return nil
-	}
-	return keyOf(ctx, object)
-}
-
-// follow enqueues the hosts that a namespace has entries of, and those of which its authors' routes say something.
-func (c *ClientRoutes) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
-	if err := whenSynced(ctx, c.synced); err != nil {
-		return err
-	}
-	c.entries.OnChange(func(change registry.Change) {
-		for _, of := range change.Clients {
-			queue.Add(exitKey{of.Namespace, of.Host})
-		}
-	})
-	return nil
+	return c.watch(mgr, stored, "clientroutes", istio("VirtualService"), c)
 }
 
 // Reconcile implements reconcile.TypedReconciler.
 func (c *ClientRoutes) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
 	want, others := c.entries.ClientRoutes(key.Namespace, key.Host)
 	err := c.keep(ctx, key, want, others)
-	lags := apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
-	if lags && c.standing.failures(key) < patience {
-		c.standing.rule(key, ruleState{spec: specsOf(want), err: err, lags: true})
+	if c.waitOut(key, specsOf(want), err) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	if c.standing.rule(key, ruleState{spec: specsOf(want), err: errors.Join(err, straight(c.entries, key))}) {
-		c.tell(c.own(key))
-	}
-	c.tell(c.standing.waitingFor(key))
+	c.settle(key, ruleState{spec: specsOf(want), err: errors.Join(err, straight(c.entries, key))}, c.own)
 	return reconcile.Result{}, err
 }
 

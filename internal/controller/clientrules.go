@@ -2,83 +2,33 @@ package controller
 
 import (
 	"context"
-	"errors"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // ClientRules keeps, in the namespaces of entries that leave by mutual TLS, the DestinationRules by which their clients
 // call the gateway. Only the leader runs it.
-type ClientRules struct {
-	synced   func() bool
-	mesh     *egress.Mesh
-	entries  Entries
-	objects  owned
-	standing *standing
-	tell     func(entries []types.NamespacedName)
-}
+type ClientRules struct{ clients }
 
 func (c *ClientRules) setup(mgr ctrl.Manager, stored cache.Cache) error {
-	of, err := controller.NewTyped("clientrules", mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: c}, func(key exitKey) string { return key.Namespace }))
-	if err != nil {
-		return err
-	}
-	kind := empty(istio("DestinationRule"))
-	err = of.Watch(source.TypedKind[client.Object](stored, kind, handler.TypedEnqueueRequestsFromMapFunc(c.keyOf)))
-	return errors.Join(err, of.Watch(source.TypedFunc[exitKey](c.follow)))
+	return c.watch(mgr, stored, "clientrules", istio("DestinationRule"), c)
 }
-
-// keyOf maps a rule to the host that it is for; those of the exits are others' to keep.
-func (c *ClientRules) keyOf(ctx context.Context, object client.Object) []exitKey {
-	if len(c.mesh.GatewaysIn(object.GetNamespace())) > 0 {
-		return nil
-	}
-	return keyOf(ctx, object)
-}
-
-// follow enqueues the hosts that a namespace has entries of.
-func (c *ClientRules) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[exitKey]) error {
-	if err := whenSynced(ctx, c.synced); err != nil {
-		return err
-	}
-	c.entries.OnChange(func(change registry.Change) {
-		for _, of := range change.Clients {
-			queue.Add(exitKey{of.Namespace, of.Host})
-		}
-	})
-	return nil
-}
-
-// patience is how often a write may fail for a cache that lags before its entries are told: ours lags behind a write of
-// ours, or that of the replica that was asked about it behind the entry.
-const patience = 25
 
 // Reconcile implements reconcile.TypedReconciler.
 func (c *ClientRules) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
 	spec, gateway := hop.ClientRuleSpec(c.mesh, c.entries, key.Namespace, key.Host)
 	err := c.keep(ctx, key, hop.ClientRule(key.Namespace, key.Host, spec, gateway))
-	lags := apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
-	if lags && c.standing.failures(key) < patience {
-		c.standing.rule(key, ruleState{spec: spec, err: err, lags: true})
+	if c.waitOut(key, spec, err) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	if c.standing.rule(key, ruleState{spec: spec, err: err}) {
-		c.tell(c.own(key))
-	}
-	c.tell(c.standing.waitingFor(key))
+	c.settle(key, ruleState{spec: spec, err: err}, c.own)
 	return reconcile.Result{}, err
 }
 

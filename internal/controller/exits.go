@@ -103,11 +103,11 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return err
 		}
 	}
-	rules := &ClientRules{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+	rules := &ClientRules{clients{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}}
 	if err := rules.setup(mgr, stored); err != nil {
 		return err
 	}
-	routes := &ClientRoutes{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: ready.routes, tell: ready.wake}
+	routes := &ClientRoutes{clients{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: ready.routes, tell: ready.wake}}
 	if err := routes.setup(mgr, stored); err != nil {
 		return err
 	}

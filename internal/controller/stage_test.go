@@ -100,8 +100,8 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 		kinds: kinds, standing: state, tell: out.ready.wake,
 	}
 	out.ready.moves = &moves{mesh: mesh, entries: out.registry, standing: state, live: out.cluster, writer: out.cluster, recorder: out.recorder}
-	out.rules = &ClientRules{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
-	out.routes = &ClientRoutes{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: out.ready.routes, tell: out.ready.wake}
+	out.rules = &ClientRules{clients{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}}
+	out.routes = &ClientRoutes{clients{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: out.ready.routes, tell: out.ready.wake}}
 	out.routeQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.ruleQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.exitQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
