@@ -11,12 +11,7 @@ import (
 func Astray(vs *unstructured.Unstructured, mesh *Mesh) (out []string) {
 	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
 	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
-	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-	for _, host := range hosts {
-		target := r.target(host, nil, true)
-		target.OfSpec = true
-		r.hosts = append(r.hosts, target)
-	}
+	r.readHosts(vs)
 	for _, d := range Destinations(vs) {
 		led := mesh.Qualify(d.Host(), vs.GetNamespace())
 		_, toGateway := mesh.GatewayByService(led)

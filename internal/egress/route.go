@@ -90,12 +90,7 @@ type OnGateway struct {
 func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualService {
 	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
 	r := &resolver{mesh: mesh, view: view, namespace: vs.GetNamespace(), known: map[string]Route{}, bounds: map[string]Bound{}}
-	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-	for i, host := range hosts {
-		target := r.target(host, field.NewPath("spec", "hosts").Index(i), true)
-		target.OfSpec = true
-		r.hosts = append(r.hosts, target)
-	}
+	r.readHosts(vs)
 	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: reach(gateways).Mesh}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
 	for _, target := range out.Delegated {
@@ -204,6 +199,16 @@ type resolver struct {
 	hosts     []Target
 	known     map[string]Route
 	bounds    map[string]Bound
+}
+
+// readHosts takes in the hosts of the spec, which its destinations' calls ask for unless they are told to ask for another.
+func (r *resolver) readHosts(vs *unstructured.Unstructured) {
+	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
+	for i, host := range hosts {
+		target := r.target(host, field.NewPath("spec", "hosts").Index(i), true)
+		target.OfSpec = true
+		r.hosts = append(r.hosts, target)
+	}
 }
 
 // host returns the part of a route that depends on nothing but its destination's host.
