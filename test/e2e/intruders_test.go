@@ -31,7 +31,11 @@ var safePorts = withPorts(webOnly + `, {number: 5432, name: tcp, protocol: TCP}`
 var safeCalls = []order{web(safe), webs(safe), tcp(safe, 5432)}
 
 // sniOf is what the gateway goes by on ports without a host that it could read.
-func sniOf(port int) string { return fmt.Sprintf("p%d.%s.port.egress-governor.internal", port, safe) }
+func sniOf(port int) string { return nameOf(safe, port) }
+
+func nameOf(host string, port int) string {
+	return fmt.Sprintf("p%d.%s.port.egress-governor.internal", port, host)
+}
 
 // refused makes a call that must come to nothing: it is answered with an error, and no byte of it arrives outside. Envoy
 // connects to the host of TLS and raw TCP before the client's handshake ends, so a connection may have been there.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
@@ -12,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 const (
@@ -70,6 +73,20 @@ func thievish(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
+// ingress is a pod that is an ingress gateway.
+const ingress = "ingress"
+
+// ingressPod is one by Istio's own template, and may listen on any port.
+func ingressPod(namespace string, labels map[string]string) *corev1.Pod {
+	out := podOf(namespace, ingress, "auto")
+	out.Labels = maps.Clone(labels)
+	out.Labels["sidecar.istio.io/inject"] = "true"
+	out.Annotations = map[string]string{"inject.istio.io/templates": "gateway"}
+	out.Spec.Containers[0].Name = "istio-proxy"
+	out.Spec.SecurityContext = &corev1.PodSecurityContext{Sysctls: []corev1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}}}
+	return out
+}
+
 // way is an egress gateway.
 type way struct {
 	namespace, name string
@@ -87,6 +104,13 @@ func (w way) service() string { return w.name + "." + w.namespace + ".svc.cluste
 // wayOf returns the egress gateway of a client.
 func wayOf(from string) way {
 	if strings.HasPrefix(from, "vault-") {
+		return own
+	}
+	return plain
+}
+
+func wayBy(transport egress.Transport) way {
+	if transport == egress.MutualTLS {
 		return own
 	}
 	return plain

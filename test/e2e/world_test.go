@@ -23,6 +23,8 @@ const (
 	// Clients of the gateway by Plain, and of the one by MutualTLS.
 	appA, appB             = "app-a", "app-b"
 	vaultA, vaultB, vaultC = "vault-a", "vault-b", "vault-c"
+	// Namespaces of others, without apps.
+	appC, appD, vaultD = "app-c", "app-d", "vault-d"
 	// exempt is not governed: it shows that the outside would see who calls directly.
 	exempt = "app-exempt"
 	// stranger is a namespace without sidecars.
@@ -43,6 +45,7 @@ var namespaces = map[string]map[string]string{
 	outsideNamespace: {exemption: "true"}, exempt: {injected: "enabled", exemption: "true"}, stranger: {},
 	appA: {injected: "enabled"}, appB: {injected: "enabled"},
 	vaultA: {injected: "enabled"}, vaultB: {injected: "enabled"}, vaultC: {injected: "enabled", unguarded: "true"},
+	appC: {}, appD: {}, vaultD: {},
 }
 
 // names are known to DNS alone. Wildcards have one name that answers.

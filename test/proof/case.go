@@ -27,7 +27,8 @@ type Case struct {
 	Title string `json:"title"`
 	// Hostile says that the manifests are those of a tenant who means harm.
 	Hostile bool `json:"hostile,omitempty"`
-	// Packets says that make e2e makes the calls on a real mesh, too.
+	// Packets says that make e2e makes the calls on a real mesh, too. Such a case may bring gateways and settings of its own, and no
+	// mesh configuration, nor labels of namespaces or pods beside those that choose a gateway.
 	Packets bool `json:"packets,omitempty"`
 	// Transports are those of the gateway by which the case is tried, both by default.
 	Transports []string `json:"transports,omitempty"`

@@ -1,0 +1,183 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/test/proof"
+)
+
+// ends requires that a call ends as its case says.
+func (s *stage) ends(t *testing.T, call proof.Call) {
+	t.Helper()
+	from, o := s.orderOf(t, call)
+	if call.Ends == proof.Blocked {
+		s.fails(t, from, o)
+		for range 5 {
+			got, err := s.call(t.Context(), from, o)
+			require.NoError(t, err)
+			require.NotEmpty(t, got.Error, "%s is answered: %+v", call, got)
+		}
+		return
+	}
+	places := s.places(t, call)
+	reached := map[string]bool{}
+	var got answer
+	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		var err error
+		if got, err = s.call(ctx, from, o); err != nil || got.Error != "" {
+			return false, nil
+		}
+		place := at(got)
+		if callers := places[place]; callers != nil {
+			if !slices.Contains(callers, got.Caller) {
+				return false, fmt.Errorf("%s came to %s from %s, and not from %v", call, place, got.Caller, callers)
+			}
+			reached[place] = true
+		}
+		return len(reached) == len(places), nil
+	})
+	require.NoError(t, err, "%s must reach %v, and reached %v: %+v", call, places, reached, got)
+	// Once all routes are known, none leads elsewhere.
+	for range 5 {
+		got, err := s.call(t.Context(), from, o)
+		require.NoError(t, err)
+		require.Contains(t, places[at(got)], got.Caller, "%s: %+v", call, got)
+		if call.Encrypted {
+			require.NotEmpty(t, got.SNI, "%s leaves encrypted", call)
+		}
+	}
+}
+
+// at is where a call was answered, as server:port.
+func at(got answer) string { return got.Server + ":" + strconv.Itoa(got.Port) }
+
+// places returns where a call must be answered, and what addresses it may come from there.
+func (s *stage) places(t *testing.T, call proof.Call) map[string][]string {
+	t.Helper()
+	namespace, _ := call.Caller()
+	out := map[string][]string{}
+	inMesh := call.Beside
+	switch call.Ends {
+	case proof.AtGateway:
+		gateways, err := s.gateways(t.Context(), s.way(namespace))
+		require.NoError(t, err)
+		for _, exit := range call.Exits() {
+			host, port, err := net.SplitHostPort(exit)
+			require.NoError(t, err)
+			out[serverOf(host)+":"+port] = gateways
+		}
+	case proof.InMesh:
+		require.NotEmpty(t, s.served, "a Service of the case answers")
+		for name := range s.served {
+			inMesh = append(inMesh, name+".svc.cluster.local:"+strconv.Itoa(call.Target().Port))
+		}
+	default:
+		require.Fail(t, "packets show no other end", call.Ends)
+	}
+	for _, service := range inMesh {
+		host, port, err := net.SplitHostPort(service)
+		require.NoError(t, err)
+		pod := s.served[strings.TrimSuffix(host, ".svc.cluster.local")]
+		require.NotNil(t, pod, "%s is no Service of the case", host)
+		out[pod.Name+":"+port] = []string{s.caller(call)}
+	}
+	return out
+}
+
+// caller is the address of the pod that calls.
+func (s *stage) caller(call proof.Call) string {
+	namespace, _ := call.Caller()
+	if call.Ingress != nil {
+		return s.ingresses[namespace].Status.PodIP
+	}
+	return s.apps[namespace+"/app"]
+}
+
+// orderOf is how a call is made, by the protocol that the servers speak on the port, and who makes it.
+func (s *stage) orderOf(t *testing.T, call proof.Call) (from string, out order) {
+	t.Helper()
+	namespace, account := call.Caller()
+	require.Empty(t, call.Labels, "apps have labels of their own")
+	require.Equal(t, "default", account, "apps have the namespace's own account")
+	target := call.Target()
+	out = order{Protocol: string(target.Protocol), Host: target.Host, Port: target.Port}
+	switch target.Port {
+	case 50051:
+		out.Protocol = "grpc"
+	case 8081:
+		out.Protocol = "h2c"
+	case 6379:
+		out.Protocol = "echo"
+	}
+	switch {
+	case call.Ingress != nil:
+		// From outside, to the pod of the ingress gateway.
+		out.Dial = net.JoinHostPort(s.ingresses[namespace].Status.PodIP, s.behind(t, namespace, target.Port))
+		return stranger, out
+	case call.Dials != "":
+		s.dials(t, call, &out)
+	}
+	return namespace, out
+}
+
+// behind is the port of an ingress gateway's pods for one of its Service.
+func (s *stage) behind(t *testing.T, namespace string, port int) string {
+	t.Helper()
+	for _, object := range s.objects {
+		if object.GetKind() != "Service" || object.GetNamespace() != namespace {
+			continue
+		}
+		service := &corev1.Service{}
+		require.NoError(t, convert(object, service))
+		for _, of := range service.Spec.Ports {
+			if selects(service.Spec.Selector, s.ingresses[namespace].Labels) && int(of.Port) == port {
+				return of.TargetPort.String()
+			}
+		}
+	}
+	return strconv.Itoa(port)
+}
+
+// dials has the call made to an egress gateway itself, as one would that knows how clients call it.
+func (s *stage) dials(t *testing.T, call proof.Call, o *order) {
+	t.Helper()
+	stored, err := s.of.Store(t.Context(), s.by)
+	require.NoError(t, err)
+	namespace, _ := call.Caller()
+	to := s.way(namespace)
+	for _, gw := range stored.Mesh.Gateways {
+		if gw.Name == call.Gateway {
+			to = wayBy(gw.Transport)
+		}
+	}
+	port := 443
+	if o.Protocol == "http" {
+		port = 80
+	}
+	o.Dial = s.doorsOf(t, to, port)[0]
+	if to.name == own.name && o.Protocol != "http" {
+		o.Hop = nameOf(o.Host, o.Port)
+	}
+}
+
+func convert(object *unstructured.Unstructured, into any) error {
+	raw, err := object.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, into)
+}

@@ -1,0 +1,81 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/test/proof"
+)
+
+// installed is the release that cluster/up.sh makes.
+const installed = "egress-governor"
+
+// values returns those of the chart that a case configures, beside its gateways; nothing for one that takes what is installed.
+func values(of *proof.Case) map[string]any {
+	configuration := map[string]any{}
+	for name, value := range of.Configuration {
+		if name != "gateways" && name != "namespaceSelector" {
+			configuration[name] = value
+		}
+	}
+	if len(configuration) == 0 {
+		return nil
+	}
+	return map[string]any{"config": configuration}
+}
+
+// reconfigured upgrades the release as long as the test runs.
+func (c *cluster) reconfigured(t *testing.T, to map[string]any) {
+	t.Helper()
+	if len(to) == 0 {
+		return
+	}
+	was := c.helm(t.Context(), t, "get", "values", installed, "--output", "yaml")
+	raw, err := yaml.Marshal(to)
+	require.NoError(t, err)
+	before, over := filepath.Join(t.TempDir(), "before.yaml"), filepath.Join(t.TempDir(), "over.yaml")
+	require.NoError(t, os.WriteFile(before, was, 0o600))
+	require.NoError(t, os.WriteFile(over, raw, 0o600))
+	t.Cleanup(func() { c.upgrade(t, before) })
+	c.upgrade(t, before, over)
+}
+
+// upgrade returns once every replica has the values, and those of before answer no more.
+func (c *cluster) upgrade(t *testing.T, files ...string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	args := []string{"upgrade", installed, "../../charts/egress-governor", "--wait", "--timeout", "3m"}
+	for _, file := range files {
+		args = append(args, "--values", file)
+	}
+	c.helm(ctx, t, args...)
+	require.NoError(t, until(ctx, startWithin, func(ctx context.Context) (bool, error) {
+		pods := &corev1.PodList{}
+		err := c.List(ctx, pods, client.InNamespace(installed))
+		return !slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }), err
+	}))
+}
+
+func (c *cluster) helm(ctx context.Context, t *testing.T, args ...string) []byte {
+	t.Helper()
+	program := os.Getenv("HELM")
+	require.NotEmpty(t, program, "HELM must name helm")
+	out, err := exec.CommandContext(ctx, program, append(args, "--namespace", installed)...).Output() //nolint:gosec // in a test cluster
+	if failed := (&exec.ExitError{}); errors.As(err, &failed) {
+		require.Fail(t, "helm", "%v: %s", args, failed.Stderr)
+	}
+	require.NoError(t, err)
+	return out
+}
