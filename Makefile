@@ -127,6 +127,7 @@ e2e: image e2e-tools ## Run the tests, or RUN=TestShapes alone, on a kind cluste
 e2e-tools:
 	@mkdir -p $(OUT)/tools
 	cd tools/cluster && go build -o $(OUT)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
+	cd tools/networkpolicy && CGO_ENABLED=0 go build -o $(OUT)/tools/ github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.

@@ -19,9 +19,6 @@ import (
 	"github.com/egress-governor/egress-governor/test/proof"
 )
 
-// installed is the release that cluster/up.sh makes.
-const installed = "egress-governor"
-
 // values returns those of the chart that a case configures, beside its gateways; nothing for one that takes what is installed.
 func values(of *proof.Case) map[string]any {
 	configuration := map[string]any{}
@@ -42,7 +39,7 @@ func (c *cluster) reconfigured(t *testing.T, to map[string]any) {
 	if len(to) == 0 {
 		return
 	}
-	was := c.helm(t.Context(), t, "get", "values", installed, "--output", "yaml")
+	was := c.helm(t.Context(), t, "get", "values", release, "--output", "yaml")
 	raw, err := yaml.Marshal(to)
 	require.NoError(t, err)
 	before, over := filepath.Join(t.TempDir(), "before.yaml"), filepath.Join(t.TempDir(), "over.yaml")
@@ -56,14 +53,14 @@ func (c *cluster) reconfigured(t *testing.T, to map[string]any) {
 func (c *cluster) upgrade(t *testing.T, files ...string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	args := []string{"upgrade", installed, "../../charts/egress-governor", "--wait", "--timeout", "3m"}
+	args := []string{"upgrade", release, "../../charts/egress-governor", "--wait", "--timeout", "3m"}
 	for _, file := range files {
 		args = append(args, "--values", file)
 	}
 	c.helm(ctx, t, args...)
 	require.NoError(t, until(ctx, startWithin, func(ctx context.Context) (bool, error) {
 		pods := &corev1.PodList{}
-		err := c.List(ctx, pods, client.InNamespace(installed))
+		err := c.List(ctx, pods, client.InNamespace(releaseNamespace))
 		return !slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }), err
 	}))
 }
@@ -72,7 +69,7 @@ func (c *cluster) helm(ctx context.Context, t *testing.T, args ...string) []byte
 	t.Helper()
 	program := os.Getenv("HELM")
 	require.NotEmpty(t, program, "HELM must name helm")
-	out, err := exec.CommandContext(ctx, program, append(args, "--namespace", installed)...).Output() //nolint:gosec // in a test cluster
+	out, err := exec.CommandContext(ctx, program, append(args, "--namespace", releaseNamespace)...).Output() //nolint:gosec // in a test cluster
 	if failed := (&exec.ExitError{}); errors.As(err, &failed) {
 		require.Fail(t, "helm", "%v: %s", args, failed.Stderr)
 	}

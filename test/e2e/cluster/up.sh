@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a kind cluster with Istio, an egress gateway and this tree's chart, and writes its kubeconfig.
-#   up.sh BIN KUBECONFIG    BIN holds kind and helm; WEBHOOK_IMAGE, PROBE_IMAGE and DATABASE_IMAGE are images of the engine.
+#   up.sh BIN KUBECONFIG    BIN holds kind, helm and kube-router; WEBHOOK_IMAGE, PROBE_IMAGE and DATABASE_IMAGE are images of the engine.
 #   KIND_NODE_IMAGE         node image; kind's own by default
 #   ISTIO_HUB, ISTIO_TAG    Istio's images, loaded from the engine; the published ones of the release by default
 set -euo pipefail
@@ -18,6 +18,15 @@ step "kind cluster $name"
 "$bin/kind" get clusters -q | grep -qx "$name" ||
 	"$bin/kind" create cluster --name "$name" --config "$here/kind.yaml" ${KIND_NODE_IMAGE:+--image "$KIND_NODE_IMAGE"} --wait 180s
 "$bin/kind" export kubeconfig --name "$name" --kubeconfig "$KUBECONFIG"
+
+step "NetworkPolicies"
+# kind's own network does not enforce them.
+node() { docker exec "$name-control-plane" "$@"; }
+node systemctl is-active --quiet kube-router || {
+	docker cp --quiet "$bin/kube-router" "$name-control-plane:/usr/local/bin/kube-router"
+	node systemd-run --quiet --unit kube-router kube-router --kubeconfig /etc/kubernetes/admin.conf --hostname-override "$name-control-plane" \
+		--run-firewall --run-router=false --run-service-proxy=false
+}
 
 step "images"
 images=("$WEBHOOK_IMAGE" "$PROBE_IMAGE" "$DATABASE_IMAGE")
