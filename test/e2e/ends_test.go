@@ -33,7 +33,7 @@ func (s *stage) ends(t *testing.T, call proof.Call) {
 		}
 		return
 	}
-	places := s.places(t, call)
+	must, may := s.places(t, call)
 	reached := map[string]bool{}
 	var got answer
 	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
@@ -42,20 +42,20 @@ func (s *stage) ends(t *testing.T, call proof.Call) {
 			return false, nil
 		}
 		place := at(got)
-		if callers := places[place]; callers != nil {
+		if callers := must[place]; callers != nil {
 			if !slices.Contains(callers, got.Caller) {
 				return false, fmt.Errorf("%s came to %s from %s, and not from %v", call, place, got.Caller, callers)
 			}
 			reached[place] = true
 		}
-		return len(reached) == len(places), nil
+		return len(reached) == len(must), nil
 	})
-	require.NoError(t, err, "%s must reach %v, and reached %v: %+v", call, places, reached, got)
+	require.NoError(t, err, "%s must reach %v, and reached %v: %+v", call, must, reached, got)
 	// Once all routes are known, none leads elsewhere.
 	for range 5 {
 		got, err := s.call(t.Context(), from, o)
 		require.NoError(t, err)
-		require.Contains(t, places[at(got)], got.Caller, "%s: %+v", call, got)
+		require.Contains(t, append(must[at(got)], may[at(got)]...), got.Caller, "%s: %+v", call, got)
 		if call.Encrypted {
 			require.NotEmpty(t, got.SNI, "%s leaves encrypted", call)
 		}
@@ -65,12 +65,11 @@ func (s *stage) ends(t *testing.T, call proof.Call) {
 // at is where a call was answered, as server:port.
 func at(got answer) string { return got.Server + ":" + strconv.Itoa(got.Port) }
 
-// places returns where a call must be answered, and what addresses it may come from there.
-func (s *stage) places(t *testing.T, call proof.Call) map[string][]string {
+// places returns where calls must be answered, and where a share of them may be besides, with the addresses they come from there.
+func (s *stage) places(t *testing.T, call proof.Call) (must, may map[string][]string) {
 	t.Helper()
 	namespace, _ := call.Caller()
-	out := map[string][]string{}
-	inMesh := call.Beside
+	must, may = map[string][]string{}, map[string][]string{}
 	switch call.Ends {
 	case proof.AtGateway:
 		gateways, err := s.gateways(t.Context(), s.way(namespace))
@@ -78,24 +77,24 @@ func (s *stage) places(t *testing.T, call proof.Call) map[string][]string {
 		for _, exit := range call.Exits() {
 			host, port, err := net.SplitHostPort(exit)
 			require.NoError(t, err)
-			out[serverOf(host)+":"+port] = gateways
+			must[serverOf(host)+":"+port] = gateways
 		}
 	case proof.InMesh:
 		require.NotEmpty(t, s.served, "a Service of the case answers")
-		for name := range s.served {
-			inMesh = append(inMesh, name+".svc.cluster.local:"+strconv.Itoa(call.Target().Port))
+		for _, pod := range s.served {
+			must[pod.Name+":"+strconv.Itoa(call.Target().Port)] = []string{s.caller(call)}
 		}
 	default:
 		require.Fail(t, "packets show no other end", call.Ends)
 	}
-	for _, service := range inMesh {
+	for _, service := range call.Beside {
 		host, port, err := net.SplitHostPort(service)
 		require.NoError(t, err)
 		pod := s.served[strings.TrimSuffix(host, ".svc.cluster.local")]
 		require.NotNil(t, pod, "%s is no Service of the case", host)
-		out[pod.Name+":"+port] = []string{s.caller(call)}
+		may[pod.Name+":"+port] = []string{s.caller(call)}
 	}
-	return out
+	return must, may
 }
 
 // caller is the address of the pod that calls.
