@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"testing"
 
@@ -20,16 +21,39 @@ const capture = "ISTIO_META_DNS_CAPTURE"
 // captures sets the mesh's own default; with nothing it is as it was.
 func (c *cluster) captures(t *testing.T, value any) {
 	t.Helper()
+	c.writeMesh(t, func(mesh map[string]any) {
+		defaults, _ := mesh["defaultConfig"].(map[string]any)
+		require.NotNil(t, defaults, mesh)
+		if delete(defaults, "proxyMetadata"); value != nil {
+			defaults["proxyMetadata"] = map[string]any{capture: value}
+		}
+	})
+}
+
+// meshed changes the mesh configuration as long as the test runs.
+func (c *cluster) meshed(t *testing.T, change func(mesh map[string]any)) {
+	t.Helper()
+	var was map[string]any
+	c.writeMesh(t, func(mesh map[string]any) {
+		was = maps.Clone(mesh)
+		change(mesh)
+	})
+	t.Cleanup(func() {
+		c.writeMesh(t, func(mesh map[string]any) {
+			clear(mesh)
+			maps.Copy(mesh, was)
+		})
+	})
+}
+
+func (c *cluster) writeMesh(t *testing.T, change func(mesh map[string]any)) {
+	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	config := &corev1.ConfigMap{}
 	require.NoError(t, c.Get(ctx, client.ObjectKey{Namespace: "istio-system", Name: "istio"}, config))
 	mesh := map[string]any{}
 	require.NoError(t, yaml.Unmarshal([]byte(config.Data["mesh"]), &mesh))
-	defaults, _ := mesh["defaultConfig"].(map[string]any)
-	require.NotNil(t, defaults, config.Data["mesh"])
-	if delete(defaults, "proxyMetadata"); value != nil {
-		defaults["proxyMetadata"] = map[string]any{capture: value}
-	}
+	change(mesh)
 	out, err := yaml.Marshal(mesh)
 	require.NoError(t, err)
 	config.Data["mesh"] = string(out)
