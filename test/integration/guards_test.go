@@ -23,6 +23,15 @@ var injected = map[string]string{"istio-injection": "enabled"}
 // as returns the client of a user with every right and none of the administrator's groups, and what it was warned of.
 func as(t *testing.T, user string, groups ...string) (client.Client, *warnings) {
 	t.Helper()
+	config, heard := configAs(t, user, groups...)
+	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
+	require.NoError(t, err)
+	return out, heard
+}
+
+// configAs is the configuration of that client.
+func configAs(t *testing.T, user string, groups ...string) (*rest.Config, *warnings) {
+	t.Helper()
 	const everyRight = "every-right"
 	err := shared.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: everyRight},
@@ -33,11 +42,9 @@ func as(t *testing.T, user string, groups ...string) (client.Client, *warnings) 
 		require.NoError(t, err)
 	}
 	heard := &warnings{}
-	config := rest.CopyConfig(shared.Config)
-	config.WarningHandler = heard
-	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, everyRight)}
-	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
-	require.NoError(t, err)
+	out := rest.CopyConfig(shared.Config)
+	out.WarningHandler = heard
+	out.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, everyRight)}
 	return out, heard
 }
 
