@@ -24,7 +24,7 @@ func gatewayAPI(t *testing.T, config *rest.Config) {
 	folder, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
 	require.NoError(t, err)
 	var files []string
-	for _, plural := range []string{"gateways", "grpcroutes", "httproutes", "tcproutes", "tlsroutes"} {
+	for _, plural := range []string{"backendtlspolicies", "gateways", "grpcroutes", "httproutes", "referencegrants", "tcproutes", "tlsroutes"} {
 		files = append(files, filepath.Join(strings.TrimSpace(string(folder)), "config", "crd", "experimental", "gateway.networking.k8s.io_"+plural+".yaml"))
 	}
 	options := envtest.CRDInstallOptions{Paths: files, ErrorIfPathMissing: true}

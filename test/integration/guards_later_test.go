@@ -37,7 +37,7 @@ func TestLabelsOfNamespacesByTheirSubresources(t *testing.T) {
 
 func authorsClientset(t *testing.T) (*kubernetes.Clientset, *warnings) {
 	t.Helper()
-	config, heard := configAs(t, "author")
+	config, heard := configAs(t, shared, "author")
 	out, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	return out, heard

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // injected are the labels of a namespace whose pods get sidecars.
@@ -23,17 +25,17 @@ var injected = map[string]string{"istio-injection": "enabled"}
 // as returns the client of a user with every right and none of the administrator's groups, and what it was warned of.
 func as(t *testing.T, user string, groups ...string) (client.Client, *warnings) {
 	t.Helper()
-	config, heard := configAs(t, user, groups...)
+	config, heard := configAs(t, shared, user, groups...)
 	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
 	require.NoError(t, err)
 	return out, heard
 }
 
-// configAs is the configuration of that client.
-func configAs(t *testing.T, user string, groups ...string) (*rest.Config, *warnings) {
+// configAs is the configuration of that client, on a control plane.
+func configAs(t *testing.T, of *controlplane.ControlPlane, user string, groups ...string) (*rest.Config, *warnings) {
 	t.Helper()
 	const everyRight = "every-right"
-	err := shared.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+	err := of.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: everyRight},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: everyRight}},
@@ -42,7 +44,7 @@ func configAs(t *testing.T, user string, groups ...string) (*rest.Config, *warni
 		require.NoError(t, err)
 	}
 	heard := &warnings{}
-	out := rest.CopyConfig(shared.Config)
+	out := rest.CopyConfig(of.Config)
 	out.WarningHandler = heard
 	out.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, everyRight)}
 	return out, heard
