@@ -55,6 +55,19 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 	gatewayAPI(t, shared.Config)
 	t.Run("in each version", routesInEachVersion)
 	t.Run("that are stored", storedRoutes)
+	t.Run("that a policy forbids", forbiddenRoutes)
+}
+
+// forbiddenRoutes are in order, where the platform team will have none.
+func forbiddenRoutes(t *testing.T) {
+	selecting(t, "gateway-api-routes", "gateway-api-routes", "{}")
+	ns := namespace(t, map[string]string{"test": "gateway-api-routes"})
+	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", ns, "api", strings.ReplaceAll(bothSpec, "HOST", "forbidden.api.test"))))
+	err := shared.Client.Create(t.Context(), apiRoute(t, ns, "v1", "HTTPRoute", "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: forbidden.api.test, port: 80}]}]"))
+	assert.Equal(t, int32(403), code(err), "%v", err)
+	require.ErrorContains(t, err, "spec.parentRefs[0]: ")
+	require.ErrorContains(t, err, "(gateway-api-routes)")
+	require.NoError(t, shared.Client.Create(t.Context(), apiRoute(t, ns, "v1", "HTTPRoute", "parentRefs: [{group: '', kind: Service, name: reviews}], rules: [{backendRefs: [{name: reviews, port: 80}]}]")))
 }
 
 // routesInEachVersion are stored as they are, or refused.

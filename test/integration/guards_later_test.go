@@ -102,4 +102,6 @@ func TestAddressesOfEntriesAreIstiods(t *testing.T) {
 	eventually(t, func() bool { return ready(get(t, in), "True") }, "ExitReady")
 	require.NoError(t, patch(c, `{"spec":{"endpoints":null},"metadata":{"annotations":{"egress-governor.io/intent":null}}}`))
 	assert.Equal(t, gatewayHost, endpoints(t, get(t, in))[0].(map[string]any)["address"], "/status stores nothing else")
+	require.NoError(t, c.Delete(t.Context(), in))
+	eventually(t, func() bool { found, _ := exits(t, "addressed.example.com"); return found == 0 }, "others begin without exits")
 }

@@ -121,7 +121,11 @@ var podRows = map[string]podRow{
 	"proxy config, no DNS":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'false'}"}`, plainPod},
 	"proxy config, its traces": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "tracing: {zipkin: {address: evil.example.net:9411}}"}`, plainPod},
 	"proxy config, its log":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "envoyAccessLogService: {address: evil.example.net:9411}"}`, plainPod},
-	"files over the proxy's":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/var/lib/istio/envoy"}]', sidecar.istio.io/userVolume: '[{"name": "mine", "configMap": {"name": "mine"}}]'}`, plainPod},
+	"files over the proxy's":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/var/lib/istio/envoy"}]'}`, plainPod},
+	"files over it, escaped":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/\u0069stio"}]'}`, plainPod},
+	"files over it, up":        {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/mine/../istio"}]'}`, plainPod},
+	"files over it, its case":  {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/mine", "MountPath": "/etc/istio/pod"}]'}`, plainPod},
+	"files over the agent":     {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "a", "mountPath": "/etc/mine"}, {"name": "mine", "mountPath": "/usr/local/bin"}]'}`, plainPod},
 	"no capture of DNS":        {"traffic", "metadata.annotations[ambient.istio.io/dns-capture]", `annotations: {ambient.istio.io/dns-capture: "false"}`, plainPod},
 	"hostNetwork":              {"host-network", "spec.hostNetwork", "", plainPod + ", hostNetwork: true"},
 	"uid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsUser: 1337}}]"},
@@ -216,7 +220,7 @@ func TestWhatIstioMakesOfAPodPasses(t *testing.T) {
 				{name: istio-validation, image: proxyv2, securityContext: {runAsUser: 1337}}], securityContext: {fsGroup: 1337}`},
 		"native sidecar": {spec: plainPod + `, initContainers: [{name: istio-proxy, image: proxyv2, restartPolicy: Always, securityContext: {runAsUser: 1337}}]`},
 		"more captured":  {metadata: `annotations: {traffic.sidecar.istio.io/includeOutboundPorts: "5432", traffic.sidecar.istio.io/kubevirtInterfaces: net1, traffic.sidecar.istio.io/includeOutboundIPRanges: "*", traffic.sidecar.istio.io/excludeOutboundPorts: ""}`, spec: plainPod},
-		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true\nproxyMetadata:\n  ISTIO_META_DNS_CAPTURE: \"true\"\n  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"\nproxyStatsMatcher: {inclusionRegexps: ['.*\\.outbound.*', \".*\\\\.inbound\"]}\ntracing: {sampling: 10}", sidecar.istio.io/interceptionMode: TPROXY}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
+		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true\nproxyMetadata:\n  ISTIO_META_DNS_CAPTURE: \"true\"\n  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"\nproxyStatsMatcher: {inclusionRegexps: ['.*\\.outbound.*', \".*\\\\.inbound\"]}\ntracing: {sampling: 10}", sidecar.istio.io/interceptionMode: TPROXY, sidecar.istio.io/userVolumeMount: '[{"name": "certs", "mountPath": "/etc/istio-output-certs", "readOnly": true}]'}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
 	} {
 		require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll), name)
 	}

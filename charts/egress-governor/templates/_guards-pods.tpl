@@ -5,11 +5,11 @@ request.resource.resource == "cronjobs" ? dyn({{ . }}).spec.jobTemplate.spec.tem
 {{- end -}}
 
 {{/* CEL: whether one of an object's maps of metadata, the argument, says otherwise than before how calls are captured. Whether they
-are is what Istio's CNI writes down there. */}}
+are, Istio's CNI writes down there itself. */}}
 {{- define "egress-governor.guard.captureChanged" -}}
 {{- $now := printf "dyn(object).metadata.?%s" . -}}
 {{- $before := printf "dyn(oldObject).metadata.?%s" . -}}
-{{- $counts := "key.contains('istio.io/') && key != 'ambient.istio.io/redirection'" -}}
+{{- $counts := "key.matches('^((traffic[.]sidecar|sidecar|inject|proxy|ambient)[.])?istio[.]io/') && key != 'ambient.istio.io/redirection'" -}}
 ({{ $now }}.orValue({}).exists(key, {{ $counts }} && {{ $before }}[?key].orValue("") != {{ $now }}[?key].orValue("")) ||
 {{ $before }}.orValue({}).exists(key, {{ $counts }} && !(key in {{ $now }}.orValue({}))))
 {{- end -}}
