@@ -116,7 +116,9 @@ func TestTheCatalogueIsWhole(t *testing.T) {
 				names[trick.Name] = true
 				object := row.manifest(t, trick.Name)
 				assert.True(t, trick.Refused != nil || trick.Case != "" || trick.Test != "" || trick.Limit != "", "%s: nothing holds it", trick.Name)
-				assert.Equal(t, trick.Refused != nil || trick.Warned != nil, object != nil && (trick.Refused != nil || trick.Warned != nil), "%s: has no manifest", trick.Name)
+				if trick.Refused != nil || trick.Warned != nil {
+					assert.NotNil(t, object, "%s: has no manifest", trick.Name)
+				}
 				if trick.Warned != nil {
 					assert.NotEmpty(t, trick.Limit, "%s: what is stored is a limit", trick.Name)
 				}
@@ -145,13 +147,13 @@ func TestTheCatalogueIsWhole(t *testing.T) {
 	assert.Contains(t, string(limits), table(rows(t)), "the table of docs/limits.md, as the catalogue has it")
 }
 
-// harmless holds that a case is one of somebody who means harm, has the trick, stores it, and leads nothing straight out.
+// harmless holds that a case is there, has the trick, says where calls end, and leads none of them straight out.
 func harmless(t *testing.T, of trick, in *proof.Case) {
 	t.Helper()
 	if !assert.NotNil(t, in, "%s: there is no case %s", of.Name, of.Case) {
 		return
 	}
-	assert.NotEmpty(t, len(in.Calls)+len(in.Refused), of.Case)
+	assert.NotZero(t, len(in.Calls)+len(in.Refused), of.Case)
 	for _, call := range in.Calls {
 		assert.NotEqual(t, proof.Straight, call.Ends, "%s: %s", of.Case, call.To)
 	}

@@ -157,7 +157,7 @@ func TestExamplesOfTheLibraryAreTakenAsTheyAre(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../policies/*/example.yaml")
 	require.NoError(t, err)
-	require.Len(t, files, 19)
+	require.NotEmpty(t, files)
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		require.NoError(t, err)
