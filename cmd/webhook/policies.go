@@ -55,14 +55,14 @@ func baseline(configuration *config.Configuration) policy.Baseline {
 		of.Enforcement = policy.Off
 		out.Policies[requireGateway] = of
 	}
-	if of := out.Policies[workloadEntries]; len(configuration.MeshCIDRs) == 0 && of.Enforcement == "" && out.Enforcement == v1alpha1.Deny {
-		of.Enforcement = v1alpha1.Warn
+	if of := out.Policies[workloadEntries]; of.Parameters == nil {
+		of.Parameters = &apiextensionsv1.JSON{Raw: fmt.Appendf(nil, `{"groups": ["system:serviceaccounts:%s"]}`, configuration.MeshConfig.Namespace)}
 		out.Policies[workloadEntries] = of
 	}
 	return out
 }
 
-// workloadEntries would deny every virtual machine that istiod registers, where nobody said which ranges they are in.
+// workloadEntries lets istiod pass, which writes those of virtual machines that register themselves.
 const workloadEntries = "workload-entries"
 
 // resource is how the API server knows a kind that it sends only while a policy asks for it.

@@ -144,7 +144,7 @@ func TestEntryFacts(t *testing.T) {
 		"sealed":     {egress.ServiceEntry{}, "default", "gateway", true},
 		"not sealed": {egress.ServiceEntry{}, "", "direct", true},
 		"internal, shown": {
-			egress.ServiceEntry{Location: "MESH_INTERNAL", Resolution: "STATIC", WorkloadSelector: map[string]any{"labels": "x"}}, "", "mesh", false,
+			egress.ServiceEntry{Location: "MESH_INTERNAL", Resolution: "STATIC", WorkloadSelector: map[string]any{"labels": map[string]any{"app": "x"}}}, "", "mesh", false,
 		},
 		"internal in name only": {egress.ServiceEntry{Location: "MESH_INTERNAL"}, "", "direct", true},
 	} {

@@ -25,12 +25,13 @@ func (m *Mesh) Internal(entry *ServiceEntry, view View) (out []Finding) {
 		})
 	}
 	spec := field.NewPath("spec")
+	labels, _ := entry.WorkloadSelector["labels"].(map[string]any)
 	switch {
 	case !slices.Contains([]string{"STATIC", "DNS", "DNS_ROUND_ROBIN"}, entry.Resolution):
 		unproven(spec.Child("resolution"), "resolution is "+cmp.Or(entry.Resolution, "NONE"))
 	case len(entry.WorkloadSelector) > 0 && entry.Resolution != "STATIC":
 		unproven(spec.Child("resolution"), "workloads are selected, and the resolution is not STATIC")
-	case len(entry.WorkloadSelector) == 0 && len(entry.Endpoints) == 0:
+	case len(labels) == 0 && len(entry.Endpoints) == 0:
 		unproven(spec.Child("endpoints"), "there are no endpoints")
 	}
 	for i, endpoint := range entry.Endpoints {

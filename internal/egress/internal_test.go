@@ -33,6 +33,7 @@ func TestInternalNeedsProof(t *testing.T) {
 		"DYNAMIC_DNS":              {`{resolution: DYNAMIC_DNS, workloadSelector: {labels: {app: nothing}}}`, "spec.resolution"},
 		"DNS and workloads":        {`{resolution: DNS, workloadSelector: {labels: {app: nothing}}}`, "spec.resolution"},
 		"an empty selector":        {`{resolution: STATIC, workloadSelector: {}}`, "spec.endpoints"},
+		"a selector of no label":   {`{resolution: STATIC, workloadSelector: {labels: {}}}`, "spec.endpoints"},
 		"an external host":         {`{resolution: DNS, endpoints: [{address: db.prod.svc.cluster.local}, {address: evil.test}]}`, "spec.endpoints[1].address"},
 		"a pod's DNS name":         {`{resolution: DNS, endpoints: [{address: 203-0-113-9.default.pod.cluster.local}]}`, "spec.endpoints[0].address"},
 		"a Service that is not":    {`{resolution: DNS, endpoints: [{address: x.prod.svc.cluster.local}]}`, "spec.endpoints[0].address"},

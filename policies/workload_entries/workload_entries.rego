@@ -1,6 +1,6 @@
 # METADATA
 # title: Workload entries
-# description: Workloads that entries select are in the mesh, or in ranges that are listed.
+# description: Workloads that entries select are in the mesh, in ranges that are listed, or written down by who registers them.
 # custom:
 #   fix: Name an external host in a ServiceEntry, or ask the platform team to declare the range (meshCIDRs of the configuration).
 #   kinds: [WorkloadEntry, WorkloadGroup]
@@ -15,6 +15,8 @@
 #         items:
 #           type: string
 #           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
+#       users: {type: array, uniqueItems: true, items: {type: string}}
+#       groups: {type: array, uniqueItems: true, items: {type: string}}
 package policies.workload_entries
 
 import data.policies.lib.hosts
@@ -30,6 +32,7 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	some host in input.egress.hosts
 	host.leaves
 	not hosts.within(host.canonical, _allowed)
+	not _registers
 }
 
 # METADATA
@@ -44,4 +47,14 @@ deny contains result.of(rego.metadata.rule(), "spec.template.address", [address]
 	not hosts.within(address, _allowed)
 }
 
-_allowed := {pattern | some pattern in object.get(input.parameters, "addresses", [])}
+# Whoever writes the entries of workloads that register themselves: their addresses are those that they called from.
+_registers if input.user.name in _parameter("users")
+
+_registers if {
+	some group in input.user.groups
+	group in _parameter("groups")
+}
+
+_parameter(name) := {value | some value in object.get(input.parameters, name, [])}
+
+_allowed := _parameter("addresses")

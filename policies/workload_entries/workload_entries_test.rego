@@ -25,3 +25,15 @@ test_allow if {
 	_template("") == set()
 	_template("10.9.0.1") == set()
 }
+
+test_registered if {
+	every user in [{"name": "registrar"}, {"groups": ["istiod"]}] {
+		count(workload_entries.deny) == 0 with input as object.union(_outside, {"user": user})
+	}
+	count(workload_entries.deny) == 1 with input as object.union(_outside, {"user": {"name": "author", "groups": ["authors"]}})
+}
+
+_outside := {
+	"egress": {"hosts": [{"host": "203.0.113.7", "canonical": "203.0.113.7", "leaves": true, "field": "spec.address"}]},
+	"parameters": {"users": ["registrar"], "groups": ["istiod"]},
+}

@@ -38,7 +38,7 @@ func guards(t *testing.T, objects []*unstructured.Unstructured) (policies map[st
 // keys are the guards by their names in the values.
 var keys = map[string]string{
 	"traffic": "traffic", "injection": "injection", "host-network": "hostNetwork", "privileges": "privileges", "external-names": "externalNames",
-	"endpoints": "endpoints", "namespace-labels": "namespaceLabels", "entries": "entries", "exit-sets": "exitSets",
+	"endpoints": "endpoints", "namespace-labels": "namespaceLabels", "entries": "entries", "entry-addresses": "entryAddresses", "exit-sets": "exitSets",
 }
 
 // TestGuardsAreClosed: each has its binding, holds in the governed namespaces, and says what is wrong and how to mend it.
@@ -62,7 +62,7 @@ func TestGuardsAreClosed(t *testing.T) {
 			assert.Equal(t, "Forbidden", string(*validation.Reason), name)
 		}
 		switch name {
-		case "break-glass", "exit-sets", "namespace-labels":
+		case "break-glass", "entry-addresses", "exit-sets", "namespace-labels":
 			assert.Nil(t, policy.Spec.MatchConstraints.NamespaceSelector, name)
 		case "entries", "external-names", "endpoints":
 			assert.Equal(t, mutate.NamespaceSelector, policy.Spec.MatchConstraints.NamespaceSelector, name)

@@ -24,7 +24,7 @@ func gatewayAPI(t *testing.T, config *rest.Config) {
 	folder, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
 	require.NoError(t, err)
 	var files []string
-	for _, plural := range []string{"gateways", "grpcroutes", "httproutes", "tcproutes", "tlsroutes"} {
+	for _, plural := range []string{"backendtlspolicies", "gateways", "grpcroutes", "httproutes", "referencegrants", "tcproutes", "tlsroutes"} {
 		files = append(files, filepath.Join(strings.TrimSpace(string(folder)), "config", "crd", "experimental", "gateway.networking.k8s.io_"+plural+".yaml"))
 	}
 	options := envtest.CRDInstallOptions{Paths: files, ErrorIfPathMissing: true}
@@ -55,6 +55,19 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 	gatewayAPI(t, shared.Config)
 	t.Run("in each version", routesInEachVersion)
 	t.Run("that are stored", storedRoutes)
+	t.Run("that a policy forbids", forbiddenRoutes)
+}
+
+// forbiddenRoutes are in order, where the platform team will have none.
+func forbiddenRoutes(t *testing.T) {
+	selecting(t, "gateway-api-routes", "gateway-api-routes", "{}")
+	ns := namespace(t, map[string]string{"test": "gateway-api-routes"})
+	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", ns, "api", strings.ReplaceAll(bothSpec, "HOST", "forbidden.api.test"))))
+	err := shared.Client.Create(t.Context(), apiRoute(t, ns, "v1", "HTTPRoute", "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: forbidden.api.test, port: 80}]}]"))
+	assert.Equal(t, int32(403), code(err), "%v", err)
+	require.ErrorContains(t, err, "spec.parentRefs[0]: ")
+	require.ErrorContains(t, err, "(gateway-api-routes)")
+	require.NoError(t, shared.Client.Create(t.Context(), apiRoute(t, ns, "v1", "HTTPRoute", "parentRefs: [{group: '', kind: Service, name: reviews}], rules: [{backendRefs: [{name: reviews, port: 80}]}]")))
 }
 
 // routesInEachVersion are stored as they are, or refused.

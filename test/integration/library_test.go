@@ -3,6 +3,8 @@ package integration
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +121,9 @@ func TestBypassesThatAPolicyOfTheLibraryCloses(t *testing.T) {
 			"routes for all":     routes(leads),
 			"routes for another": {kind: "VirtualService", body: "spec: {hosts: [reviews], exportTo: [stranger], http: [{" + leads + "}]}"},
 		}},
+		"host-owner": {"{owners: [{hosts: [\"*.owned.test\"], namespaces: [somebody]}]}", map[string]refused{
+			"an entry of a host of others": entry("hosts: [a.owned.test], " + tls), "routes for one": {kind: "VirtualService", body: "spec: {hosts: [a.owned.test], http: [{" + leads + "}]}"},
+		}},
 		"no-wildcards": {"{}", map[string]refused{"a wildcard": entry(`hosts: ["*.wild.test"], ` + tls)}},
 		"tls-only":     {"{}", map[string]refused{"plain HTTP": entry("hosts: [a.plain.test], ports: [{number: 80, name: http, protocol: HTTP}]")}},
 		"route-integrity": {"{}", map[string]refused{
@@ -144,6 +149,19 @@ func TestBypassesThatAPolicyOfTheLibraryCloses(t *testing.T) {
 				assert.Contains(t, err.Error(), "("+policy+")", name)
 			}
 		})
+	}
+}
+
+// TestExamplesOfTheLibraryAreTakenAsTheyAre: by the API server's schema, and by the webhook, which compiles them.
+func TestExamplesOfTheLibraryAreTakenAsTheyAre(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../policies/*/example.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, shared.Client.Create(t.Context(), object(t, "", string(raw)), client.DryRunAll), file)
 	}
 }
 

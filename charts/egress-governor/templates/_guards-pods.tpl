@@ -4,6 +4,16 @@ request.resource.resource == "pods" ? dyn({{ . }}) :
 request.resource.resource == "cronjobs" ? dyn({{ . }}).spec.jobTemplate.spec.template : dyn({{ . }}).spec.template
 {{- end -}}
 
+{{/* CEL: whether one of an object's maps of metadata, the argument, says otherwise than before how calls are captured. Whether they
+are, Istio's CNI writes down there itself. */}}
+{{- define "egress-governor.guard.captureChanged" -}}
+{{- $now := printf "dyn(object).metadata.?%s" . -}}
+{{- $before := printf "dyn(oldObject).metadata.?%s" . -}}
+{{- $counts := "key.matches('^((traffic[.]sidecar|sidecar|inject|proxy|ambient)[.])?istio[.]io/') && key != 'ambient.istio.io/redirection'" -}}
+({{ $now }}.orValue({}).exists(key, {{ $counts }} && {{ $before }}[?key].orValue("") != {{ $now }}[?key].orValue("")) ||
+{{ $before }}.orValue({}).exists(key, {{ $counts }} && !(key in {{ $now }}.orValue({}))))
+{{- end -}}
+
 {{/* What the guards of pods look at. Kubernetes' own controllers copy templates that were looked at, or were there before the
 guard: their pods would be missing, and no author told. */}}
 {{- define "egress-governor.guard.pods" -}}
@@ -17,10 +27,11 @@ matchConstraints:
     - apiGroups: [""]
       apiVersions: [v1]
       resources: [pods]
-      operations: [CREATE]
+      operations: [CREATE, UPDATE]
+    # By /status labels and annotations are stored, too.
     - apiGroups: [""]
       apiVersions: [v1]
-      resources: [pods/ephemeralcontainers]
+      resources: [pods/ephemeralcontainers, pods/status]
       operations: [UPDATE]
     - apiGroups: [""]
       apiVersions: [v1]
@@ -45,12 +56,14 @@ matchConditions:
       "system:serviceaccount:kube-system:replicaset-controller", "system:serviceaccount:kube-system:replication-controller",
       "system:serviceaccount:kube-system:statefulset-controller"])
   {{- end }}
-  # A template that stays as it was may be scaled.
+  # A template that stays as it was may be scaled, and a pod that was there before labelled.
   - name: changed
     expression: >-
-      request.operation == "CREATE" || request.resource.resource == "pods" ||
+      request.operation == "CREATE" || request.?subResource.orValue("") == "ephemeralcontainers" || (request.resource.resource == "pods" ?
+      {{ include "egress-governor.guard.captureChanged" "labels" | nindent 6 | trim }} ||
+      {{ include "egress-governor.guard.captureChanged" "annotations" | nindent 6 | trim }} :
       ({{ include "egress-governor.guard.templateOf" "object" | nindent 6 | trim }}) !=
-      ({{ include "egress-governor.guard.templateOf" "oldObject" | nindent 6 | trim }})
+      ({{ include "egress-governor.guard.templateOf" "oldObject" | nindent 6 | trim }}))
 variables:
   - name: template
     expression: >-
