@@ -1,0 +1,79 @@
+package dryrun
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// Answer is what the webhook answers to one object.
+type Answer struct {
+	manifest.Object
+	// Verdict is empty where nobody is asked: the object is stored as it is.
+	Verdict review.Verdict
+	// Message is what the author reads after `admission webhook "…" denied the request: `, empty for an object that is allowed.
+	Message string
+	// Warnings are what the author reads besides, a line each.
+	Warnings []string
+	// Findings are everything that was found, sorted.
+	Findings []review.Finding
+	// Outcome is the decision, nil where there was none.
+	Outcome *review.Outcome
+
+	review *policy.Review
+}
+
+// Allowed says whether the object is stored.
+func (a Answer) Allowed() bool { return a.Verdict == "" || a.Verdict == review.Allowed }
+
+// Input returns the document by which an EgressPolicy in force evaluated an object, or with an empty name what all of them saw;
+// nil where none was asked. The error is that of a policy that is not in force.
+func (s *Session) Input(of Answer, policy string) (map[string]any, error) {
+	switch {
+	case of.review == nil:
+		return nil, nil
+	case policy == "":
+		return of.review.Input()
+	}
+	return s.engine.Input(policy, *of.review)
+}
+
+// codeUnfitPolicy is the code of an EgressPolicy that cannot be put in force.
+const codeUnfitPolicy = "unfit-policy"
+
+// policy answers an EgressPolicy.
+func (s *Session) policy(object manifest.Object) (Answer, error) {
+	out := Answer{Object: object, Verdict: review.Allowed}
+	err := s.enforce(object)
+	if err == nil {
+		return out, s.cluster.Store(object.Unstructured)
+	}
+	out.Verdict, out.Message = review.Refused, review.PolicyMessage(object.GetName(), err)
+	out.Findings = []review.Finding{{Finding: egress.Finding{Code: codeUnfitPolicy, Message: err.Error()}, Effect: review.Refused}}
+	return out, nil
+}
+
+// enforce puts an EgressPolicy in force, or leaves what is in force where it does not compile.
+func (s *Session) enforce(object manifest.Object) error {
+	of := &v1alpha1.EgressPolicy{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, of, true); err != nil {
+		return err
+	}
+	switch of.Spec.Enforcement {
+	case v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit:
+	case "":
+		of.Spec.Enforcement = v1alpha1.Deny
+	default:
+		return fmt.Errorf("spec.enforcement: must be Deny, Warn or Audit, is %q", of.Spec.Enforcement)
+	}
+	if err := s.engine.Check(of); err != nil {
+		return err
+	}
+	return s.engine.Set(of)
+}
