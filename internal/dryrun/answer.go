@@ -2,6 +2,7 @@ package dryrun
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -74,6 +75,9 @@ func (s *Session) enforce(object manifest.Object) error {
 	}
 	if err := s.engine.Check(of); err != nil {
 		return err
+	}
+	if of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, of.Name) {
+		s.selecting = append(s.selecting, of.Name)
 	}
 	return s.engine.Set(of)
 }

@@ -73,6 +73,9 @@ func (s *Session) assume(objects ...manifest.Object) error {
 		if s.cluster.Get(object) != nil {
 			continue
 		}
+		if object.GetKind() == "Namespace" && len(s.mesh.GatewaysIn(object.GetName())) == 0 {
+			s.assumed = append(s.assumed, object.GetName())
+		}
 		if err := s.Store(manifest.Object{Unstructured: object}); err != nil {
 			return err
 		}

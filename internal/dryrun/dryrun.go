@@ -44,6 +44,8 @@ type Session struct {
 	cluster *render.Cluster
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
+	// assumed are the namespaces of which nothing was said, selecting the policies that select namespaces by their labels.
+	assumed, selecting []string
 }
 
 // recorder evaluates policies, and remembers what they were asked last.
@@ -186,3 +188,12 @@ func (s *Session) Delete(object *unstructured.Unstructured) { s.cluster.Delete(o
 
 // Objects returns all that the cluster holds once the controllers are done. The error names the host that can have no exit.
 func (s *Session) Objects() ([]*unstructured.Unstructured, error) { return s.cluster.Objects() }
+
+// Unlabelled returns the namespaces that objects were applied in of which nothing was said, and which are taken to have no labels,
+// where that may change answers: with them the EgressPolicies that select namespaces by their labels.
+func (s *Session) Unlabelled() (namespaces, policies []string) {
+	if len(s.selecting) == 0 {
+		return nil, nil
+	}
+	return s.assumed, s.selecting
+}

@@ -75,11 +75,14 @@ func (s *Session) keeps(object *unstructured.Unstructured) bool {
 	return beside || object.GetName() == hop.ClosingName || len(s.mesh.GatewaysIn(object.GetNamespace())) > 0
 }
 
-// Bare returns an object without what API servers put into its metadata.
+// Bare returns an object without what API servers put into its metadata, and without an empty status.
 func Bare(object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := object.DeepCopy()
 	for _, field := range []string{"uid", "creationTimestamp", "resourceVersion", "generation", "managedFields"} {
 		unstructured.RemoveNestedField(out.Object, "metadata", field)
+	}
+	if status, is := out.Object["status"].(map[string]any); is && len(status) == 0 {
+		delete(out.Object, "status")
 	}
 	return out
 }

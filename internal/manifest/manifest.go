@@ -33,8 +33,13 @@ type Object struct {
 	before int
 }
 
-// Place is where something stands, as compilers write it.
-func Place(file string, line int) string { return fmt.Sprintf("%s:%d", file, line) }
+// Place is where something stands, as compilers write it; of what has no lines it is where it comes from.
+func Place(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, line)
+}
 
 // Name is how kubectl names an object: Kind, namespace and name.
 func Name(object *unstructured.Unstructured) string {

@@ -8,7 +8,9 @@ import (
 )
 
 // Input returns the document by which policies evaluate a review, for the object's own namespace and without parameters.
-func (r Review) Input() (map[string]any, error) { return r.with(Client{}, ast.NewTerm(ast.NewObject())) }
+func (r Review) Input() (map[string]any, error) {
+	return r.with(Client{}, ast.NewTerm(ast.NewObject()))
+}
 
 // Input returns the document by which a policy in force evaluates a review; nil where it is not asked about it. Parameters that
 // it sees as sets are lists there. The error is that of a policy that is not in force.

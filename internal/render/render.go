@@ -74,7 +74,9 @@ func (c *Cluster) SetDNSCapture(on bool) { c.index.SetDNSCapture(on) }
 func (c *Cluster) SetUser(user review.User) { c.user = user }
 
 // Get returns an object of this name as it is stored, nil for none.
-func (c *Cluster) Get(like *unstructured.Unstructured) *unstructured.Unstructured { return c.objects[keyOf(like)] }
+func (c *Cluster) Get(like *unstructured.Unstructured) *unstructured.Unstructured {
+	return c.objects[keyOf(like)]
+}
 
 // Intent returns a stored object as its author wrote it. The error is review.Refusals where that cannot be told.
 func (c *Cluster) Intent(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {

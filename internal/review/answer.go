@@ -31,7 +31,9 @@ func (o *Outcome) Message() string {
 }
 
 // PolicyMessage is what the author of an EgressPolicy reads that cannot be put in force.
-func PolicyMessage(name string, err error) string { return fmt.Sprintf("EgressPolicy %q: %v", name, err) }
+func PolicyMessage(name string, err error) string {
+	return fmt.Sprintf("EgressPolicy %q: %v", name, err)
+}
 
 // Warnings are what the author reads besides, whether or not the object is allowed: what was changed, and what policies warn of.
 func (o *Outcome) Warnings() []string {
