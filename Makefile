@@ -39,7 +39,7 @@ build: ## Build the webhook, egressctl and the programs of the embedded control 
 
 .PHONY: install
 install: ## Install egressctl into go's folder of programs, and under the name by which kubectl finds it (kubectl egress).
-	go install -trimpath -ldflags '-s -w $(release)' ./cmd/egressctl
+	go install -ldflags '$(release)' ./cmd/egressctl
 	@bin="$$(go env GOBIN)"; bin="$${bin:-$$(go env GOPATH)/bin}"; ln -sf egressctl "$$bin/kubectl-egress"; echo "installed in $$bin"
 
 .PHONY: assets

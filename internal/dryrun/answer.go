@@ -1,13 +1,16 @@
 package dryrun
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/json"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/review"
@@ -35,14 +38,14 @@ func (a Answer) Allowed() bool { return a.Verdict == "" || a.Verdict == review.A
 
 // Input returns the document by which an EgressPolicy in force evaluated an object, or with an empty name what all of them saw;
 // nil where none was asked. The error is that of a policy that is not in force.
-func (s *Session) Input(of Answer, policy string) (map[string]any, error) {
+func (s *Session) Input(of Answer, name string) (map[string]any, error) {
 	switch {
 	case of.review == nil:
 		return nil, nil
-	case policy == "":
+	case name == "":
 		return of.review.Input()
 	}
-	return s.engine.Input(policy, *of.review)
+	return s.engine.Input(name, *of.review)
 }
 
 // codeUnfitPolicy is the code of an EgressPolicy that cannot be put in force.
@@ -62,9 +65,13 @@ func (s *Session) policy(object manifest.Object) (Answer, error) {
 
 // enforce puts an EgressPolicy in force, or leaves what is in force where it does not compile.
 func (s *Session) enforce(object manifest.Object) error {
-	of := &v1alpha1.EgressPolicy{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, of, true); err != nil {
+	raw, err := object.MarshalJSON()
+	if err != nil {
 		return err
+	}
+	of := &v1alpha1.EgressPolicy{}
+	if strict, err := json.UnmarshalStrict(raw, of); err != nil || len(strict) > 0 {
+		return errors.Join(append(strict, err)...)
 	}
 	switch of.Spec.Enforcement {
 	case v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit:
@@ -76,8 +83,17 @@ func (s *Session) enforce(object manifest.Object) error {
 	if err := s.engine.Check(of); err != nil {
 		return err
 	}
+	if s.pinned(of) {
+		return nil
+	}
 	if of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, of.Name) {
 		s.selecting = append(s.selecting, of.Name)
 	}
 	return s.engine.Set(of)
+}
+
+// pinned says whether a policy is one of a baseline: it is in force as the configuration has it, whatever is stored.
+func (s *Session) pinned(of *v1alpha1.EgressPolicy) bool {
+	kept := of.Labels[hop.ManagedByLabel] == hop.Manager && strings.HasPrefix(of.Name, policy.BaselinePrefix)
+	return kept || s.standards.KindsOf(of.Name) != nil
 }

@@ -41,7 +41,9 @@ type Session struct {
 	options Options
 	mesh    *egress.Mesh
 	engine  *recorder
-	cluster *render.Cluster
+	// standards has the policies that are in force in any case.
+	standards *policy.Engine
+	cluster   *render.Cluster
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
 	// assumed are the namespaces of which nothing was said, selecting the policies that select namespaces by their labels.
@@ -73,7 +75,7 @@ func New(options Options) (*Session, error) {
 			return nil, err
 		}
 	}
-	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, given: map[string]*unstructured.Unstructured{}}
+	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine, given: map[string]*unstructured.Unstructured{}}
 	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
 		return nil, err
 	}

@@ -131,7 +131,7 @@ func TestFoldersAreReadAsKubectlReadsThem(t *testing.T) {
 
 	_, err := manifest.Read([]string{filepath.Join(folder, "none.yaml"), t.TempDir()}, nil, false)
 	require.ErrorContains(t, err, "none.yaml")
-	assert.ErrorContains(t, err, "the folder has no")
+	require.ErrorContains(t, err, "the folder has no")
 	_, err = manifest.Read([]string{"-"}, strings.NewReader("a: ["), false)
 	assert.ErrorContains(t, err, "stdin:1: ")
 }
