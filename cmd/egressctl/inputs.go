@@ -52,9 +52,13 @@ func (i *inputs) bind(cmd *cobra.Command) {
 	_ = cmd.MarkFlagRequired("filename") // the flag is there
 }
 
-// manifests reads the files that are asked about.
+// manifests reads the files that are asked about. To have none is an error: whatever was to print them failed.
 func (i *inputs) manifests(in io.Reader) ([]manifest.Object, error) {
-	return manifest.Read(i.files, in, i.recursive)
+	out, err := manifest.Read(i.files, in, i.recursive)
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("there are no objects in %s", strings.Join(i.files, ", "))
+	}
+	return out, err
 }
 
 // session returns the cluster in which they are applied.
@@ -93,7 +97,7 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	if err != nil {
 		return nil, err
 	}
-	return out, out.Store(append(stored, policies...)...)
+	return out, errors.Join(out.Store(stored...), out.Enforce(policies...))
 }
 
 // inForce reads the EgressPolicies of --policies.

@@ -124,16 +124,26 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 	assert.Contains(t, errs, "Error: testdata/manifests/entry.yaml:1: Namespace payments is not an EgressPolicy\n")
 }
 
-// TestNobodySaysWhatANamespaceIsLabelled: a policy that selects by labels would otherwise be left out without a word.
+// TestUnlabelledNamespacesAreTold: a policy that selects by labels would otherwise be left out without a word.
 func TestUnlabelledNamespacesAreTold(t *testing.T) {
 	t.Parallel()
 	code, _, errs := run(t, "", "review", "-f", "testdata/evil.yaml", "-p", "testdata/policies")
 	assert.Equal(t, clean, code)
-	assert.Contains(t, errs, "Note: nothing declares namespace payments, so it is taken to have no labels; EgressPolicy payments-hosts selects by labels.")
+	assert.Contains(t, errs, "Note: nothing declares namespace payments, so it is taken to have no labels, by which selects: EgressPolicy payments-hosts.")
 	_, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml", "--cluster", "testdata/cluster.yaml")
 	assert.Empty(t, errs)
 	_, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml")
 	assert.Empty(t, errs)
+}
+
+// TestNothingIsNotClean: a pipe whose first half failed has nothing wrong in it.
+func TestNothingIsNotClean(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"review", "render", "unrender", "input"} {
+		code, _, errs := run(t, "---\n# nothing\n", command, "-f", "-")
+		assert.Equal(t, failed, code)
+		assert.Equal(t, "Error: there are no objects in -\n", errs)
+	}
 }
 
 func TestKubectlFindsItsPlugin(t *testing.T) {

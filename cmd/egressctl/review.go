@@ -73,10 +73,10 @@ func (i *inputs) apply(cmd *cobra.Command) (*dryrun.Session, []dryrun.Answer, er
 	bar := newProgress(cmd.ErrOrStderr(), len(objects))
 	defer bar.end()
 	answers, err := session.Apply(cmd.Context(), objects, bar.step)
-	if namespaces, policies := session.Unlabelled(); len(namespaces) > 0 && err == nil {
+	if namespaces, selecting := session.Unlabelled(); len(namespaces) > 0 && err == nil {
 		bar.end()
-		fmt.Fprintf(cmd.ErrOrStderr(), "Note: nothing declares namespace %s, so it is taken to have no labels; EgressPolicy %s selects by labels. Give Namespaces among the manifests, or by --cluster.\n",
-			strings.Join(namespaces, ", "), strings.Join(policies, ", "))
+		fmt.Fprintf(cmd.ErrOrStderr(), "Note: nothing declares namespace %s, so it is taken to have no labels, by which selects: %s. Give Namespaces among the manifests, or by --cluster.\n",
+			strings.Join(namespaces, ", "), strings.Join(selecting, ", "))
 	}
 	return session, answers, err
 }

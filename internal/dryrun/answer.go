@@ -63,33 +63,49 @@ func (s *Session) policy(object manifest.Object) (Answer, error) {
 	return out, nil
 }
 
-// enforce puts an EgressPolicy in force, or leaves what is in force where it does not compile.
+// enforce puts an EgressPolicy in force, or leaves what is in force where the webhook would refuse it.
 func (s *Session) enforce(object manifest.Object) error {
-	raw, err := object.MarshalJSON()
-	if err != nil {
+	of, unknown, err := policyOf(object)
+	if err := errors.Join(err, unknown); err != nil {
 		return err
 	}
-	of := &v1alpha1.EgressPolicy{}
-	if strict, err := json.UnmarshalStrict(raw, of); err != nil || len(strict) > 0 {
-		return errors.Join(append(strict, err)...)
+	if err := s.engine.Check(of); err != nil {
+		return err
+	}
+	return s.set(of)
+}
+
+// set puts an EgressPolicy in force. One that does not compile fails whatever it selects, as where it is stored past the webhook.
+func (s *Session) set(of *v1alpha1.EgressPolicy) error {
+	if s.pinned(of) {
+		return nil
+	}
+	if name := "EgressPolicy " + of.Name; of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, name) {
+		s.selecting = append(s.selecting, name)
+	}
+	return s.engine.Set(of)
+}
+
+// policyOf reads an EgressPolicy as the API server does. The first error is that of one that no cluster stores, unknown that of
+// fields that it would leave out, or kubectl refuse.
+func policyOf(object manifest.Object) (of *v1alpha1.EgressPolicy, unknown, err error) {
+	raw, err := object.MarshalJSON()
+	if err != nil {
+		return nil, nil, err
+	}
+	of = &v1alpha1.EgressPolicy{}
+	strict, err := json.UnmarshalStrict(raw, of)
+	if err != nil {
+		return nil, nil, err
 	}
 	switch of.Spec.Enforcement {
 	case v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit:
 	case "":
 		of.Spec.Enforcement = v1alpha1.Deny
 	default:
-		return fmt.Errorf("spec.enforcement: must be Deny, Warn or Audit, is %q", of.Spec.Enforcement)
+		return nil, nil, fmt.Errorf("spec.enforcement: must be Deny, Warn or Audit, is %q", of.Spec.Enforcement)
 	}
-	if err := s.engine.Check(of); err != nil {
-		return err
-	}
-	if s.pinned(of) {
-		return nil
-	}
-	if of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, of.Name) {
-		s.selecting = append(s.selecting, of.Name)
-	}
-	return s.engine.Set(of)
+	return of, errors.Join(strict...), nil
 }
 
 // pinned says whether a policy is one of a baseline: it is in force as the configuration has it, whatever is stored.

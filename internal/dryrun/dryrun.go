@@ -46,7 +46,7 @@ type Session struct {
 	cluster   *render.Cluster
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
-	// assumed are the namespaces of which nothing was said, selecting the policies that select namespaces by their labels.
+	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
 	assumed, selecting []string
 }
 
@@ -79,6 +79,11 @@ func New(options Options) (*Session, error) {
 	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
 		return nil, err
 	}
+	for _, gateway := range options.Configuration.Gateways {
+		if selector := gateway.NamespaceSelector; len(selector.MatchLabels)+len(selector.MatchExpressions) > 0 {
+			out.selecting = append(out.selecting, "egress gateway "+gateway.Name)
+		}
+	}
 	capture := options.Configuration.DNSCapture
 	out.cluster.SetDNSCapture(capture == "On" || capture == "Detect" && options.DNSCapture)
 	out.cluster.SetUser(options.User)
@@ -103,19 +108,32 @@ func Standards(of *config.Configuration) (*policy.Engine, error) {
 	return out, nil
 }
 
-// Store takes objects for stored already, as they are; EgressPolicies among them are in force. The error names the place of
-// each that is not of its kind, and of each policy that cannot be in force.
+// Store takes objects for stored already, as they are; EgressPolicies among them are in force, and one that does not compile fails
+// what it selects. The error names the place of each object that is not of its kind.
 func (s *Session) Store(objects ...manifest.Object) error {
-	var errs []error
-	for _, object := range objects {
+	return each(objects, func(object manifest.Object) error {
 		object = s.placed(object)
 		s.given[keyOf(object.Unstructured)] = object.Unstructured
-		err := s.cluster.Store(object.Unstructured)
 		if isPolicy(object) {
-			err = s.enforce(object)
+			of, _, err := policyOf(object)
+			if err != nil {
+				return err
+			}
+			_ = s.set(of) // what does not compile is in force as such
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", manifest.Place(object.File, object.Line), err))
+		return s.cluster.Store(object.Unstructured)
+	})
+}
+
+// Enforce puts EgressPolicies in force. The error names the place of each that the webhook would refuse.
+func (s *Session) Enforce(policies ...manifest.Object) error { return each(policies, s.enforce) }
+
+// each calls a function with objects. The error has the places of those with which it failed.
+func each(objects []manifest.Object, do func(object manifest.Object) error) error {
+	var errs []error
+	for _, object := range objects {
+		if err := do(object); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured), err))
 		}
 	}
 	return errors.Join(errs...)
@@ -192,8 +210,8 @@ func (s *Session) Delete(object *unstructured.Unstructured) { s.cluster.Delete(o
 func (s *Session) Objects() ([]*unstructured.Unstructured, error) { return s.cluster.Objects() }
 
 // Unlabelled returns the namespaces that objects were applied in of which nothing was said, and which are taken to have no labels,
-// where that may change answers: with them the EgressPolicies that select namespaces by their labels.
-func (s *Session) Unlabelled() (namespaces, policies []string) {
+// where that may change answers: with them the EgressPolicies and egress gateways that select namespaces by their labels.
+func (s *Session) Unlabelled() (namespaces, selecting []string) {
 	if len(s.selecting) == 0 {
 		return nil, nil
 	}

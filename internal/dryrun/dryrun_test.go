@@ -132,8 +132,16 @@ func TestAPolicyThatDoesNotCompileIsRefused(t *testing.T) {
 		assert.Equal(t, review.Refused, answers[0].Verdict)
 		assert.Contains(t, answers[0].Message, want)
 		assert.Equal(t, review.Denied, answers[1].Verdict)
-		assert.ErrorContains(t, of.Store(objects(t, strings.ReplaceAll(deny, "policy: allowed-hosts,", change))...), "x.yaml:1: ")
+		assert.ErrorContains(t, of.Enforce(objects(t, strings.ReplaceAll(deny, "policy: allowed-hosts,", change))...), "x.yaml:1: EgressPolicy hosts: ")
 	}
+}
+
+// TestAStoredPolicyThatDoesNotCompileFailsWhatItSelects, as it does in a cluster where it was stored past the webhook.
+func TestAStoredPolicyThatDoesNotCompileFailsWhatItSelects(t *testing.T) {
+	t.Parallel()
+	of := session(t, nil)
+	require.NoError(t, of.Store(objects(t, labelled, strings.ReplaceAll(deny, "policy: allowed-hosts,", "policy: allowed-host,"))...))
+	assert.Equal(t, review.Failed, verdicts(t, of, entry)["ServiceEntry app/api"])
 }
 
 // TestWhatIsStoredIsUpdated, and rendered only where it changes.
