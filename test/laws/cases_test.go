@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/manifest"
@@ -108,4 +109,23 @@ func unrendered(t *testing.T, of *proof.Case, by string, objects []*unstructured
 		out[proof.NameOf(object)] = object.Object
 	}
 	return out
+}
+
+// TestCasesAreAnsweredAsTheySay: what must be refused is, and nothing else; and every field that an answer names has its line.
+func TestCasesAreAnsweredAsTheySay(t *testing.T) {
+	each(t, func(t *testing.T, of *proof.Case, by string) {
+		stored, err := of.Store(t.Context(), by)
+		require.NoError(t, err)
+		for _, answer := range stored.Answers {
+			raw, err := yaml.Marshal(answer.Unstructured.Object)
+			require.NoError(t, err)
+			read, err := manifest.Parse("case", raw)
+			require.NoError(t, err)
+			for _, finding := range answer.Findings {
+				if finding.Field != "" {
+					assert.Greater(t, read[0].At(finding.Field), 1, "%s of %s", finding.Field, proof.NameOf(answer.Unstructured))
+				}
+			}
+		}
+	})
 }
