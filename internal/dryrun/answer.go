@@ -27,8 +27,6 @@ type Answer struct {
 	Warnings []string
 	// Findings are everything that was found, sorted.
 	Findings []review.Finding
-	// Outcome is the decision, nil where there was none.
-	Outcome *review.Outcome
 
 	review *policy.Review
 }

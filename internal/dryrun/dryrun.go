@@ -179,10 +179,11 @@ func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, e
 		return out, s.cluster.Store(object.Unstructured)
 	}
 	s.engine.last = nil
-	if out.Outcome, err = s.cluster.Apply(ctx, object.Unstructured); err != nil || out.Outcome == nil {
+	outcome, err := s.cluster.Apply(ctx, object.Unstructured)
+	if err != nil || outcome == nil {
 		return out, err
 	}
-	out.Verdict, out.Message, out.Warnings, out.Findings = out.Outcome.Verdict, out.Outcome.Message(), out.Outcome.Warnings(), out.Outcome.Findings
+	out.Verdict, out.Message, out.Warnings, out.Findings = outcome.Verdict, outcome.Message(), outcome.Warnings(), outcome.Findings
 	out.review = s.engine.last
 	return out, nil
 }

@@ -172,3 +172,29 @@ func TestWhatIsStoredIsUpdated(t *testing.T) {
 	}
 	assert.Equal(t, []string{"ServiceEntry", "ServiceEntry", "VirtualService"}, names, "the Gateway object stays as it is")
 }
+
+// TestPoliciesSeeWhatTheWebhookShowsThem: who applies, when, and what of the namespace; the last object no later than the first.
+func TestPoliciesSeeWhatTheWebhookShowsThem(t *testing.T) {
+	t.Parallel()
+	of := session(t, func(o *dryrun.Options) { o.User = review.User{Name: "ada"} })
+	annotated := "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, annotations: {owner: tills}}"
+	generated := strings.ReplaceAll(entry, "name: api", "generateName: api-")
+	answers, err := of.Apply(t.Context(), objects(t, annotated, generated, strings.ReplaceAll(generated, "api.example", "b.example")), func() {})
+	require.NoError(t, err)
+	var names []any
+	for _, answer := range answers[1:] {
+		assert.Equal(t, review.Allowed, answer.Verdict)
+		document, err := of.Input(answer, "")
+		require.NoError(t, err)
+		assert.Equal(t, map[string]any{"owner": "tills"}, document["namespace"].(map[string]any)["annotations"])
+		assert.Equal(t, "ada", document["user"].(map[string]any)["name"])
+		assert.Equal(t, "2026-01-01T00:00:00Z", document["time"])
+		names = append(names, document["name"])
+	}
+	assert.NotEqual(t, names[0], names[1])
+	document, err := of.Input(answers[0], "")
+	require.NoError(t, err)
+	assert.Nil(t, document, "nobody is asked about a Namespace")
+	_, err = of.Input(answers[1], "none")
+	assert.ErrorContains(t, err, `no EgressPolicy "none" is in force`)
+}
