@@ -32,10 +32,15 @@ down: build ## Stop it.
 ##@ Build
 
 .PHONY: build
-build: ## Build the webhook and the programs of the embedded control plane.
+build: ## Build the webhook, egressctl and the programs of the embedded control plane.
 	@mkdir -p $(OUT)/bin
-	@go build -o $(OUT)/bin/webhook ./cmd/webhook
+	@go build -o $(OUT)/bin/ ./cmd/webhook ./cmd/egressctl
 	@cd test && go build -o $(OUT)/bin/controlplane ./controlplane/cmd && go build -o $(OUT)/bin/demo ./controlplane/demo
+
+.PHONY: install
+install: ## Install egressctl into go's folder of programs, and under the name by which kubectl finds it (kubectl egress).
+	go install -ldflags '$(release)' ./cmd/egressctl
+	@bin="$$(go env GOBIN)"; bin="$${bin:-$$(go env GOPATH)/bin}"; ln -sf egressctl "$$bin/kubectl-egress"; echo "installed in $$bin"
 
 .PHONY: assets
 assets: ## Build kube-apiserver and etcd (about 5 minutes the first time).
@@ -62,11 +67,12 @@ progress := awk '/^[a-z0-9.]+(\/[A-Za-z0-9._~-]+)*$$/ {if (++n % 100 == 0) {prin
 IMAGE ?= egress-governor:dev
 ARCH ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty)
+release = -X github.com/egress-governor/egress-governor/internal/version.release=$(VERSION)
 
 .PHONY: image
 image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
 	@mkdir -p $(OUT)/image
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(OUT)/image/webhook ./cmd/webhook
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w $(release)' -o $(OUT)/image/webhook ./cmd/webhook
 	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(OUT)/image
 
 ##@ Test

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/egress-governor/egress-governor/internal/version"
 )
 
 // The values of --cert-mode.
@@ -35,7 +36,7 @@ type options struct {
 func command() *cobra.Command {
 	var o options
 	out := &cobra.Command{
-		Use: "webhook", Short: "Governs how traffic leaves an Istio mesh", Version: version(),
+		Use: "webhook", Short: "Governs how traffic leaves an Istio mesh", Version: version.String(),
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
@@ -110,18 +111,4 @@ func (o options) minVersion() uint16 {
 		return tls.VersionTLS12
 	}
 	return tls.VersionTLS13
-}
-
-// release is set by the linker (make image), where the build is not one of a module version.
-var release string
-
-// version is the release, or what the build recorded: the module's version.
-func version() string {
-	if release != "" {
-		return release
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/version"
 )
 
 // parsed returns the options that these arguments give.
@@ -116,6 +118,6 @@ func TestVersionNeedsNothingElse(t *testing.T) {
 	t.Parallel()
 	out, err := executed(t, "--version")
 	require.NoError(t, err)
-	assert.Equal(t, "webhook version "+version()+"\n", out)
-	assert.NotEmpty(t, version())
+	assert.Equal(t, "webhook version "+version.String()+"\n", out)
+	assert.NotEmpty(t, version.String())
 }

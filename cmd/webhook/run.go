@@ -165,7 +165,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
-	if out.policies, err = setupPolicies(mgr, engine, baseline(configuration), o); err != nil {
+	if out.policies, err = setupPolicies(mgr, engine, configuration.Standards(), o); err != nil {
 		return nil, err
 	}
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced); err != nil {

@@ -185,7 +185,7 @@ func (h *Handler) ValidatePolicy(_ context.Context, req admission.Request) admis
 		return admission.Allowed("")
 	}
 	if err := h.Checker.Check(egressPolicy); err != nil {
-		return no(review.Refused, fmt.Sprintf("EgressPolicy %q: %v", req.Name, err))
+		return no(review.Refused, review.PolicyMessage(req.Name, err))
 	}
 	return admission.Allowed("")
 }

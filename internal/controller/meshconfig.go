@@ -42,6 +42,12 @@ func (c proxyConfig) capturesDNS() bool {
 	return on
 }
 
+// CapturesDNS says whether sidecars capture DNS, by the key mesh of Istio's ConfigMap. The error is that of one that is not YAML.
+func CapturesDNS(mesh string) (bool, error) {
+	settings, err := readMeshSettings(mesh)
+	return err == nil && settings.DefaultConfig.capturesDNS(), err
+}
+
 // registryOnly says whether calls to hosts that nobody registered are dropped.
 func (m *meshSettings) registryOnly() bool {
 	return strings.EqualFold(m.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY")

@@ -37,6 +37,13 @@ func NewEngine(files fs.FS) (*Engine, error) {
 	return out, nil
 }
 
+// Clone returns an engine with the same policies in force, which then changes by itself.
+func (e *Engine) Clone() *Engine {
+	out := &Engine{library: e.library}
+	out.snapshot.Store(e.snapshot.Load())
+	return out
+}
+
 // Check compiles a policy and holds its parameters against their schema, without putting it in force. The error names
 // file and line, or the parameter.
 func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {

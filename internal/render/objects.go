@@ -13,14 +13,16 @@ import (
 )
 
 // Objects returns all that the cluster holds once the controllers are done, in the order in which it was made: what was
-// applied, and then exit sets, client rules, what closes namespaces, and the policies of waypoints. The error names the host that can have no exit.
+// applied, and then exit sets, client rules, what closes namespaces, and the policies of waypoints. What they make takes the place
+// of what there is of the same name. The error names the host that can have no exit.
 func (c *Cluster) Objects() ([]*unstructured.Unstructured, error) {
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
-	for _, name := range c.names() {
-		out = append(out, c.objects[name])
+	place := map[key]int{}
+	for i, name := range c.names() {
+		out, place[name] = append(out, c.objects[name]), i
 	}
 	made, err := c.exits()
 	if err != nil {
@@ -30,6 +32,10 @@ func (c *Cluster) Objects() ([]*unstructured.Unstructured, error) {
 		plain, err := untyped(object)
 		if err != nil {
 			return nil, err
+		}
+		if i, is := place[keyOf(plain)]; is {
+			out[i] = plain
+			continue
 		}
 		out = append(out, plain)
 	}

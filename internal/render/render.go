@@ -3,7 +3,9 @@
 package render
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -26,7 +28,12 @@ type Cluster struct {
 	objects  map[key]*unstructured.Unstructured
 	// time is when the last object was made; each is a second younger than the one before.
 	time time.Time
+	// now is when objects are decided on, user who asks.
+	now  time.Time
+	user review.User
 }
+
+var namespaceKind = schema.GroupKind{Kind: "Namespace"}
 
 // key names an object.
 type key struct {
@@ -56,25 +63,42 @@ func New(mesh *egress.Mesh, policies review.Evaluator, at time.Time) (*Cluster, 
 	}
 	return &Cluster{
 		mesh: mesh, index: index, reviewer: &review.Reviewer{Mesh: mesh, View: index, Policies: policies},
-		objects: map[key]*unstructured.Unstructured{}, time: at,
+		objects: map[key]*unstructured.Unstructured{}, time: at, now: at,
 	}, nil
 }
 
 // SetDNSCapture says whether sidecars capture DNS.
 func (c *Cluster) SetDNSCapture(on bool) { c.index.SetDNSCapture(on) }
 
+// SetUser says who applies objects.
+func (c *Cluster) SetUser(user review.User) { c.user = user }
+
+// Get returns an object of this name as it is stored, nil for none.
+func (c *Cluster) Get(like *unstructured.Unstructured) *unstructured.Unstructured {
+	return c.objects[keyOf(like)]
+}
+
+// Intent returns a stored object as its author wrote it. The error is review.Refusals where that cannot be told.
+func (c *Cluster) Intent(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	namespace, governed := c.governed(object)
+	if !governed {
+		return object.DeepCopy(), nil
+	}
+	return c.reviewer.Intent(review.Request{Operation: review.Audit, Object: object, Name: object.GetName(), Time: c.now, Namespace: namespace})
+}
+
 // Apply stores an object as the API server would that asks the webhook: it is created, or takes the place of the one of its
 // name. Without a verdict of Allowed the cluster stays as it is. Objects of kinds and namespaces that nobody governs are
 // stored as they are, with a nil outcome. The error is that of an object that cannot be evaluated.
 func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
+	given := object.GetName()
 	object = c.made(object)
-	labels, governed := c.governed(object)
+	namespace, governed := c.governed(object)
 	if !governed {
 		return nil, c.Store(object)
 	}
 	request := review.Request{
-		Operation: review.Create, Object: object, Name: object.GetName(), Time: c.time,
-		Namespace: review.Namespace{Name: object.GetNamespace(), Labels: labels},
+		Operation: review.Create, Object: object, Name: given, Time: c.now, Namespace: namespace, User: c.user,
 	}
 	if old := c.objects[keyOf(object)]; old != nil {
 		request.Operation, request.Old = review.Update, old
@@ -91,9 +115,12 @@ func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) 
 	return outcome, c.Store(request.Object)
 }
 
-// made gives an object what the API server would: its age, which decides between entries of one host.
+// made gives an object what the API server would: a name where it asks for one, and its age, which decides between entries of one host.
 func (c *Cluster) made(object *unstructured.Unstructured) *unstructured.Unstructured {
 	object = object.DeepCopy()
+	if object.GetName() == "" {
+		object.SetName(fmt.Sprintf("%s%05d", object.GetGenerateName(), len(c.objects)))
+	}
 	if old := c.objects[keyOf(object)]; old != nil {
 		object.SetCreationTimestamp(old.GetCreationTimestamp())
 		object.SetUID(old.GetUID())
@@ -105,18 +132,22 @@ func (c *Cluster) made(object *unstructured.Unstructured) *unstructured.Unstruct
 	return object
 }
 
-// governed returns the labels of an object's namespace, and whether the API server asks the webhook about it.
-func (c *Cluster) governed(object *unstructured.Unstructured) (labels map[string]string, governed bool) {
+// governed returns what is known of an object's namespace, and whether the API server asks the webhook about it.
+func (c *Cluster) governed(object *unstructured.Unstructured) (out review.Namespace, governed bool) {
 	resource, known := review.ResourceOf(object.GetKind())
 	if !known || object.GroupVersionKind().Group != resource.Group {
-		return nil, false
+		return out, false
 	}
 	namespaces := c.index.Governed()
 	i, governed := namespaces.Index(object.GetNamespace())
-	if governed {
-		_, labels = namespaces.At(i)
+	if !governed {
+		return out, false
 	}
-	return labels, governed
+	out.Name, out.Labels = namespaces.At(i)
+	if stored := c.objects[key{namespaceKind, types.NamespacedName{Name: out.Name}}]; stored != nil {
+		out.Annotations = stored.GetAnnotations()
+	}
+	return out, true
 }
 
 // Store stores an object as it is, as one was that is older than the webhook. The error is that of an object that is not of
@@ -160,6 +191,7 @@ func (c *Cluster) settle() error {
 
 func (c *Cluster) names() []key {
 	return slices.SortedFunc(maps.Keys(c.objects), func(a, b key) int {
-		return c.objects[a].GetCreationTimestamp().Compare(c.objects[b].GetCreationTimestamp().Time)
+		return cmp.Or(c.objects[a].GetCreationTimestamp().Compare(c.objects[b].GetCreationTimestamp().Time),
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 }

@@ -93,6 +93,15 @@ func (r *Reviewer) Rewrite(req Request) (*unstructured.Unstructured, error) {
 	return s.kind.rewrite(s)
 }
 
+// Intent returns an object as its author wrote it, whatever form it is in. The error is Refusals when that cannot be told.
+func (r *Reviewer) Intent(req Request) (*unstructured.Unstructured, error) {
+	s, err := r.subject(req)
+	if err != nil {
+		return nil, err
+	}
+	return s.intent, nil
+}
+
 // Review evaluates an object in the form in which it will be stored: what a hop cannot express is refused, what a policy
 // forbids is denied, and every reason is in the one outcome. The error is that of an object that cannot be evaluated.
 func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {

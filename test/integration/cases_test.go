@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/test/proof"
 )
 
@@ -72,20 +74,20 @@ func (p *plane) holds(t *testing.T, of *proof.Case, by string) {
 	}
 }
 
-// apply stores an object, or has it refused with one of the reasons. The webhook may hear of what came before a moment later.
-func (p *plane) apply(t *testing.T, object *unstructured.Unstructured, refused []string) {
+// denied is how the API server begins the words of a webhook.
+var denied = regexp.MustCompile(`^admission webhook "[a-z.-]+" denied the request: `)
+
+// apply stores an object, or has it refused, in the very words that egressctl review prints. The webhook may hear of what came
+// before a moment later.
+func (p *plane) apply(t *testing.T, object *unstructured.Unstructured, want dryrun.Answer) {
 	t.Helper()
 	name := proof.NameOf(object)
 	p.older(t, object)
-	if refused != nil {
-		var err error
-		said := func() bool {
-			err = p.write(t, object, client.DryRunAll)
-			return err != nil && slices.ContainsFunc(refused, func(reason string) bool { return strings.Contains(err.Error(), reason) })
-		}
-		if !assert.Eventually(t, said, within, 50*time.Millisecond, name) {
-			assert.Fail(t, "another answer", "%s: must be refused by one of %q, and is answered: %v", name, refused, err)
-		}
+	var said string
+	if !assert.Eventually(t, func() bool { said = p.answer(t, object); return said == words(want) }, within, 50*time.Millisecond, name) {
+		require.Equal(t, words(want), said, name)
+	}
+	if !want.Allowed() {
 		return
 	}
 	var err error
@@ -107,6 +109,25 @@ func (p *plane) apply(t *testing.T, object *unstructured.Unstructured, refused [
 	}
 }
 
+// words are those of an answer.
+func words(of dryrun.Answer) string {
+	return strings.Join(append([]string{of.Message}, of.Warnings...), "\n")
+}
+
+// answer returns what the API server answers to an object, as words.
+func (p *plane) answer(t *testing.T, object *unstructured.Unstructured) string {
+	t.Helper()
+	p.heard.texts = nil
+	message := ""
+	if err := p.write(t, object, client.DryRunAll); err != nil {
+		message = denied.ReplaceAllString(err.Error(), "")
+		if message == err.Error() {
+			return "not of the webhook: " + message
+		}
+	}
+	return strings.Join(append([]string{message}, p.heard.texts...), "\n")
+}
+
 // write creates an object, or puts it in the place of the one of its name.
 func (p *plane) write(t *testing.T, object *unstructured.Unstructured, options ...client.UpdateOption) error {
 	t.Helper()
@@ -118,9 +139,9 @@ func (p *plane) write(t *testing.T, object *unstructured.Unstructured, options .
 		if len(options) > 0 {
 			of = append(of, client.DryRunAll)
 		}
-		return p.Client.Create(t.Context(), written, of...)
+		return p.telling.Create(t.Context(), written, of...)
 	}
 	require.NoError(t, err)
 	written.SetResourceVersion(live.GetResourceVersion())
-	return p.Client.Update(t.Context(), written, options...)
+	return p.telling.Update(t.Context(), written, options...)
 }

@@ -157,10 +157,16 @@ func (w *warnings) HandleWarningHeader(_ int, _ string, text string) { w.texts =
 // warned returns a client and what it was warned of.
 func warned(t *testing.T) (client.Client, *warnings) {
 	t.Helper()
+	return telling(t, shared)
+}
+
+// telling returns a client of a control plane and what it was warned of.
+func telling(t *testing.T, of *controlplane.ControlPlane) (client.Client, *warnings) {
+	t.Helper()
 	heard := &warnings{}
-	config := rest.CopyConfig(shared.Config)
+	config := rest.CopyConfig(of.Config)
 	config.WarningHandler = heard
-	out, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
+	out, err := client.New(config, client.Options{Scheme: of.Client.Scheme()})
 	require.NoError(t, err)
 	return out, heard
 }

@@ -30,6 +30,9 @@ import (
 // plane is a control plane that holds one case after another.
 type plane struct {
 	*controlplane.ControlPlane
+	// telling is a client that is told warnings, heard what it was told.
+	telling client.Client
+	heard   *warnings
 	// known are the namespaces that were made.
 	known map[string]bool
 }
@@ -59,6 +62,7 @@ func (p *plane) configure(t *testing.T, by string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Stop()) })
 	gatewayAPI(t, p.Config)
+	p.telling, p.heard = telling(t, p.ControlPlane)
 	p.addressed(t)
 }
 

@@ -2,24 +2,24 @@ package proof
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	sigsyaml "sigs.k8s.io/yaml"
 
-	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
-	"github.com/egress-governor/egress-governor/internal/render"
 	"github.com/egress-governor/egress-governor/internal/review"
-	"github.com/egress-governor/egress-governor/policies"
 )
 
 // Stored is what a cluster holds once the manifests of a case were applied to it.
@@ -29,8 +29,8 @@ type Stored struct {
 	Captures bool
 	// Objects are all of them, gateways' Services among them.
 	Objects []*unstructured.Unstructured
-	// Answers say of each object that is applied, in their order, why it is refused; nil for one that is stored.
-	Answers [][]string
+	// Answers are what is answered to each object that is applied, in their order.
+	Answers []dryrun.Answer
 	// Written are those of them that the case wrote or takes for granted, as their authors wrote them.
 	Written []*unstructured.Unstructured
 }
@@ -54,32 +54,16 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, applied, err := c.Objects()
+	cluster, given, applied, err := c.Session(by)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := baseline(configuration)
-	if err != nil {
+	out := &Stored{Mesh: mesh, Captures: configuration.DNSCapture == "On", Written: given}
+	if out.Answers, err = c.apply(ctx, cluster, applied, by); err != nil {
 		return nil, err
 	}
-	out := &Stored{Mesh: mesh, Captures: configuration.DNSCapture == "On"}
-	cluster, err := render.New(mesh, engine, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	if err != nil {
-		return nil, err
-	}
-	cluster.SetDNSCapture(out.Captures)
-	given := append(c.surroundings(mesh, slices.Concat(before, applied)), before...)
-	for _, object := range given {
-		if err := cluster.Store(object); err != nil {
-			return nil, err
-		}
-	}
-	if out.Answers, err = c.apply(ctx, cluster, engine, applied, by); err != nil {
-		return nil, err
-	}
-	out.Written = given
 	for i, object := range applied {
-		if out.Answers[i] == nil && object.GetKind() != "EgressPolicy" {
+		if out.Answers[i].Allowed() && object.GetKind() != "EgressPolicy" {
 			out.Written = append(out.Written, object)
 		}
 	}
@@ -89,28 +73,69 @@ func (c *Case) store(ctx context.Context, by string) (*Stored, error) {
 	return out, nil
 }
 
-// apply returns the answers.
-func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *policy.Engine, objects []*unstructured.Unstructured, by string) (answers [][]string, err error) {
-	var errs []error
-	refused, told := map[string]*review.Outcome{}, map[string]string{}
-	answers = make([][]string, len(objects))
-	for i, object := range objects {
-		if object.GetKind() == "EgressPolicy" {
-			errs = append(errs, enforce(engine, object))
-			continue
+// Session returns the cluster to which the manifests of a case are applied by a transport, what it holds, and the manifests.
+func (c *Case) Session(by string) (cluster *dryrun.Session, given, applied []*unstructured.Unstructured, err error) {
+	configuration, err := c.configuration(by)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	mesh, err := configuration.Mesh()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	before, applied, err := c.Objects()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	standards, err := standardsOf(configuration)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cluster, err = dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	given = append(c.surroundings(mesh, slices.Concat(before, applied)), before...)
+	for _, object := range given {
+		if err := cluster.Store(manifest.Object{Unstructured: object, File: c.folder}); err != nil {
+			return nil, nil, nil, err
 		}
-		outcome, err := cluster.Apply(ctx, object)
+	}
+	return cluster, given, applied, nil
+}
+
+// engines have what baselines have in force: cases share them.
+var engines sync.Map
+
+func standardsOf(configuration *config.Configuration) (*policy.Engine, error) {
+	said, err := json.Marshal(configuration.Standards())
+	if err != nil {
+		return nil, err
+	}
+	if known, is := engines.Load(string(said)); is {
+		return known.(*policy.Engine), nil
+	}
+	out, err := dryrun.Standards(configuration)
+	if err == nil {
+		engines.Store(string(said), out)
+	}
+	return out, err
+}
+
+// apply returns the answers.
+func (c *Case) apply(ctx context.Context, cluster *dryrun.Session, objects []*unstructured.Unstructured, by string) (answers []dryrun.Answer, err error) {
+	refused, told := map[string]dryrun.Answer{}, map[string]string{}
+	for _, object := range objects {
+		answer, err := cluster.Answer(ctx, manifest.Object{Unstructured: object})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", NameOf(object), err)
 		}
-		if outcome != nil && outcome.Verdict != review.Allowed {
-			refused[NameOf(object)] = outcome
-			for _, finding := range outcome.Findings {
-				answers[i] = append(answers[i], finding.Message)
-			}
-		} else if outcome != nil {
-			told[NameOf(object)] += "\n" + strings.Join(append(outcome.Changes, lines(outcome.Of(review.Warned))), "\n")
+		answers = append(answers, answer)
+		if !answer.Allowed() {
+			refused[NameOf(object)] = answer
+			continue
 		}
+		told[NameOf(object)] += "\n" + strings.Join(answer.Warnings, "\n")
 	}
 	for _, name := range c.Deleted {
 		kind, namespace, of, _ := cut(name)
@@ -120,7 +145,7 @@ func (c *Case) apply(ctx context.Context, cluster *render.Cluster, engine *polic
 			}
 		}
 	}
-	return answers, errors.Join(slices.Concat(errs, c.compare(refused, by), c.untold(told, by))...)
+	return answers, errors.Join(append(c.compare(refused, by), c.untold(told, by)...)...)
 }
 
 func cut(name string) (kind, namespace, of string, ok bool) {
@@ -132,7 +157,7 @@ func cut(name string) (kind, namespace, of string, ok bool) {
 }
 
 // compare holds what was refused against what must be.
-func (c *Case) compare(refused map[string]*review.Outcome, by string) (errs []error) {
+func (c *Case) compare(refused map[string]dryrun.Answer, by string) (errs []error) {
 	expected := map[string]bool{}
 	for _, want := range c.Refused {
 		if !Concerns(want.Transports, by) {
@@ -205,33 +230,4 @@ func (c *Case) configuration(by string) (*config.Configuration, error) {
 		return nil, err
 	}
 	return config.Parse(raw)
-}
-
-// baseline returns the policies that are in force without any of the cluster's own.
-func baseline(of *config.Configuration) (*policy.Engine, error) {
-	engine, err := policy.NewEngine(policies.Library())
-	if err != nil {
-		return nil, err
-	}
-	standard, err := engine.Baseline(policy.Baseline{Enforcement: v1alpha1.Enforcement(of.Baseline.Enforcement)})
-	if err != nil {
-		return nil, err
-	}
-	for _, each := range standard {
-		if err := engine.Set(each); err != nil {
-			return nil, err
-		}
-	}
-	return engine, nil
-}
-
-func enforce(engine *policy.Engine, object *unstructured.Unstructured) error {
-	out := &v1alpha1.EgressPolicy{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, out, true); err != nil {
-		return fmt.Errorf("%s: %w", NameOf(object), err)
-	}
-	if out.Spec.Enforcement == "" {
-		out.Spec.Enforcement = v1alpha1.Deny
-	}
-	return engine.Set(out)
 }

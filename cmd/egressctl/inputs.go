@@ -1,0 +1,200 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/controller"
+	"github.com/egress-governor/egress-governor/internal/dryrun"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/review"
+)
+
+// inputs are the flags that say what is asked about, and in which cluster.
+type inputs struct {
+	files, policies, stored []string
+	recursive               bool
+	config, baseline        string
+	kubeconfig, context     string
+	namespace               string
+	user                    string
+	groups                  []string
+	time                    string
+}
+
+// bind makes the inputs flags of a command.
+func (i *inputs) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVarP(&i.files, "filename", "f", nil, "manifests: files, folders, or - for standard input")
+	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders of --filename, --policies and --cluster, too")
+	flags.StringSliceVarP(&i.policies, "policies", "p", nil, "files and folders of EgressPolicies that are in force")
+	flags.StringSliceVar(&i.stored, "cluster", nil, "files and folders of objects that are stored already, as kubectl get -o yaml prints them")
+	flags.StringVar(&i.kubeconfig, "kubeconfig", "", "take what is stored already from the cluster of this file")
+	flags.StringVar(&i.context, "context", "", "take it from the cluster of this context")
+	flags.StringVar(&i.config, "config", "", "configuration of the webhook, or the ConfigMap with it (default: that of the cluster, or what the chart installs without values)")
+	flags.StringVar(&i.baseline, "baseline", "", "enforcement of the baseline: Deny, Warn, Audit or Off (default: as configured)")
+	flags.StringVarP(&i.namespace, "namespace", "n", "default", "namespace of objects that name none")
+	flags.StringVar(&i.user, "as", "", "who applies the manifests")
+	flags.StringSliceVar(&i.groups, "as-group", nil, "groups of who applies them")
+	flags.StringVar(&i.time, "time", "", "when they are applied, such as 2027-01-31T00:00:00Z (default now)")
+	_ = cmd.MarkFlagRequired("filename") // the flag is there
+}
+
+// manifests reads the files that are asked about. To have none is an error: whatever was to print them failed.
+func (i *inputs) manifests(in io.Reader) ([]manifest.Object, error) {
+	out, err := manifest.Read(i.files, in, i.recursive)
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("there are no objects in %s", strings.Join(i.files, ", "))
+	}
+	return out, err
+}
+
+// session returns the cluster in which they are applied.
+func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, error) {
+	at := time.Now()
+	if i.time != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339, i.time); err != nil {
+			return nil, fmt.Errorf("--time: %w", err)
+		}
+	}
+	stored, err := manifest.Read(i.stored, in, i.recursive)
+	if err != nil {
+		return nil, err
+	}
+	live, err := i.live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored = append(stored, live...)
+	configuration, err := i.configuration(stored)
+	if err != nil {
+		return nil, err
+	}
+	capture, err := captures(configuration, stored)
+	if err != nil {
+		return nil, err
+	}
+	out, err := dryrun.New(dryrun.Options{
+		Configuration: configuration, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
+	})
+	if err != nil {
+		return nil, err
+	}
+	policies, err := i.inForce(in)
+	if err != nil {
+		return nil, err
+	}
+	return out, errors.Join(out.Store(stored...), out.Enforce(policies...))
+}
+
+// inForce reads the EgressPolicies of --policies.
+func (i *inputs) inForce(in io.Reader) ([]manifest.Object, error) {
+	out, err := manifest.Read(i.policies, in, i.recursive)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, object := range out {
+		if object.GetKind() != "EgressPolicy" {
+			errs = append(errs, fmt.Errorf("%s: %s is not an EgressPolicy", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured)))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// chartName is the label that the objects of the chart have, configKey the key of its ConfigMap.
+const (
+	chartName = "egress-governor"
+	configKey = "config.yaml"
+)
+
+// enforcements are those of a baseline.
+var enforcements = []string{"Deny", "Warn", "Audit", "Off"}
+
+// configuration is that of --config, of the cluster, or of a cluster of which nothing is known.
+func (i *inputs) configuration(stored []manifest.Object) (out *config.Configuration, err error) {
+	switch found := installed(stored); {
+	case i.config != "":
+		out, err = load(i.config)
+	case len(found) == 1:
+		out, err = config.Parse([]byte(found[0]))
+	case len(found) > 1:
+		err = errors.New("the cluster has several ConfigMaps of egress-governor; name the configuration that counts by --config")
+	case i.kubeconfig+i.context != "":
+		err = errors.New("the cluster has no ConfigMap of egress-governor; name a configuration by --config")
+	default:
+		out, err = config.Installed()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if i.baseline == "" {
+		return out, nil
+	}
+	if !slices.Contains(enforcements, i.baseline) {
+		return nil, oneOf("baseline", i.baseline, enforcements)
+	}
+	out.Baseline.Enforcement = config.Switch(i.baseline)
+	return out, nil
+}
+
+// installed returns the configurations that stored objects hold.
+func installed(stored []manifest.Object) (out []string) {
+	for _, object := range stored {
+		text, is, _ := unstructured.NestedString(object.Object, "data", configKey)
+		if is && object.GetKind() == "ConfigMap" && object.GetLabels()["app.kubernetes.io/name"] == chartName {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// load reads a configuration, alone or in its ConfigMap.
+func load(path string) (*config.Configuration, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Kind string
+		Data map[string]string
+	}
+	if yaml.Unmarshal(raw, &in) == nil && in.Kind == "ConfigMap" {
+		raw = []byte(in.Data[configKey])
+	}
+	out, err := config.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
+}
+
+// captures says whether sidecars capture DNS, by Istio's ConfigMap among what is stored.
+func captures(configuration *config.Configuration, stored []manifest.Object) (bool, error) {
+	name := configuration.MeshConfig
+	for _, object := range stored {
+		if object.GetKind() == "ConfigMap" && object.GetNamespace() == name.Namespace && object.GetName() == name.Name {
+			text, _, _ := unstructured.NestedString(object.Object, "data", "mesh")
+			return controller.CapturesDNS(text)
+		}
+	}
+	return false, nil
+}
+
+// oneOf is the error of a value that a flag does not take.
+func oneOf(flag, value string, allowed []string) error {
+	return fmt.Errorf("--%s must be %s, is %q", flag, strings.Join(allowed, " or "), cmp.Or(value, "empty"))
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/pager"
+
+	"github.com/egress-governor/egress-governor/internal/manifest"
+)
+
+// read are the resources by which objects are decided on, in the versions that are asked for.
+var read = []schema.GroupVersionResource{
+	{Version: "v1", Resource: "namespaces"},
+	{Version: "v1", Resource: "services"},
+	{Version: "v1", Resource: "serviceaccounts"},
+	{Version: "v1", Resource: "pods"},
+	{Version: "v1", Resource: "configmaps"},
+	{Group: "egress-governor.io", Version: "v1alpha1", Resource: "egresspolicies"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
+}
+
+// live reads what a cluster holds, where one is named.
+func (i *inputs) live(ctx context.Context) ([]manifest.Object, error) {
+	if i.kubeconfig+i.context == "" {
+		return nil, nil
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = i.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: i.context}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return list(ctx, client, config.Host)
+}
+
+// list reads the objects of a cluster. Kinds that it does not have it has none of; the error names each that cannot be read.
+func list(ctx context.Context, client dynamic.Interface, name string) (out []manifest.Object, err error) {
+	var errs []error
+	for _, resource := range read {
+		pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return client.Resource(resource).List(ctx, options)
+		})
+		err := pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
+			out = append(out, manifest.Object{Unstructured: object.(*unstructured.Unstructured), File: name})
+			return nil
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("cluster %s: %s cannot be read: %w", name, resource.Resource, err))
+		}
+	}
+	return out, errors.Join(errs...)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// run runs a command line and returns its exit code and what it printed.
+func run(t *testing.T, in string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = execute(t.Context(), append([]string{"egressctl"}, args...), strings.NewReader(in), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func content(t *testing.T, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+// word is one of a command line.
+var word = regexp.MustCompile(`'[^']*'|\S+`)
+
+// commands returns the arguments of egressctl in a line of shell, and whether something is piped into it; nil for a line that has
+// others alone.
+func commands(line string) (args []string, piped bool) {
+	for i, part := range strings.Split(line, " | ") {
+		words := word.FindAllString(part, -1)
+		if len(words) > 0 && words[0] == "egressctl" {
+			for _, each := range words[1:] {
+				args = append(args, strings.Trim(each, "'"))
+			}
+			return args, i > 0
+		}
+	}
+	return nil, false
+}
+
+// TestEveryExampleRuns: in a folder with the files that they name, as they stand in the help.
+func TestEveryExampleRuns(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.CopyFS(folder, os.DirFS("testdata")))
+	t.Chdir(folder)
+	ran := 0
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Runnable() && cmd.HasParent() && cmd.Name() != "completion" {
+			assert.NotEmpty(t, cmd.Example, cmd.CommandPath())
+		}
+		for _, line := range strings.Split(cmd.Example, "\n") {
+			args, piped := commands(strings.TrimSpace(line))
+			if args == nil {
+				continue
+			}
+			in := ""
+			if piped {
+				in = content(t, "stored.yaml")
+			}
+			code, out, errs := run(t, in, args...)
+			assert.Equal(t, clean, code, "%s\n%s", line, errs)
+			if !strings.Contains(line, "--write") && !strings.Contains(line, "github") {
+				assert.NotEmpty(t, out, line)
+			}
+			ran++
+		}
+		for _, child := range cmd.Commands() {
+			visit(child)
+		}
+	}
+	visit(command("egressctl"))
+	assert.Greater(t, ran, 10)
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	require.NoError(t, os.WriteFile(broken, []byte("apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: p}\nspec: {policy: none}\n"), 0o600))
+	for want, lines := range map[int][]string{
+		clean: {"version", "review -f testdata/evil.yaml", "review -f testdata/entry.yaml -p testdata/policies", "library -o json", "review -f testdata/entry.yaml --strict"},
+		violations: {
+			"review -f testdata/evil.yaml -f testdata/entry.yaml -p testdata/policies", "render -f testdata/evil.yaml --cluster testdata/cluster.yaml",
+			"review -f " + broken,
+		},
+		failed: {
+			"", "nonsense", "review", "review -f none.yaml", "review -f testdata/evil.yaml -o xml", "review -f testdata/evil.yaml -p " + broken, "review -f testdata/evil.yaml -p testdata/entry.yaml",
+			"review -f testdata/evil.yaml --baseline Never", "review -f testdata/evil.yaml --time today", "review -f testdata/evil.yaml --config testdata/entry.yaml",
+			"review -f testdata/evil.yaml --kubeconfig none", "render -f testdata/evil.yaml --diff=all", "input -f testdata/evil.yaml -o xml", "input -f testdata/evil.yaml --policy none",
+			"input -f testdata/policies", "library none", "library -o xml", "unrender -f testdata/none",
+		},
+	} {
+		for _, line := range lines {
+			if line == "" {
+				continue
+			}
+			code, _, errs := run(t, "", strings.Fields(line)...)
+			assert.Equal(t, want, code, "%s\n%s", line, errs)
+			assert.Equal(t, want == failed, strings.HasPrefix(errs, "Error: "), "%s\n%s", line, errs)
+		}
+	}
+}
+
+// TestErrorsNameFileAndLine of everything that cannot be read, at once.
+func TestErrorsNameFileAndLine(t *testing.T) {
+	t.Parallel()
+	code, out, errs := run(t, "apiVersion: v1\nkind: Namespace\n---\napiVersion: networking.istio.io/v2\n", "review", "-f", "-")
+	assert.Equal(t, failed, code)
+	assert.Empty(t, out)
+	assert.Equal(t, "Error: stdin:1: Namespace has no name\nError: stdin:4: is not an object: it has no kind\n", errs)
+	code, _, errs = run(t, "\napiVersion: networking.istio.io/v2\nkind: Gateway\nmetadata: {name: a, namespace: b}\n", "review", "-f", "-")
+	assert.Equal(t, failed, code)
+	assert.Equal(t, "Error: stdin:2: Gateway b/a: version \"v2\" of Gateway is not known; known are [v1 v1beta1 v1alpha3]\n", errs)
+	code, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml", "-p", "testdata/manifests")
+	assert.Equal(t, failed, code)
+	assert.Contains(t, errs, "Error: testdata/manifests/entry.yaml:1: Namespace payments is not an EgressPolicy\n")
+}
+
+// TestUnlabelledNamespacesAreTold: a policy that selects by labels would otherwise be left out without a word.
+func TestUnlabelledNamespacesAreTold(t *testing.T) {
+	t.Parallel()
+	code, _, errs := run(t, "", "review", "-f", "testdata/evil.yaml", "-p", "testdata/policies")
+	assert.Equal(t, clean, code)
+	assert.Contains(t, errs, "Note: nothing declares namespace payments, so it is taken to have no labels, by which selects: EgressPolicy payments-hosts.")
+	_, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml", "--cluster", "testdata/cluster.yaml")
+	assert.Empty(t, errs)
+	_, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml")
+	assert.Empty(t, errs)
+}
+
+// TestNothingIsNotClean: a pipe whose first half failed has nothing wrong in it.
+func TestNothingIsNotClean(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"review", "render", "unrender", "input"} {
+		code, _, errs := run(t, "---\n# nothing\n", command, "-f", "-")
+		assert.Equal(t, failed, code)
+		assert.Equal(t, "Error: there are no objects in -\n", errs)
+	}
+}
+
+func TestKubectlFindsItsPlugin(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.Equal(t, clean, execute(t.Context(), []string{"/usr/local/bin/kubectl-egress", "review", "--help"}, nil, &out, &out))
+	assert.Contains(t, out.String(), "kubectl egress review -f FILES [flags]")
+}

@@ -1,0 +1,220 @@
+// Package dryrun says what the webhook answers to manifests, without a cluster: it has them decided on by the code and the
+// policies of the webhook, in the cluster that package render stands for.
+package dryrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/render"
+	"github.com/egress-governor/egress-governor/internal/review"
+	"github.com/egress-governor/egress-governor/policies"
+)
+
+// Options are what answers depend on beside the objects.
+type Options struct {
+	// Configuration is the webhook's.
+	Configuration *config.Configuration
+	// Standards are the policies in force without any that is stored; those of the configuration's baseline by default.
+	Standards *policy.Engine
+	// DNSCapture says whether sidecars capture DNS, where the configuration has that detected.
+	DNSCapture bool
+	// Time is when objects are applied, User by whom.
+	Time time.Time
+	User review.User
+	// Namespace is that of objects that name none.
+	Namespace string
+}
+
+// Session is a cluster to which manifests are applied one after another. It is not safe for concurrent use.
+type Session struct {
+	options Options
+	mesh    *egress.Mesh
+	engine  *recorder
+	// standards has the policies that are in force in any case.
+	standards *policy.Engine
+	cluster   *render.Cluster
+	// given are the objects that were stored already.
+	given map[string]*unstructured.Unstructured
+	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
+	assumed, selecting []string
+}
+
+// recorder evaluates policies, and remembers what they were asked last.
+type recorder struct {
+	*policy.Engine
+	last *policy.Review
+}
+
+// Evaluate implements review.Evaluator.
+func (r *recorder) Evaluate(ctx context.Context, review policy.Review) policy.Decision {
+	r.last = &review
+	return r.Engine.Evaluate(ctx, review)
+}
+
+// New returns a session in which the baseline of the configuration is in force and nothing is stored. The error is that of a
+// baseline that the library does not have.
+func New(options Options) (*Session, error) {
+	mesh, err := options.Configuration.Mesh()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	engine := options.Standards
+	if engine == nil {
+		if engine, err = Standards(options.Configuration); err != nil {
+			return nil, err
+		}
+	}
+	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine, given: map[string]*unstructured.Unstructured{}}
+	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
+		return nil, err
+	}
+	for _, gateway := range options.Configuration.Gateways {
+		if selector := gateway.NamespaceSelector; len(selector.MatchLabels)+len(selector.MatchExpressions) > 0 {
+			out.selecting = append(out.selecting, "egress gateway "+gateway.Name)
+		}
+	}
+	capture := options.Configuration.DNSCapture
+	out.cluster.SetDNSCapture(capture == "On" || capture == "Detect" && options.DNSCapture)
+	out.cluster.SetUser(options.User)
+	return out, nil
+}
+
+// Standards returns the policies that the baseline of a configuration has in force. The error names what the library does not have.
+func Standards(of *config.Configuration) (*policy.Engine, error) {
+	out, err := policy.NewEngine(policies.Library())
+	if err != nil {
+		return nil, err
+	}
+	standards, err := out.Baseline(of.Standards())
+	if err != nil {
+		return nil, fmt.Errorf("configuration: baseline: %w", err)
+	}
+	for _, standard := range standards {
+		if err := out.Set(standard); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Store takes objects for stored already, as they are; EgressPolicies among them are in force, and one that does not compile fails
+// what it selects. The error names the place of each object that is not of its kind.
+func (s *Session) Store(objects ...manifest.Object) error {
+	return each(objects, func(object manifest.Object) error {
+		object = s.placed(object)
+		s.given[keyOf(object.Unstructured)] = object.Unstructured
+		if isPolicy(object) {
+			of, _, err := policyOf(object)
+			if err != nil {
+				return err
+			}
+			_ = s.set(of) // what does not compile is in force as such
+		}
+		return s.cluster.Store(object.Unstructured)
+	})
+}
+
+// Enforce puts EgressPolicies in force. The error names the place of each that the webhook would refuse.
+func (s *Session) Enforce(policies ...manifest.Object) error { return each(policies, s.enforce) }
+
+// each calls a function with objects. The error has the places of those with which it failed.
+func each(objects []manifest.Object, do func(object manifest.Object) error) error {
+	var errs []error
+	for _, object := range objects {
+		if err := do(object); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Apply answers objects as if they were applied in their order: what a later one brings is not known to an earlier one. Namespaces
+// and EgressPolicies come before all others, wherever they stand. It calls done after each. The error is that of an object that
+// cannot be evaluated.
+func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done func()) ([]Answer, error) {
+	out := make([]Answer, len(objects))
+	for _, first := range []bool{true, false} {
+		if !first {
+			if err := s.assume(objects...); err != nil {
+				return nil, err
+			}
+		}
+		for i, object := range objects {
+			if (isPolicy(object) || isNamespace(object)) != first {
+				continue
+			}
+			var err error
+			if out[i], err = s.Answer(ctx, object); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured), err)
+			}
+			done()
+		}
+	}
+	return out, ctx.Err()
+}
+
+// Answer answers one object that is applied, and stores it where it is allowed.
+func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, error) {
+	object = s.placed(object)
+	if isPolicy(object) {
+		return s.policy(object)
+	}
+	out := Answer{Object: object}
+	sent, err := s.sent(object)
+	if err != nil {
+		return out, err
+	}
+	if !sent {
+		return out, s.cluster.Store(object.Unstructured)
+	}
+	s.engine.last = nil
+	outcome, err := s.cluster.Apply(ctx, object.Unstructured)
+	if err != nil || outcome == nil {
+		return out, err
+	}
+	out.Verdict, out.Message, out.Warnings, out.Findings = outcome.Verdict, outcome.Message(), outcome.Warnings(), outcome.Findings
+	out.review = s.engine.last
+	return out, nil
+}
+
+// sent says whether the API server may ask the webhook about an object; for kinds that policies alone judge it does so while
+// one in force asks for them. The error is that of a version that no API server has.
+func (s *Session) sent(object manifest.Object) (bool, error) {
+	kind := object.GroupVersionKind()
+	resource, known := review.ResourceOf(kind.Kind)
+	if !known || resource.Group != kind.Group {
+		return false, nil
+	}
+	if !slices.Contains(resource.Versions, kind.Version) {
+		return false, fmt.Errorf("version %q of %s is not known; known are %v", kind.Version, kind.Kind, resource.Versions)
+	}
+	// The chart has Sidecars sent in any case where they are closed.
+	closed := kind.Kind == "Sidecar" && s.mesh.Block
+	return !resource.Asked || closed || slices.Contains(s.engine.Kinds(), v1alpha1.Kind(kind.Kind)), nil
+}
+
+// Delete removes an object.
+func (s *Session) Delete(object *unstructured.Unstructured) { s.cluster.Delete(object) }
+
+// Objects returns all that the cluster holds once the controllers are done. The error names the host that can have no exit.
+func (s *Session) Objects() ([]*unstructured.Unstructured, error) { return s.cluster.Objects() }
+
+// Unlabelled returns the namespaces that objects were applied in of which nothing was said, and which are taken to have no labels,
+// where that may change answers: with them the EgressPolicies and egress gateways that select namespaces by their labels.
+func (s *Session) Unlabelled() (namespaces, selecting []string) {
+	if len(s.selecting) == 0 {
+		return nil, nil
+	}
+	return s.assumed, s.selecting
+}
