@@ -48,6 +48,7 @@ func formed(of uint8) (*Reviewer, *policies) {
 // manifests calls back with every governed object of the routing cases, with its spec in JSON.
 func manifests(f *testing.F, each func(kind, spec string)) {
 	f.Helper()
+	known := map[string]bool{}
 	require.NoError(f, filepath.WalkDir("../../test/routing/cases", func(name string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(name) != ".yaml" || filepath.Base(name) == "case.yaml" {
 			return err
@@ -65,7 +66,10 @@ func manifests(f *testing.F, each func(kind, spec string)) {
 			if err != nil {
 				return err
 			}
-			each(object.GetKind(), string(spec))
+			if one := object.GetKind() + string(spec); !known[one] {
+				known[one] = true
+				each(object.GetKind(), string(spec))
+			}
 		}
 		return nil
 	}))
@@ -94,10 +98,10 @@ func drawn(kind, spec, annotation string) *unstructured.Unstructured {
 func FuzzStoredForms(f *testing.F) {
 	f.Add("ServiceEntry", uint8(0), https, "[null]")
 	f.Add("Sidecar", uint8(5), `{"outboundTrafficPolicy":{}}`, `[{"now":{},"paths":["spec.outboundTrafficPolicy"]}]`)
+	form := uint8(0)
 	manifests(f, func(kind, spec string) {
-		for form := range forms {
-			f.Add(kind, uint8(form), spec, "")
-		}
+		f.Add(kind, form, spec, "")
+		form = (form + 1) % uint8(len(forms))
 	})
 	f.Fuzz(func(t *testing.T, kind string, form uint8, spec, annotation string) {
 		x := drawn(kind, spec, annotation)
@@ -206,12 +210,24 @@ func steersAsJudged(t *testing.T, r *Reviewer, x, judged *unstructured.Unstructu
 		mesh.Seal = true
 		r = &Reviewer{Mesh: &mesh, View: r.View, Policies: r.Policies}
 	}
+	if x.GetKind() == "DestinationRule" && ruleForm(&subject{Request: create(x), Reviewer: r, intent: judged}, sealedRule(t, r, judged)) {
+		// The entry of the host may have come or gone since.
+		return
+	}
 	form, err := r.Rewrite(create(judged))
 	var refusals Refusals
 	if errors.As(err, &refusals) {
 		require.Fail(t, "what was judged has no stored form", refusals.Error())
 	}
 	require.Equal(t, form.Object["spec"], x.Object["spec"], "what is stored is the form of what was judged")
+}
+
+// sealedRule is a rule as it is sealed for an entry that is known no more.
+func sealedRule(t *testing.T, r *Reviewer, judged *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	out := judged.DeepCopy()
+	require.NoError(t, hop.SealRuleIntent(out, nil, r.Mesh, r.View))
+	return out
 }
 
 // exitsAsJudged wants the exits that controllers make of a stored entry to lead where its judged intent says.
