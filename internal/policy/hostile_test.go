@@ -85,7 +85,7 @@ func TestWhatWouldExplodeIsRefused(t *testing.T) {
 }
 
 // TestUnusedPartsOfAResultStayWhereTheyAre: what a result holds beside its texts is not taken out of it.
-func TestUnusedPartsOfAResultStayWhereTheyAre(t *testing.T) { //nolint:paralleltest // it counts allocations
+func TestUnusedPartsOfAResultStayWhereTheyAre(t *testing.T) {
 	e := engine(t)
 	require.NoError(t, e.Set(inline("p", chain(9, "numbers.range(1, 1000)", `NEXT := [LAST, LAST]`)+`deny contains {"msg": "told", "more": d9}`)))
 	allocations := testing.AllocsPerRun(1, func() {

@@ -96,7 +96,7 @@ func (w *weights) arity(of *ast.Term) int {
 	if builtin := ast.BuiltinMap[ref.String()]; builtin != nil {
 		return builtin.Decl.Arity()
 	}
-	for _, rule := range w.compiler.GetRulesDynamic(ref) {
+	for _, rule := range w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{}) {
 		return len(rule.Head.Args)
 	}
 	return 0
@@ -179,7 +179,7 @@ func (w *weights) ref(ref ast.Ref, vars map[ast.Var]int) int {
 		return vars[head]
 	}
 	out := 1
-	for _, rule := range w.compiler.GetRulesDynamic(ref) {
+	for _, rule := range w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{}) {
 		out = max(out, w.rule(rule))
 	}
 	return out
