@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -50,12 +51,30 @@ func FuzzReviews(f *testing.F) {
 		}
 		if validated.Allowed {
 			require.True(t, mutated.Allowed)
-			require.Empty(t, mutated.Patch, "what is stored has its stored form")
+			require.Empty(t, steering(t, mutated.Patch), "what is stored has its stored form")
 		}
 		if mutated.Allowed && len(mutated.Patch) > 0 {
 			staysPatched(t, h, in, mutated.Patch)
 		}
 	})
+}
+
+// steering are the paths of a patch but those of annotations: a record may say the same in other words, as earlier versions do.
+func steering(t *testing.T, raw []byte) (out []string) {
+	t.Helper()
+	if len(raw) == 0 {
+		return nil
+	}
+	patch, err := jsonpatch.DecodePatch(raw)
+	require.NoError(t, err)
+	for _, operation := range patch {
+		path, err := operation.Path()
+		require.NoError(t, err)
+		if !strings.HasPrefix(path, "/metadata/annotations") {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // staysPatched wants the patched object to be left as it is.
