@@ -85,6 +85,8 @@ var oneGateway = map[string]map[string]any{
 // carried applies the manifests of a case and makes its calls.
 func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 	on := c.staged(t, of, by)
+	// The next case has names of this one.
+	t.Cleanup(func() { on.forgotten(t) })
 	rejected, err := c.rejects(t.Context())
 	require.NoError(t, err)
 	var entries []*unstructured.Unstructured

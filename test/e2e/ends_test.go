@@ -62,6 +62,17 @@ func (s *stage) ends(t *testing.T, call proof.Call) {
 	}
 }
 
+// forgotten waits until no call of the case is answered any more.
+func (s *stage) forgotten(t *testing.T) {
+	t.Helper()
+	for _, call := range s.calls {
+		if call.Ends != proof.Blocked {
+			from, o := s.orderOf(t, call)
+			s.fails(t, from, o)
+		}
+	}
+}
+
 // at is where a call was answered, as server:port.
 func at(got answer) string { return got.Server + ":" + strconv.Itoa(got.Port) }
 
