@@ -41,6 +41,9 @@ type connection struct {
 	At          time.Time
 }
 
+// appPort is where apps take orders.
+const appPort = 9000
+
 // call makes a pod call, by namespace and name; a namespace alone stands for its app.
 func (c *cluster) call(ctx context.Context, from string, o order) (answer, error) {
 	namespace, pod, _ := strings.Cut(from, "/")
@@ -48,7 +51,7 @@ func (c *cluster) call(ctx context.Context, from string, o order) (answer, error
 	if err != nil {
 		return answer{}, err
 	}
-	raw, err := c.kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name(cmp.Or(pod, "app")+":9000").SubResource("proxy").
+	raw, err := c.kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name(fmt.Sprintf("%s:%d", cmp.Or(pod, "app"), appPort)).SubResource("proxy").
 		Suffix("call").SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx)
 	if err != nil {
 		return answer{}, err
