@@ -26,8 +26,8 @@ func Canonical(host string) string {
 		prefix, host = "*.", rest
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if utf8.RuneCountInString(label) > maxLabel {
-			// It is no name in any spelling, and to encode it takes the square of its length.
+		if utf8.RuneCountInString(label) > maxLabel || label == "xn--" {
+			// It is no name in any spelling: to encode it takes the square of its length, or leaves nothing of it.
 			return prefix + host
 		}
 	}
