@@ -69,7 +69,7 @@ func joining(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []e
 		return nil
 	}
 	for _, port := range owner.Ports {
-		if tls := rule.TLS(port.Number); tls != nil && egress.FamilyOf(port.Protocol) == egress.FamilyHTTP && !reflect.DeepEqual(tls, exit.Definition.TLS[port.Number]) {
+		if !owner.EncryptedAs(rule, port, exit) {
 			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("port %d is not encrypted as here", port.Number)})
 		}
 	}
