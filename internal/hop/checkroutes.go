@@ -47,7 +47,7 @@ func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
 		asks := route.Reach.Mesh || route.Bound.Elsewhere
-		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
+		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || vs.Of == "" && asksForTLSPort(route) {
 			continue
 		}
 		for _, target := range route.Targets {
@@ -103,6 +103,9 @@ func askingFix(vs *egress.VirtualService, route egress.Route) string {
 	if vs.Of != "" {
 		return fmt.Sprintf("set the header Host to %s by a filter RequestHeaderModifier of this backend", route.Host())
 	}
+	if egress.IsWildcard(route.Canonical) {
+		return fmt.Sprintf("set headers.request.set.host beside this destination, to a name below %s", route.Host())
+	}
 	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
 }
 
@@ -123,18 +126,28 @@ func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
 	return out
 }
 
-// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, their author writes
-// what injection would.
+// asksForTLSPort says whether HTTP calls to a TLS port of a host could ask for it by a header beside their destination, as
+// encryptingFix has it.
+func asksForTLSPort(route egress.Route) bool {
+	return toTLSPort(route) && route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && !egress.IsWildcard(route.Canonical)
+}
+
+// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, or ask for a host by
+// themselves, their author writes what injection would.
 func encryptingFix(route egress.Route, left bool) string {
-	if !left {
+	if !left && !asksForTLSPort(route) {
 		return fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host())
 	}
 	http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
 	if len(http) == 0 {
 		return fmt.Sprintf("declare port 80 of protocol HTTP with targetPort %d in the ServiceEntry, set tls for it in a DestinationRule, and lead the route there", route.Port())
 	}
-	return fmt.Sprintf("lead the route to port %d of the host, set headers.request.set.host: %s:%d beside this destination, and set tls for port %d in a DestinationRule",
-		http[0], route.Canonical, route.Port(), route.Port())
+	asking := fmt.Sprintf("set headers.request.set.host: %s:%d beside this destination", route.Canonical, route.Port())
+	if authority := slices.IndexFunc(route.Targets, func(target egress.Target) bool { return target.Certain && !target.OfSpec }); authority >= 0 {
+		// It stands before the header of a destination.
+		asking = fmt.Sprintf("write %s:%d in %s", route.Canonical, route.Port(), route.Targets[authority].Path)
+	}
+	return fmt.Sprintf("lead the route to port %d of the host, %s, and set tls for port %d in a DestinationRule", http[0], asking, route.Port())
 }
 
 // checkPortMapping: the gateway tells the HTTP ports of a host apart by the port in the Host header, so a route must not
@@ -147,8 +160,9 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
 		// A pair has the port in what it asks for.
 		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
-		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
-			fix := fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port())
+		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) && !asksForItsPort(route) {
+			fix := fmt.Sprintf("match port: %d in this route, so that only calls to it are led there, or set headers.request.set.host: %s:%d beside this destination",
+				route.Port(), route.Canonical, route.Port())
 			if vs.Of != "" {
 				fix = fmt.Sprintf("set port: %d in the parentRef, so that only calls to it are led there", route.Port())
 			}
@@ -157,6 +171,13 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		}
 	}
 	return out
+}
+
+// asksForItsPort says whether a route itself has all its calls ask for the port of the host that it leads to.
+func asksForItsPort(route egress.Route) bool {
+	return len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
+		return target.OfSpec || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) != route.Port()
+	})
 }
 
 // checkAskedPort: where a route itself says what to ask for, it says which of the HTTP ports of a host, or means 80. Other
