@@ -52,3 +52,26 @@ func TestWhatARefusedRouteIsToldWorks(t *testing.T) {
 func sealedBoth(host string) *egress.Entry {
 	return egresstest.Sealed(host, egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
 }
+
+// TestASpellingThatSidecarsDoNotKnowIsRefused, where the destination stays as it is written; the gateway's stands in the place of
+// any other.
+func TestASpellingThatSidecarsDoNotKnowIsRefused(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]string{
+		`{hosts: [API.example.com], http: [{route: [{destination: {host: API.example.com}}]}]}`:                                                             "spec.http[0].route[0].destination.host",
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com.}, headers: {request: {set: {host: api.example.com}}}}]}]}`:        "spec.http[0].route[0].destination.host",
+		`{hosts: [api.example.com], tls: [{match: [{sniHosts: [api.example.com]}], route: [{destination: {host: API.example.com, port: {number: 443}}}]}]}`: "spec.tls[0].route[0].destination.host",
+		`{hosts: [api.example.com.], http: [{route: [{destination: {host: api.example.com}}]}]}`:                                                            "spec.hosts[0]",
+		`{hosts: [api.example.com.], gateways: [in], http: [{route: [{destination: {host: local}}]}]}`:                                                      "",
+		`{hosts: [Local], http: [{route: [{destination: {host: Local}}]}]}`:                                                                                 "",
+		`{hosts: [API.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`:                                                             "",
+	} {
+		var got []string
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(route(t, spec), mesh(), cluster())) {
+			if refusal.Code == "not-canonical" {
+				got = append(got, refusal.Field)
+			}
+		}
+		assert.Equal(t, want, strings.Join(got, ", "), spec)
+	}
+}

@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkDestinationNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -20,8 +20,12 @@ func CheckRoutes(vs *egress.VirtualService) Refusals {
 func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 	seen := map[string]bool{}
 	for _, host := range vs.Hosts {
-		if seen[host.Canonical] {
+		switch {
+		case seen[host.Canonical]:
 			out.add("duplicate-host", host.Path, fmt.Sprintf("host %q is named twice", host.Host), "name it once")
+		case vs.Mesh && vs.External && strings.HasSuffix(host.Host, "."):
+			// Sidecars know an entry's host without the dot, and would go by no route for the other name.
+			refuseSpelling(&out, host.Host, host.Path)
 		}
 		seen[host.Canonical] = true
 	}
@@ -37,6 +41,17 @@ func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 				out.add("bad-host", name.Path, fmt.Sprintf("SNI %q is not a DNS name, nor a wildcard of whole labels", name.Host),
 					"write a name such as api.example.com or *.example.com")
 			}
+		}
+	}
+	return out
+}
+
+// checkDestinationNames refuses routes to a sealed host in another spelling than the one in which its entry is stored: sidecars
+// know no such host.
+func checkDestinationNames(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if vs.Of == "" && route.Serving != nil && route.Serving.Gateway != "" {
+			refuseSpelling(&out, route.Host(), route.Path.Child("host"))
 		}
 	}
 	return out

@@ -210,15 +210,19 @@ func wildcardRule(at, what, host string) egress.Finding {
 	}
 }
 
-func ruleChanges(s *subject) []string {
+func ruleChanges(s *subject) (out []string) {
+	written, _, _ := unstructured.NestedString(s.intent.Object, "spec", "host")
+	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
+		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
+	}
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
-		return nil
+		return out
 	}
 	how := "as the app speaks"
 	if hop.RuleByMutualTLS(s.Object) {
 		how = "by the mesh's mutual TLS"
 	}
-	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway " + how}
+	out = append(out, "spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway "+how)
 	for _, name := range hop.Credentials(s.intent) {
 		out = append(out, fmt.Sprintf("spec.trafficPolicy: the egress gateway takes the certificate from Secret %s/%s; until it is there, calls fail",
 			s.gateway.Namespace(), egress.Credential(s.Namespace.Name, name)))
