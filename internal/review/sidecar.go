@@ -95,7 +95,7 @@ func imports(sidecar *unstructured.Unstructured, namespace string) map[string]bo
 				of = namespace
 			}
 			// As it is written: entries are stored in the one spelling, and no other imports them.
-		out[of+"/"+host] = true
+			out[of+"/"+host] = true
 		}
 	}
 	return out
