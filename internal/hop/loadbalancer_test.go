@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -28,7 +29,7 @@ func TestNoClientCallsAGatewayByTheAddressItDialledOrByLocalities(t *testing.T) 
 		sealed := sealedRule(t, rule)
 		assert.Equal(t, destinationRule(t, `{host: api.example.com, trafficPolicy: `+want+`}`).Object["spec"], sealed.Object["spec"], in)
 		intent, err := hop.RuleIntent(sealed)
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		assert.Equal(t, rule, intent, in)
 	}
 }
