@@ -67,7 +67,8 @@ func meshOf(t *testing.T, of *proof.Case, stored *proof.Stored) *mesh {
 	var manifests []string
 	for _, object := range stored.Objects {
 		if object.GetKind() == "EgressPolicy" {
-			continue // No business of istiod's.
+			// None of istiod's.
+			continue
 		}
 		raw, err := yaml.Marshal(object.Object)
 		require.NoError(t, err)
