@@ -119,18 +119,26 @@ func Credential(namespace, name string) string { return namespace + "." + name }
 // Beyond returns what the rule says of a port that is not about encryption, nil for nothing.
 func (r *Rule) Beyond(port uint32) map[string]any {
 	out := r.Settings(port)
-	if delete(out, "tls"); len(out) == 0 {
+	delete(out, "tls")
+	if balancer, _ := out["loadBalancer"].(map[string]any); IsPassthrough(balancer) {
+		// What calls come to a gateway by is its own address.
+		delete(out, "loadBalancer")
+	}
+	if len(out) == 0 {
 		return nil
 	}
 	return out
 }
 
+// IsPassthrough says whether settings of load balancing lead calls to the address that was dialled.
+func IsPassthrough(balancer map[string]any) bool { return balancer["simple"] == "PASSTHROUGH" }
+
 // Under returns the definition as it is under the rule of its clients; nil is none.
 func (d Definition) Under(rule *Rule) Definition {
 	tls := map[uint32]map[string]any{}
 	for _, port := range d.Ports {
-		if settings := rule.TLS(port.Number); settings != nil {
-			tls[port.Number] = withAltNames(settings, d.altNames)
+		if settings := d.encryptedBy(rule, port.Number); settings != nil {
+			tls[port.Number] = settings
 		}
 	}
 	if len(tls) == 0 {
@@ -138,6 +146,22 @@ func (d Definition) Under(rule *Rule) Definition {
 	}
 	d.TLS = tls
 	return d.digested()
+}
+
+// encryptedBy returns how calls of a port are encrypted under a rule, nil where they are not.
+func (d Definition) encryptedBy(rule *Rule, port uint32) map[string]any {
+	tls := rule.TLS(port)
+	if tls == nil {
+		return nil
+	}
+	return withAltNames(tls, d.altNames)
+}
+
+// EncryptedAs says whether an exit encrypts calls that come by the entry to an HTTP port as a rule would have it; true where the
+// rule has nothing of it.
+func (e *Entry) EncryptedAs(rule *Rule, port Port, exit *Exit) bool {
+	tls := e.Definition.encryptedBy(rule, port.Number)
+	return tls == nil || FamilyOf(port.Protocol) != FamilyHTTP || sameTLS(tls, exit.Definition.TLS[port.Number])
 }
 
 // withAltNames has the names of the entry where the rule gives none, as Istio does.
@@ -202,8 +226,7 @@ func (m *Mesh) Seals(rule *Rule, view View) bool {
 		return false
 	}
 	for _, port := range serving.Ports {
-		tls := rule.TLS(port.Number)
-		if tls != nil && FamilyOf(port.Protocol) == FamilyHTTP && !sameTLS(tls, exit.Definition.TLS[port.Number]) {
+		if !serving.EncryptedAs(rule, port, exit) {
 			return false
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
+	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkDestinationNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -20,8 +20,12 @@ func CheckRoutes(vs *egress.VirtualService) Refusals {
 func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 	seen := map[string]bool{}
 	for _, host := range vs.Hosts {
-		if seen[host.Canonical] {
+		switch {
+		case seen[host.Canonical]:
 			out.add("duplicate-host", host.Path, fmt.Sprintf("host %q is named twice", host.Host), "name it once")
+		case vs.Mesh && vs.External && strings.HasSuffix(host.Host, "."):
+			// Sidecars know an entry's host without the dot, and would go by no route for the other name.
+			refuseSpelling(&out, host.Host, host.Path)
 		}
 		seen[host.Canonical] = true
 	}
@@ -42,12 +46,23 @@ func checkRouteNames(vs *egress.VirtualService) (out Refusals) {
 	return out
 }
 
+// checkDestinationNames refuses routes to a sealed host in another spelling than the one in which its entry is stored: sidecars
+// know no such host.
+func checkDestinationNames(vs *egress.VirtualService) (out Refusals) {
+	for _, route := range vs.Routes {
+		if vs.Of == "" && route.Serving != nil && route.Serving.Gateway != "" {
+			refuseSpelling(&out, route.Host(), route.Path.Child("host"))
+		}
+	}
+	return out
+}
+
 // checkAskedFor refuses routes to a sealed host that ask for another: the gateway goes by what is asked for, so the calls
 // would silently end there, or nowhere.
 func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
 		asks := route.Reach.Mesh || route.Bound.Elsewhere
-		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" {
+		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || vs.Of == "" && asksForTLSPort(route) {
 			continue
 		}
 		for _, target := range route.Targets {
@@ -103,6 +118,9 @@ func askingFix(vs *egress.VirtualService, route egress.Route) string {
 	if vs.Of != "" {
 		return fmt.Sprintf("set the header Host to %s by a filter RequestHeaderModifier of this backend", route.Host())
 	}
+	if egress.IsWildcard(route.Canonical) {
+		return fmt.Sprintf("set headers.request.set.host beside this destination, to a name below %s", route.Host())
+	}
 	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
 }
 
@@ -123,18 +141,28 @@ func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
 	return out
 }
 
-// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, their author writes
-// what injection would.
+// asksForTLSPort says whether HTTP calls to a TLS port of a host could ask for it by a header beside their destination, as
+// encryptingFix has it.
+func asksForTLSPort(route egress.Route) bool {
+	return toTLSPort(route) && route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && !egress.IsWildcard(route.Canonical)
+}
+
+// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, or ask for a host by
+// themselves, their author writes what injection would.
 func encryptingFix(route egress.Route, left bool) string {
-	if !left {
+	if !left && !asksForTLSPort(route) {
 		return fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host())
 	}
 	http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
 	if len(http) == 0 {
 		return fmt.Sprintf("declare port 80 of protocol HTTP with targetPort %d in the ServiceEntry, set tls for it in a DestinationRule, and lead the route there", route.Port())
 	}
-	return fmt.Sprintf("lead the route to port %d of the host, set headers.request.set.host: %s:%d beside this destination, and set tls for port %d in a DestinationRule",
-		http[0], route.Canonical, route.Port(), route.Port())
+	asking := fmt.Sprintf("set headers.request.set.host: %s:%d beside this destination", route.Canonical, route.Port())
+	if authority := slices.IndexFunc(route.Targets, func(target egress.Target) bool { return target.Certain && !target.OfSpec }); authority >= 0 {
+		// It stands before the header of a destination.
+		asking = fmt.Sprintf("write %s:%d in %s", route.Canonical, route.Port(), route.Targets[authority].Path)
+	}
+	return fmt.Sprintf("lead the route to port %d of the host, %s, and set tls for port %d in a DestinationRule", http[0], asking, route.Port())
 }
 
 // checkPortMapping: the gateway tells the HTTP ports of a host apart by the port in the Host header, so a route must not
@@ -147,8 +175,9 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
 		// A pair has the port in what it asks for.
 		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
-		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) {
-			fix := fmt.Sprintf("match port: %d in this route, so that only calls to it are led there", route.Port())
+		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) && !asksForItsPort(route) {
+			fix := fmt.Sprintf("match port: %d in this route, so that only calls to it are led there, or set headers.request.set.host: %s:%d beside this destination",
+				route.Port(), route.Canonical, route.Port())
 			if vs.Of != "" {
 				fix = fmt.Sprintf("set port: %d in the parentRef, so that only calls to it are led there", route.Port())
 			}
@@ -157,6 +186,13 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		}
 	}
 	return out
+}
+
+// asksForItsPort says whether a route itself has all its calls ask for the port of the host that it leads to.
+func asksForItsPort(route egress.Route) bool {
+	return len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
+		return target.OfSpec || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) != route.Port()
+	})
 }
 
 // checkAskedPort: where a route itself says what to ask for, it says which of the HTTP ports of a host, or means 80. Other

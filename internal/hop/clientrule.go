@@ -116,7 +116,8 @@ func portsBySNI(mesh *egress.Mesh, entries []*egress.Entry, host string) map[uin
 }
 
 // clientPolicy returns an author's traffic policy as calls to an egress gateway by mutual TLS may be under it: encrypted as
-// the gateway takes them, and without ejection, since the gateway would be ejected for what the host answers. What is
+// the gateway takes them, without ejection, since the gateway would be ejected for what the host answers, and without a choice
+// among endpoints of the host. What is
 // replaced stays in its place, so that a correction of the author's is seen. It shares nothing with the policy.
 func clientPolicy(policy map[string]any, sni map[uint32]map[string]any, tls map[string]any) map[string]any {
 	out := runtime.DeepCopyJSON(policy)
@@ -129,6 +130,9 @@ func clientPolicy(policy map[string]any, sni map[uint32]map[string]any, tls map[
 		}
 		if settings["outlierDetection"] != nil {
 			settings["outlierDetection"] = unruled("outlierDetection")
+		}
+		if balancer, _ := settings["loadBalancer"].(map[string]any); balances(balancer) {
+			settings["loadBalancer"] = unruled("loadBalancer")
 		}
 	}
 	replace(out)

@@ -16,11 +16,12 @@ import (
 // cannot be called with is replaced; the exit has it instead.
 
 // ruleSlots are the fields that are replaced, wherever the rule may hold them: encryption, since the gateway takes calls
-// as the app speaks, and ejection, since the gateway would be ejected for what the host answers.
+// as the app speaks, ejection, since the gateway would be ejected for what the host answers, and load balancing, where it
+// would choose among endpoints of the host and find none.
 func ruleSlots(rule *unstructured.Unstructured) (out []slot) {
 	spec, _ := rule.Object["spec"].(map[string]any)
 	policy := func(holder map[string]any, path *field.Path) {
-		for _, key := range []string{"outlierDetection", "tls"} {
+		for _, key := range replacedSettings {
 			if _, given := holder[key].(map[string]any); given {
 				out = append(out, slot{path.Child(key).String(), holder, key})
 			}
@@ -45,11 +46,17 @@ func ruleSlots(rule *unstructured.Unstructured) (out []slot) {
 	return out
 }
 
+// replacedSettings are those of a policy that are for the exit leg alone.
+var replacedSettings = []string{"loadBalancer", "outlierDetection", "tls"}
+
 // unruled returns what stands in the place of a field. It differs from what an author would write for the same, so that a
 // correction is seen.
 func unruled(key string) map[string]any {
-	if key == "tls" {
+	switch key {
+	case "tls":
 		return map[string]any{}
+	case "loadBalancer":
+		return map[string]any{"localityLbSetting": map[string]any{"enabled": false}}
 	}
 	return map[string]any{"consecutive5xxErrors": int64(0)}
 }
@@ -57,8 +64,11 @@ func unruled(key string) map[string]any {
 // inForce says whether a field has an effect that a gateway must not see.
 func inForce(s slot) bool {
 	value, _ := s.parent[s.key].(map[string]any)
-	if s.key == "tls" {
+	switch s.key {
+	case "tls":
 		return value["mode"] != nil && value["mode"] != "DISABLE"
+	case "loadBalancer":
+		return balances(value)
 	}
 	return !reflect.DeepEqual(value, unruled(s.key))
 }
@@ -120,9 +130,10 @@ func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, ports map[uint32
 		return
 	}
 	now := clientPolicy(levels.parent, ports, tls)
-	for _, s := range []slot{{policyPath + ".outlierDetection", levels.parent, "outlierDetection"}, {policyPath + ".tls", levels.parent, "tls"}, levels} {
-		r.replace(s, now[s.key])
+	for _, key := range replacedSettings {
+		r.replace(slot{policyPath + "." + key, levels.parent, key}, now[key])
 	}
+	r.replace(levels, now[levels.key])
 }
 
 // SealedByMutualTLS says whether a rule, as it is stored, is what its author wrote as a replica seals it that knows of other
@@ -172,6 +183,14 @@ func Credentials(intent *unstructured.Unstructured) (out []string) {
 	return out
 }
 
+// GatewayRuleInForce is RuleInForce of a rule for an egress gateway's own Service, whose pods have localities to choose among.
+func GatewayRuleInForce(intent *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(ruleSlots(intent), func(s slot) bool {
+		balancer, _ := s.parent[s.key].(map[string]any)
+		return inForce(s) && (s.key != "loadBalancer" || egress.IsPassthrough(balancer))
+	})
+}
+
 // RuleInForce says whether a rule, as its author wrote it, has something that calls to an egress gateway must not be
 // under.
 func RuleInForce(intent *unstructured.Unstructured) bool {
@@ -186,6 +205,7 @@ func CheckRule(rule *egress.Rule) (out Refusals) {
 			"remove the selector")
 	}
 	checkPolicy(&out, rule.Policy, spec.Child("trafficPolicy"))
+	out = append(out, CheckPassthrough(rule)...)
 	for i, item := range rule.Subsets {
 		subset, _ := item.(map[string]any)
 		at := spec.Child("subsets").Index(i)

@@ -133,6 +133,9 @@ func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
 	}
 	rule := r.mesh.ReadRule(intent)
 	rule.InForce, rule.Sealed, rule.ByMutualTLS = hop.RuleInForce(intent), hop.RuleSealed(object), hop.RuleByMutualTLS(object)
+	if _, ofGateway := r.mesh.GatewayByService(rule.Host); ofGateway {
+		rule.InForce = hop.GatewayRuleInForce(intent)
+	}
 	return &StoredRule{ObjectMeta: identity(object), Rule: rule}
 }
 

@@ -83,7 +83,10 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		})
 	}
 	refusals = append(refusals, coveredHosts(s, rule)...)
-	if gw, is := ruledGateway(s, rule); is && hop.RuleInForce(s.intent) {
+	if gw, is := ruledGateway(s, rule); is && hop.GatewayRuleInForce(s.intent) {
+		if past := hop.CheckPassthrough(rule); len(past) > 0 {
+			return facts, append(refusals, past...)
+		}
 		return facts, append(refusals, egress.Finding{
 			Code: "gateway-rule", Field: "spec.host",
 			Message: fmt.Sprintf("egress gateway %q has settings of its own for how it is called, and under these it could not be called at all", gw.Name),
@@ -93,7 +96,28 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if serving != nil {
 		refusals = append(refusals, onExit(s, rule, serving)...)
 	}
-	return facts, append(refusals, onOwnExits(s, rule, serving)...)
+	refusals = append(refusals, onOwnExits(s, rule, serving)...)
+	refusals = append(refusals, pastEntries(s, rule, refusals)...)
+	if s.oldIntent != nil && equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) && hop.RuleSealed(s.Object) {
+		// What was stored past the webhook is sealed by the controller of rules, and no call goes by it any more.
+		refusals = slices.DeleteFunc(refusals, isPassthrough)
+	}
+	return facts, refusals
+}
+
+func isPassthrough(refusal egress.Finding) bool { return refusal.Code == hop.CodePassthrough }
+
+// pastEntries refuses a rule that leads calls to the address that the app dialled, before there is an entry whose calls these
+// would be: sidecars know both before a rule is rewritten. A Service's calls are the mesh's business, an egress gateway's are not.
+func pastEntries(s *subject, rule *egress.Rule, said hop.Refusals) hop.Refusals {
+	ofGateway := slices.ContainsFunc(s.Mesh.Gateways, func(gw egress.Gateway) bool {
+		return slices.Contains(egress.Patterns(gw.Service), rule.Host)
+	})
+	if !s.Mesh.Carries() || !ofGateway && s.Mesh.InMesh(rule.Host, s.View) ||
+		slices.ContainsFunc(said, isPassthrough) {
+		return nil
+	}
+	return hop.CheckPassthrough(rule)
 }
 
 // ruledGateway returns the egress gateway that clients would call under a rule. Where routes alone lead to it, all calls are to
@@ -186,15 +210,20 @@ func wildcardRule(at, what, host string) egress.Finding {
 	}
 }
 
-func ruleChanges(s *subject) []string {
+func ruleChanges(s *subject) (out []string) {
+	written, _, _ := unstructured.NestedString(s.intent.Object, "spec", "host")
+	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
+		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
+	}
+	out = append(out, balancedByOthers(s)...)
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
-		return nil
+		return out
 	}
 	how := "as the app speaks"
 	if hop.RuleByMutualTLS(s.Object) {
 		how = "by the mesh's mutual TLS"
 	}
-	out := []string{"spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway " + how}
+	out = append(out, "spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway "+how)
 	for _, name := range hop.Credentials(s.intent) {
 		out = append(out, fmt.Sprintf("spec.trafficPolicy: the egress gateway takes the certificate from Secret %s/%s; until it is there, calls fail",
 			s.gateway.Namespace(), egress.Credential(s.Namespace.Name, name)))

@@ -69,7 +69,7 @@ func joining(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []e
 		return nil
 	}
 	for _, port := range owner.Ports {
-		if tls := rule.TLS(port.Number); tls != nil && egress.FamilyOf(port.Protocol) == egress.FamilyHTTP && !reflect.DeepEqual(tls, exit.Definition.TLS[port.Number]) {
+		if !owner.EncryptedAs(rule, port, exit) {
 			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("port %d is not encrypted as here", port.Number)})
 		}
 	}
@@ -86,6 +86,30 @@ func ejecting(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []
 		}
 	}
 	return out
+}
+
+// balancedByOthers tells of a choice among the endpoints of a host, which the gateway makes as the owner of its exit has it.
+func balancedByOthers(s *subject) []string {
+	rule := s.rule()
+	serving := s.Mesh.Governing(rule, s.View)
+	if serving == nil {
+		return nil
+	}
+	gw, _ := s.Mesh.GatewayByName(serving.Gateway)
+	exit := s.View.Exit(rule.Host, gw.Namespace())
+	owner := exit.Owner()
+	if owner == nil || owner.Namespace == rule.Namespace {
+		return nil
+	}
+	for _, port := range serving.Ports {
+		here, _ := rule.Beyond(port.Number)["loadBalancer"].(map[string]any)
+		chooses := here["consistentHash"] != nil || here["localityLbSetting"] != nil
+		if chooses && !reflect.DeepEqual(any(here), exit.Rule.Beyond(port.Number)["loadBalancer"]) {
+			return []string{fmt.Sprintf("spec.trafficPolicy: loadBalancer is not applied: the egress gateway chooses among the endpoints of %s as rules of namespace %s have it, whose ServiceEntry %s is the oldest; agree with its owners on one rule",
+				rule.Host, owner.Namespace, owner.Name)}
+		}
+	}
+	return nil
 }
 
 // underRules holds an entry against the rules that its calls are under, in whichever order the two came.

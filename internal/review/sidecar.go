@@ -94,7 +94,8 @@ func imports(sidecar *unstructured.Unstructured, namespace string) map[string]bo
 			if of == "." {
 				of = namespace
 			}
-			out[of+"/"+egress.Canonical(host)] = true
+			// As it is written: entries are stored in the one spelling, and no other imports them.
+			out[of+"/"+host] = true
 		}
 	}
 	return out

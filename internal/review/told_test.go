@@ -12,7 +12,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
-// TestWhatARouteMayNotFindIsTold: subsets that no rule has, and entries that a gateway's own pods may not see.
+// TestWhatARouteMayNotFindIsTold: subsets that no rule has, ports that no entry has, and entries that a gateway's own pods may not see.
 func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 	t.Parallel()
 	view := egresstest.NewCluster()
@@ -24,6 +24,7 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: v1}}]}]}`:                                                                           `spec.http[0].route[0].destination: api.example.com has no subset "v1"`,
 		`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com, subset: v1}}]}]}`:                                                                         `spec.http[0].route[0].destination: grpc.example.com has no subset "v1"`,
 		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: all}}]}]}`:                                                                          "",
+		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 8081}}}]}]}`:                                                                 "ServiceEntry payments/api.example.com has no port 8081 of api.example.com",
 		`{hosts: [local], http: [{route: [{destination: {host: local, subset: v1}}]}]}`:                                                                                               "",
 		`{hosts: [two.example.com], gateways: [in], http: [{route: [{destination: {host: two.example.com}}]}]}`:                                                                       "only where exportTo of ServiceEntry payments/two.example.com names their namespace",
 		`{hosts: [api.example.com], gateways: [in], http: [{route: [{destination: {host: api.example.com}}]}]}`:                                                                       "would call api.example.com directly",
@@ -40,6 +41,7 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 		if assert.Contains(t, told, want, spec); want == "" {
 			assert.NotContains(t, told, "subset", spec)
 			assert.NotContains(t, told, "do not see", spec)
+			assert.NotContains(t, told, "has no port", spec)
 		}
 		assert.Equal(t, strings.Contains(spec, "two.example.com"), strings.Contains(told, "exportTo of"), spec)
 	}

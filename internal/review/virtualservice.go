@@ -144,12 +144,22 @@ func routeNotes(s *subject) (out []string) {
 		if name, _ := route.Raw["subset"].(string); name != "" && sealed && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
 			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))
 		}
+		if number := route.Port(); number != 0 && sealed && !hasPort(route, number) {
+			out = append(out, fmt.Sprintf("%s: ServiceEntry %s/%s has no port %d of %s, and such calls fail", route.Path, route.Serving.Namespace, route.Serving.Name, number, route.Host()))
+		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {
 			out = append(out, fmt.Sprintf("%s: calls to %s leave directly, past every egress gateway: ServiceEntry %s/%s is of a namespace that is not governed",
 				route.Path, route.Host(), serving.Namespace, serving.Name))
 		}
 	}
 	return out
+}
+
+// hasPort says whether the entries by which the routes' own namespace calls their host have a port.
+func hasPort(route egress.Route, number uint32) bool {
+	return slices.ContainsFunc(route.Entries, func(entry *egress.Entry) bool {
+		return entry.Namespace == route.Serving.Namespace && slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return port.Number == number })
+	})
 }
 
 // seenByAll says whether all who apply routes with an exportTo see an entry of a host.

@@ -236,6 +236,10 @@ func (s *setting) onward(t *testing.T, client *proxy, asked call, from way, iden
 // leads returns the gateway, and the port of its Service, that a client's cluster leads to and to nothing else.
 func (s *setting) leads(client *proxy, name string) (gw egress.Gateway, port string, leads bool) {
 	parts := strings.Split(name, "|")
+	if xdstest.ExtractCluster(name, client.Clusters).GetType() == cluster.Cluster_ORIGINAL_DST {
+		// To whatever address the app dialled.
+		return gw, "", false
+	}
 	if gw, is := s.Mesh.GatewayByService(parts[len(parts)-1]); is {
 		return gw, parts[1], true
 	}
@@ -264,7 +268,7 @@ func (s *setting) elsewhere(t *testing.T, client *proxy, name string) leg {
 	t.Helper()
 	parts := strings.Split(name, "|")
 	host := parts[len(parts)-1]
-	if strings.HasSuffix(host, ".svc."+s.Mesh.ClusterDomain) {
+	if _, ofGateway := s.Mesh.GatewayByService(host); !ofGateway && strings.HasSuffix(host, ".svc."+s.Mesh.ClusterDomain) {
 		return leg{ends: proof.InMesh, to: []string{host + ":" + parts[1]}, path: name}
 	}
 	to, found := addresses(client, name), xdstest.ExtractCluster(name, client.Clusters)

@@ -1,0 +1,45 @@
+package hop
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// balances says whether calls to an egress gateway must not be made under settings of load balancing: they would go to the
+// address that the app dialled, or by localities that a gateway, as the endpoint of a host, does not have.
+func balances(settings map[string]any) bool {
+	distribute, _, _ := unstructured.NestedSlice(settings, "localityLbSetting", "distribute")
+	return egress.IsPassthrough(settings) || len(distribute) > 0
+}
+
+// CheckPassthrough refuses load balancing by which sidecars lead calls to the address that the app dialled: past every gateway.
+func CheckPassthrough(rule *egress.Rule) (out Refusals) {
+	check := func(policy map[string]any, path *field.Path) {
+		refusePassthrough(&out, policy, path)
+		levels, _ := policy["portLevelSettings"].([]any)
+		for i, item := range levels {
+			level, _ := item.(map[string]any)
+			refusePassthrough(&out, level, path.Child("portLevelSettings").Index(i))
+		}
+	}
+	spec := field.NewPath("spec")
+	check(rule.Policy, spec.Child("trafficPolicy"))
+	for i, item := range rule.Subsets {
+		subset, _ := item.(map[string]any)
+		policy, _ := subset["trafficPolicy"].(map[string]any)
+		check(policy, spec.Child("subsets").Index(i).Child("trafficPolicy"))
+	}
+	return out
+}
+
+func refusePassthrough(out *Refusals, settings map[string]any, path *field.Path) {
+	if balancer, _ := settings["loadBalancer"].(map[string]any); egress.IsPassthrough(balancer) {
+		out.add(CodePassthrough, path.Child("loadBalancer", "simple"), "PASSTHROUGH leads calls to the address that the app dialled, past every egress gateway",
+			"remove it: the egress gateway finds the host's addresses by the ServiceEntry")
+	}
+}
+
+// CodePassthrough is the code of a rule under which calls go to the address that the app dialled.
+const CodePassthrough = "rule-passthrough"

@@ -1,0 +1,49 @@
+package review
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestAChoiceAmongEndpointsThatOthersMakeIsTold: a client sees the gateway alone, and that goes by the owner's rule.
+func TestAChoiceAmongEndpointsThatOthersMakeIsTold(t *testing.T) {
+	t.Parallel()
+	const (
+		hashed = `{host: api.example.com, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}}`
+		at     = "loadBalancer is not applied: the egress gateway chooses among the endpoints of api.example.com as rules of namespace others have it"
+	)
+	for name, tc := range map[string]struct {
+		rule, theirs string
+		own, told    bool
+	}{
+		"of the owner":                  {rule: hashed, own: true},
+		"of another":                    {rule: hashed, told: true},
+		"as the owner's":                {rule: hashed, theirs: hashed},
+		"otherwise than the owner's":    {rule: `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 80}, loadBalancer: {localityLbSetting: {enabled: true}}}]}}`, theirs: hashed, told: true},
+		"what a gateway does as well":   {rule: `{host: api.example.com, trafficPolicy: {loadBalancer: {simple: RANDOM}}}`, theirs: hashed},
+		"of a port that the host lacks": {rule: `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 81}, loadBalancer: {localityLbSetting: {enabled: true}}}]}}`},
+	} {
+		entry := egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+		view := &egresstest.Cluster{Mesh: egresstest.Mesh(), Known: []*egress.Entry{entry}}
+		if !tc.own {
+			entry.Namespace, entry.Created = "others", time.Unix(1, 0)
+		}
+		if tc.theirs != "" {
+			rule := view.Mesh.ReadRule(destinationRule(t, tc.theirs))
+			rule.Namespace = "others"
+			view.Rules = append(view.Rules, rule)
+		}
+		r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+		outcome, err := r.Review(t.Context(), stored(t, r, create(destinationRule(t, tc.rule))))
+		require.NoError(t, err, name)
+		assert.Empty(t, codes(outcome), name)
+		assert.Equal(t, tc.told, strings.Contains(strings.Join(outcome.Changes, "\n"), at), name)
+	}
+}
