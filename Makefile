@@ -135,6 +135,18 @@ e2e-tools:
 	cd tools/cluster && go build -o $(OUT)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
 	cd tools/networkpolicy && CGO_ENABLED=0 go build -o $(OUT)/tools/ github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 
+FUZZTIME ?= 1m
+FUZZFLAGS ?= -parallel 1
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target in turn for FUZZTIME (1m), with FUZZFLAGS (-parallel 1); testdata/fuzz keeps what fails.
+	@for file in $$(git ls-files '*fuzz_test.go'); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$file); do \
+			echo "$$target of $$(dirname $$file)"; \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s $(FUZZFLAGS) .); \
+		done; \
+	done
+
 .PHONY: bench
 bench: ## Run the benchmarks, ready for benchstat.
 	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy ./internal/registry ./internal/review

@@ -32,7 +32,7 @@ type clients struct {
 
 // watch starts a keeper, which looks at a host of a namespace when its entries or the stored objects of the kind change.
 func (c *clients) watch(mgr ctrl.Manager, stored cache.Cache, name string, kind schema.GroupVersionKind, keeper reconcile.TypedReconciler[exitKey]) error {
-	of, err := controller.NewTyped(name, mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: keeper}, func(key exitKey) string { return key.Namespace }))
+	of, err := controller.NewTyped(name, mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: keeper}, func(key exitKey) []string { return []string{key.Namespace} }))
 	if err != nil {
 		return err
 	}

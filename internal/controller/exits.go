@@ -90,7 +90,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return fmt.Errorf("index of %s: %w", kind.Kind, err)
 		}
 	}
-	c, err := controller.NewTyped("exits", mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: exits}, exits.tenant))
+	c, err := controller.NewTyped("exits", mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: exits}, exits.tenants))
 	if err != nil {
 		return err
 	}

@@ -12,16 +12,17 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// tenant is the namespace whose exit it is: that of its oldest entry.
-func (e *Exits) tenant(key exitKey) string {
+// tenants are the namespaces whose work an exit is: those of its oldest entry and of its youngest, which may be new and wait for
+// it; of one without entries, whose it was.
+func (e *Exits) tenants(key exitKey) []string {
 	host := key.Host
 	if pair, made := e.entries.Pair(host); made {
 		host = pair.Led
 	}
-	if owner := e.entries.Exit(host, key.Namespace).Owner(); owner != nil {
-		return owner.Namespace
+	if entries := e.entries.Entries(host); len(entries) > 0 {
+		return []string{entries[0].Namespace, entries[len(entries)-1].Namespace}
 	}
-	return ""
+	return []string{e.standing.owner(key)}
 }
 
 // gateways keeps what the egress gateways of a namespace have for all hosts: the Gateway objects of their own transports, and

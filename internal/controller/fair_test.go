@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -34,11 +35,81 @@ func TestTenantsTakeTurns(t *testing.T) {
 	queue.ShutDown()
 }
 
-// TestAnExitIsItsOldestEntrysWork.
-func TestAnExitIsItsOldestEntrysWork(t *testing.T) {
+// drained are the items of a queue, in the order in which they are done.
+func drained(queue workqueue.TypedRateLimitingInterface[exitKey]) (out []string) {
+	for queue.Len() > 0 {
+		item, _ := queue.Get()
+		out = append(out, item.Host)
+		queue.Done(item)
+	}
+	return out
+}
+
+// TestAHostOfSeveralIsDoneAtTheFirstOfTheirTurns: who names a host that a greedy tenant has too waits for none of its others, be the host
+// new or waiting already; it is done once.
+func TestAHostOfSeveralIsDoneAtTheFirstOfTheirTurns(t *testing.T) {
+	t.Parallel()
+	tenants := map[string][]string{}
+	queue := newFairQueue("test", workqueue.DefaultTypedControllerRateLimiter[exitKey](), func(key exitKey) []string {
+		if of := tenants[key.Host]; of != nil {
+			return of
+		}
+		return []string{"greedy"}
+	})
+	const backlog = 1000
+	for i := range backlog {
+		queue.Add(exitKey{Host: fmt.Sprint(i)})
+	}
+	tenants["shared"] = []string{"greedy", "modest"}
+	queue.Add(exitKey{Host: "shared"})
+	tenants["999"] = []string{"greedy", "third"}
+	for range 10 {
+		queue.Add(exitKey{Host: "999"})
+	}
+	assert.Equal(t, backlog+1, queue.Len())
+	order := drained(queue)
+	assert.Equal(t, []string{"0", "shared", "999", "1"}, order[:4])
+	assert.Len(t, order, backlog+1)
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(order))), backlog+1, "each is done once")
+
+	// What was passed over is no place for what comes later.
+	queue.Add(exitKey{Host: "999"})
+	queue.Add(exitKey{Host: "again"})
+	assert.Equal(t, []string{"999", "again"}, drained(queue))
+	queue.ShutDown()
+}
+
+// TestAQueueKeepsNothing of what was done, however often it came and whoever's it was.
+func TestAQueueKeepsNothing(t *testing.T) {
+	t.Parallel()
+	turn := 0
+	queue := newFair(func(int) []string { turn++; return []string{fmt.Sprint(turn % 7), fmt.Sprint(turn % 11)} })
+	for i := range 10_000 {
+		queue.Push(i % 100)
+		queue.Touch(i % 100)
+		if i%3 == 0 {
+			queue.Pop()
+		}
+	}
+	for queue.Len() > 0 {
+		queue.Pop()
+	}
+	left := 0
+	for _, list := range queue.lists {
+		left += len(list)
+	}
+	assert.LessOrEqual(t, left, 100*11, "an item is in a list once")
+}
+
+// TestWhoseWorkAnExitIs: its oldest entry's and its youngest's, and without any, whose it was.
+func TestWhoseWorkAnExitIs(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	require.Empty(t, s.exits.tenant(exitKey{gateways, host}))
+	key := exitKey{gateways, host}
+	require.Equal(t, []string{""}, s.exits.tenants(key))
 	s.store(defaultEntry("a", "TLS"))
-	assert.Equal(t, "app", s.exits.tenant(exitKey{gateways, host}))
+	assert.Equal(t, []string{"app", "app"}, s.exits.tenants(key))
+	s.exits.standing.set(key, exitState{exit: s.exits.entries.Exit(host, gateways)})
+	s.registry.DeleteEntry("app", "a")
+	assert.Equal(t, []string{"app"}, s.exits.tenants(key), "a tenant's leftovers are its own")
 }

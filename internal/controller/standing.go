@@ -155,6 +155,16 @@ func (s *standing) set(key exitKey, next exitState) affected {
 	return nobody
 }
 
+// owner returns the namespace of the oldest entry that an exit set was made of, empty for none.
+func (s *standing) owner(key exitKey) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner := s.exits[key].exit.Owner(); owner != nil {
+		return owner.Namespace
+	}
+	return ""
+}
+
 // lose notes whether an entry is told that another defines a host otherwise.
 func (s *standing) lose(key exitKey, entry types.NamespacedName, lost bool) {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -164,6 +165,8 @@ func TestCanonical(t *testing.T) {
 	for host, want := range map[string]string{
 		"API.Example.com.": "api.example.com", "*.Example.com": "*.example.com", "bücher.example": "xn--bcher-kva.example",
 		"*.bücher.example": "*.xn--bcher-kva.example", "*": "*", "": "",
+		// A name with an empty label stays none, rather than become another's on the second look.
+		"two.dots..": "two.dots..", ".": "",
 	} {
 		assert.Equal(t, want, egress.Canonical(host), host)
 	}
@@ -180,6 +183,21 @@ func TestPatterns(t *testing.T) {
 	} {
 		assert.Equal(t, want, egress.Patterns(host), host)
 	}
+}
+
+// TestALongHostIsLittleWork: its patterns and its spelling do not take the square of what somebody writes.
+func TestALongHostIsLittleWork(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a.", 100_000) + "evil.test"
+	size := 0
+	for _, pattern := range egress.Patterns(long)[1:] {
+		size += len(pattern)
+	}
+	assert.LessOrEqual(t, size, egress.PatternsSize(long[len(long)-254:]))
+	assert.Contains(t, egress.Patterns(long), "*.evil.test", "what a policy denies covers it all the same")
+	label := strings.Repeat("\u4e00", 64)
+	assert.Equal(t, "a."+label+".test", egress.Canonical("A."+label+".test"), "DNS has no such label in any spelling")
+	assert.Equal(t, "xn--4gq.test", egress.Canonical("\u4e00.test"))
 }
 
 // TestEndpointsAreDestinations: where an entry really leads is among what policies judge, with the port that is called.

@@ -3,17 +3,33 @@ package egress
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+)
+
+// maxName and maxLabel are the lengths of the longest name that DNS has, and of its longest label.
+const (
+	maxName  = 253
+	maxLabel = 63
 )
 
 // Canonical returns the one spelling of a host: lower case, without a trailing dot, IDNA in ASCII.
 // What IDNA cannot encode is returned lower-cased, so that two spellings still compare.
 func Canonical(host string) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host = strings.ToLower(host)
+	if root, ok := strings.CutSuffix(host, "."); ok && !strings.HasSuffix(root, ".") {
+		host = root
+	}
 	prefix := ""
 	if rest, ok := strings.CutPrefix(host, "*."); ok {
 		prefix, host = "*.", rest
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if utf8.RuneCountInString(label) > maxLabel {
+			// It is no name in any spelling, and to encode it takes the square of its length.
+			return prefix + host
+		}
 	}
 	if ascii, err := idna.Punycode.ToASCII(host); err == nil {
 		host = ascii
@@ -21,14 +37,14 @@ func Canonical(host string) string {
 	return prefix + host
 }
 
-// Patterns returns every pattern that stands for all of a canonical host: itself, *.parent for each of its parents, and
-// *. Policies look them up, so that a list of allowed hosts costs the same at any length.
+// Patterns returns every pattern that stands for all of a canonical host: itself, *.parent for each of its parents that
+// DNS can have, and *. Policies look them up, so that a list of allowed hosts costs the same at any length.
 func Patterns(canonical string) []string {
 	out := []string{canonical}
 	if IsIP(canonical) {
 		return append(out, "*")
 	}
-	for i := 1; i < len(canonical); i++ {
+	for i := max(1, len(canonical)-1-maxName); i < len(canonical); i++ {
 		if canonical[i] == '.' && canonical[:i] != "*" {
 			out = append(out, "*"+canonical[i:])
 		}
@@ -38,6 +54,9 @@ func Patterns(canonical string) []string {
 	}
 	return append(out, "*")
 }
+
+// PatternsSize returns how many bytes the Patterns of a host take at most, without making them.
+func PatternsSize(host string) int { return strings.Count(host, ".") * min(len(host), maxName) }
 
 // Covers says whether a pattern, one of Patterns, stands for a canonical host.
 func Covers(pattern, canonical string) bool {

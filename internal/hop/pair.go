@@ -59,15 +59,21 @@ func Pairs(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) map[str
 			continue
 		}
 		host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")
-		if bare, _, err := net.SplitHostPort(host); err == nil {
-			host = bare
-		}
+		host = hostOnly(host)
 		pair := egress.Pair{Asked: asked, Led: mesh.Qualify(was[i].Host(), intent.GetNamespace())}
 		if host == pair.Host() {
 			out[host] = pair
 		}
 	}
 	return out
+}
+
+// hostOnly takes the port off what calls ask for.
+func hostOnly(authority string) string {
+	if host, _, err := net.SplitHostPort(authority); err == nil {
+		return host
+	}
+	return authority
 }
 
 // PairSet returns the exit of a pair in the namespace of egress gateways: routes from each gateway that lead its calls to

@@ -32,6 +32,8 @@ type compiled struct {
 	broken error
 	// selection is what the selector matches, remembered.
 	selection atomic.Pointer[selection]
+	// turns are who may have it evaluated, when it took too long.
+	turns turns
 }
 
 // header returns the parts of a policy that need no compiler: whom it selects and what a violation does. The module is nil
@@ -78,7 +80,7 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 		return err
 	}
 	out.fix, _ = custom(module, "fix").(string)
-	compiler := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)
+	compiler := withWeights(ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true))
 	modules := map[string]*ast.Module{module.Package.Location.File: module.Copy()}
 	for name, shared := range l.shared {
 		modules[name] = shared.Copy()

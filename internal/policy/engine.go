@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -24,6 +23,8 @@ type Engine struct {
 	// writing serialises changes; readers take the snapshot.
 	writing  sync.Mutex
 	snapshot atomic.Pointer[[]*compiled]
+	// evaluations are those under way.
+	evaluations evaluations
 }
 
 // NewEngine returns an engine without policies. The error is that of a library file that does not parse.
@@ -32,6 +33,7 @@ func NewEngine(files fs.FS) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	boundBuiltins()
 	out := &Engine{library: library}
 	out.snapshot.Store(&[]*compiled{})
 	return out, nil
@@ -110,15 +112,14 @@ func rank(policy *compiled) int {
 	return slices.Index([]v1alpha1.Enforcement{v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit}, policy.enforcement)
 }
 
-// budget is the time that one policy may take, so that none takes another's.
-const budget = time.Second
-
 // Evaluate asks every policy that selects the review by the namespace of the object or of a client, those that deny first. A
 // policy that cannot answer, or not within its budget and before the context ends, is a failure and never a yes.
 func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 	var out Decision
 	var input ast.Object
 	others := review.others()
+	var by worker
+	defer by.leave()
 	for _, policy := range *e.snapshot.Load() {
 		client, asked := policy.selects(review, others)
 		if !asked {
@@ -131,7 +132,11 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 		}
 		if err == nil {
 			input.Insert(ast.InternedTerm("client"), review.client(client))
-			denied, warned, err = policy.within(ctx, input)
+			var left bool
+			if denied, warned, left, err = e.within(ctx, &by, policy, review.Namespace.Name, input); left {
+				// It still reads the input.
+				input = nil
+			}
 		}
 		out.add(policy, client, denied, warned, err)
 	}
@@ -151,16 +156,10 @@ func object(document map[string]any) (ast.Object, error) {
 	return out, nil
 }
 
-func (c *compiled) within(ctx context.Context, input ast.Object) (denied, warned []Violation, err error) {
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	return c.eval(ctx, input)
-}
-
 // eval evaluates one policy. The input is converted once for all policies of a review; each puts its parameters in.
 func (c *compiled) eval(ctx context.Context, input ast.Object) (denied, warned []Violation, err error) {
 	input.Insert(ast.InternedTerm("parameters"), c.parameters)
-	results, err := c.query.Eval(ctx, rego.EvalParsedInput(input))
+	results, err := c.query.Eval(ctx, rego.EvalParsedInput(input), rego.EvalGenerateJSON(sentences))
 	if err != nil {
 		return nil, nil, err
 	}

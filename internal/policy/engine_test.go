@@ -36,7 +36,7 @@ deny contains {"msg": say.no(input.name), "field": "metadata.name", "fix": "rena
 }
 `
 
-func engine(t *testing.T) *policy.Engine {
+func engine(t testing.TB) *policy.Engine {
 	t.Helper()
 	out, err := policy.NewEngine(fstest.MapFS{
 		"listed/listed.rego":      {Data: []byte(listed)},

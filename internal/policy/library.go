@@ -49,17 +49,3 @@ func parse(name, source string) (*ast.Module, error) {
 		RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: Capabilities(),
 	})
 }
-
-// Capabilities returns what policies may call: every built-in of this OPA that depends on its arguments alone.
-func Capabilities() *ast.Capabilities {
-	out := ast.CapabilitiesForThisVersion()
-	pure := make([]*ast.Builtin, 0, len(out.Builtins))
-	for _, builtin := range out.Builtins {
-		if !builtin.Nondeterministic {
-			pure = append(pure, builtin)
-		}
-	}
-	out.Builtins = pure
-	out.AllowNet = []string{}
-	return out
-}

@@ -78,6 +78,21 @@ func TestADayThatDoesNotExist(t *testing.T) {
 	}
 }
 
+// TestARangeThatIsNone is refused at apply: a list with it could not be evaluated, nor may a list pass for one without it.
+func TestARangeThatIsNone(t *testing.T) {
+	t.Parallel()
+	e, err := policy.NewEngine(policies.Library())
+	require.NoError(t, err)
+	for name, parameter := range map[string]string{
+		"allowed-hosts": "hosts", "denied-hosts": "hosts", "destination-tunnel": "allowedTargets", "honest-endpoints": "allowedEndpoints", "workload-entries": "addresses",
+	} {
+		for listed, fits := range map[string]bool{"192.0.2.0/24": true, "2001:db8::/32": true, "a.test": true, "192.0.2.0/33": false, "::/129": false, "f/1": false} {
+			err := e.Check(egressPolicy("p", v1alpha1.EgressPolicySpec{Policy: name, Parameters: parameters(`{"` + parameter + `": ["` + listed + `"]}`)}))
+			assert.Equal(t, fits, err == nil, "%s of %s: %v", listed, name, err)
+		}
+	}
+}
+
 // TestTheDocumentsTableHasEveryPolicy of the library, with every parameter and its kinds, and no other.
 func TestTheDocumentsTableHasEveryPolicy(t *testing.T) {
 	t.Parallel()
@@ -105,7 +120,7 @@ func TestTheDocumentsTableHasEveryPolicy(t *testing.T) {
 }
 
 // folders returns the Rego of each policy of the library, by name.
-func folders(t *testing.T) map[string]string {
+func folders(t testing.TB) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../../policies/*/*.rego")
 	require.NoError(t, err)

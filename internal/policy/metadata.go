@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -106,6 +107,7 @@ func validateParameters(schema map[string]any, value any) error {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(noLoader{})
 	compiler.AssertFormat()
+	compiler.RegisterFormat(&jsonschema.Format{Name: "host-or-cidr", Validate: hostOrCIDR})
 	if err := compiler.AddResource(schemaURL, schema); err != nil {
 		return fmt.Errorf("rego: custom.parameters: %w", err)
 	}
@@ -120,6 +122,16 @@ func validateParameters(schema map[string]any, value any) error {
 		return fmt.Errorf("spec.parameters: %w", err)
 	}
 	return nil
+}
+
+// hostOrCIDR holds ranges of addresses to be some: by one that is none, a policy could not be evaluated.
+func hostOrCIDR(value any) error {
+	text, _ := value.(string)
+	if !strings.Contains(text, "/") {
+		return nil
+	}
+	_, _, err := net.ParseCIDR(text)
+	return err
 }
 
 // explain names each parameter that does not fit, sorted.

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,12 +12,65 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
+// codeTooLarge is the code of an object that is not looked at.
+const codeTooLarge = "too-large"
+
 // maxPairs bounds what an object of two lists can ask for: each host is looked at with each route, endpoint and port, so
 // that 100 KB of manifest would otherwise cost gigabytes. People write dozens.
 const maxPairs = 50_000
 
 // maxWildcards bounds the wildcards of one object.
 const maxWildcards = 100
+
+// maxPatterns bounds what the names of an object take as policies read them: with every parent of each, which is the square of
+// a name's labels.
+const maxPatterns = 8 << 20
+
+// boundContent refuses an object of more values, or longer names, than anybody is to look at.
+func boundContent(object *unstructured.Unstructured) hop.Refusals {
+	left := size{values: maxPairs, patterns: maxPatterns}
+	for key, value := range object.Object {
+		if metadata, is := value.(map[string]any); is && key == "metadata" {
+			// What the API server notes of the fields is as large as these.
+			metadata = maps.Clone(metadata)
+			delete(metadata, "managedFields")
+			value = metadata
+		}
+		left.take(value)
+	}
+	out := hop.Refusals{{Code: codeTooLarge, Field: "spec", Fix: "spread it over several objects"}}
+	switch {
+	case left.values < 0:
+		out[0].Message = fmt.Sprintf("the object has more than %d values", maxPairs)
+	case left.patterns < 0:
+		out[0].Message = "the names in the object have too many labels: to hold them against patterns such as *.example.com takes too much memory"
+	default:
+		return nil
+	}
+	return out
+}
+
+// size is what an object may still have.
+type size struct{ values, patterns int }
+
+// take takes a value off, until nothing is left.
+func (s *size) take(value any) {
+	if s.values--; s.values < 0 || s.patterns < 0 {
+		return
+	}
+	switch v := value.(type) {
+	case string:
+		s.patterns -= egress.PatternsSize(v)
+	case map[string]any:
+		for _, item := range v {
+			s.take(item)
+		}
+	case []any:
+		for _, item := range v {
+			s.take(item)
+		}
+	}
+}
 
 // boundEntry refuses a ServiceEntry that is too much work to look at.
 func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
@@ -53,7 +107,7 @@ func bound(hosts, others int, name string) hop.Refusals {
 		return nil
 	}
 	return hop.Refusals{{
-		Code: "too-large", Field: field.NewPath("spec", "hosts").String(),
+		Code: codeTooLarge, Field: field.NewPath("spec", "hosts").String(),
 		Message: fmt.Sprintf("%d hosts and %d %s are more than %d pairs", hosts, others, name, maxPairs),
 		Fix:     "spread the hosts over several objects",
 	}}

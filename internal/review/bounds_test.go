@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -44,6 +45,36 @@ func TestWorkIsBoundedBeforeItBegins(t *testing.T) {
 	assert.NotEmpty(t, boundEntry(entry(t, "{hosts: "+list(256, "hN.test")+", exportTo: "+list(200, "nN")+"}")))
 	assert.Empty(t, boundEntry(entry(t, "{hosts: "+list(256, "hN.test")+", ports: "+list(128, "{number: N}")+"}")))
 	assert.Empty(t, slices.Concat(boundRoutes(routes(t, "{}")), boundEntry(entry(t, "null"))))
+}
+
+// TestNamesOfManyLabelsAreBounded: a manifest that the API server takes is not looked at where what policies are shown of its
+// names would be hundreds of times as large; nor is one of more values than people write, whatever its kind.
+func TestNamesOfManyLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("a.", 120) + "test"
+	hosts := make([]string, 1000)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("h%d.%s", i, name)
+	}
+	names, values := "{x: ["+strings.Join(hosts, ", ")+"]}", "{x: ["+strings.Repeat("{}, ", maxPairs)+"]}"
+	for kind, row := range kinds {
+		for what, spec := range map[string]string{"names": names, "values": values} {
+			asked := &policies{}
+			r := &Reviewer{Mesh: egresstest.Mesh(), View: egresstest.NewCluster(), Policies: asked}
+			req := create(object(t, "apiVersion: "+row.group+"/v1\nkind: "+kind+"\nmetadata: {name: x, namespace: payments}\nspec: "+spec))
+			_, err := r.Rewrite(req)
+			require.Error(t, err, "%s of %s", what, kind)
+			outcome, err := r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Equal(t, []string{"too-large spec"}, codes(outcome), "%s of %s", what, kind)
+			assert.Empty(t, asked.asked, "policies are not shown it either")
+		}
+	}
+	written := routes(t, "{hosts: [a.test], http: [{match: [{uri: {prefix: /}}], route: [{destination: {host: api.example.com}}]}]}")
+	fields := make([]any, maxPairs)
+	written.SetManagedFields(nil)
+	require.NoError(t, unstructured.SetNestedField(written.Object, fields, "metadata", "managedFields"))
+	assert.Empty(t, boundContent(written), "what the API server notes is nobody's")
 }
 
 // TestANamespaceHasSoManyHosts: the objects that its exits take are bounded, and what is stored may be written.

@@ -18,7 +18,8 @@ type kind struct {
 	// asked says that the API server sends the kind only while a policy in force asks for it: there is nothing to refuse
 	// in it but what a policy says.
 	asked bool
-	// bound refuses an object that is too much work to look at, before any is done.
+	// bound refuses an object whose lists are too much work to look at together, before any is done; nil for one whose size
+	// says it all.
 	bound func(object *unstructured.Unstructured) hop.Refusals
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
 	intent func(s *subject, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
@@ -63,7 +64,7 @@ var kinds = map[string]kind{
 	"TLSRoute":  apiRoute,
 
 	// Where hosts that no entry names are blocked, a Sidecar is sent in any case.
-	"Sidecar": {group: networking, asked: true, bound: boundContent, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
+	"Sidecar": {group: networking, asked: true, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
 
 	"EnvoyFilter":      judged(networking, examineNothing),
 	"ProxyConfig":      judged(networking, examineNothing),
@@ -75,12 +76,12 @@ var kinds = map[string]kind{
 
 // apiRoute is the row of the routes of the Gateway API. The API server sends them wherever it has their kinds.
 var apiRoute = kind{
-	group: gatewayAPI, bound: boundContent, intent: asWritten, examine: examineAPIRoute, changes: unchanged, exported: "this route applies",
+	group: gatewayAPI, intent: asWritten, examine: examineAPIRoute, changes: unchanged, exported: "this route applies",
 }
 
 // judged is the row of a kind that is evaluated by policies and nothing else.
 func judged(group string, examine func(s *subject) (egress.Facts, hop.Refusals)) kind {
-	return kind{group: group, asked: true, bound: boundContent, intent: asWritten, examine: examine, changes: unchanged}
+	return kind{group: group, asked: true, intent: asWritten, examine: examine, changes: unchanged}
 }
 
 // Kinds returns the governed kinds, sorted.

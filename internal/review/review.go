@@ -109,6 +109,10 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	s, err := r.subject(req)
 	var refusals hop.Refusals
 	switch {
+	case errors.As(err, &refusals) && req.Operation != Audit && refusals[0].Code == codeTooLarge:
+		// Nor are policies to look at it.
+		out.add(policy.Decision{}, refusals, "")
+		return out, nil
 	case errors.As(err, &refusals):
 		// Policies see what was sent, since what was meant cannot be read.
 		s = &subject{Request: req, Reviewer: r, intent: req.Object, oldIntent: req.Old}
@@ -153,7 +157,11 @@ func (r *Reviewer) subject(req Request) (*subject, error) {
 
 func (r *Reviewer) subjectOf(row kind, req Request) (*subject, error) {
 	s := &subject{Request: req, Reviewer: r, kind: row, gateway: r.gateway(req)}
-	if refusals := row.bound(req.Object); len(refusals) > 0 {
+	refusals := boundContent(req.Object)
+	if len(refusals) == 0 && row.bound != nil {
+		refusals = row.bound(req.Object)
+	}
+	if len(refusals) > 0 {
 		return nil, refusals
 	}
 	var err error

@@ -151,16 +151,38 @@ func checkSealed(s *subject) hop.Refusals {
 			Fix: "apply it again, or change anything in it",
 		}}, refusals...)
 	}
-	if errors.As(err, &refusals) || s.leads() {
+	if errors.As(err, &refusals) {
 		return refusals
 	}
-	if equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]) {
+	if s.leads() {
+		want = s.asItWas(want)
+	}
+	switch {
+	case !equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]):
+	case s.leads():
+		return nil
+	default:
 		return s.checkBound(hop.BoundTo(want))
 	}
 	return hop.Refusals{{
 		Code: "not-sealed", Field: "spec.endpoints", Message: "the entry was changed after it was sealed",
 		Fix: "apply it again; if this stays, another mutating webhook rewrites ServiceEntries",
 	}}
+}
+
+// asItWas returns the form in which an entry is still stored that was sealed before routes were to lead its calls; the one that
+// it will have for any other.
+func (s *subject) asItWas(form *unstructured.Unstructured) *unstructured.Unstructured {
+	leg, sealed := hop.SealedLeg(s.Object, s.Mesh)
+	if !sealed {
+		return form
+	}
+	gw, _ := s.Mesh.GatewayByName(leg.Gateway)
+	out := s.intent.DeepCopy()
+	if hop.SealIntent(out, gw.By(leg.Transport), s.Mesh) != nil {
+		return form
+	}
+	return out
 }
 
 // straightOut says whether an external entry that is to be sealed leads past every gateway.

@@ -51,9 +51,18 @@ func keptRoutes(s *subject) bool {
 	return spec != nil && equality.Semantic.DeepEqual(s.Object.Object["spec"], spec)
 }
 
-// examineRoutes looks at the routes that will be stored. An entry may have come or gone since they were injected: either
-// form leads to the gateway or is in the facts.
+// examineRoutes looks at the routes that will be stored.
 func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
+	facts, refusals := examineForms(s)
+	if s.Mesh.Inject && len(refusals) == 0 && !hop.IsClientRoute(s.Object) {
+		refusals = hop.CheckInjected(s.Object, s.intent, s.Mesh)
+	}
+	return facts, refusals
+}
+
+// examineForms looks at the routes as they stand. An entry may have come or gone since they were injected: either form leads to
+// the gateway or is in the facts.
+func examineForms(s *subject) (egress.Facts, hop.Refusals) {
 	facts, refusals := examineForm(s, s.Object)
 	if len(refusals) == 0 {
 		return facts, nil

@@ -14,6 +14,7 @@
 #         uniqueItems: true
 #         items:
 #           type: string
+#           format: host-or-cidr
 #           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
 package policies.destination_tunnel
 

@@ -9,8 +9,8 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       allowedEndpoints: {type: array, uniqueItems: true, items: {type: string}}
-#       allowedAddresses: {type: array, uniqueItems: true, items: {type: string}}
+#       allowedEndpoints: {type: array, uniqueItems: true, items: {type: string, format: host-or-cidr}}
+#       allowedAddresses: {type: array, uniqueItems: true, items: {type: string, format: host-or-cidr}}
 package policies.honest_endpoints
 
 import data.policies.lib.hosts

@@ -29,7 +29,13 @@ func TestLawsOfSealing(t *testing.T) {
 func lawsOfSealing(t *testing.T, mesh *egress.Mesh, _ *egresstest.Cluster) {
 	t.Helper()
 	sealedOnce := false
-	rapid.Check(t, func(t *rapid.T) {
+	rapid.Check(t, lawOfSealing(mesh, func() { sealedOnce = true }))
+	require.True(t, sealedOnce, "the generator must draw entries that can be sealed")
+}
+
+// lawOfSealing is the law for a mesh; it tells of an entry that was sealed.
+func lawOfSealing(mesh *egress.Mesh, sealedOne func()) func(*rapid.T) {
+	return func(t *rapid.T) {
 		x := draw.Entry(t)
 		before := x.DeepCopy()
 		sealed, err := hop.Seal(x, mesh.Gateways[0], mesh)
@@ -48,10 +54,10 @@ func lawsOfSealing(t *testing.T, mesh *egress.Mesh, _ *egresstest.Cluster) {
 		again, err := hop.Seal(sealed, mesh.Gateways[0], mesh)
 		require.NoError(t, err)
 		require.Equal(t, sealed.Object, again.Object, "Seal(Seal(x)) == Seal(x)")
-		_, is := hop.SealedTo(sealed, mesh)
-		sealedOnce = sealedOnce || is
-	})
-	require.True(t, sealedOnce, "the generator must draw entries that can be sealed")
+		if _, is := hop.SealedTo(sealed, mesh); is {
+			sealedOne()
+		}
+	}
 }
 
 func TestLawsOfInjection(t *testing.T) {
@@ -62,7 +68,16 @@ func TestLawsOfInjection(t *testing.T) {
 func lawsOfInjection(t *testing.T, mesh *egress.Mesh, cluster *egresstest.Cluster) {
 	t.Helper()
 	injectedOnce, leftOnce := false, false
-	rapid.Check(t, func(t *rapid.T) {
+	rapid.Check(t, lawOfInjection(mesh, cluster, func(changed bool) {
+		injectedOnce, leftOnce = injectedOnce || changed, leftOnce || !changed
+	}))
+	require.True(t, injectedOnce, "the generator must draw routes that can be injected")
+	require.True(t, leftOnce, "the generator must draw routes that cannot be")
+}
+
+// lawOfInjection is the law for a mesh; it tells of each object whether it was changed.
+func lawOfInjection(mesh *egress.Mesh, cluster *egresstest.Cluster, drawn func(changed bool)) func(*rapid.T) {
+	return func(t *rapid.T) {
 		x := draw.VirtualService(t)
 		before := x.DeepCopy()
 		injected, err := hop.Inject(x, mesh.Gateways[0], mesh, cluster)
@@ -75,8 +90,7 @@ func lawsOfInjection(t *testing.T, mesh *egress.Mesh, cluster *egresstest.Cluste
 		require.NoError(t, err)
 		require.Equal(t, injected.Object, again.Object, "Inject(Inject(x)) == Inject(x)")
 		_, changed := injected.GetAnnotations()[hop.IntentAnnotation]
-		injectedOnce, leftOnce = injectedOnce || changed, leftOnce || !changed
-	})
-	require.True(t, injectedOnce, "the generator must draw routes that can be injected")
-	require.True(t, leftOnce, "the generator must draw routes that cannot be")
+		require.Empty(t, hop.CheckInjected(injected, got, mesh), "a rewrite puts nothing there that is not believed")
+		drawn(changed)
+	}
 }

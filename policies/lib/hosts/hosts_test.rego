@@ -51,3 +51,11 @@ test_overlaps if {
 	not hosts.overlaps("*.test", {"test", "a.example"})
 	not hosts.overlaps("*", set())
 }
+
+# What is no address lies in no range, and keeps nobody's policy from an answer.
+test_what_is_no_address if {
+	every odd in ["1.2.3", "1.2.3.4.5", ".", ":", "f", "1.2.3.4/33", "::/129", ""] {
+		not hosts.within(odd, {"0.0.0.0/0", "::/0"})
+		not hosts.within("192.0.2.1", {concat("/", [odd, "8"])})
+	}
+}
