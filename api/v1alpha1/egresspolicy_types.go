@@ -69,18 +69,65 @@ var DefaultKinds = []Kind{"DestinationRule", "GRPCRoute", "Gateway", "HTTPRoute"
 // BaselinePrefix is that of the names of the EgressPolicies that are kept as the chart's values have them.
 const BaselinePrefix = "baseline-"
 
-// Match selects what a policy evaluates.
+// NamespacePattern is the name of a namespace; "*" in it stands for any characters, also for none, as in "team-*".
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+type NamespacePattern string
+
+// UserName is the name of a user or of a group, as the API server knows it; none stands for several.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+type UserName string
+
+// Match selects what a policy evaluates. Whatever is given must hold.
 type Match struct {
 	// NamespaceSelector selects namespaces by their labels: those that the objects are of, and those that they are
 	// exported to.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Namespaces selects namespaces by their names, as namespaceSelector does by their labels; "team-*" stands for all whose
+	// names begin so. Where both are given, it takes both.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1000
+	// +optional
+	// +listType=set
+	Namespaces []NamespacePattern `json:"namespaces,omitempty"`
+	// Exclude names namespaces for which the policy does not count, whatever else selects them. What such a namespace exports
+	// to one that is selected is evaluated for that one all the same.
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:XValidation:rule="self.all(name, !name.matches('^[*]+$'))",message="would exclude every namespace: delete the policy, or have it Audit"
+	// +optional
+	// +listType=set
+	Exclude []NamespacePattern `json:"exclude,omitempty"`
+	// ObjectSelector selects objects by their own labels. Beware: who writes an object sets its labels, so that whoever
+	// labels it otherwise escapes the policy. It is for rolling a policy out, and not for keeping anybody out; namespaces
+	// and namespaceSelector are.
+	// +optional
+	ObjectSelector *metav1.LabelSelector `json:"objectSelector,omitempty"`
+	// ExcludeUsers are users to whose requests the policy does not apply, to break the glass. Each use is answered with a
+	// warning, and noted in the API server's audit log. What is stored by one is evaluated by the audit, which knows no
+	// users, and by existing: Suspend loses its exit.
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	// +listType=set
+	ExcludeUsers []UserName `json:"excludeUsers,omitempty"`
+	// ExcludeGroups are groups to whose users the policy does not apply, as excludeUsers says.
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="!('system:authenticated' in self)",message="system:authenticated is everybody: delete the policy, or have it Audit"
+	// +optional
+	// +listType=set
+	ExcludeGroups []UserName `json:"excludeGroups,omitempty"`
 	// Kinds are the kinds that the policy evaluates; those that the policy's METADATA names by default, or else
 	// DestinationRule, Gateway, ServiceEntry, VirtualService and the routes of the Gateway API.
 	// +optional
 	// +listType=set
 	Kinds []Kind `json:"kinds,omitempty"`
 }
+
+// Message is a sentence of a denial.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=1024
+type Message string
 
 // EgressPolicySpec says what is evaluated, by which policy, and what a violation does.
 // +kubebuilder:validation:XValidation:rule="has(self.policy) != has(self.rego)",message="exactly one of policy and rego must be given"
@@ -106,6 +153,17 @@ type EgressPolicySpec struct {
 	// +kubebuilder:validation:MaxLength=262144
 	// +optional
 	Rego string `json:"rego,omitempty"`
+	// Docs is the https URL of a page about the policy, which stands under everything that the policy says.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^https://[^\\s/?#]+\\S*$')",message="must be an https URL"
+	// +optional
+	Docs string `json:"docs,omitempty"`
+	// Messages are sentences in the place of the policy's own, by the codes of its rules. They say what is wrong; the field
+	// stands before them and the fix after them in any case.
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(code, !self[code].contains('%') && !self[code].contains('\\n'))",message="a message is a sentence on one line, without %"
+	// +optional
+	Messages map[string]Message `json:"messages,omitempty"`
 	// Parameters reach the policy as input.parameters.
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields

@@ -73,6 +73,13 @@ func (in *EgressPolicyList) DeepCopyObject() runtime.Object {
 func (in *EgressPolicySpec) DeepCopyInto(out *EgressPolicySpec) {
 	*out = *in
 	in.Match.DeepCopyInto(&out.Match)
+	if in.Messages != nil {
+		in, out := &in.Messages, &out.Messages
+		*out = make(map[string]Message, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	if in.Parameters != nil {
 		in, out := &in.Parameters, &out.Parameters
 		*out = new(apiextensionsv1.JSON)
@@ -124,6 +131,31 @@ func (in *Match) DeepCopyInto(out *Match) {
 		in, out := &in.NamespaceSelector, &out.NamespaceSelector
 		*out = new(v1.LabelSelector)
 		(*in).DeepCopyInto(*out)
+	}
+	if in.Namespaces != nil {
+		in, out := &in.Namespaces, &out.Namespaces
+		*out = make([]NamespacePattern, len(*in))
+		copy(*out, *in)
+	}
+	if in.Exclude != nil {
+		in, out := &in.Exclude, &out.Exclude
+		*out = make([]NamespacePattern, len(*in))
+		copy(*out, *in)
+	}
+	if in.ObjectSelector != nil {
+		in, out := &in.ObjectSelector, &out.ObjectSelector
+		*out = new(v1.LabelSelector)
+		(*in).DeepCopyInto(*out)
+	}
+	if in.ExcludeUsers != nil {
+		in, out := &in.ExcludeUsers, &out.ExcludeUsers
+		*out = make([]UserName, len(*in))
+		copy(*out, *in)
+	}
+	if in.ExcludeGroups != nil {
+		in, out := &in.ExcludeGroups, &out.ExcludeGroups
+		*out = make([]UserName, len(*in))
+		copy(*out, *in)
 	}
 	if in.Kinds != nil {
 		in, out := &in.Kinds, &out.Kinds

@@ -187,7 +187,7 @@ func (h *Handler) ValidatePolicy(_ context.Context, req admission.Request) admis
 	if err := h.Checker.Check(egressPolicy); err != nil {
 		return no(review.Refused, review.PolicyMessage(req.Name, err))
 	}
-	return admission.Allowed("")
+	return admission.Allowed("").WithWarnings(egressPolicy.Spec.Warnings()...)
 }
 
 // unchanged says that a policy which is on its way out loses its finalizers, whatever became of its Rego meanwhile.

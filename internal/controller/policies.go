@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -144,7 +145,8 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, err
 	}
 	condition := metav1.Condition{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce", Message: "the policy is in force",
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce",
+		Message:            strings.Join(append([]string{"the policy is in force"}, policy.Spec.Warnings()...), "; beware: "),
 		ObservedGeneration: policy.Generation,
 	}
 	if err := p.set(policy); err != nil {

@@ -52,8 +52,9 @@ const codeUnfitPolicy = "unfit-policy"
 // policy answers an EgressPolicy.
 func (s *Session) policy(object manifest.Object) (Answer, error) {
 	out := Answer{Object: object, Verdict: review.Allowed}
-	err := s.enforce(object)
+	of, err := s.enforce(object)
 	if err == nil {
+		out.Warnings = of.Spec.Warnings()
 		return out, s.cluster.Store(object.Unstructured)
 	}
 	out.Verdict, out.Message = review.Refused, review.PolicyMessage(object.GetName(), err)
@@ -62,15 +63,15 @@ func (s *Session) policy(object manifest.Object) (Answer, error) {
 }
 
 // enforce puts an EgressPolicy in force, or leaves what is in force where the webhook would refuse it.
-func (s *Session) enforce(object manifest.Object) error {
+func (s *Session) enforce(object manifest.Object) (*v1alpha1.EgressPolicy, error) {
 	of, unknown, err := policyOf(object)
 	if err := errors.Join(err, unknown); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.engine.Check(of); err != nil {
-		return err
+		return nil, err
 	}
-	return s.set(of)
+	return of, s.set(of)
 }
 
 // set puts an EgressPolicy in force. One that does not compile fails whatever it selects, as where it is stored past the webhook.

@@ -126,7 +126,12 @@ func (s *Session) Store(objects ...manifest.Object) error {
 }
 
 // Enforce puts EgressPolicies in force. The error names the place of each that the webhook would refuse.
-func (s *Session) Enforce(policies ...manifest.Object) error { return each(policies, s.enforce) }
+func (s *Session) Enforce(policies ...manifest.Object) error {
+	return each(policies, func(object manifest.Object) error {
+		_, err := s.enforce(object)
+		return err
+	})
+}
 
 // each calls a function with objects. The error has the places of those with which it failed.
 func each(objects []manifest.Object, do func(object manifest.Object) error) error {

@@ -125,6 +125,10 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 		if !asked {
 			continue
 		}
+		if policy.match.exempts(review.User) {
+			out.Exempt = append(out.Exempt, policy.name)
+			continue
+		}
 		err := policy.broken
 		var denied, warned []Violation
 		if err == nil && input == nil {
@@ -200,6 +204,7 @@ func (c *compiled) violations(binding any) ([]Violation, error) {
 		if violation.Message == "" {
 			return nil, fmt.Errorf("a result is a string or an object with msg, not %v", item)
 		}
+		c.wording.say(&violation)
 		out = append(out, violation)
 	}
 	return out, nil

@@ -49,6 +49,9 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 	}
 	r.decisions.WithLabelValues(req.Object.GetKind(), string(req.Operation), string(outcome.Verdict)).Inc()
 	logger := logr.FromContextOrDiscard(ctx).WithValues("kind", req.Object.GetKind(), "namespace", req.Namespace.Name, "name", req.Name)
+	if exempt := outcome.Exempt; len(exempt.Policies) > 0 {
+		logger.Info("User is excluded", "user", exempt.User, "from", exempt.From())
+	}
 	audited := 0
 	for _, finding := range outcome.Findings {
 		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()
