@@ -169,6 +169,23 @@ type EgressPolicySpec struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Parameters *apiextensionsv1.JSON `json:"parameters,omitempty"`
+	// ParametersFrom names parameters that policies share: those of parameters lie over them, and objects within objects are
+	// put together alike. They are kept current. While they are not there, or do not fit, the last good version of the policy
+	// stays in force and Ready is False; without one, the policy fails whatever it selects, as its enforcement says.
+	// +optional
+	ParametersFrom *ParametersSource `json:"parametersFrom,omitempty"`
+}
+
+// ParametersSource is where parameters are that policies share.
+type ParametersSource struct {
+	// ConfigMap is the name of one in the namespace of the release.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	ConfigMap string `json:"configMap"`
+	// Key of its data whose text is an object of parameters, in YAML or JSON.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key"`
 }
 
 // Suspends says whether stored objects that violate the policy lose their exits.

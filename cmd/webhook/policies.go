@@ -27,7 +27,7 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 	rules := controller.NewWebhookRules(controller.WebhookRules{
 		Kinds: engine.Kinds, Loaded: func() bool { return out.Loaded() }, Resource: resource, Served: served, Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.webhookConfiguration,
 	})
-	if out, err = controller.SetupPolicies(mgr, engine, standards, rules.Changed); err != nil {
+	if out, err = controller.SetupPolicies(mgr, engine, standards, o.namespace, rules.Changed); err != nil {
 		return nil, err
 	}
 	return out, errors.Join(mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))

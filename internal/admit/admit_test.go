@@ -54,7 +54,9 @@ func (e evaluator) Evaluate(_ context.Context, review policy.Review) policy.Deci
 
 type checker struct{ err error }
 
-func (c checker) Check(*v1alpha1.EgressPolicy) error { return c.err }
+func (c checker) Check(_ context.Context, of *v1alpha1.EgressPolicy) ([]string, error) {
+	return of.Spec.Warnings(), c.err
+}
 
 func silent(policy.Review) policy.Decision { return policy.Decision{} }
 

@@ -22,6 +22,8 @@ func (e engine) Set(policy *v1alpha1.EgressPolicy) error {
 	return nil
 }
 
+func (engine) Check(*v1alpha1.EgressPolicy) error { return nil }
+
 func (e engine) Remove(name string) { delete(e, name) }
 
 // TestEachVersionOfAPolicyIsToldOnce, when it is in force already.
@@ -32,7 +34,7 @@ func TestEachVersionOfAPolicyIsToldOnce(t *testing.T) {
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
 	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
 	inForce := engine{}
-	p := &Policies{engine: inForce, client: cluster, inForce: map[string]int64{}}
+	p := &Policies{engine: inForce, client: cluster, inForce: map[string]string{}}
 	p.loaded.Store(true)
 	var told []int64
 	p.OnChange(func() { told = append(told, inForce["p"]) })

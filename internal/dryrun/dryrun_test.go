@@ -225,3 +225,38 @@ func TestPoliciesAreForWhomTheySay(t *testing.T) {
 	assert.Contains(t, answers[1].Message, "hosts: spec.hosts[0]: Ask first (allowed-hosts).\nFix: ask the platform team", "nobody is no user")
 	assert.Contains(t, answers[1].Message, "\nDocs: https://wiki.test/hosts")
 }
+
+// TestSharedParametersCountWhereverTheyStand: those of the release's namespace, as they were stored or applied last.
+func TestSharedParametersCountWhereverTheyStand(t *testing.T) {
+	t.Parallel()
+	sharing := strings.Replace(deny, "parameters: {hosts: [other.example.com]}", "parametersFrom: {configMap: hosts, key: k}", 1)
+	parameters := func(namespace, text string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hosts, namespace: " + namespace + "}\ndata: {k: '" + text + "'}"
+	}
+	const release = "egress-governor"
+	for name, tc := range map[string]struct {
+		stored, applied []string
+		want            review.Verdict
+	}{
+		"none":               {nil, []string{labelled, sharing, entry}, review.Failed},
+		"of a tenant":        {nil, []string{labelled, sharing, parameters("app", "hosts: [\"*\"]"), entry}, review.Failed},
+		"not listed":         {nil, []string{labelled, sharing, parameters(release, "hosts: []"), entry}, review.Denied},
+		"listed":             {nil, []string{entry, labelled, sharing, parameters(release, "hosts: [api.example.com]")}, review.Allowed},
+		"listed before":      {nil, []string{parameters(release, "hosts: [api.example.com]"), sharing, labelled, entry}, review.Allowed},
+		"stored":             {[]string{sharing, labelled, parameters(release, "hosts: [api.example.com]")}, []string{entry}, review.Allowed},
+		"changed":            {[]string{sharing, labelled, parameters(release, "hosts: [api.example.com]")}, []string{parameters(release, "hosts: []"), entry}, review.Denied},
+		"changed to nothing": {[]string{parameters(release, "hosts: [api.example.com]"), sharing, labelled}, []string{parameters(release, "hosts: 1"), entry}, review.Allowed},
+		"unfit":              {nil, []string{labelled, sharing, parameters(release, "hosts: 1"), entry}, review.Failed},
+	} {
+		of := session(t, nil)
+		if tc.stored != nil {
+			require.NoError(t, of.Store(objects(t, tc.stored...)...))
+		}
+		assert.Equal(t, tc.want, verdicts(t, of, tc.applied...)["ServiceEntry app/api"], name)
+	}
+	answers, err := session(t, nil).Apply(t.Context(), objects(t, sharing, parameters(release, "hosts: 1"), sharing), func() {})
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(answers[0].Warnings, ""), "there is no ConfigMap egress-governor/hosts; until it is there")
+	assert.Equal(t, review.Refused, answers[2].Verdict)
+	assert.Contains(t, answers[2].Message, "with the parameters of ConfigMap egress-governor/hosts, key k: spec.parameters: hosts")
+}

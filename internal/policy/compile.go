@@ -70,8 +70,11 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	if err != nil {
 		return err
 	}
-	if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
-		return err
+	shares := policy.Spec.ParametersFrom != nil
+	if !shares {
+		if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
+			return err
+		}
 	}
 	if err := out.wording.fit(module); err != nil {
 		return err
@@ -90,8 +93,15 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	if err != nil {
 		return fmt.Errorf("rego: %w", err)
 	}
+	if shares {
+		return errUnread
+	}
 	return nil
 }
+
+// errUnread is the error of a policy of whose parameters some are elsewhere (EgressPolicy.WithParameters): without them it might
+// let through what it is there for.
+var errUnread = errors.New("spec.parametersFrom: the parameters are not there, or cannot be read")
 
 func (l *library) module(policy *v1alpha1.EgressPolicy) (*ast.Module, error) {
 	switch spec := policy.Spec; {

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -46,18 +47,23 @@ func (e *Engine) Clone() *Engine {
 	return out
 }
 
-// Check compiles a policy and holds its parameters against their schema, without putting it in force. The error names
-// file and line, or the parameter.
+// Check compiles a policy and holds its parameters against their schema, without putting it in force; those that it shares with
+// others it does not know, and takes for good until they are read. The error names file and line, or the parameter.
 func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
-	_, err := e.library.compile(policy)
-	return err
+	if _, err := e.library.compile(policy); !errors.Is(err, errUnread) {
+		return err
+	}
+	return nil
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;
 // where there is none, the policy fails whatever it selects, as its enforcement says.
 func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
 	next, err := e.library.compile(policy)
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnread):
+		next.broken = err
+	case err != nil:
 		next.broken = fmt.Errorf("it does not compile: %w", err)
 	}
 	e.change(func(policies map[string]*compiled) {
