@@ -50,7 +50,8 @@ const ConditionReady = "Ready"
 // ConditionSuspendHeld is true while the policy would suspend more exits at once than suspend.maxShare lets it.
 const ConditionSuspendHeld = "SuspendHeld"
 
-// AnnotationConfirmSuspend lets a policy suspend as many as it says; its value is the generation that was looked at.
+// AnnotationConfirmSuspend lets a policy suspend as many as it says; its value is the generation that was looked at,
+// with a word for its parameters where it shares some.
 const AnnotationConfirmSuspend = "egress-governor.io/confirm-suspend"
 
 // Kind is a governed kind.

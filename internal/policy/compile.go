@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,8 @@ type compiled struct {
 	kinds         []v1alpha1.Kind
 	query         rego.PreparedEvalQuery
 	parameters    *ast.Term
+	// digest tells the parameters from others.
+	digest string
 	// fix is the package's own advice, for results that bring none.
 	fix string
 	// timed says that the answers may change with the time.
@@ -74,6 +77,9 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	if !shares {
 		if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
 			return err
+		}
+		if given := policy.Spec.Parameters; given != nil {
+			out.digest = fmt.Sprintf("%.5x", sha256.Sum256(given.Raw))
 		}
 	}
 	if err := out.wording.fit(module); err != nil {

@@ -101,6 +101,16 @@ func (e *Engine) KindsOf(name string) []v1alpha1.Kind {
 	return nil
 }
 
+// ParametersOf returns what tells the parameters of a policy in force from others, empty where there are none.
+func (e *Engine) ParametersOf(name string) string {
+	for _, policy := range *e.snapshot.Load() {
+		if policy.name == name {
+			return policy.digest
+		}
+	}
+	return ""
+}
+
 func (e *Engine) change(apply func(map[string]*compiled)) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
