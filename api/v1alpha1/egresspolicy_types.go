@@ -202,11 +202,37 @@ type EgressPolicyStatus struct {
 	// Violations is how many the last audit found in what is stored.
 	// +optional
 	Violations *int64 `json:"violations,omitempty"`
+	// Requests counts what the policy said of requests; dry runs are not counted. Each replica of the webhook adds its own, at
+	// most once a minute, and what one counted that ended by force is missing.
+	// +optional
+	Requests *Requests `json:"requests,omitempty"`
 	// Conditions hold Ready, with the compiler's own message where it is false, and SuspendHeld.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Requests counts requests by what a policy said of them.
+type Requests struct {
+	// Judged is how many the policy was asked about.
+	// +optional
+	Judged int64 `json:"judged"`
+	// Audited is how many violated it and were recorded alone.
+	// +optional
+	Audited int64 `json:"audited"`
+	// Warned is how many were answered with a warning of it.
+	// +optional
+	Warned int64 `json:"warned"`
+	// Denied is how many it denied, also for want of an answer.
+	// +optional
+	Denied int64 `json:"denied"`
+}
+
+// Add adds other counts.
+func (r *Requests) Add(other Requests) {
+	r.Judged, r.Audited = r.Judged+other.Judged, r.Audited+other.Audited
+	r.Warned, r.Denied = r.Warned+other.Warned, r.Denied+other.Denied
 }
 
 // EgressPolicy says how objects lead traffic out of the mesh.
@@ -217,6 +243,10 @@ type EgressPolicyStatus struct {
 // +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.policy`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.spec.enforcement`
 // +kubebuilder:printcolumn:name="Violations",type=integer,JSONPath=`.status.violations`
+// +kubebuilder:printcolumn:name="Judged",type=integer,JSONPath=`.status.requests.judged`
+// +kubebuilder:printcolumn:name="Audited",type=integer,JSONPath=`.status.requests.audited`
+// +kubebuilder:printcolumn:name="Warned",type=integer,JSONPath=`.status.requests.warned`
+// +kubebuilder:printcolumn:name="Denied",type=integer,JSONPath=`.status.requests.denied`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EgressPolicy struct {

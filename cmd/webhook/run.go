@@ -181,6 +181,8 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
+	tally := &controller.Tally{Client: mgr.GetClient(), Now: time.Now}
+	recorder.Tell(counting(tally))
 	reviewer := &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}
 	admit.New(admit.Options{
 		Reviewer: reviewer, Recorder: recorder, Checker: out.policies,
@@ -188,7 +190,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	}).Register(mgr.GetWebhookServer())
 	out.auditor = auditor(mgr, hosts, reviewer, engine, out, configuration)
 	out.policies.OnChange(out.auditor.Changed)
-	return out, errors.Join(out.auditor.Watch(ctx, mgr.GetCache()), mgr.Add(out.auditor))
+	return out, errors.Join(out.auditor.Watch(ctx, mgr.GetCache()), mgr.Add(out.auditor), mgr.Add(tally))
 }
 
 func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Reviewer, engine *policy.Engine, of *parts, configuration *config.Configuration) *audit.Auditor {

@@ -33,6 +33,7 @@ func (d *Decision) add(policy *compiled, client Client, denied, warned []Violati
 }
 
 func (d *Decision) sort() {
+	slices.Sort(d.Asked)
 	slices.Sort(d.Exempt)
 	for _, violations := range [][]Violation{d.Denied, d.Warned, d.Audited} {
 		slices.SortFunc(violations, func(a, b Violation) int {

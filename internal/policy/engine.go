@@ -145,6 +145,7 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 			out.Exempt = append(out.Exempt, policy.name)
 			continue
 		}
+		out.Asked = append(out.Asked, policy.name)
 		err := policy.broken
 		var denied, warned []Violation
 		if err == nil && input == nil {

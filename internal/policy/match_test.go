@@ -121,6 +121,7 @@ func TestThoseWhoAreExcludedBreakTheGlass(t *testing.T) {
 		in.User = tc.user
 		got := e.Evaluate(t.Context(), in)
 		assert.Equal(t, tc.exempt, got.Exempt, "%v", tc.user)
+		assert.Equal(t, tc.exempt != nil, got.Asked == nil, "%v", tc.user)
 		assert.Equal(t, tc.exempt == nil, len(got.Denied) == 1 && len(got.Failed) == 1, "%v", tc.user)
 		document, err := e.Input("b", in)
 		require.NoError(t, err)

@@ -48,6 +48,6 @@ type Decision struct {
 	// Failed holds the failures of policies that deny; those of policies that warn or audit are
 	// among Warned and Audited as violations with the code CodeEvaluationFailed.
 	Failed []Failure
-	// Exempt are the names of the policies that do not apply to the user, and would have been asked.
-	Exempt []string
+	// Asked are the names of the policies that were asked, Exempt of those that do not apply to the user, and would have been.
+	Asked, Exempt []string
 }

@@ -25,7 +25,7 @@ func TestWithoutTheParametersThatItSharesAPolicyIsNotInForce(t *testing.T) {
 		require.ErrorContains(t, e.Set(p), "spec.parametersFrom: ")
 		got := e.Evaluate(t.Context(), review("good"))
 		require.Len(t, got.Failed, 1, name)
-		assert.ErrorContains(t, got.Failed[0].Err, "the parameters are not there")
+		require.ErrorContains(t, got.Failed[0].Err, "the parameters are not there")
 		require.NoError(t, e.Set(whole))
 		want := e.Evaluate(t.Context(), review("good"))
 		require.Error(t, e.Set(p))

@@ -33,6 +33,7 @@ func TestAnOperatorHasHisWords(t *testing.T) {
 			{Policy: "p", Code: "one", Field: "spec", Message: "Ask first.", Fix: "mend", Docs: page},
 		},
 		Warned: []policy.Violation{{Policy: "p", Code: "one", Message: "Ask first.", Docs: page}},
+		Asked:  []string{"p"},
 	}, e.Evaluate(t.Context(), review("x")))
 
 	for _, enforcement := range []v1alpha1.Enforcement{v1alpha1.Deny, v1alpha1.Warn} {

@@ -91,6 +91,8 @@ type Outcome struct {
 	Facts egress.Facts
 	// Changes tell the author of an allowed object what was rewritten. An object that stays as it was has none.
 	Changes []string
+	// Asked are the names of the policies that were asked.
+	Asked []string
 	// Exempt is who was not held to policies that would have been asked.
 	Exempt Exemption
 }

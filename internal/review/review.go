@@ -131,7 +131,7 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 		Clients:  policy.Clients{Governed: r.View.Governed(), All: out.Facts.AllClients, Names: out.Facts.Clients},
 		Document: s.document(out.Facts),
 	})
-	out.Exempt = Exemption{User: req.User.Name, Policies: decision.Exempt}
+	out.Asked, out.Exempt = decision.Asked, Exemption{User: req.User.Name, Policies: decision.Exempt}
 	decision.Denied = beside(refusals, decision.Denied)
 	out.add(decision, refusals, s.kind.exported)
 	if out.Verdict == Allowed && s.changed() {

@@ -127,3 +127,25 @@ func TestTheSchemaRefusesWhatNeedsNoCompiler(t *testing.T) {
 		assert.Contains(t, strings.ReplaceAll(err.Error(), `"array": `, ""), want, spec)
 	}
 }
+
+// TestAPolicySaysHowManyRequestsItJudged, and what became of them; dry runs are not counted.
+func TestAPolicySaysHowManyRequestsItJudged(t *testing.T) {
+	t.Parallel()
+	for enforcement, effect := range map[string]string{"Deny": "denied", "Warn": "warned", "Audit": "audited"} {
+		name := "counting-" + strings.ToLower(enforcement)
+		require.NoError(t, shared.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: named("", name)}))
+		policy, err := policyOf(t, shared.Client, name, `{enforcement: `+enforcement+`, match: {namespaces: [`+name+`]}, policy: denied-hosts, parameters: {hosts: ["*.`+name+`.test"]}}`)
+		require.NoError(t, err)
+		in := entryOf(t, name, "evil", "evil."+name+".test")
+		_ = shared.Client.Create(t.Context(), in.DeepCopy(), client.DryRunAll)
+		_ = shared.Client.Create(t.Context(), in)
+		var counted map[string]any
+		eventually(t, func() bool {
+			counted, _, _ = unstructured.NestedMap(get(t, policy).Object, "status", "requests")
+			return counted != nil
+		}, "the requests are counted")
+		want := map[string]any{"judged": int64(1), "audited": int64(0), "warned": int64(0), "denied": int64(0)}
+		want[effect] = int64(1)
+		assert.Equal(t, want, counted, enforcement)
+	}
+}
