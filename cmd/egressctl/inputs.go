@@ -89,6 +89,7 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	}
 	out, err := dryrun.New(dryrun.Options{
 		Configuration: configuration, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
+		Release: release(stored),
 	})
 	if err != nil {
 		return nil, err
@@ -154,12 +155,27 @@ func (i *inputs) configuration(stored []manifest.Object) (out *config.Configurat
 // installed returns the configurations that stored objects hold.
 func installed(stored []manifest.Object) (out []string) {
 	for _, object := range stored {
-		text, is, _ := unstructured.NestedString(object.Object, "data", configKey)
-		if is && object.GetKind() == "ConfigMap" && object.GetLabels()["app.kubernetes.io/name"] == chartName {
+		if text, is := configured(object); is {
 			out = append(out, text)
 		}
 	}
 	return out
+}
+
+// configured returns the configuration that an object holds, false for none.
+func configured(object manifest.Object) (string, bool) {
+	text, is, _ := unstructured.NestedString(object.Object, "data", configKey)
+	return text, is && object.GetKind() == "ConfigMap" && object.GetLabels()["app.kubernetes.io/name"] == chartName
+}
+
+// release returns the namespace of the webhook, empty where stored objects do not tell.
+func release(stored []manifest.Object) string {
+	for _, object := range stored {
+		if _, is := configured(object); is {
+			return object.GetNamespace()
+		}
+	}
+	return ""
 }
 
 // load reads a configuration, alone or in its ConfigMap.

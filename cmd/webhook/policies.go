@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -27,7 +28,7 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 	rules := controller.NewWebhookRules(controller.WebhookRules{
 		Kinds: engine.Kinds, Loaded: func() bool { return out.Loaded() }, Resource: resource, Served: served, Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.webhookConfiguration,
 	})
-	if out, err = controller.SetupPolicies(mgr, engine, standards, rules.Changed); err != nil {
+	if out, err = controller.SetupPolicies(mgr, engine, standards, o.namespace, rules.Changed); err != nil {
 		return nil, err
 	}
 	return out, errors.Join(mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
@@ -37,4 +38,19 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 func resource(kind v1alpha1.Kind) (group string, versions []string, asked bool) {
 	out, _ := review.ResourceOf(string(kind))
 	return out.Group, out.Versions, out.Asked
+}
+
+// counting has a tally count what policies said of requests.
+func counting(tally *controller.Tally) func(policy string, effects map[review.Effect]bool) {
+	return func(policy string, effects map[review.Effect]bool) {
+		one := func(effects ...bool) int64 {
+			if slices.Contains(effects, true) {
+				return 1
+			}
+			return 0
+		}
+		tally.Count(policy, v1alpha1.Requests{
+			Judged: 1, Audited: one(effects[review.Audited]), Warned: one(effects[review.Warned]), Denied: one(effects[review.Denied], effects[review.Failed]),
+		})
+	}
 }

@@ -92,6 +92,9 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 	if err := onlyClientsOf(&tls.Config{MinVersion: o.minVersion()}, o.clientCA); err != nil {
 		return nil, err
 	}
+	caches := hosts.Caches()
+	// Parameters that policies share are in the release's namespace alone.
+	caches[&corev1.ConfigMap{}] = cache.ByObject{Namespaces: map[string]cache.Config{o.namespace: {}}}
 	restConfig, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -102,7 +105,7 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 		Metrics:                metricsOptions(o),
 		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{ByObject: hosts.Caches(), DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:                         cache.Options{ByObject: caches, DefaultTransform: cache.TransformStripManagedFields()},
 		WebhookServer: drainingServer{webhook.NewServer(webhook.Options{
 			Host: o.host, Port: o.port,
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
@@ -178,14 +181,16 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err != nil {
 		return nil, err
 	}
+	tally := &controller.Tally{Client: mgr.GetClient(), Now: time.Now}
+	recorder.Tell(counting(tally))
 	reviewer := &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}
 	admit.New(admit.Options{
-		Reviewer: reviewer, Recorder: recorder, Checker: engine,
+		Reviewer: reviewer, Recorder: recorder, Checker: out.policies,
 		Namespaces: mgr.GetCache(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
 	}).Register(mgr.GetWebhookServer())
 	out.auditor = auditor(mgr, hosts, reviewer, engine, out, configuration)
 	out.policies.OnChange(out.auditor.Changed)
-	return out, errors.Join(out.auditor.Watch(ctx, mgr.GetCache()), mgr.Add(out.auditor))
+	return out, errors.Join(out.auditor.Watch(ctx, mgr.GetCache()), mgr.Add(out.auditor), mgr.Add(tally))
 }
 
 func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Reviewer, engine *policy.Engine, of *parts, configuration *config.Configuration) *audit.Auditor {

@@ -41,14 +41,14 @@ type Recorder interface {
 	Record(ctx context.Context, req review.Request, outcome *review.Outcome)
 }
 
-// Checker compiles a policy without putting it in force. The error is for its author.
+// Checker compiles a policy without putting it in force. Warnings and error are for its author.
 type Checker interface {
-	Check(policy *v1alpha1.EgressPolicy) error
+	Check(ctx context.Context, policy *v1alpha1.EgressPolicy) (warnings []string, err error)
 }
 
 // Options are what the handlers answer with.
 type Options struct {
-	// Reviewer decides, Recorder takes account of it, Checker is the policy engine.
+	// Reviewer decides, Recorder takes account of it, Checker looks at policies.
 	Reviewer Reviewer
 	Recorder Recorder
 	Checker  Checker
@@ -168,7 +168,7 @@ func (h *Handler) review(ctx context.Context, in review.Request) (outcome *revie
 }
 
 // ValidatePolicy refuses an EgressPolicy that does not compile or whose parameters do not fit, with file and line.
-func (h *Handler) ValidatePolicy(_ context.Context, req admission.Request) admission.Response {
+func (h *Handler) ValidatePolicy(ctx context.Context, req admission.Request) admission.Response {
 	if req.Kind.Group != v1alpha1.GroupVersion.Group || req.Kind.Kind != "EgressPolicy" {
 		return malformed("kind %s %s is not an EgressPolicy", req.Kind.Group, req.Kind.Kind).response()
 	}
@@ -184,10 +184,11 @@ func (h *Handler) ValidatePolicy(_ context.Context, req admission.Request) admis
 	} else if unchanged {
 		return admission.Allowed("")
 	}
-	if err := h.Checker.Check(egressPolicy); err != nil {
+	warnings, err := h.Checker.Check(ctx, egressPolicy)
+	if err != nil {
 		return no(review.Refused, review.PolicyMessage(req.Name, err))
 	}
-	return admission.Allowed("")
+	return admission.Allowed("").WithWarnings(warnings...)
 }
 
 // unchanged says that a policy which is on its way out loses its finalizers, whatever became of its Rego meanwhile.

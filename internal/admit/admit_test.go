@@ -54,7 +54,9 @@ func (e evaluator) Evaluate(_ context.Context, review policy.Review) policy.Deci
 
 type checker struct{ err error }
 
-func (c checker) Check(*v1alpha1.EgressPolicy) error { return c.err }
+func (c checker) Check(_ context.Context, of *v1alpha1.EgressPolicy) ([]string, error) {
+	return of.Spec.Warnings(), c.err
+}
 
 func silent(policy.Review) policy.Decision { return policy.Decision{} }
 
@@ -341,4 +343,38 @@ func TestPoliciesHaveTheirOwnTime(t *testing.T) {
 	t.Parallel()
 	response := handler(t, unhurried{}).Validate(t.Context(), request("ServiceEntry", sealedJSON()))
 	assert.True(t, response.Allowed, response.Result)
+}
+
+// TestWhoIsExcludedIsTold, and noted down, whatever the answer.
+func TestWhoIsExcludedIsTold(t *testing.T) {
+	t.Parallel()
+	for _, decision := range []policy.Decision{
+		{Exempt: []string{"a", "b"}},
+		{Exempt: []string{"a", "b"}, Denied: []policy.Violation{{Policy: "c", Message: "no"}}},
+	} {
+		in := request("ServiceEntry", sealedJSON())
+		in.UserInfo.Username = "firefighter"
+		response := handler(t, evaluator(func(asked policy.Review) policy.Decision {
+			assert.Equal(t, "firefighter", asked.User.Name)
+			return decision
+		})).Validate(t.Context(), in)
+		assert.Equal(t, decision.Denied == nil, response.Allowed)
+		require.NotEmpty(t, response.Warnings)
+		assert.Equal(t, "user firefighter is excluded from EgressPolicy a, b, which did not look at this. Fix: write as another user where that is not meant (spec.match.excludeUsers, excludeGroups)", response.Warnings[0])
+		assert.Equal(t, map[string]string{"exempt-user": "firefighter", "exempt-from": "EgressPolicy a, b"}, response.AuditAnnotations)
+	}
+}
+
+// TestALabelIsNoWall: whoever has a policy deny by the labels of objects is told that their authors set them.
+func TestALabelIsNoWall(t *testing.T) {
+	t.Parallel()
+	const by = `"match":{"objectSelector":{"matchLabels":{"tier":"new"}}}`
+	for spec, told := range map[string]bool{by: true, by + `,"enforcement":"Deny"`: true, by + `,"enforcement":"Audit"`: false, `"match":{"objectSelector":{}}`: false, `"match":{}`: false} {
+		response := handler(t, evaluator(silent)).ValidatePolicy(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+			Kind: metav1.GroupVersionKind{Group: v1alpha1.GroupVersion.Group, Version: "v1alpha1", Kind: "EgressPolicy"}, Operation: admissionv1.Create,
+			Object: runtime.RawExtension{Raw: []byte(`{"apiVersion":"egress-governor.io/v1alpha1","kind":"EgressPolicy","metadata":{"name":"p"},"spec":{"policy":"x",` + spec + `}}`)},
+		}})
+		assert.True(t, response.Allowed)
+		assert.Equal(t, told, strings.Contains(strings.Join(response.Warnings, "\n"), "whoever labels it otherwise escapes"), spec)
+	}
 }

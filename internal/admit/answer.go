@@ -27,8 +27,21 @@ func answer(outcome *review.Outcome) admission.Response {
 		out = refusal(outcome)
 	}
 	out.Warnings = outcome.Warnings()
+	out.AuditAnnotations = noted(outcome)
+	return out
+}
+
+// noted is what the API server's audit log says of an outcome, nil for nothing.
+func noted(outcome *review.Outcome) map[string]string {
+	out := map[string]string{}
 	if audited := outcome.Audited(); audited != "" {
-		out.AuditAnnotations = map[string]string{"violations": audited}
+		out["violations"] = audited
+	}
+	if exempt := outcome.Exempt; len(exempt.Policies) > 0 {
+		out["exempt-user"], out["exempt-from"] = exempt.User, exempt.From()
+	}
+	if len(out) == 0 {
+		return nil
 	}
 	return out
 }

@@ -38,10 +38,12 @@ type Entries interface {
 	OnChange(listener func(registry.Change))
 }
 
-// Policies says of the policies in force whose answers change with the time, and which kinds one evaluates, nil for unknown.
+// Policies says of the policies in force whose answers change with the time, which kinds one evaluates, nil for unknown, and what
+// tells its parameters from others.
 type Policies interface {
 	Timed() []string
 	KindsOf(name string) []v1alpha1.Kind
+	ParametersOf(name string) string
 }
 
 // Options are what the audit goes by.

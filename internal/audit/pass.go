@@ -88,6 +88,9 @@ func (a *Auditor) pass(ctx context.Context, of []string) error {
 		objects += seen
 		a.know(kind, found)
 		if kind == serviceEntry {
+			if err := a.stillConfirmed(ctx, policies); err != nil {
+				return err
+			}
 			// It closes exits, and waits for nothing.
 			a.policies = policies
 			a.decide()

@@ -88,7 +88,7 @@ func (a *Auditor) setHeld(policy *v1alpha1.EgressPolicy) string {
 	case held:
 		condition.Status, condition.Reason = metav1.ConditionTrue, "TooMany"
 		condition.Message = fmt.Sprintf("this policy would suspend %d exits at once, of %d, and suspends none of them; correct it, or let it through by the annotation %s: %q",
-			exits, a.Entries.Sealed(), v1alpha1.AnnotationConfirmSuspend, fmt.Sprint(policy.Generation))
+			exits, a.Entries.Sealed(), v1alpha1.AnnotationConfirmSuspend, a.confirmation(policy))
 	case apimeta.FindStatusCondition(policy.Status.Conditions, condition.Type) != nil:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "NotHeld", "nothing is held back"
 	default:

@@ -158,7 +158,7 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 func resultOf(finding review.Finding) map[string]any {
 	result := map[review.Effect]string{review.Denied: "fail", review.Refused: "fail", review.Audited: "fail", review.Warned: "warn", review.Failed: "error"}[finding.Effect]
 	properties := map[string]any{"enforcement": string(enforcements[finding.Effect])}
-	for key, value := range map[string]string{"field": finding.Field, "fix": finding.Fix, "library": finding.Library} {
+	for key, value := range map[string]string{"field": finding.Field, "fix": finding.Fix, "docs": finding.Docs, "library": finding.Library} {
 		if value != "" {
 			properties[key] = bounded(value, inReport)
 		}

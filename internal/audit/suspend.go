@@ -34,10 +34,30 @@ func (a *Auditor) readPolicies(ctx context.Context) (map[string]policyState, err
 		if !a.judges(policy.Name) {
 			continue
 		}
-		confirmed := policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == strconv.FormatInt(policy.Generation, 10)
+		confirmed := policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == a.confirmation(&policy)
 		out[policy.Name] = policyState{policy.Spec.Suspends(), confirmed}
 	}
 	return out, nil
+}
+
+// confirmation is the word by which somebody confirms what he looked at: the generation of a policy and, where it shares
+// parameters, which change without that, these.
+func (a *Auditor) confirmation(policy *v1alpha1.EgressPolicy) string {
+	out := strconv.FormatInt(policy.Generation, 10)
+	if policy.Spec.ParametersFrom != nil {
+		out += "-" + a.Policies.ParametersOf(policy.Name)
+	}
+	return out
+}
+
+// stillConfirmed leaves confirmed what was so when a pass began and is so now: what was judged by may have changed meanwhile.
+func (a *Auditor) stillConfirmed(ctx context.Context, before map[string]policyState) error {
+	now, err := a.readPolicies(ctx)
+	for name, state := range before {
+		state.confirmed = state.confirmed && now[name].confirmed
+		before[name] = state
+	}
+	return err
 }
 
 // judges says whether a policy is about some kind that is audited. Nothing is said of others: nobody looked.

@@ -3,9 +3,11 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -22,6 +25,8 @@ import (
 
 // Engine holds the policies in force.
 type Engine interface {
+	// Check says what is wrong with a policy.
+	Check(policy *v1alpha1.EgressPolicy) error
 	// Set puts a policy in force; on error the last good version stays.
 	Set(policy *v1alpha1.EgressPolicy) error
 	// Remove takes one out of force.
@@ -36,40 +41,48 @@ type Policies struct {
 	// changed is told of every change, enforcing once another version of a policy is in force, or none.
 	changed, enforcing func()
 	client             client.Client
-	cache              manager.Manager
-	loaded             atomic.Bool
+	// live reads past any cache; namespace has the ConfigMaps with shared parameters.
+	live      client.Reader
+	namespace string
+	cache     manager.Manager
+	loaded    atomic.Bool
 
 	mu sync.Mutex
-	// inForce has the generations that the engine was given.
-	inForce map[string]int64
+	// inForce has the versions that the engine was given.
+	inForce map[string]string
 }
 
 // OnChange calls back once another version of a policy is in force, or none. Call it before the manager starts.
 func (p *Policies) OnChange(enforcing func()) { p.enforcing = enforcing }
 
-// enforced notes the version that is in force, 0 for none.
-func (p *Policies) enforced(name string, generation int64) {
+// enforced notes the version that is in force, empty for none.
+func (p *Policies) enforced(name, version string) {
 	p.mu.Lock()
 	if p.inForce == nil {
-		p.inForce = map[string]int64{}
+		p.inForce = map[string]string{}
 	}
 	last := p.inForce[name]
-	p.inForce[name] = generation
+	p.inForce[name] = version
 	p.mu.Unlock()
-	if last != generation && p.enforcing != nil && p.Loaded() {
+	if last != version && p.enforcing != nil && p.Loaded() {
 		p.enforcing()
 	}
 }
 
-// SetupPolicies runs the controller of policies, with those of a baseline; changed is told of every change.
-func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressPolicy, changed func()) (*Policies, error) {
+// SetupPolicies runs the controller of policies, with those of a baseline; changed is told of every change. Shared parameters
+// are in ConfigMaps of a namespace.
+func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressPolicy, namespace string, changed func()) (*Policies, error) {
 	everywhere := false
-	out := &Policies{engine: engine, baseline: map[string]*v1alpha1.EgressPolicy{}, changed: changed, client: mgr.GetClient(), cache: mgr}
+	out := &Policies{
+		engine: engine, baseline: map[string]*v1alpha1.EgressPolicy{}, changed: changed, client: mgr.GetClient(), cache: mgr,
+		live: mgr.GetAPIReader(), namespace: namespace,
+	}
 	for _, policy := range baseline {
 		out.baseline[policy.Name] = policy
 	}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
 		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(out.sharing)).
 		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
 		Complete(out); err != nil {
 		return nil, fmt.Errorf("egresspolicy controller: %w", err)
@@ -101,10 +114,11 @@ func (l loader) Start(ctx context.Context) error {
 		}
 	}
 	for i := range stored.Items {
-		if err := l.set(&stored.Items[i]); err != nil {
+		version, err := l.set(ctx, &stored.Items[i])
+		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
 		}
-		l.enforced(stored.Items[i].Name, stored.Items[i].Generation)
+		l.enforced(stored.Items[i].Name, version)
 	}
 	l.loaded.Store(true)
 	if l.changed != nil {
@@ -113,13 +127,13 @@ func (l loader) Start(ctx context.Context) error {
 	return nil
 }
 
-// set puts a stored policy in force. One of the baseline is, as the configuration has it; one of another version's baseline
-// is for that version's replicas.
-func (p *Policies) set(policy *v1alpha1.EgressPolicy) error {
+// set puts a stored policy in force, and returns in which version. One of the baseline is, as the configuration has it; one of
+// another version's baseline is for that version's replicas.
+func (p *Policies) set(ctx context.Context, policy *v1alpha1.EgressPolicy) (version string, err error) {
 	if _, pinned := p.baseline[policy.Name]; pinned || ofBaseline(policy) {
-		return nil
+		return fmt.Sprint(policy.Generation), nil
 	}
-	return p.engine.Set(policy)
+	return p.enforce(ctx, policy)
 }
 
 // remove takes a policy that is not stored any more out of force, unless it is of the baseline.
@@ -138,25 +152,27 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
 		if apierrors.IsNotFound(err) {
 			p.remove(req.Name)
-			p.enforced(req.Name, 0)
+			p.enforced(req.Name, "")
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
 	}
 	condition := metav1.Condition{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce", Message: "the policy is in force",
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce",
+		Message:            strings.Join(append([]string{"the policy is in force"}, policy.Spec.Warnings()...), "; beware: "),
 		ObservedGeneration: policy.Generation,
 	}
-	if err := p.set(policy); err != nil {
-		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "Invalid", err.Error()
+	version, err := p.set(ctx, policy)
+	if err != nil {
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, unfit(err), err.Error()
 	}
-	p.enforced(policy.Name, policy.Generation)
+	p.enforced(policy.Name, version)
 	before := policy.DeepCopy()
 	policy.Status.ObservedGeneration = policy.Generation
 	meta.SetStatusCondition(&policy.Status.Conditions, condition)
 	if equality.Semantic.DeepEqual(before.Status, policy.Status) {
 		return ctrl.Result{}, nil
 	}
-	err := p.client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err = p.client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return ctrl.Result{}, client.IgnoreNotFound(err)
 }

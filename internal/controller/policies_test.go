@@ -22,6 +22,8 @@ func (e engine) Set(policy *v1alpha1.EgressPolicy) error {
 	return nil
 }
 
+func (engine) Check(*v1alpha1.EgressPolicy) error { return nil }
+
 func (e engine) Remove(name string) { delete(e, name) }
 
 // TestEachVersionOfAPolicyIsToldOnce, when it is in force already.
@@ -32,7 +34,7 @@ func TestEachVersionOfAPolicyIsToldOnce(t *testing.T) {
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
 	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
 	inForce := engine{}
-	p := &Policies{engine: inForce, client: cluster, inForce: map[string]int64{}}
+	p := &Policies{engine: inForce, client: cluster, inForce: map[string]string{}}
 	p.loaded.Store(true)
 	var told []int64
 	p.OnChange(func() { told = append(told, inForce["p"]) })
@@ -50,4 +52,21 @@ func TestEachVersionOfAPolicyIsToldOnce(t *testing.T) {
 	require.NoError(t, cluster.Delete(t.Context(), stored))
 	reconcile()
 	assert.Equal(t, []int64{1, 2, 0}, told)
+}
+
+// TestReadySaysOfWhatToBeware: a policy that objects escape by their labels is in force, and no wall.
+func TestReadySaysOfWhatToBeware(t *testing.T) {
+	t.Parallel()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
+	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
+	stored.Spec.Match.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}
+	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	p := &Policies{engine: engine{}, client: cluster}
+	_, err := p.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "p"}})
+	require.NoError(t, err)
+	require.NoError(t, cluster.Get(t.Context(), types.NamespacedName{Name: "p"}, stored))
+	require.Len(t, stored.Status.Conditions, 1)
+	assert.Equal(t, metav1.ConditionTrue, stored.Status.Conditions[0].Status)
+	assert.Contains(t, stored.Status.Conditions[0].Message, "the policy is in force; beware: spec.match.objectSelector: ")
 }

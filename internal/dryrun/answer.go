@@ -52,8 +52,9 @@ const codeUnfitPolicy = "unfit-policy"
 // policy answers an EgressPolicy.
 func (s *Session) policy(object manifest.Object) (Answer, error) {
 	out := Answer{Object: object, Verdict: review.Allowed}
-	err := s.enforce(object)
+	warnings, err := s.enforce(object)
 	if err == nil {
+		out.Warnings = warnings
 		return out, s.cluster.Store(object.Unstructured)
 	}
 	out.Verdict, out.Message = review.Refused, review.PolicyMessage(object.GetName(), err)
@@ -62,15 +63,15 @@ func (s *Session) policy(object manifest.Object) (Answer, error) {
 }
 
 // enforce puts an EgressPolicy in force, or leaves what is in force where the webhook would refuse it.
-func (s *Session) enforce(object manifest.Object) error {
+func (s *Session) enforce(object manifest.Object) (warnings []string, err error) {
 	of, unknown, err := policyOf(object)
 	if err := errors.Join(err, unknown); err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.engine.Check(of); err != nil {
-		return err
+	if warnings, err = s.check(of); err == nil {
+		_ = s.set(of) // what it shares may come later
 	}
-	return s.set(of)
+	return warnings, err
 }
 
 // set puts an EgressPolicy in force. One that does not compile fails whatever it selects, as where it is stored past the webhook.
@@ -81,7 +82,16 @@ func (s *Session) set(of *v1alpha1.EgressPolicy) error {
 	if name := "EgressPolicy " + of.Name; of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, name) {
 		s.selecting = append(s.selecting, name)
 	}
-	return s.engine.Set(of)
+	delete(s.sharing, of.Name)
+	if of.Spec.ParametersFrom != nil {
+		s.sharing[of.Name] = of
+	}
+	whole, err := s.whole(of)
+	if err != nil {
+		_ = s.engine.Set(of) // it is not whole
+		return err
+	}
+	return s.engine.Set(whole)
 }
 
 // policyOf reads an EgressPolicy as the API server does. The first error is that of one that no cluster stores, unknown that of

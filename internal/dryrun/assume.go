@@ -24,7 +24,7 @@ func isNamespace(object manifest.Object) bool {
 // placed returns an object as the API server has it before anybody is asked: in a namespace, and a namespace with its label.
 func (s *Session) placed(object manifest.Object) manifest.Object {
 	_, governed := review.ResourceOf(object.GetKind())
-	namespaced := governed || slices.Contains([]string{"Service", "ServiceAccount", "Pod"}, object.GetKind())
+	namespaced := governed || slices.Contains([]string{"ConfigMap", "Service", "ServiceAccount", "Pod"}, object.GetKind())
 	switch {
 	case isNamespace(object):
 		object.Unstructured = object.DeepCopy()

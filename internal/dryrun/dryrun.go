@@ -3,6 +3,7 @@
 package dryrun
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,8 @@ type Options struct {
 	// Time is when objects are applied, User by whom.
 	Time time.Time
 	User review.User
-	// Namespace is that of objects that name none.
-	Namespace string
+	// Namespace is that of objects that name none, Release that of the webhook; egress-governor by default.
+	Namespace, Release string
 }
 
 // Session is a cluster to which manifests are applied one after another. It is not safe for concurrent use.
@@ -46,6 +47,8 @@ type Session struct {
 	cluster   *render.Cluster
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
+	// sharing are the policies that share parameters, by name.
+	sharing map[string]*v1alpha1.EgressPolicy
 	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
 	assumed, selecting []string
 }
@@ -75,7 +78,8 @@ func New(options Options) (*Session, error) {
 			return nil, err
 		}
 	}
-	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine, given: map[string]*unstructured.Unstructured{}}
+	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine, given: map[string]*unstructured.Unstructured{}, sharing: map[string]*v1alpha1.EgressPolicy{}}
+	out.options.Release = cmp.Or(options.Release, "egress-governor")
 	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
 		return nil, err
 	}
@@ -121,12 +125,18 @@ func (s *Session) Store(objects ...manifest.Object) error {
 			}
 			_ = s.set(of) // what does not compile is in force as such
 		}
+		defer s.keepCurrent(object)
 		return s.cluster.Store(object.Unstructured)
 	})
 }
 
 // Enforce puts EgressPolicies in force. The error names the place of each that the webhook would refuse.
-func (s *Session) Enforce(policies ...manifest.Object) error { return each(policies, s.enforce) }
+func (s *Session) Enforce(policies ...manifest.Object) error {
+	return each(policies, func(object manifest.Object) error {
+		_, err := s.enforce(object)
+		return err
+	})
+}
 
 // each calls a function with objects. The error has the places of those with which it failed.
 func each(objects []manifest.Object, do func(object manifest.Object) error) error {
@@ -139,8 +149,8 @@ func each(objects []manifest.Object, do func(object manifest.Object) error) erro
 	return errors.Join(errs...)
 }
 
-// Apply answers objects as if they were applied in their order: what a later one brings is not known to an earlier one. Namespaces
-// and EgressPolicies come before all others, wherever they stand. It calls done after each. The error is that of an object that
+// Apply answers objects as if they were applied in their order: what a later one brings is not known to an earlier one. Namespaces,
+// EgressPolicies and ConfigMaps come before all others, wherever they stand. It calls done after each. The error is that of an object that
 // cannot be evaluated.
 func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done func()) ([]Answer, error) {
 	out := make([]Answer, len(objects))
@@ -151,7 +161,7 @@ func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done fun
 			}
 		}
 		for i, object := range objects {
-			if (isPolicy(object) || isNamespace(object)) != first {
+			if (isPolicy(object) || isNamespace(object) || isConfigMap(object)) != first {
 				continue
 			}
 			var err error
@@ -176,6 +186,7 @@ func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, e
 		return out, err
 	}
 	if !sent {
+		defer s.keepCurrent(object)
 		return out, s.cluster.Store(object.Unstructured)
 	}
 	s.engine.last = nil

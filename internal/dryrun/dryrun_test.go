@@ -198,3 +198,65 @@ func TestPoliciesSeeWhatTheWebhookShowsThem(t *testing.T) {
 	_, err = of.Input(answers[1], "none")
 	assert.ErrorContains(t, err, `no EgressPolicy "none" is in force`)
 }
+
+// TestPoliciesAreForWhomTheySay: names of namespaces, labels of objects and users count as they do to the webhook, and whoever
+// is to beware of something is told.
+func TestPoliciesAreForWhomTheySay(t *testing.T) {
+	t.Parallel()
+	matching := func(match string) string {
+		return strings.Replace(deny, "{namespaceSelector: {matchLabels: {team: app}}}", match, 1)
+	}
+	as := func(options *dryrun.Options) { options.User = review.User{Name: "ann", Groups: []string{"fire"}} }
+	for match, want := range map[string]review.Verdict{
+		"{namespaces: [app]}": review.Denied, "{namespaces: [a*]}": review.Denied, "{namespaces: [b*]}": review.Allowed, "{exclude: [app]}": review.Allowed,
+		"{objectSelector: {matchLabels: {tier: new}}}": review.Allowed, "{excludeUsers: [ann]}": review.Allowed, "{excludeGroups: [fire]}": review.Allowed, "{excludeUsers: [bob]}": review.Denied,
+		"{exclude: ['*']}": review.Allowed,
+	} {
+		answers, err := session(t, as).Apply(t.Context(), objects(t, matching(match), entry), func() {})
+		require.NoError(t, err)
+		assert.Equal(t, want, answers[1].Verdict, match)
+		assert.Equal(t, strings.Contains(match, "'*'"), answers[0].Verdict == review.Refused, match)
+		assert.Equal(t, strings.Contains(match, "objectSelector"), strings.Contains(strings.Join(answers[0].Warnings, ""), "escapes this policy"), match)
+		excluded := strings.Contains(match, "excludeU") || strings.Contains(match, "excludeG")
+		assert.Equal(t, excluded && want == review.Allowed, strings.Contains(strings.Join(answers[1].Warnings, ""), "user ann is excluded from EgressPolicy hosts"), match)
+	}
+	answers, err := session(t, nil).Apply(t.Context(), objects(t, matching("{excludeUsers: [ann]}, docs: 'https://wiki.test/hosts', messages: {host-not-allowed: Ask first}"), entry), func() {})
+	require.NoError(t, err)
+	assert.Contains(t, answers[1].Message, "hosts: spec.hosts[0]: Ask first (allowed-hosts).\nFix: ask the platform team", "nobody is no user")
+	assert.Contains(t, answers[1].Message, "\nDocs: https://wiki.test/hosts")
+}
+
+// TestSharedParametersCountWhereverTheyStand: those of the release's namespace, as they were stored or applied last.
+func TestSharedParametersCountWhereverTheyStand(t *testing.T) {
+	t.Parallel()
+	sharing := strings.Replace(deny, "parameters: {hosts: [other.example.com]}", "parametersFrom: {configMap: hosts, key: k}", 1)
+	parameters := func(namespace, text string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hosts, namespace: " + namespace + "}\ndata: {k: '" + text + "'}"
+	}
+	const release = "egress-governor"
+	for name, tc := range map[string]struct {
+		stored, applied []string
+		want            review.Verdict
+	}{
+		"none":               {nil, []string{labelled, sharing, entry}, review.Failed},
+		"of a tenant":        {nil, []string{labelled, sharing, parameters("app", "hosts: [\"*\"]"), entry}, review.Failed},
+		"not listed":         {nil, []string{labelled, sharing, parameters(release, "hosts: []"), entry}, review.Denied},
+		"listed":             {nil, []string{entry, labelled, sharing, parameters(release, "hosts: [api.example.com]")}, review.Allowed},
+		"listed before":      {nil, []string{parameters(release, "hosts: [api.example.com]"), sharing, labelled, entry}, review.Allowed},
+		"stored":             {[]string{sharing, labelled, parameters(release, "hosts: [api.example.com]")}, []string{entry}, review.Allowed},
+		"changed":            {[]string{sharing, labelled, parameters(release, "hosts: [api.example.com]")}, []string{parameters(release, "hosts: []"), entry}, review.Denied},
+		"changed to nothing": {[]string{parameters(release, "hosts: [api.example.com]"), sharing, labelled}, []string{parameters(release, "hosts: 1"), entry}, review.Allowed},
+		"unfit":              {nil, []string{labelled, sharing, parameters(release, "hosts: 1"), entry}, review.Failed},
+	} {
+		of := session(t, nil)
+		if tc.stored != nil {
+			require.NoError(t, of.Store(objects(t, tc.stored...)...))
+		}
+		assert.Equal(t, tc.want, verdicts(t, of, tc.applied...)["ServiceEntry app/api"], name)
+	}
+	answers, err := session(t, nil).Apply(t.Context(), objects(t, sharing, parameters(release, "hosts: 1"), sharing), func() {})
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(answers[0].Warnings, ""), "there is no ConfigMap egress-governor/hosts; until it is there")
+	assert.Equal(t, review.Refused, answers[2].Verdict)
+	assert.Contains(t, answers[2].Message, "with the parameters of ConfigMap egress-governor/hosts, key k: spec.parameters: hosts")
+}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -101,7 +100,7 @@ func (c *compiled) selected(governed Namespaces) places {
 	}
 	next := &selection{of: governed, selected: newPlaces(governed.Len())}
 	for i := range governed.Len() {
-		if _, set := governed.At(i); c.selector.Matches(labels.Set(set)) {
+		if name, set := governed.At(i); c.match.namespace(name, set) {
 			next.selected.add(i)
 		}
 	}
@@ -112,10 +111,10 @@ func (c *compiled) selected(governed Namespaces) places {
 // selects says whether a policy is asked about an object, and for which of its other clients: for none where it selects the
 // object's own namespace, or else for the first by name.
 func (c *compiled) selects(review Review, others places) (client Client, asked bool) {
-	if !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)) {
+	if !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)) || !c.match.object(review.Labels) {
 		return Client{}, false
 	}
-	if c.selector.Matches(labels.Set(review.Namespace.Labels)) {
+	if c.match.namespace(review.Namespace.Name, review.Namespace.Labels) {
 		return Client{}, true
 	}
 	if others == nil {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,8 +11,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -20,17 +19,20 @@ import (
 type compiled struct {
 	name, library string
 	enforcement   v1alpha1.Enforcement
-	selector      labels.Selector
+	match         matching
+	wording       wording
 	kinds         []v1alpha1.Kind
 	query         rego.PreparedEvalQuery
 	parameters    *ast.Term
+	// digest tells the parameters from others.
+	digest string
 	// fix is the package's own advice, for results that bring none.
 	fix string
 	// timed says that the answers may change with the time.
 	timed bool
 	// broken is why a policy that never compiled cannot be evaluated; nil for all others.
 	broken error
-	// selection is what the selector matches, remembered.
+	// selection are the namespaces that it matches, remembered.
 	selection atomic.Pointer[selection]
 	// turns are who may have it evaluated, when it took too long.
 	turns turns
@@ -41,26 +43,21 @@ type compiled struct {
 func header(policy *v1alpha1.EgressPolicy, module *ast.Module) (*compiled, error) {
 	out := &compiled{
 		name: policy.Name, library: policy.Spec.Policy, enforcement: policy.Spec.Enforcement,
-		kinds: policy.Spec.Match.Kinds, selector: labels.Everything(),
+		kinds: policy.Spec.Match.Kinds,
 	}
-	var err error
+	var err, unread, unsaid error
 	if len(out.kinds) == 0 {
-		out.kinds, err = kindsOf(module)
+		out.kinds, unread = kindsOf(module)
 	}
 	if out.enforcement == "" {
 		out.enforcement = v1alpha1.Deny
 	}
-	if policy.Spec.Match.NamespaceSelector != nil {
-		selector, err := metav1.LabelSelectorAsSelector(policy.Spec.Match.NamespaceSelector)
-		if err != nil {
-			return out, fmt.Errorf("spec.match.namespaceSelector: %w", err)
-		}
-		out.selector = selector
-	}
-	return out, err
+	out.match, err = newMatching(policy.Spec.Match)
+	out.wording, unsaid = newWording(policy.Spec)
+	return out, errors.Join(err, unread, unsaid)
 }
 
-// compile returns the header alone with an error that is not the selector's.
+// compile returns the header alone with an error.
 func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 	module, err := l.module(policy)
 	out, unfit := header(policy, module)
@@ -76,7 +73,16 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	if err != nil {
 		return err
 	}
-	if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
+	shares := policy.Spec.ParametersFrom != nil
+	if !shares {
+		if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
+			return err
+		}
+		if given := policy.Spec.Parameters; given != nil {
+			out.digest = fmt.Sprintf("%.5x", sha256.Sum256(given.Raw))
+		}
+	}
+	if err := out.wording.fit(module); err != nil {
 		return err
 	}
 	out.fix, _ = custom(module, "fix").(string)
@@ -93,8 +99,15 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	if err != nil {
 		return fmt.Errorf("rego: %w", err)
 	}
+	if shares {
+		return errUnread
+	}
 	return nil
 }
+
+// errUnread is the error of a policy of whose parameters some are elsewhere (EgressPolicy.WithParameters): without them it might
+// let through what it is there for.
+var errUnread = errors.New("spec.parametersFrom: the parameters are not there, or cannot be read")
 
 func (l *library) module(policy *v1alpha1.EgressPolicy) (*ast.Module, error) {
 	switch spec := policy.Spec; {

@@ -10,11 +10,11 @@ import (
 // add files what one policy said for a client, as its enforcement has it.
 func (d *Decision) add(policy *compiled, client Client, denied, warned []Violation, err error) {
 	if err != nil && policy.enforcement == v1alpha1.Deny {
-		d.Failed = append(d.Failed, Failure{Policy: policy.name, Client: client, Err: err})
+		d.Failed = append(d.Failed, Failure{Policy: policy.name, Client: client, Err: err, Docs: policy.wording.docs})
 		return
 	}
 	if err != nil {
-		denied = []Violation{{Policy: policy.name, Library: policy.library, Code: CodeEvaluationFailed, Message: "policy could not be evaluated: " + err.Error()}}
+		denied = []Violation{{Policy: policy.name, Library: policy.library, Code: CodeEvaluationFailed, Message: "policy could not be evaluated: " + err.Error(), Docs: policy.wording.docs}}
 	}
 	for _, violations := range [][]Violation{denied, warned} {
 		for i := range violations {
@@ -33,6 +33,8 @@ func (d *Decision) add(policy *compiled, client Client, denied, warned []Violati
 }
 
 func (d *Decision) sort() {
+	slices.Sort(d.Asked)
+	slices.Sort(d.Exempt)
 	for _, violations := range [][]Violation{d.Denied, d.Warned, d.Audited} {
 		slices.SortFunc(violations, func(a, b Violation) int {
 			return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Code, b.Code))

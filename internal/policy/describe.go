@@ -14,6 +14,8 @@ type Description struct {
 	Description string          `json:"description"`
 	Fix         string          `json:"fix,omitempty"`
 	Kinds       []v1alpha1.Kind `json:"kinds"`
+	// Codes are those of its results.
+	Codes []string `json:"codes"`
 	// Baseline is what violations do at most where the policy is in force without being asked for; empty for one that is not.
 	Baseline v1alpha1.Enforcement `json:"baseline,omitempty"`
 	// Parameters are their JSON Schema, nil for none.
@@ -31,6 +33,7 @@ func (e *Engine) Describe() (out []Description, err error) {
 			}
 		}
 		of.Fix, _ = custom(module, "fix").(string)
+		of.Codes, _ = codes(module)
 		if of.Kinds, err = kindsOf(module); err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -46,18 +47,23 @@ func (e *Engine) Clone() *Engine {
 	return out
 }
 
-// Check compiles a policy and holds its parameters against their schema, without putting it in force. The error names
-// file and line, or the parameter.
+// Check compiles a policy and holds its parameters against their schema, without putting it in force; those that it shares with
+// others it does not know, and takes for good until they are read. The error names file and line, or the parameter.
 func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
-	_, err := e.library.compile(policy)
-	return err
+	if _, err := e.library.compile(policy); !errors.Is(err, errUnread) {
+		return err
+	}
+	return nil
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;
 // where there is none, the policy fails whatever it selects, as its enforcement says.
 func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
 	next, err := e.library.compile(policy)
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnread):
+		next.broken = err
+	case err != nil:
 		next.broken = fmt.Errorf("it does not compile: %w", err)
 	}
 	e.change(func(policies map[string]*compiled) {
@@ -95,6 +101,16 @@ func (e *Engine) KindsOf(name string) []v1alpha1.Kind {
 	return nil
 }
 
+// ParametersOf returns what tells the parameters of a policy in force from others, empty where there are none.
+func (e *Engine) ParametersOf(name string) string {
+	for _, policy := range *e.snapshot.Load() {
+		if policy.name == name {
+			return policy.digest
+		}
+	}
+	return ""
+}
+
 func (e *Engine) change(apply func(map[string]*compiled)) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
@@ -125,6 +141,11 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 		if !asked {
 			continue
 		}
+		if policy.match.exempts(review.User) {
+			out.Exempt = append(out.Exempt, policy.name)
+			continue
+		}
+		out.Asked = append(out.Asked, policy.name)
 		err := policy.broken
 		var denied, warned []Violation
 		if err == nil && input == nil {
@@ -200,6 +221,7 @@ func (c *compiled) violations(binding any) ([]Violation, error) {
 		if violation.Message == "" {
 			return nil, fmt.Errorf("a result is a string or an object with msg, not %v", item)
 		}
+		c.wording.say(&violation)
 		out = append(out, violation)
 	}
 	return out, nil

@@ -66,13 +66,14 @@ func TestEvaluateSaysWhatThePolicySays(t *testing.T) {
 	e := engine(t)
 	require.NoError(t, e.Set(egressPolicy("b", v1alpha1.EgressPolicySpec{Policy: "listed", Parameters: parameters(`{"names": ["good"]}`)})))
 	require.NoError(t, e.Set(inline("a", `deny contains "plain" if input.name == "bad"`+"\n"+`warn contains "careful" if input.name == "bad"`)))
-	assert.Equal(t, policy.Decision{}, e.Evaluate(t.Context(), review("good")))
+	assert.Equal(t, policy.Decision{Asked: []string{"a", "b"}}, e.Evaluate(t.Context(), review("good")))
 	assert.Equal(t, policy.Decision{
 		Denied: []policy.Violation{
 			{Policy: "a", Message: "plain"},
 			{Policy: "b", Library: "listed", Code: "unlisted", Field: "metadata.name", Message: "bad is not listed", Fix: "rename it"},
 		},
 		Warned: []policy.Violation{{Policy: "a", Message: "careful"}},
+		Asked:  []string{"a", "b"},
 	}, e.Evaluate(t.Context(), review("bad")))
 	e.Remove("b")
 	assert.Len(t, e.Evaluate(t.Context(), review("bad")).Denied, 1)

@@ -23,7 +23,7 @@ func (e *Engine) Input(name string, review Review) (map[string]any, error) {
 			return nil, policy.broken
 		}
 		client, asked := policy.selects(review, review.others())
-		if !asked {
+		if !asked || policy.match.exempts(review.User) {
 			return nil, nil
 		}
 		return review.with(client, policy.parameters)

@@ -5,6 +5,10 @@ package policy
 type Review struct {
 	// Kind is that of the object.
 	Kind string
+	// Labels are the object's own.
+	Labels map[string]string
+	// User asks for it, nobody in an audit.
+	User User
 	// Namespace is the object's.
 	Namespace Namespace
 	// Clients are the namespaces that the object acts on.
@@ -19,8 +23,8 @@ type Violation struct {
 	Policy, Library string
 	// Code identifies the rule within the policy, in kebab case. Field is a JSON path into the object.
 	Code, Field string
-	// Message says what is wrong, Fix how to mend it.
-	Message, Fix string
+	// Message says what is wrong, Fix how to mend it, Docs is the URL of a page about the policy.
+	Message, Fix, Docs string
 	// Client is the namespace for which it was found, where that is not the object's own.
 	Client Client
 }
@@ -33,6 +37,8 @@ type Failure struct {
 	Policy string
 	Client Client
 	Err    error
+	// Docs is the URL of a page about the policy.
+	Docs string
 }
 
 // Decision is everything the policies said, sorted by policy, field and message.
@@ -42,4 +48,6 @@ type Decision struct {
 	// Failed holds the failures of policies that deny; those of policies that warn or audit are
 	// among Warned and Audited as violations with the code CodeEvaluationFailed.
 	Failed []Failure
+	// Asked are the names of the policies that were asked, Exempt of those that do not apply to the user, and would have been.
+	Asked, Exempt []string
 }

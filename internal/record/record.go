@@ -14,7 +14,11 @@ import (
 // Recorder counts decisions and logs what is only recorded. It is safe for concurrent use.
 type Recorder struct {
 	decisions, findings *prometheus.CounterVec
+	tally               func(policy string, effects map[review.Effect]bool)
 }
+
+// Tell has a function told of every policy that was asked about a request, with the effects of what it said.
+func (r *Recorder) Tell(tally func(policy string, effects map[review.Effect]bool)) { r.tally = tally }
 
 // New returns a Recorder with its metrics registered; a nil registerer takes none. The error is that of registering.
 func New(registerer prometheus.Registerer) (*Recorder, error) {
@@ -49,6 +53,10 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 	}
 	r.decisions.WithLabelValues(req.Object.GetKind(), string(req.Operation), string(outcome.Verdict)).Inc()
 	logger := logr.FromContextOrDiscard(ctx).WithValues("kind", req.Object.GetKind(), "namespace", req.Namespace.Name, "name", req.Name)
+	if exempt := outcome.Exempt; len(exempt.Policies) > 0 {
+		logger.Info("User is excluded", "user", exempt.User, "from", exempt.From())
+	}
+	r.tell(outcome)
 	audited := 0
 	for _, finding := range outcome.Findings {
 		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()
@@ -61,5 +69,21 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 	}
 	if audited > maxLogged {
 		logger.Info("Further audited violations", "count", audited-maxLogged)
+	}
+}
+
+func (r *Recorder) tell(outcome *review.Outcome) {
+	if r.tally == nil {
+		return
+	}
+	effects := map[string]map[review.Effect]bool{}
+	for _, finding := range outcome.Findings {
+		if effects[finding.Policy] == nil {
+			effects[finding.Policy] = map[review.Effect]bool{}
+		}
+		effects[finding.Policy][finding.Effect] = true
+	}
+	for _, policy := range outcome.Asked {
+		r.tally(policy, effects[policy])
 	}
 }

@@ -79,3 +79,24 @@ func TestTheLogIsBounded(t *testing.T) {
 	require.Len(t, logged, 21)
 	assert.Contains(t, logged[20], `"count"=980`)
 }
+
+// TestEveryPolicyThatWasAskedIsToldOf, with what it said; a dry run of none.
+func TestEveryPolicyThatWasAskedIsToldOf(t *testing.T) {
+	t.Parallel()
+	recorder, err := record.New(nil)
+	require.NoError(t, err)
+	told := map[string]map[review.Effect]bool{}
+	recorder.Tell(func(policy string, effects map[review.Effect]bool) { told[policy] = effects })
+	finding := func(policy string, effect review.Effect) review.Finding {
+		return review.Finding{Policy: policy, Effect: effect}
+	}
+	outcome := &review.Outcome{Verdict: review.Denied, Asked: []string{"a", "b", "quiet"}, Findings: []review.Finding{
+		finding("a", review.Denied), finding("a", review.Denied), finding("b", review.Failed), finding("", review.Refused), finding("a", review.Warned),
+	}}
+	request := review.Request{Object: &unstructured.Unstructured{Object: map[string]any{"kind": "ServiceEntry"}}, DryRun: true}
+	recorder.Record(t.Context(), request, outcome)
+	assert.Empty(t, told)
+	request.DryRun = false
+	recorder.Record(t.Context(), request, outcome)
+	assert.Equal(t, map[string]map[review.Effect]bool{"a": {review.Denied: true, review.Warned: true}, "b": {review.Failed: true}, "quiet": nil}, told)
+}

@@ -60,6 +60,7 @@ type Finding struct {
 	Line    int    `json:"line"`
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
+	Docs    string `json:"docs,omitempty"`
 
 	sentence string
 }
@@ -106,7 +107,7 @@ func objectOf(answer dryrun.Answer) Object {
 	for _, finding := range answer.Findings {
 		out.Findings = append(out.Findings, Finding{
 			Code: finding.Code, Effect: string(finding.Effect), Policy: finding.Policy, Library: finding.Library, Field: finding.Field,
-			Line: answer.At(finding.Field), Message: finding.Message, Fix: finding.Fix, sentence: finding.Sentence(),
+			Line: answer.At(finding.Field), Message: finding.Message, Fix: finding.Fix, Docs: finding.Docs, sentence: finding.Sentence(),
 		})
 	}
 	return out

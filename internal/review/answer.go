@@ -2,7 +2,6 @@ package review
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -37,7 +36,11 @@ func PolicyMessage(name string, err error) string {
 
 // Warnings are what the author reads besides, whether or not the object is allowed: what was changed, and what policies warn of.
 func (o *Outcome) Warnings() []string {
-	out := slices.Clip(bounded(o.Changes))
+	var out []string
+	if exempt := o.Exempt; len(exempt.Policies) > 0 {
+		out = append(out, "user "+exempt.User+" is excluded from "+exempt.From()+", which did not look at this. Fix: write as another user where that is not meant (spec.match.excludeUsers, excludeGroups)")
+	}
+	out = append(out, bounded(o.Changes)...)
 	for _, finding := range o.Of(Warned) {
 		out = append(out, strings.ReplaceAll(finding.Sentence(), "\n", " "))
 	}

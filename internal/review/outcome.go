@@ -40,10 +40,12 @@ type Finding struct {
 	// Policy is the name of the EgressPolicy that found it, Library that of the library policy it uses; both are empty
 	// where it was none.
 	Policy, Library string
+	// Docs is the URL of a page about that EgressPolicy, empty for none.
+	Docs string
 }
 
-// Sentence is how a finding reads to an author: who found it, the field, what is wrong, the rule; and how to mend it on
-// the next line.
+// Sentence is how a finding reads to an author: who found it, the field, what is wrong, the rule; how to mend it on
+// the next line, and on another where there is more to read.
 func (f Finding) Sentence() string {
 	var out strings.Builder
 	rule := f.Library
@@ -68,6 +70,9 @@ func (f Finding) Sentence() string {
 	if f.Fix != "" {
 		out.WriteString("\nFix: " + f.Fix)
 	}
+	if f.Docs != "" {
+		out.WriteString("\nDocs: " + f.Docs)
+	}
 	return out.String()
 }
 
@@ -86,7 +91,20 @@ type Outcome struct {
 	Facts egress.Facts
 	// Changes tell the author of an allowed object what was rewritten. An object that stays as it was has none.
 	Changes []string
+	// Asked are the names of the policies that were asked.
+	Asked []string
+	// Exempt is who was not held to policies that would have been asked.
+	Exempt Exemption
 }
+
+// Exemption is a user to whom policies do not apply, and their names, none for nobody.
+type Exemption struct {
+	User     string
+	Policies []string
+}
+
+// From names the policies.
+func (e Exemption) From() string { return "EgressPolicy " + strings.Join(bounded(e.Policies), ", ") }
 
 // awaited are the codes of what another object may still make good.
 var awaited = []string{hop.CodeGatewayRoute, hop.CodeUnknownEntry, hop.CodeUnknownHost}
@@ -115,7 +133,7 @@ func (o *Outcome) add(decision policy.Decision, refusals hop.Refusals, exported 
 				Code: policy.CodeEvaluationFailed, Message: forClient("policy could not be evaluated: "+failure.Err.Error(), failure.Client, exported),
 				Fix: "this is not your object's fault; ask the platform team",
 			},
-			Effect: Failed, Policy: failure.Policy,
+			Effect: Failed, Policy: failure.Policy, Docs: failure.Docs,
 		})
 	}
 	o.violations(Denied, decision.Denied, exported)
@@ -134,7 +152,7 @@ func (o *Outcome) violations(effect Effect, violations []policy.Violation, expor
 	for _, v := range violations {
 		o.Findings = append(o.Findings, Finding{
 			Finding: egress.Finding{Code: v.Code, Field: v.Field, Message: forClient(v.Message, v.Client, exported), Fix: unexported(v)},
-			Effect:  effect, Policy: v.Policy, Library: v.Library,
+			Effect:  effect, Policy: v.Policy, Library: v.Library, Docs: v.Docs,
 		})
 	}
 }

@@ -127,10 +127,11 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, evaluationTimeout)
 	defer cancel()
 	decision := r.Policies.Evaluate(ctx, policy.Review{
-		Kind: req.Object.GetKind(), Namespace: policy.Namespace{Name: req.Namespace.Name, Labels: req.Namespace.Labels},
+		Kind: req.Object.GetKind(), Labels: req.Object.GetLabels(), User: policy.User(req.User), Namespace: policy.Namespace{Name: req.Namespace.Name, Labels: req.Namespace.Labels},
 		Clients:  policy.Clients{Governed: r.View.Governed(), All: out.Facts.AllClients, Names: out.Facts.Clients},
 		Document: s.document(out.Facts),
 	})
+	out.Asked, out.Exempt = decision.Asked, Exemption{User: req.User.Name, Policies: decision.Exempt}
 	decision.Denied = beside(refusals, decision.Denied)
 	out.add(decision, refusals, s.kind.exported)
 	if out.Verdict == Allowed && s.changed() {

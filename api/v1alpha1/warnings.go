@@ -1,0 +1,10 @@
+package v1alpha1
+
+// Warnings are what the author of a policy may not have meant, a sentence each.
+func (s EgressPolicySpec) Warnings() (out []string) {
+	of := s.Match.ObjectSelector
+	if of != nil && len(of.MatchLabels)+len(of.MatchExpressions) > 0 && (s.Enforcement == Deny || s.Enforcement == "") {
+		out = append(out, "spec.match.objectSelector: who writes an object sets its labels, so whoever labels it otherwise escapes this policy; select by namespaces or namespaceSelector what is to be kept out")
+	}
+	return out
+}

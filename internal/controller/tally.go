@@ -1,0 +1,109 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+// Tally adds what a replica counted of requests to the status of EgressPolicies: to each at most once in a while, whatever
+// tenants send. Nothing is counted twice: what may or may not have been written is given up.
+type Tally struct {
+	// Client reads from a cache.
+	Client client.Client
+	// Now is the clock.
+	Now func() time.Time
+
+	mu sync.Mutex
+	// counted is what is to be added, by the name of the policy; written when that was done last.
+	counted map[string]v1alpha1.Requests
+	written map[string]time.Time
+}
+
+const (
+	// addEvery is how often the status of one policy is written at most, lookToAdd how often that is looked for.
+	addEvery, lookToAdd = time.Minute, time.Second
+	// leaving is how long a replica that ends takes to add what is left.
+	leaving = 5 * time.Second
+)
+
+// Count counts a request about which a policy was asked.
+func (t *Tally) Count(policy string, of v1alpha1.Requests) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counted == nil {
+		t.counted = map[string]v1alpha1.Requests{}
+	}
+	sum := t.counted[policy]
+	sum.Add(of)
+	t.counted[policy] = sum
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica counts.
+func (*Tally) NeedLeaderElection() bool { return false }
+
+// Start implements manager.Runnable. It returns when the context ends and what was counted is added.
+func (t *Tally) Start(ctx context.Context) error {
+	wait.UntilWithContext(ctx, func(ctx context.Context) { t.add(ctx, addEvery) }, lookToAdd)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
+	defer cancel()
+	t.add(ctx, 0)
+	return nil
+}
+
+// add writes the status of the policies that were not written for so long.
+func (t *Tally) add(ctx context.Context, after time.Duration) {
+	for name, counted := range t.due(after) {
+		err := t.write(ctx, name, counted)
+		switch {
+		case apierrors.IsConflict(err):
+			// Somebody else wrote it meanwhile, so this was not written.
+			t.Count(name, counted)
+		case client.IgnoreNotFound(err) != nil:
+			ctrl.LoggerFrom(ctx).Error(err, "Counted requests are given up", "policy", name, "judged", counted.Judged)
+		}
+	}
+}
+
+// due takes what is to be added now.
+func (t *Tally) due(after time.Duration) map[string]v1alpha1.Requests {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out, now := map[string]v1alpha1.Requests{}, t.Now()
+	last := t.written
+	t.written = map[string]time.Time{}
+	for name, at := range last {
+		if now.Sub(at) < after {
+			t.written[name] = at
+		}
+	}
+	for name, counted := range t.counted {
+		if _, lately := t.written[name]; lately {
+			continue
+		}
+		out[name], t.written[name] = counted, now
+		delete(t.counted, name)
+	}
+	return out
+}
+
+func (t *Tally) write(ctx context.Context, name string, counted v1alpha1.Requests) error {
+	policy := &v1alpha1.EgressPolicy{}
+	if err := t.Client.Get(ctx, types.NamespacedName{Name: name}, policy); err != nil {
+		return err
+	}
+	before := policy.DeepCopy()
+	if policy.Status.Requests == nil {
+		policy.Status.Requests = &v1alpha1.Requests{}
+	}
+	policy.Status.Requests.Add(counted)
+	return t.Client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}

@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+// TestReplicasAddUpWhatTheyCounted: each policy is written at most once a minute by each, whatever is sent; what another wrote
+// meanwhile is not lost, what may have been written is not added twice, and what is left is added at the end.
+func TestReplicasAddUpWhatTheyCounted(t *testing.T) {
+	t.Parallel()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
+	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	writes, fails := 0, error(nil)
+	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).WithInterceptorFuncs(interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+			writes++
+			if fails != nil {
+				return fails
+			}
+			return c.SubResource(sub).Patch(ctx, object, patch, options...)
+		},
+	}).Build()
+	now := time.Unix(1e9, 0)
+	clock := func() time.Time { return now }
+	one, two := &Tally{Client: cluster, Now: clock}, &Tally{Client: cluster, Now: clock}
+	requests := func() v1alpha1.Requests {
+		require.NoError(t, cluster.Get(t.Context(), types.NamespacedName{Name: "p"}, stored))
+		return *stored.Status.Requests
+	}
+	one.add(t.Context(), addEvery)
+	assert.Zero(t, writes, "nothing was counted")
+	for range 1000 {
+		one.Count("p", v1alpha1.Requests{Judged: 1, Denied: 1})
+		two.Count("p", v1alpha1.Requests{Judged: 1, Warned: 1})
+		one.Count("gone", v1alpha1.Requests{Judged: 1})
+		one.add(t.Context(), addEvery)
+		two.add(t.Context(), addEvery)
+	}
+	assert.Equal(t, 2, writes)
+	assert.Equal(t, v1alpha1.Requests{Judged: 2, Warned: 1, Denied: 1}, requests())
+	now = now.Add(addEvery)
+	one.add(t.Context(), addEvery)
+	assert.Equal(t, v1alpha1.Requests{Judged: 1001, Warned: 1, Denied: 1000}, requests())
+
+	addAnew := func(of *Tally, err error) int64 {
+		now, fails = now.Add(addEvery), err
+		of.add(t.Context(), addEvery)
+		return requests().Judged
+	}
+	assert.Equal(t, int64(1001), addAnew(two, apierrors.NewConflict(schema.GroupResource{}, "p", errors.New("newer"))))
+	assert.Equal(t, int64(2000), addAnew(two, nil), "what was not written is kept")
+	two.Count("p", v1alpha1.Requests{Judged: 5})
+	assert.Equal(t, int64(2000), addAnew(two, errors.New("timeout")))
+	assert.Equal(t, int64(2000), addAnew(two, nil), "what may have been written is given up")
+	two.Count("p", v1alpha1.Requests{Judged: 5})
+	assert.Equal(t, int64(2005), addAnew(two, nil))
+
+	one.Count("p", v1alpha1.Requests{Judged: 1, Audited: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, one.Start(ctx))
+	assert.Equal(t, int64(2006), requests().Judged)
+	assert.Equal(t, int64(1), requests().Audited)
+}
+
+// TestNothingIsLostBetweenCountingAndAdding, at once.
+func TestNothingIsLostBetweenCountingAndAdding(t *testing.T) {
+	t.Parallel()
+	tally := &Tally{Now: time.Now}
+	var wg sync.WaitGroup
+	var sum v1alpha1.Requests
+	for range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				tally.Count("p", v1alpha1.Requests{Judged: 1})
+			}
+		})
+	}
+	for range 100 {
+		sum.Add(tally.due(0)["p"])
+	}
+	wg.Wait()
+	sum.Add(tally.due(0)["p"])
+	assert.Equal(t, int64(8000), sum.Judged)
+}
