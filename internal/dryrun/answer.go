@@ -81,7 +81,11 @@ func (s *Session) set(of *v1alpha1.EgressPolicy) error {
 	if name := "EgressPolicy " + of.Name; of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, name) {
 		s.selecting = append(s.selecting, name)
 	}
-	return s.engine.Set(of)
+	err := s.engine.Set(of)
+	if s.policies[of.Name] == nil || err == nil {
+		s.policies[of.Name] = of
+	}
+	return err
 }
 
 // policyOf reads an EgressPolicy as the API server does. The first error is that of one that no cluster stores, unknown that of

@@ -44,6 +44,8 @@ type Session struct {
 	// standards has the policies that are in force in any case.
 	standards *policy.Engine
 	cluster   *render.Cluster
+	// policies are the EgressPolicies in force beside those, by name.
+	policies map[string]*v1alpha1.EgressPolicy
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
 	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
@@ -75,7 +77,10 @@ func New(options Options) (*Session, error) {
 			return nil, err
 		}
 	}
-	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine, given: map[string]*unstructured.Unstructured{}}
+	out := &Session{
+		options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine,
+		policies: map[string]*v1alpha1.EgressPolicy{}, given: map[string]*unstructured.Unstructured{},
+	}
 	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
 		return nil, err
 	}
