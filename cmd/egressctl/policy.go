@@ -90,10 +90,10 @@ func write(cmd *cobra.Command, folder string, files []file) error {
 	}
 	for _, each := range files {
 		path := filepath.Join(folder, each.name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // it is no secret
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, []byte(each.content), 0o644); err != nil { //nolint:gosec // it is no secret
+		if err := os.WriteFile(path, []byte(each.content), 0o644); err != nil {
 			return err
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), path)

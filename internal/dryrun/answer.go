@@ -70,11 +70,11 @@ func (s *Session) enforce(object manifest.Object) error {
 	if err := s.engine.Check(of); err != nil {
 		return err
 	}
-	return s.set(of)
+	return s.set(of, object)
 }
 
 // set puts an EgressPolicy in force. One that does not compile fails whatever it selects, as where it is stored past the webhook.
-func (s *Session) set(of *v1alpha1.EgressPolicy) error {
+func (s *Session) set(of *v1alpha1.EgressPolicy, from manifest.Object) error {
 	if s.pinned(of) {
 		return nil
 	}
@@ -82,8 +82,8 @@ func (s *Session) set(of *v1alpha1.EgressPolicy) error {
 		s.selecting = append(s.selecting, name)
 	}
 	err := s.engine.Set(of)
-	if s.policies[of.Name] == nil || err == nil {
-		s.policies[of.Name] = of
+	if _, is := s.policies[of.Name]; !is || err == nil {
+		s.policies[of.Name] = InForce{EgressPolicy: of, from: from}
 	}
 	return err
 }

@@ -45,7 +45,7 @@ type Session struct {
 	standards *policy.Engine
 	cluster   *render.Cluster
 	// policies are the EgressPolicies in force beside those, by name.
-	policies map[string]*v1alpha1.EgressPolicy
+	policies map[string]InForce
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
 	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
@@ -79,7 +79,7 @@ func New(options Options) (*Session, error) {
 	}
 	out := &Session{
 		options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine,
-		policies: map[string]*v1alpha1.EgressPolicy{}, given: map[string]*unstructured.Unstructured{},
+		policies: map[string]InForce{}, given: map[string]*unstructured.Unstructured{},
 	}
 	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (s *Session) Store(objects ...manifest.Object) error {
 			if err != nil {
 				return err
 			}
-			_ = s.set(of) // what does not compile is in force as such
+			_ = s.set(of, object) // what does not compile is in force as such
 		}
 		return s.cluster.Store(object.Unstructured)
 	})

@@ -11,38 +11,77 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/review"
 )
+
+// InForce is an EgressPolicy in force.
+type InForce struct {
+	*v1alpha1.EgressPolicy
+	// from is where it stands; nothing for one of the baseline.
+	from manifest.Object
+}
+
+// At is where a line of a file of Rego stands: in the manifest of the EgressPolicy whose Rego it is, or in the library.
+func (p InForce) At(file string, line int) string {
+	if p.from.Unstructured != nil && file == p.Name+".rego" {
+		return RegoPlace(p.from, line)
+	}
+	return manifest.Place(file, line)
+}
+
+// RegoPlace is where a line of the Rego of an EgressPolicy stands: in its manifest, or in what OPA calls its Rego.
+func RegoPlace(of manifest.Object, line int) string {
+	if at, known := of.Text("spec.rego", line); known {
+		return manifest.Place(of.File, at)
+	}
+	return manifest.Place(of.GetName()+".rego", line)
+}
 
 // Observed is what an EgressPolicy in force did for an answer.
 type Observed struct {
 	policy.Observed
-	Policy *v1alpha1.EgressPolicy
+	Policy InForce
 	// Err is why it could not be evaluated.
 	Err error
 }
 
 // Observe has EgressPolicies evaluate once more what an answer was given to, and says how each comes to what it says. The answer
 // stays as it is. There are none where no policy was asked.
-func (s *Session) Observe(ctx context.Context, of Answer, policies []*v1alpha1.EgressPolicy, watch policy.Watch) (out []Observed, err error) {
+func (s *Session) Observe(ctx context.Context, of Answer, policies []InForce, watch policy.Watch) (out []Observed, err error) {
 	if of.review == nil {
 		return nil, nil
 	}
 	for _, each := range policies {
 		one := Observed{Policy: each}
-		one.Observed, one.Err = s.engine.Observe(ctx, each, *of.review, watch)
+		one.Observed, one.Err = s.engine.Observe(ctx, each.EgressPolicy, *of.review, watch)
 		out = append(out, one)
 	}
 	return out, ctx.Err()
 }
 
+// Told returns the finding of an answer that a sentence of a policy became, false for one that the answer leaves out.
+func (a Answer) Told(said policy.Said) (review.Finding, bool) {
+	for _, finding := range a.Findings {
+		same := finding.Policy == said.Policy && finding.Code == said.Code && finding.Field == said.Field
+		if same && strings.Contains(finding.Message, said.Message) {
+			return finding, true
+		}
+	}
+	return review.Finding{}, false
+}
+
 // Policies returns the EgressPolicies in force by name, without those of the baseline.
-func (s *Session) Policies() []*v1alpha1.EgressPolicy {
-	return slices.SortedFunc(maps.Values(s.policies), func(a, b *v1alpha1.EgressPolicy) int { return strings.Compare(a.Name, b.Name) })
+func (s *Session) Policies() []InForce {
+	return slices.SortedFunc(maps.Values(s.policies), func(a, b InForce) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Baseline returns those of the baseline, by name.
-func (s *Session) Baseline() ([]*v1alpha1.EgressPolicy, error) {
-	return s.engine.Baseline(s.options.Configuration.Standards())
+func (s *Session) Baseline() (out []InForce, err error) {
+	of, err := s.engine.Baseline(s.options.Configuration.Standards())
+	for _, each := range of {
+		out = append(out, InForce{EgressPolicy: each})
+	}
+	return out, err
 }
 
 // Stored returns what the cluster holds of an object that was applied, once the controllers are done; nil for nothing. The error

@@ -103,7 +103,7 @@ func (c *compiled) observe(ctx context.Context, input ast.Object, watch Watch, o
 func (c *compiled) why(review Review, of Observed) string {
 	switch {
 	case !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)):
-		return fmt.Sprintf("it does not evaluate %s, but %v", review.Kind, c.kinds)
+		return "it does not evaluate " + review.Kind
 	case of.Client.Name != "":
 		return fmt.Sprintf("it selects namespace %q, on which the object acts", of.Client.Name)
 	case c.selector.Empty():
@@ -111,7 +111,7 @@ func (c *compiled) why(review Review, of Observed) string {
 	case of.Asked:
 		return fmt.Sprintf("it selects namespace %q by %s", review.Namespace.Name, c.selector)
 	}
-	return fmt.Sprintf("it does not select namespace %q, but namespaces by %s", review.Namespace.Name, c.selector)
+	return fmt.Sprintf("it selects namespaces by %s, and not %q", c.selector, review.Namespace.Name)
 }
 
 // exits hears of each rule that comes to a result.

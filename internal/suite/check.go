@@ -109,7 +109,7 @@ func oneOf(add func(line int, format string, args ...any), field string, of text
 // empty says whether nothing can come that is not expected.
 func (e *Expect) empty() bool {
 	stored := e.Stored.IsZero() || e.Stored.Value == "" && len(e.Stored.Content) == 0
-	return !e.Decision.given() && !e.Finding.given() && e.Findings == nil && stored
+	return !e.Decision.given() && !e.given() && e.Findings == nil && stored
 }
 
 func (e *Expect) listed() []Finding {

@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
-	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
@@ -37,18 +37,10 @@ func (o *Outcome) Covered(by *policy.Coverage) (out []Covered, err error) {
 		}
 		one := Covered{Policy: of.Name, Lines: lines.Lines, Of: lines.Of}
 		for _, missing := range lines.Missing {
-			one.Missing = append(one.Missing, RegoPlace(object, missing[0]))
+			one.Missing = append(one.Missing, dryrun.RegoPlace(object, missing[0]))
 		}
 		one.Missing = slices.Compact(one.Missing)
 		out = append(out, one)
 	}
 	return out, nil
-}
-
-// RegoPlace is where a line of the Rego of an EgressPolicy stands: in its file, or in what OPA calls its Rego.
-func RegoPlace(object manifest.Object, line int) string {
-	if at, known := object.Text("spec.rego", line); known {
-		return manifest.Place(object.File, at)
-	}
-	return manifest.Place(object.GetName()+".rego", line)
 }

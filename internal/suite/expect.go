@@ -176,7 +176,7 @@ func (r *running) golden(stored *unstructured.Unstructured) error {
 		return nil
 	case r.options.Update:
 		r.out.Updated = append(r.out.Updated, file)
-		return os.WriteFile(file, got, 0o644) //nolint:gosec // it is no secret
+		return os.WriteFile(file, got, 0o644)
 	case err != nil:
 		r.fail(at.Line, "%s is not there; --update writes it", file)
 		return nil

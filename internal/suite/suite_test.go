@@ -170,7 +170,7 @@ func TestPoliciesThatNoCaseIsAboutAreTold(t *testing.T) {
 	assert.Empty(t, out.Results[0].Failures)
 	require.Len(t, out.Unasked, 1)
 	assert.Equal(t, "hosts", out.Unasked[0].GetName())
-	assert.Equal(t, []string{`EgressPolicy hosts is not asked: it does not select namespace "app", but namespaces by team=payments`}, out.Results[0].Notes)
+	assert.Equal(t, []string{`EgressPolicy hosts is not asked: it selects namespaces by team=payments, and not "app"`}, out.Results[0].Notes)
 	assert.Empty(t, outcome(t, t.TempDir(), strings.ReplaceAll(text, "paymnts", "payments"), options()).Unasked)
 }
 
@@ -225,7 +225,7 @@ func TestWrongSuitesAreToldWithTheirLines(t *testing.T) {
 		"cases:\n- name: a\n" + manifest + "  expect: {message: ''}\n":                            `expects nothing`,
 		"cases:\n- name: a\n" + manifest + "  expect: {stored: {}}\n":                             `expects nothing`,
 		"cases:\n- name: a\n" + manifest + "  expect: {findings: [{}]}\n":                         `s.yaml:2: case "a": findings[0] is empty`,
-		"cases:\n- name: a\n" + manifest + "  expect:\n    descision: x\n":                        `s.yaml:5: unknown field "descision"; a case's expect has decision, policy, code, field, message, findings, stored`,
+		"cases:\n- name: a\n" + manifest + "  expect:\n    decisions: x\n":                        `s.yaml:5: unknown field "decisions"; a case's expect has decision, policy, code, field, message, findings, stored`,
 		"cases:\n- name: a\n" + manifest + "  expect: {decision: deny}\n":                         `s.yaml:4: decision must be allowed or`,
 		"cases:\n- name: a\n  expect: {decision: denied}\n":                                       `s.yaml:2: case "a" has no manifest`,
 		"cases:\n-\n" + manifest + "  expect: {decision: denied}\n":                               `s.yaml:3: case 1 has no name`,
