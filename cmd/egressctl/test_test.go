@@ -124,6 +124,19 @@ func TestCoverageNamesWhatIsMissing(t *testing.T) {
 	assert.Contains(t, out, "not evaluated: "+filepath.Join(folder, "owned", "owned.yaml")+":31, ")
 }
 
+// TestCoverageOfTwoPoliciesOfOneNameIsNone: their lines would be taken for each other's.
+func TestCoverageOfTwoPoliciesOfOneNameIsNone(t *testing.T) {
+	t.Parallel()
+	folder := suites(t)
+	require.NoError(t, os.CopyFS(filepath.Join(folder, "other"), os.DirFS("testdata/owned")))
+	code, _, errs := run(t, "", "test", filepath.Join(folder, "owned"), filepath.Join(folder, "other"), "--coverage")
+	assert.Equal(t, clean, code, errs)
+	replace(t, filepath.Join(folder, "other", "owned.yaml"), "      host.leaves\n", "      host.leaves\n      true\n")
+	code, _, errs = run(t, "", "test", filepath.Join(folder, "owned"), filepath.Join(folder, "other"), "--coverage")
+	assert.Equal(t, failed, code)
+	assert.Contains(t, errs, "EgressPolicy owned has other Rego than in a suite before")
+}
+
 // output is what a command has printed so far.
 type output struct {
 	mu   sync.Mutex

@@ -2,6 +2,7 @@ package dryrun
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -46,17 +47,33 @@ type Observed struct {
 }
 
 // Observe has EgressPolicies evaluate once more what an answer was given to, and says how each comes to what it says. The answer
-// stays as it is. There are none where no policy was asked.
+// stays as it is. There are none where no policy was asked. One that could not be evaluated for the answer, which may be for the time
+// or the memory that it took, is evaluated again for a trace alone.
 func (s *Session) Observe(ctx context.Context, of Answer, policies []InForce, watch policy.Watch) (out []Observed, err error) {
 	if of.review == nil {
 		return nil, nil
 	}
 	for _, each := range policies {
-		one := Observed{Policy: each}
-		one.Observed, one.Err = s.engine.Observe(ctx, each.EgressPolicy, *of.review, watch)
+		one, how := Observed{Policy: each}, watch
+		failure := of.failure(each.Name)
+		how.Idle = failure != nil && !watch.Trace
+		one.Observed, one.Err = s.engine.Observe(ctx, each.EgressPolicy, *of.review, how)
+		if one.Err == nil {
+			one.Err = failure
+		}
 		out = append(out, one)
 	}
 	return out, ctx.Err()
+}
+
+// failure is why an EgressPolicy could not be evaluated for an answer, nil where it could.
+func (a Answer) failure(name string) error {
+	for _, finding := range a.Findings {
+		if finding.Policy == name && finding.Code == policy.CodeEvaluationFailed {
+			return errors.New(finding.Message)
+		}
+	}
+	return nil
 }
 
 // Told returns the finding of an answer that a sentence of a policy became, false for one that the answer leaves out.

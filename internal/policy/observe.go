@@ -47,6 +47,8 @@ type Watch struct {
 	// Trace wants OPA's trace, Coverage takes the lines that are evaluated.
 	Trace    bool
 	Coverage *Coverage
+	// Idle says that it is not evaluated: only whether it is asked, and why.
+	Idle bool
 }
 
 // observing is the time that one policy may take while it is observed, which is slower.
@@ -63,7 +65,7 @@ func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review 
 	}
 	out.Client, out.Asked = policy.selects(review, review.others())
 	out.Why = policy.why(review, out)
-	if err != nil || !out.Asked {
+	if err != nil || !out.Asked || watch.Idle {
 		return out, err
 	}
 	input, err := object(review.Document)

@@ -112,7 +112,7 @@ func (r *running) applied() ([]manifest.Object, error) {
 
 // parameters returns the EgressPolicies with the parameters of the case.
 func (r *running) parameters(policies []manifest.Object) ([]manifest.Object, error) {
-	if r.of.Parameters.IsZero() {
+	if absent(r.of.Parameters) {
 		return policies, nil
 	}
 	raw, err := manifest.JSON(r.suite.File, &r.of.Parameters)
@@ -139,9 +139,10 @@ func (r *running) observe(ctx context.Context, session *dryrun.Session, answers 
 			return err
 		}
 		for _, one := range observed {
-			if one.Asked {
+			switch last := i == len(answers)-1; {
+			case last && one.Asked:
 				r.asked[one.Policy.Name] = true
-			} else if i == len(answers)-1 {
+			case last:
 				r.out.Notes = append(r.out.Notes, fmt.Sprintf("EgressPolicy %s is not asked: %s", one.Policy.Name, one.Why))
 			}
 		}

@@ -79,11 +79,11 @@ func (s *Suite) check() error {
 			add(line, "case %d has no name", i+1)
 		case names[one.Name.value]:
 			add(line, "case %q: another has this name", one.Name.value)
-		case one.Manifest.IsZero():
+		case absent(one.Manifest):
 			add(line, "case %q has no manifest", one.Name.value)
 		case one.Expect.empty():
 			add(line, "case %q expects nothing, so it cannot fail: give expect.decision", one.Name.value)
-		case !one.Parameters.IsZero() && len(s.Policies) != 1:
+		case !absent(one.Parameters) && len(s.Policies) != 1:
 			add(one.Parameters.Line, "parameters are those of the suite's EgressPolicy, of which it has %d", len(s.Policies))
 		}
 		names[one.Name.value] = true
@@ -106,9 +106,14 @@ func oneOf(add func(line int, format string, args ...any), field string, of text
 	}
 }
 
+// absent says whether nothing is given, or nothing by name.
+func absent(node yaml.Node) bool {
+	return node.IsZero() || node.Kind == yaml.ScalarNode && (node.Value == "" || node.Tag == "!!null")
+}
+
 // empty says whether nothing can come that is not expected.
 func (e *Expect) empty() bool {
-	stored := e.Stored.IsZero() || e.Stored.Value == "" && len(e.Stored.Content) == 0
+	stored := absent(e.Stored) || e.Stored.Kind != yaml.AliasNode && e.Stored.Value == "" && len(e.Stored.Content) == 0
 	return !e.Decision.given() && !e.given() && e.Findings == nil && stored
 }
 

@@ -13,6 +13,8 @@ import (
 // Covered is how much of the Rego of an EgressPolicy was evaluated.
 type Covered struct {
 	Policy string
+	// Rego is what the lines are of.
+	Rego string
 	// Lines are how many were, of Of.
 	Lines, Of int
 	// Missing are the places of those that were not.
@@ -35,7 +37,7 @@ func (o *Outcome) Covered(by *policy.Coverage) (out []Covered, err error) {
 		if !own {
 			continue
 		}
-		one := Covered{Policy: of.Name, Lines: lines.Lines, Of: lines.Of}
+		one := Covered{Policy: of.Name, Rego: source, Lines: lines.Lines, Of: lines.Of}
 		for _, missing := range lines.Missing {
 			one.Missing = append(one.Missing, dryrun.RegoPlace(object, missing[0]))
 		}

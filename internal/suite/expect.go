@@ -55,8 +55,12 @@ func (r *running) hold(session *dryrun.Session, answer dryrun.Answer) error {
 		r.fail(expect.line(), "expected %s, got%s", expect.Finding, cmp.Or(found(answer), " no finding"))
 	}
 	r.findings(answer)
-	if expect.Stored.IsZero() {
+	if absent(expect.Stored) {
 		return nil
+	}
+	at := &expect.Stored
+	if at.Kind == yaml.AliasNode {
+		at = at.Alias
 	}
 	stored, err := session.Stored(answer.Object)
 	if err != nil {
@@ -65,10 +69,10 @@ func (r *running) hold(session *dryrun.Session, answer dryrun.Answer) error {
 	if !answer.Allowed() {
 		stored = nil
 	}
-	if expect.Stored.Kind == yaml.ScalarNode {
-		return r.golden(stored)
+	if at.Kind == yaml.ScalarNode {
+		return r.golden(at, stored)
 	}
-	return r.fields(stored)
+	return r.fields(at, stored)
 }
 
 // findings holds all that was found to a list of it.
@@ -157,8 +161,7 @@ func sentence(finding review.Finding) string {
 }
 
 // golden holds what is stored to all of a file, or writes it.
-func (r *running) golden(stored *unstructured.Unstructured) error {
-	at := r.of.Expect.Stored
+func (r *running) golden(at *yaml.Node, stored *unstructured.Unstructured) error {
 	if stored == nil {
 		r.fail(at.Line, "expected that it is stored, and nothing is")
 		return nil
@@ -193,13 +196,12 @@ func lines(text []byte) []string {
 }
 
 // fields holds some fields to what is stored of them.
-func (r *running) fields(stored *unstructured.Unstructured) error {
-	at := r.of.Expect.Stored
+func (r *running) fields(at *yaml.Node, stored *unstructured.Unstructured) error {
 	if stored == nil {
 		r.fail(at.Line, "expected that it is stored, and nothing is")
 		return nil
 	}
-	raw, err := manifest.JSON(r.suite.File, &at)
+	raw, err := manifest.JSON(r.suite.File, at)
 	if err != nil {
 		return err
 	}

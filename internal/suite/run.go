@@ -126,6 +126,10 @@ func (s *Suite) objects(sources ...yaml.Node) (out []manifest.Object, err error)
 		if source.Kind == yaml.AliasNode {
 			source = source.Alias
 		}
+		if absent(*source) {
+			errs = append(errs, fmt.Errorf("%s: names no file and is no object", manifest.Place(s.File, source.Line)))
+			continue
+		}
 		if source.Kind != yaml.ScalarNode {
 			object, err := manifest.Inline(s.File, source)
 			out, errs = append(out, object), append(errs, err)

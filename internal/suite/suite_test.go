@@ -142,6 +142,28 @@ func TestOtherObjects(t *testing.T) {
 	assert.Empty(t, failures(t, strings.ReplaceAll(before, "objects:", "cluster:")))
 }
 
+// TestWhoAppliesAndWhen is what the case says.
+func TestWhoAppliesAndWhen(t *testing.T) {
+	t.Parallel()
+	text := `policies:
+- apiVersion: egress-governor.io/v1alpha1
+  kind: EgressPolicy
+  metadata: {name: own}
+  spec:
+    rego: |
+      package own
+      deny contains sprintf("%s of %s at %s", [input.user.name, input.user.groups[0], input.time])
+cases:
+- name: x
+  user: {name: ada, groups: [tills]}
+  time: "2027-01-31T00:00:00Z"
+  manifest: ` + entry("a.example.com") + `
+  expect: {message: "ada of tills at 2027-01-31T00:00:00Z"}
+`
+	assert.Empty(t, outcome(t, t.TempDir(), text, options()).Results[0].Failures)
+	assert.Len(t, outcome(t, t.TempDir(), strings.Replace(text, "name: ada", "name: eve", 1), options()).Results[0].Failures, 1)
+}
+
 // TestGoldenFilesAreWrittenAndHeld, and only where that is asked for.
 func TestGoldenFilesAreWrittenAndHeld(t *testing.T) {
 	t.Parallel()
@@ -171,6 +193,8 @@ func TestPoliciesThatNoCaseIsAboutAreTold(t *testing.T) {
 	require.Len(t, out.Unasked, 1)
 	assert.Equal(t, "hosts", out.Unasked[0].GetName())
 	assert.Equal(t, []string{`EgressPolicy hosts is not asked: it selects namespaces by team=payments, and not "app"`}, out.Results[0].Notes)
+	before := strings.ReplaceAll(text, "  manifest:", "  namespace: other\n  objects: ["+strings.Replace(entry("api.example.com"), "name: e", "name: f, namespace: app", 1)+"]\n  manifest:")
+	assert.Len(t, outcome(t, t.TempDir(), strings.ReplaceAll(before, "paymnts", "payments"), options()).Unasked, 1, "it is asked about another object alone")
 	assert.Empty(t, outcome(t, t.TempDir(), strings.ReplaceAll(text, "paymnts", "payments"), options()).Unasked)
 }
 
@@ -183,6 +207,7 @@ func TestCasesThatCannotBeTold(t *testing.T) {
 		"manifest: [a]":       "x_test.yaml:10: is not an object",
 		"manifest: {apiVersion: networking.istio.io/v9, kind: ServiceEntry, metadata: {name: a}}":                              `version "v9" of ServiceEntry is not known`,
 		"parameters: {hots: [a]}\n  manifest: " + entry("a.example.com"):                                                       "x_test.yaml:2: EgressPolicy hosts: spec.parameters: additional properties 'hots' not allowed",
+		"objects: ['']\n  manifest: a.yaml":                                                                                    "x_test.yaml:10: names no file and is no object",
 		"manifest: {apiVersion: v1, kind: List, items: []}":                                                                    "x_test.yaml:10: List has no name",
 		"objects: [{apiVersion: v1, kind: Namespace, metadata: {name: a}, x: &x [*x]}]\n  manifest: " + entry("a.example.com"): "x_test.yaml:",
 	} {
@@ -229,6 +254,8 @@ func TestWrongSuitesAreToldWithTheirLines(t *testing.T) {
 		"cases:\n- name: a\n" + manifest + "  expect: {decision: deny}\n":                         `s.yaml:4: decision must be allowed or`,
 		"cases:\n- name: a\n  expect: {decision: denied}\n":                                       `s.yaml:2: case "a" has no manifest`,
 		"cases:\n-\n" + manifest + "  expect: {decision: denied}\n":                               `s.yaml:3: case 1 has no name`,
+		"cases:\n- name: a\n  manifest:\n  expect: {decision: denied}\n":                          `s.yaml:2: case "a" has no manifest`,
+		"cases:\n- name: a\n" + manifest + "  expect: {stored: }\n":                               `expects nothing`,
 		"enforcement: deny\ncases: []\n":                                                          "s.yaml:1: enforcement must be Deny or Warn or Audit, is \"deny\"",
 		"cases:\n- name: a\n" + manifest + "  time: today\n  expect: {decision: denied}\n":        "s.yaml:4: time must be such as",
 		"cases:\n- name: a\n" + manifest + "  parameters: {a: 1}\n  expect: {decision: denied}\n": "s.yaml:4: parameters are those of the suite's EgressPolicy, of which it has 0",
