@@ -34,7 +34,7 @@ It exits with 0 whatever is answered.`,
 			if err != nil {
 				return err
 			}
-			policies, err := chosen(session, name)
+			policies, err := i.chosen(session, answers, name)
 			if err != nil {
 				return err
 			}
@@ -61,18 +61,22 @@ It exits with 0 whatever is answered.`,
 }
 
 // chosen returns the EgressPolicies in force of a name, or all, those of the baseline last.
-func chosen(session *dryrun.Session, name string) ([]dryrun.InForce, error) {
+func (i *inputs) chosen(session *dryrun.Session, answers []dryrun.Answer, name string) ([]dryrun.InForce, error) {
+	sources := i.sources
+	for _, answer := range answers {
+		sources = append(sources, answer.Object)
+	}
 	baseline, err := session.Baseline()
 	if err != nil {
 		return nil, err
 	}
-	all := append(session.Policies(), baseline...)
+	all := append(session.Policies(sources...), baseline...)
 	if name == "" {
 		return all, nil
 	}
-	i := slices.IndexFunc(all, func(of dryrun.InForce) bool { return of.Name == name })
-	if i < 0 {
+	at := slices.IndexFunc(all, func(of dryrun.InForce) bool { return of.Name == name })
+	if at < 0 {
 		return nil, fmt.Errorf("no EgressPolicy %q is in force", name)
 	}
-	return all[i : i+1], nil
+	return all[at : at+1], nil
 }

@@ -70,22 +70,18 @@ func (s *Session) enforce(object manifest.Object) error {
 	if err := s.engine.Check(of); err != nil {
 		return err
 	}
-	return s.set(of, object)
+	return s.set(of)
 }
 
 // set puts an EgressPolicy in force. One that does not compile fails whatever it selects, as where it is stored past the webhook.
-func (s *Session) set(of *v1alpha1.EgressPolicy, from manifest.Object) error {
+func (s *Session) set(of *v1alpha1.EgressPolicy) error {
 	if s.pinned(of) {
 		return nil
 	}
 	if name := "EgressPolicy " + of.Name; of.Spec.Match.NamespaceSelector != nil && !slices.Contains(s.selecting, name) {
 		s.selecting = append(s.selecting, name)
 	}
-	err := s.engine.Set(of)
-	if _, is := s.policies[of.Name]; !is || err == nil {
-		s.policies[of.Name] = InForce{EgressPolicy: of, from: from}
-	}
-	return err
+	return s.engine.Set(of)
 }
 
 // policyOf reads an EgressPolicy as the API server does. The first error is that of one that no cluster stores, unknown that of

@@ -44,8 +44,6 @@ type Session struct {
 	// standards has the policies that are in force in any case.
 	standards *policy.Engine
 	cluster   *render.Cluster
-	// policies are the EgressPolicies in force beside those, by name.
-	policies map[string]InForce
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
 	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
@@ -56,6 +54,8 @@ type Session struct {
 type recorder struct {
 	*policy.Engine
 	last *policy.Review
+	// policies are those that were put in force here, by name.
+	policies map[string]*v1alpha1.EgressPolicy
 }
 
 // Evaluate implements review.Evaluator.
@@ -77,10 +77,7 @@ func New(options Options) (*Session, error) {
 			return nil, err
 		}
 	}
-	out := &Session{
-		options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine,
-		policies: map[string]InForce{}, given: map[string]*unstructured.Unstructured{},
-	}
+	out := &Session{options: options, mesh: mesh, engine: &recorder{Engine: engine.Clone()}, standards: engine, given: map[string]*unstructured.Unstructured{}}
 	if out.cluster, err = render.New(mesh, out.engine, options.Time); err != nil {
 		return nil, err
 	}
@@ -124,7 +121,7 @@ func (s *Session) Store(objects ...manifest.Object) error {
 			if err != nil {
 				return err
 			}
-			_ = s.set(of, object) // what does not compile is in force as such
+			_ = s.set(of) // what does not compile is in force as such
 		}
 		return s.cluster.Store(object.Unstructured)
 	})

@@ -78,18 +78,46 @@ func (a Answer) failure(name string) error {
 
 // Told returns the finding of an answer that a sentence of a policy became, false for one that the answer leaves out.
 func (a Answer) Told(said policy.Said) (review.Finding, bool) {
-	for _, finding := range a.Findings {
-		same := finding.Policy == said.Policy && finding.Code == said.Code && finding.Field == said.Field
-		if same && strings.Contains(finding.Message, said.Message) {
+	of := slices.DeleteFunc(slices.Clone(a.Findings), func(finding review.Finding) bool {
+		return finding.Policy != said.Policy || finding.Code != said.Code || finding.Field != said.Field
+	})
+	for _, finding := range of {
+		if strings.Contains(finding.Message, said.Message) {
 			return finding, true
 		}
 	}
-	return review.Finding{}, false
+	if said.Code == "" || len(of) == 0 {
+		return review.Finding{}, false
+	}
+	// It is told in other words.
+	return of[0], true
 }
 
-// Policies returns the EgressPolicies in force by name, without those of the baseline.
-func (s *Session) Policies() []InForce {
-	return slices.SortedFunc(maps.Values(s.policies), func(a, b InForce) int { return strings.Compare(a.Name, b.Name) })
+// Set puts a policy in force, and remembers which one is.
+func (r *recorder) Set(of *v1alpha1.EgressPolicy) error {
+	err := r.Engine.Set(of)
+	if _, is := r.policies[of.Name]; !is || err == nil {
+		if r.policies == nil {
+			r.policies = map[string]*v1alpha1.EgressPolicy{}
+		}
+		r.policies[of.Name] = of
+	}
+	return err
+}
+
+// Policies returns the EgressPolicies in force by name, without those of the baseline. Sources are the manifests of which they may be.
+func (s *Session) Policies(sources ...manifest.Object) (out []InForce) {
+	for _, name := range slices.Sorted(maps.Keys(s.engine.policies)) {
+		one := InForce{EgressPolicy: s.engine.policies[name]}
+		for _, source := range sources {
+			rego, is, _ := unstructured.NestedString(source.Object, "spec", "rego")
+			if is && isPolicy(source) && source.GetName() == name && rego == one.Spec.Rego {
+				one.from = source
+			}
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 // Baseline returns those of the baseline, by name.

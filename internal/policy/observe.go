@@ -2,7 +2,9 @@ package policy
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/print"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -64,7 +67,7 @@ func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review 
 		return out, err
 	}
 	out.Client, out.Asked = policy.selects(review, review.others())
-	out.Why = policy.why(review, out)
+	out.Why = why(of, policy, review, out)
 	if err != nil || !out.Asked || watch.Idle {
 		return out, err
 	}
@@ -102,18 +105,42 @@ func (c *compiled) observe(ctx context.Context, input ast.Object, watch Watch, o
 }
 
 // why says by what a policy is asked about an object, or not.
-func (c *compiled) why(review Review, of Observed) string {
+func why(of *v1alpha1.EgressPolicy, compiled *compiled, review Review, observed Observed) string {
+	by := match(of.Spec.Match)
 	switch {
-	case !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)):
+	case !slices.Contains(compiled.kinds, v1alpha1.Kind(review.Kind)):
 		return "it does not evaluate " + review.Kind
-	case of.Client.Name != "":
-		return fmt.Sprintf("it selects namespace %q, on which the object acts", of.Client.Name)
-	case c.selector.Empty():
+	case observed.Client.Name != "":
+		return fmt.Sprintf("it selects namespace %q, on which the object acts", observed.Client.Name)
+	case by == "":
 		return "it selects every governed namespace"
-	case of.Asked:
-		return fmt.Sprintf("it selects namespace %q by %s", review.Namespace.Name, c.selector)
+	case observed.Asked:
+		return fmt.Sprintf("it selects namespace %q by %s", review.Namespace.Name, by)
 	}
-	return fmt.Sprintf("it selects namespaces by %s, and not %q", c.selector, review.Namespace.Name)
+	return fmt.Sprintf("its match does not select this of namespace %q: %s", review.Namespace.Name, by)
+}
+
+// match says what a match has beside kinds, empty for nothing.
+func match(of v1alpha1.Match) string {
+	var fields map[string]json.RawMessage
+	raw, err := json.Marshal(of)
+	if err == nil {
+		err = json.Unmarshal(raw, &fields)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch name {
+		case "kinds":
+		case "namespaceSelector":
+			out = append(out, name+" "+metav1.FormatLabelSelector(of.NamespaceSelector))
+		default:
+			out = append(out, name+" "+string(fields[name]))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // exits hears of each rule that comes to a result.

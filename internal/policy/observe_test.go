@@ -75,8 +75,8 @@ func TestObservingSaysWhyAPolicyIsAsked(t *testing.T) {
 	kinds := own(loud)
 	kinds.Spec.Match.Kinds = []v1alpha1.Kind{"Sidecar"}
 	for want, of := range map[string]*v1alpha1.EgressPolicy{
-		"it selects every governed namespace": own(loud), `it selects namespace "app" by team=a`: selecting,
-		`it selects namespaces by team=b, and not "app"`: other, "it does not evaluate ServiceEntry": kinds,
+		"it selects every governed namespace": own(loud), `it selects namespace "app" by namespaceSelector team=a`: selecting,
+		`its match does not select this of namespace "app": namespaceSelector team=b`: other, "it does not evaluate ServiceEntry": kinds,
 	} {
 		out, err := observed(t, of, "a", policy.Watch{})
 		require.NoError(t, err)

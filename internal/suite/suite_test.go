@@ -192,7 +192,7 @@ func TestPoliciesThatNoCaseIsAboutAreTold(t *testing.T) {
 	assert.Empty(t, out.Results[0].Failures)
 	require.Len(t, out.Unasked, 1)
 	assert.Equal(t, "hosts", out.Unasked[0].GetName())
-	assert.Equal(t, []string{`EgressPolicy hosts is not asked: it selects namespaces by team=payments, and not "app"`}, out.Results[0].Notes)
+	assert.Equal(t, []string{`EgressPolicy hosts is not asked: its match does not select this of namespace "app": namespaceSelector team=payments`}, out.Results[0].Notes)
 	before := strings.ReplaceAll(text, "  manifest:", "  namespace: other\n  objects: ["+strings.Replace(entry("api.example.com"), "name: e", "name: f, namespace: app", 1)+"]\n  manifest:")
 	assert.Len(t, outcome(t, t.TempDir(), strings.ReplaceAll(before, "paymnts", "payments"), options()).Unasked, 1, "it is asked about another object alone")
 	assert.Empty(t, outcome(t, t.TempDir(), strings.ReplaceAll(text, "paymnts", "payments"), options()).Unasked)
