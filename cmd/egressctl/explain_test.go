@@ -29,12 +29,12 @@ func TestExplanationsNameRulesWhereTheyStand(t *testing.T) {
 		"  route to evil.io:443 TLS (spec.ports[0]): from mesh, via gateway default\n",
 		"  owned (Warn) is asked: it selects every governed namespace\n    warned by deny at " + file + ":31: no-label: spec.hosts[0]: host \"api.stripe.com\"",
 		"    print at " + file + ":33: nobody has evil\n",
-		"    denied by deny at allowed_hosts/allowed_hosts.rego:29: host-not-allowed: spec.hosts[1]: host \"evil.io\"",
 		"  baseline-mesh-hosts (Deny, mesh-hosts) is asked: it selects every governed namespace; it says nothing\n",
 		"  baseline-sidecar-outbound (Deny, sidecar-outbound) is not asked: it does not evaluate ServiceEntry\n",
 	} {
 		assert.Contains(t, out, want)
 	}
+	assert.Regexp(t, `    denied by deny at allowed_hosts/allowed_hosts.rego:[0-9]+: host-not-allowed: spec.hosts\[1\]: host "evil.io"`, out)
 	assert.NotContains(t, out, "Enter data.")
 	code, out, errs = run(t, "", "explain", "-f", "testdata/evil.yaml", "-p", file, "--policy", "owned", "--trace")
 	require.Equal(t, clean, code, errs)
