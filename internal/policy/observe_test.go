@@ -25,7 +25,10 @@ deny contains result.of(rego.metadata.rule(), input.name, [input.name], []) if {
 	input.name == "a"
 }
 
-deny contains "it is a" if input.name == "a"
+deny contains "it is a" if {
+	some name in [input.name, "a"]
+	input.name == "a"
+}
 
 warn contains "it is b" if {
 	input.name == "b"
@@ -61,8 +64,8 @@ func TestSentencesHaveTheirRules(t *testing.T) {
 	assert.Empty(t, out.Trace)
 	out, err = observed(t, own(loud), "b", policy.Watch{Trace: true})
 	require.NoError(t, err)
-	assert.Equal(t, []policy.Said{{Violation: policy.Violation{Policy: "loud", Message: "it is b"}, Rule: "warn", File: "loud.rego", Line: 16}}, out.Said)
-	assert.Contains(t, out.Trace, "loud.rego:17")
+	assert.Equal(t, []policy.Said{{Violation: policy.Violation{Policy: "loud", Message: "it is b"}, Rule: "warn", File: "loud.rego", Line: 19}}, out.Said)
+	assert.Contains(t, out.Trace, "loud.rego:20")
 }
 
 // TestObservingSaysWhyAPolicyIsAsked, and that one which cannot be evaluated is none that says nothing.

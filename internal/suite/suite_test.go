@@ -96,6 +96,14 @@ func TestEveryExpectationHoldsAndFails(t *testing.T) {
 		{good, "stored: {spec: {ports: [{number: 443}]}}", "stored: {spec: {ports: [{number: 444}]}}", "stored spec.ports[0].number: expected 444, got 443"},
 		{good, "stored: {spec: {endpoints: [{ports: {tls: 443}}]}}", "stored: {spec: {addresses: [a]}}", `stored spec.addresses: expected ["a"], got null`},
 		{evil, "decision: denied", "stored: {spec: {}}", "expected that it is stored, and nothing is"},
+		{
+			"- name: x\n  parameters: {hosts: ['*']}\n  manifest: " + entry("a.example.com, b.example.com") + "\n",
+			"stored: {spec: {hosts: [a.example.com, b.example.com]}}", "stored: {spec: {hosts: [a.example.com]}}", `stored spec.hosts: expected ["a.example.com"]`,
+		},
+		{
+			"- name: x\n  cluster: [" + entry("api.example.com") + "]\n  manifest: " + entry("evil.io") + "\n",
+			"decision: denied", "stored: {spec: {hosts: [api.example.com]}}", "expected that it is stored, and nothing is",
+		},
 		{evil, "decision: denied", "stored: none.yaml", "expected that it is stored, and nothing is"},
 		{good, "decision: allowed", "stored: none.yaml", "none.yaml is not there; --update writes it"},
 		{"- name: x\n  manifest: {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n", "decision: ungoverned", "decision: allowed", "got ungoverned"},
