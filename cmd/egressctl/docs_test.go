@@ -53,7 +53,11 @@ func TestDocumentsShowWhatIsPrinted(t *testing.T) {
 			ran++
 		}
 	}
-	assert.Equal(t, 6, ran)
+	assert.Equal(t, 10, ran)
+	for _, file := range []string{"policies/tests/payments-hosts_test.yaml", "wrong.yaml"} {
+		shown := strings.ReplaceAll("    "+strings.TrimSpace(strings.ReplaceAll(content(t, file), "\n", "\n    ")), "\n    \n", "\n\n")
+		assert.Contains(t, content(t, filepath.Join(root, "docs/egressctl.md")), shown, file)
+	}
 	_, rendered, _ := run(t, "", "render", "-f", "entry.yaml")
 	assert.Equal(t, content(t, "stored.yaml"), rendered)
 	_, again, _ := run(t, "", "render", "-f", "stored.yaml")

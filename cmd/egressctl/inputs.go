@@ -32,6 +32,8 @@ type inputs struct {
 	user                    string
 	groups                  []string
 	time                    string
+	// sources are the objects among which the EgressPolicies in force are.
+	sources []manifest.Object
 }
 
 // bind makes the inputs flags of a command.
@@ -98,6 +100,7 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	if err != nil {
 		return nil, err
 	}
+	i.sources = slices.Concat(stored, policies)
 	return out, errors.Join(out.Store(stored...), out.Enforce(policies...))
 }
 

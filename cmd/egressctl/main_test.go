@@ -86,7 +86,7 @@ func TestExitCodes(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken.yaml")
 	require.NoError(t, os.WriteFile(broken, []byte("apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: p}\nspec: {policy: none}\n"), 0o600))
 	for want, lines := range map[int][]string{
-		clean: {"version", "review -f testdata/evil.yaml", "review -f testdata/entry.yaml -p testdata/policies", "library -o json", "review -f testdata/entry.yaml --strict"},
+		clean: {"version", "review -f testdata/evil.yaml", "review -f testdata/entry.yaml -p testdata/policies", "library -o json", "review -f testdata/entry.yaml --strict", "review -f testdata/entry.yaml -p testdata/policies -R"},
 		violations: {
 			"review -f testdata/evil.yaml -f testdata/entry.yaml -p testdata/policies", "render -f testdata/evil.yaml --cluster testdata/cluster.yaml",
 			"review -f " + broken,

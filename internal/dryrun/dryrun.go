@@ -57,6 +57,8 @@ type Session struct {
 type recorder struct {
 	*policy.Engine
 	last *policy.Review
+	// policies are those that were put in force here, by name.
+	policies map[string]*v1alpha1.EgressPolicy
 }
 
 // Evaluate implements review.Evaluator.

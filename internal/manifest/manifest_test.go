@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/egress-governor/egress-governor/internal/manifest"
 )
@@ -134,4 +135,56 @@ func TestFoldersAreReadAsKubectlReadsThem(t *testing.T) {
 	require.ErrorContains(t, err, "the folder has no")
 	_, err = manifest.Read([]string{"-"}, strings.NewReader("a: ["), false)
 	assert.ErrorContains(t, err, "stdin:1: ")
+}
+
+// TestSuitesBesidePoliciesArePassedOver, and nothing that could be applied is.
+func TestSuitesBesidePoliciesArePassedOver(t *testing.T) {
+	t.Parallel()
+	out, err := manifest.Parse("tests/a_test.yaml", []byte("policies: []\ncases:\n- name: a\n"))
+	require.NoError(t, err)
+	assert.Empty(t, out)
+	out, err = manifest.Parse("a_test.yaml", []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\ncases: []\n"))
+	require.NoError(t, err)
+	assert.Len(t, out, 1)
+	for file, text := range map[string]string{"a.yaml": "cases: []\n", "a_test.yaml": "case: []\n", "b_test.yaml": "kind: A\ncases: []\n"} {
+		_, err = manifest.Parse(file, []byte(text))
+		assert.Error(t, err, file)
+	}
+}
+
+// TestObjectsWithinADocument have the lines of the document, and stand for themselves where others are merged into them.
+func TestObjectsWithinADocument(t *testing.T) {
+	t.Parallel()
+	var root struct{ A, B, C yaml.Node }
+	require.NoError(t, yaml.Unmarshal([]byte(`a: &a
+  apiVersion: v1
+  kind: A
+  metadata: {name: a}
+  spec:
+    rego: |
+      one
+      two
+    other: "x"
+b:
+  <<: *a
+  metadata:
+    name: b
+c: [a]
+`), &root))
+	first, err := manifest.Inline("x.yaml", &root.A)
+	require.NoError(t, err)
+	assert.Equal(t, 1, first.Line, "that of its anchor")
+	assert.Equal(t, 4, first.At("metadata.name"))
+	line, known := first.Text("spec.rego", 2)
+	assert.True(t, known)
+	assert.Equal(t, 8, line)
+	_, known = first.Text("spec.other", 1)
+	assert.False(t, known, "it is no block")
+	second, err := manifest.Inline("x.yaml", &root.B)
+	require.NoError(t, err)
+	assert.Equal(t, "A b", manifest.Name(second.Unstructured))
+	assert.Equal(t, 13, second.At("metadata.name"))
+	assert.Equal(t, "one\ntwo\n", second.Object["spec"].(map[string]any)["rego"])
+	_, err = manifest.Inline("x.yaml", &root.C)
+	assert.ErrorContains(t, err, "x.yaml:14: is not an object")
 }

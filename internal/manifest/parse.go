@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -92,6 +93,9 @@ func (d document) read(file string) ([]Object, error) {
 	if err := json.Unmarshal(converted, &content); err != nil {
 		return nil, fmt.Errorf("%s: is not an object", Place(file, whole.Line))
 	}
+	if suite(file, content) {
+		return nil, nil
+	}
 	if items, is := content["items"].([]any); is && strings.HasSuffix(fmt.Sprint(content["kind"]), "List") {
 		return whole.list(items)
 	}
@@ -100,6 +104,13 @@ func (d document) read(file string) ([]Object, error) {
 		return nil, err
 	}
 	return []Object{one}, nil
+}
+
+// suite says whether a document is a suite of cases, which stand beside policies; it is no object that anybody could apply.
+func suite(file string, content map[string]any) bool {
+	_, cases := content["cases"].([]any)
+	of := strings.TrimSuffix(file, filepath.Ext(file))
+	return cases && content["kind"] == nil && content["apiVersion"] == nil && strings.HasSuffix(of, "_test")
 }
 
 // list returns the items of a List.

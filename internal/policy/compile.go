@@ -91,6 +91,7 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	for name, shared := range l.shared {
 		modules[name] = shared.Copy()
 	}
+	compiler = compiler.WithEnablePrintStatements(l.prints)
 	if compiler.Compile(modules); compiler.Failed() {
 		return fmt.Errorf("rego: %w", compiler.Errors)
 	}

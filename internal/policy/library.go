@@ -9,10 +9,15 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
+// sharedFolder is the folder of what all policies share.
+const sharedFolder = "lib/"
+
 // library is the parsed Rego of the built-in policies and of what they share.
 type library struct {
 	shared   map[string]*ast.Module // by file name
 	policies map[string]*ast.Module // by policy name, such as allowed-hosts
+	// prints says that print statements print, for those who look at a policy; in the webhook they are left out.
+	prints bool
 }
 
 // loadLibrary parses every *.rego of a tree except tests: those under lib are shared by all policies, and
@@ -31,7 +36,7 @@ func loadLibrary(files fs.FS) (*library, error) {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(name, "lib/") {
+		if strings.HasPrefix(name, sharedFolder) {
 			out.shared[name] = module
 			return nil
 		}

@@ -30,6 +30,7 @@ type (
 		Line    int           `xml:"line,attr"`
 		Skipped *struct{}     `xml:"skipped"`
 		Failure *junitFailure `xml:"failure"`
+		Error   *junitFailure `xml:"error"`
 		Out     string        `xml:"system-out,omitempty"`
 	}
 	junitFailure struct {
