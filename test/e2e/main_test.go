@@ -39,6 +39,8 @@ type cluster struct {
 	outside string
 	// apps are the addresses of the governed clients, by namespace and name.
 	apps map[string]string
+	// open are the times in which routes alone led calls to a gateway, and not every proxy knew them yet.
+	open [][2]time.Time
 }
 
 var shared *cluster

@@ -95,12 +95,17 @@ func (c *cluster) direct(ctx context.Context) (direct []connection, all int, err
 	seen, err := c.seen(ctx)
 	for _, connection := range seen.Connections {
 		for _, app := range c.apps {
-			if connection.Caller == app {
+			if connection.Caller == app && !c.isOpen(connection.At) {
 				direct = append(direct, connection)
 			}
 		}
 	}
 	return direct, len(seen.Connections), err
+}
+
+// isOpen says whether calls could go straight at a time, and a test knew it.
+func (c *cluster) isOpen(at time.Time) bool {
+	return slices.ContainsFunc(c.open, func(span [2]time.Time) bool { return at.After(span[0]) && at.Before(span[1]) })
 }
 
 // arrives waits until a call is answered, and requires that it came from the client's gateway, at the port, to the host's
