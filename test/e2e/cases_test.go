@@ -90,22 +90,16 @@ func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 	rejected, err := c.rejects(t.Context())
 	require.NoError(t, err)
 	var entries []*unstructured.Unstructured
-	for _, object := range on.objects {
+	for i, object := range on.objects {
 		t.Cleanup(func() { c.deleted(t, object) })
-		name := proof.NameOf(object)
-		err := c.apply(t.Context(), object)
-		if code := on.refused[name]; code != "" && err != nil {
-			require.ErrorContains(t, err, code)
-			on.answered[name] = true
+		if code := on.refused[proof.NameOf(object)]; code != "" && on.isLast(i) {
+			c.refusedBy(t, object, code)
 			continue
 		}
-		require.NoError(t, err, name)
+		c.storedSoon(t, object)
 		if object.GetKind() == "ServiceEntry" {
 			entries = append(entries, object)
 		}
-	}
-	for name, code := range on.refused {
-		require.True(t, on.answered[name], "%s must be refused by %s", name, code)
 	}
 	for _, object := range on.objects {
 		if on.removed[proof.NameOf(object)] {

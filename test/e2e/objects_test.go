@@ -43,6 +43,28 @@ func (c *cluster) stored(ctx context.Context, object *unstructured.Unstructured,
 	return out, c.Patch(ctx, out, client.Apply, options...)
 }
 
+// refusedBy requires that an object is refused by a reason, once the replica that answers has heard of what came before.
+func (c *cluster) refusedBy(t *testing.T, object *unstructured.Unstructured, code string) {
+	t.Helper()
+	var answer error
+	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		_, answer = c.stored(ctx, object, client.DryRunAll)
+		return answer != nil && strings.Contains(answer.Error(), code), nil
+	})
+	require.NoError(t, err, "%s/%s must be refused by %s, and is answered: %v", object.GetKind(), object.GetName(), code, answer)
+}
+
+// storedSoon requires that an object is stored, once the replica that answers has heard of what came before.
+func (c *cluster) storedSoon(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	var answer error
+	err := until(t.Context(), 10*time.Second, func(ctx context.Context) (bool, error) {
+		answer = c.apply(ctx, object)
+		return answer == nil, nil
+	})
+	require.NoError(t, err, "%s/%s must be stored, and is answered: %v", object.GetKind(), object.GetName(), answer)
+}
+
 // serves waits until the webhook takes an entry, and the exit works.
 func (c *cluster) serves(t *testing.T, entry *unstructured.Unstructured) {
 	t.Helper()

@@ -26,9 +26,9 @@ type stage struct {
 	// objects and calls are those of the case, moved to the mesh's namespaces.
 	objects []*unstructured.Unstructured
 	calls   []proof.Call
-	// refused are the reasons of objects that must not be stored, answered those that were not, and removed those that go again.
-	refused           map[string]string
-	answered, removed map[string]bool
+	// refused are the reasons of objects that must not be stored, and removed are those that go again.
+	refused map[string]string
+	removed map[string]bool
 	// served are the pods of Services, by <name>.<namespace>, and ingresses those of ingress gateways, by namespace.
 	served, ingresses map[string]*corev1.Pod
 }
@@ -45,7 +45,7 @@ func (c *cluster) staged(t *testing.T, of *proof.Case, by string) *stage {
 	require.NoError(t, err)
 	moved := moves(t, of, stored.Mesh, written).Replace
 	out := &stage{
-		cluster: c, of: of, by: by, refused: map[string]string{}, answered: map[string]bool{}, removed: map[string]bool{},
+		cluster: c, of: of, by: by, refused: map[string]string{}, removed: map[string]bool{},
 		served: map[string]*corev1.Pod{}, ingresses: map[string]*corev1.Pod{},
 	}
 	for _, each := range of.Refused {
@@ -77,6 +77,11 @@ func (c *cluster) staged(t *testing.T, of *proof.Case, by string) *stage {
 	slices.SortStableFunc(out.calls, func(a, b proof.Call) int { return last(a) - last(b) })
 	out.people(t)
 	return out
+}
+
+// isLast says whether no later object is one of the same name: an update of it.
+func (s *stage) isLast(i int) bool {
+	return !slices.ContainsFunc(s.objects[i+1:], func(later *unstructured.Unstructured) bool { return proof.NameOf(later) == proof.NameOf(s.objects[i]) })
 }
 
 func last(call proof.Call) int {
