@@ -30,20 +30,22 @@ func (c *cluster) captures(t *testing.T, value any) {
 	})
 }
 
-// meshed changes the mesh configuration as long as the test runs.
-func (c *cluster) meshed(t *testing.T, change func(mesh map[string]any)) {
+// meshed changes the mesh configuration as long as the test runs, or until what it returns is called.
+func (c *cluster) meshed(t *testing.T, change func(mesh map[string]any)) (restore func()) {
 	t.Helper()
 	var was map[string]any
 	c.writeMesh(t, func(mesh map[string]any) {
 		was = maps.Clone(mesh)
 		change(mesh)
 	})
-	t.Cleanup(func() {
+	restore = func() {
 		c.writeMesh(t, func(mesh map[string]any) {
 			clear(mesh)
 			maps.Copy(mesh, was)
 		})
-	})
+	}
+	t.Cleanup(restore)
+	return restore
 }
 
 func (c *cluster) writeMesh(t *testing.T, change func(mesh map[string]any)) {

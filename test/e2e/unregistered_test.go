@@ -12,10 +12,13 @@ import (
 // TestUnregisteredHostsAreBlocked on a mesh that lets everything out: neither a host that no entry names nor a port that an entry
 // leaves out is reached from governed namespaces.
 func TestUnregisteredHostsAreBlocked(t *testing.T) {
+	closes := shared.meshed(t, func(mesh map[string]any) { mesh["outboundTrafficPolicy"] = map[string]any{"mode": "ALLOW_ANY"} })
 	shared.reconfigured(t, map[string]any{"config": map[string]any{"unregistered": "Block"}})
-	// Namespaces stay closed until the mesh is.
-	t.Cleanup(func() { shared.fails(t, exempt, web("evil.test")) })
-	shared.meshed(t, func(mesh map[string]any) { mesh["outboundTrafficPolicy"] = map[string]any{"mode": "ALLOW_ANY"} })
+	t.Cleanup(func() {
+		// Namespaces stay closed until the mesh is.
+		closes()
+		shared.fails(t, exempt, web("evil.test"))
+	})
 	unnamed := []order{web("evil.test"), webs("evil.test"), echo("evil.test"), {Protocol: "http", Host: "evil.test", Port: 8080}}
 	for _, o := range unnamed {
 		// The mesh is open, or nothing is shown.
