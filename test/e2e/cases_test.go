@@ -92,7 +92,7 @@ func (c *cluster) carried(t *testing.T, of *proof.Case, by string) {
 	var entries []*unstructured.Unstructured
 	for i, object := range on.objects {
 		t.Cleanup(func() { c.deleted(t, object) })
-		if code := on.refused[proof.NameOf(object)]; code != "" && on.isLast(i) {
+		if code := on.refused[i]; code != "" {
 			c.refusedBy(t, object, code)
 			continue
 		}

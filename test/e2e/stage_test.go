@@ -14,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/review"
 	"github.com/egress-governor/egress-governor/test/proof"
 )
 
@@ -26,8 +28,8 @@ type stage struct {
 	// objects and calls are those of the case, moved to the mesh's namespaces.
 	objects []*unstructured.Unstructured
 	calls   []proof.Call
-	// refused are the reasons of objects that must not be stored, and removed are those that go again.
-	refused map[string]string
+	// refused has the reasons of objects that must not be stored, empty for others, and removed are those that go again.
+	refused []string
 	removed map[string]bool
 	// served are the pods of Services, by <name>.<namespace>, and ingresses those of ingress gateways, by namespace.
 	served, ingresses map[string]*corev1.Pod
@@ -45,21 +47,23 @@ func (c *cluster) staged(t *testing.T, of *proof.Case, by string) *stage {
 	require.NoError(t, err)
 	moved := moves(t, of, stored.Mesh, written).Replace
 	out := &stage{
-		cluster: c, of: of, by: by, refused: map[string]string{}, removed: map[string]bool{},
+		cluster: c, of: of, by: by, removed: map[string]bool{},
 		served: map[string]*corev1.Pod{}, ingresses: map[string]*corev1.Pod{},
 	}
+	codes := map[string]string{}
 	for _, each := range of.Refused {
 		if proof.Concerns(each.Transports, by) {
-			out.refused[moved(each.Object)] = each.Code
+			codes[each.Object] = each.Code
 		}
 	}
 	for _, name := range of.Deleted {
 		out.removed[moved(name)] = true
 	}
-	for _, object := range written {
+	for i, object := range written {
 		if object.GetKind() == "Namespace" {
 			continue
 		}
+		out.refused = append(out.refused, reason(stored.Answers[i], codes[proof.NameOf(object)]))
 		raw, err := object.MarshalJSON()
 		require.NoError(t, err)
 		out.objects = append(out.objects, c.decoded(t, "", moved(string(raw)))...)
@@ -79,9 +83,16 @@ func (c *cluster) staged(t *testing.T, of *proof.Case, by string) *stage {
 	return out
 }
 
-// isLast says whether no later object is one of the same name: an update of it.
-func (s *stage) isLast(i int) bool {
-	return !slices.ContainsFunc(s.objects[i+1:], func(later *unstructured.Unstructured) bool { return proof.NameOf(later) == proof.NameOf(s.objects[i]) })
+// reason is the code by which an object must be refused, the case's where that is one of them; empty for one that is stored.
+func reason(answer dryrun.Answer, code string) string {
+	if answer.Allowed() {
+		return ""
+	}
+	is := func(finding review.Finding) bool { return finding.Code == code }
+	if slices.ContainsFunc(answer.Findings, is) || len(answer.Findings) == 0 {
+		return code
+	}
+	return answer.Findings[0].Code
 }
 
 func last(call proof.Call) int {
