@@ -5,7 +5,9 @@ package e2e
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,14 +40,33 @@ func (c *cluster) meshed(t *testing.T, change func(mesh map[string]any)) (restor
 		was = maps.Clone(mesh)
 		change(mesh)
 	})
+	c.restartIstiod(t)
 	restore = func() {
 		c.writeMesh(t, func(mesh map[string]any) {
 			clear(mesh)
 			maps.Copy(mesh, was)
 		})
+		c.restartIstiod(t)
 	}
-	t.Cleanup(restore)
-	return restore
+	restored := sync.OnceFunc(restore)
+	t.Cleanup(restored)
+	return restored
+}
+
+// restartIstiod has it read its ConfigMap now: the kubelet brings a new one to its pod minutes later.
+func (c *cluster) restartIstiod(t *testing.T) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	of := []client.ListOption{client.InNamespace("istio-system"), client.MatchingLabels{"app": "istiod"}}
+	pods := &corev1.PodList{}
+	require.NoError(t, c.List(ctx, pods, of...))
+	for i := range pods.Items {
+		c.gone(t, &pods.Items[i])
+	}
+	require.NoError(t, until(ctx, startWithin, func(ctx context.Context) (bool, error) {
+		err := c.List(ctx, pods, of...)
+		return len(pods.Items) > 0 && !slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return !ready(&pod) }), err
+	}))
 }
 
 func (c *cluster) writeMesh(t *testing.T, change func(mesh map[string]any)) {
