@@ -20,8 +20,8 @@ import (
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
-// clients is what those have in common who keep objects of a kind beside clients, by namespace and host.
-type clients struct {
+// keeper is what those have in common who keep objects of a kind beside entries.
+type keeper struct {
 	synced   func() bool
 	mesh     *egress.Mesh
 	entries  Entries
@@ -30,9 +30,20 @@ type clients struct {
 	tell     func(entries []types.NamespacedName)
 }
 
+// settle takes in what is known of an object, and tells its own entries where that is news, and whoever waits for it.
+func (k *keeper) settle(key exitKey, state ruleState, own func(exitKey) []types.NamespacedName) {
+	if k.standing.rule(key, state) {
+		k.tell(own(key))
+	}
+	k.tell(k.standing.waitingFor(key))
+}
+
+// clients keeps its objects beside clients, by namespace and host.
+type clients struct{ keeper }
+
 // watch starts a keeper, which looks at a host of a namespace when its entries or the stored objects of the kind change.
-func (c *clients) watch(mgr ctrl.Manager, stored cache.Cache, name string, kind schema.GroupVersionKind, keeper reconcile.TypedReconciler[exitKey]) error {
-	of, err := controller.NewTyped(name, mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: keeper}, func(key exitKey) []string { return []string{key.Namespace} }))
+func (c *clients) watch(mgr ctrl.Manager, stored cache.Cache, name string, kind schema.GroupVersionKind, by reconcile.TypedReconciler[exitKey]) error {
+	of, err := controller.NewTyped(name, mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: by}, func(key exitKey) []string { return []string{key.Namespace} }))
 	if err != nil {
 		return err
 	}
@@ -73,12 +84,4 @@ func (c *clients) waitOut(key exitKey, spec map[string]any, err error) bool {
 	}
 	c.standing.rule(key, ruleState{spec: spec, err: err, lags: true})
 	return true
-}
-
-// settle takes in what is known of a host's objects, and tells its own entries where that is news, and whoever waits for it.
-func (c *clients) settle(key exitKey, state ruleState, own func(exitKey) []types.NamespacedName) {
-	if c.standing.rule(key, state) {
-		c.tell(own(key))
-	}
-	c.tell(c.standing.waitingFor(key))
 }

@@ -103,16 +103,18 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return err
 		}
 	}
-	rules := &ClientRules{clients{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}}
+	beside := keeper{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+	rules := &ClientRules{clients{beside}}
 	if err := rules.setup(mgr, stored); err != nil {
 		return err
 	}
-	routes := &ClientRoutes{clients{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: ready.routes, tell: ready.wake}}
+	routes := &ClientRoutes{clients{beside}}
+	routes.standing = ready.routes
 	if err := routes.setup(mgr, stored); err != nil {
 		return err
 	}
 	if hasWaypoints(mesh) {
-		policies := &WaypointPolicies{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+		policies := &WaypointPolicies{beside}
 		if err := policies.setup(mgr, stored); err != nil {
 			return err
 		}

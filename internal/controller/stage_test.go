@@ -100,8 +100,10 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 		kinds: kinds, standing: state, tell: out.ready.wake,
 	}
 	out.ready.moves = &moves{mesh: mesh, entries: out.registry, standing: state, live: out.cluster, writer: out.cluster, recorder: out.recorder}
-	out.rules = &ClientRules{clients{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}}
-	out.routes = &ClientRoutes{clients{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: out.ready.routes, tell: out.ready.wake}}
+	beside := keeper{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	out.rules = &ClientRules{clients{beside}}
+	out.routes = &ClientRoutes{clients{beside}}
+	out.routes.standing = out.ready.routes
 	out.routeQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.ruleQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
 	out.exitQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
@@ -119,7 +121,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
 	require.NoError(t, out.routes.follow(t.Context(), out.routeQueue))
 	out.policyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
-	out.policies = &WaypointPolicies{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
+	out.policies = &WaypointPolicies{beside}
 	if hasWaypoints(mesh) {
 		require.NoError(t, out.policies.follow(t.Context(), out.policyQueue))
 	}

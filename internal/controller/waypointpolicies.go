@@ -24,14 +24,7 @@ import (
 
 // WaypointPolicies keeps, beside entries that are bound to a waypoint, the AuthorizationPolicies by which it turns away whoever
 // may not call. Only the leader runs it.
-type WaypointPolicies struct {
-	synced   func() bool
-	mesh     *egress.Mesh
-	entries  Entries
-	objects  owned
-	standing *standing
-	tell     func(entries []types.NamespacedName)
-}
+type WaypointPolicies struct{ keeper }
 
 func authorizationPolicy() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: "security.istio.io", Version: "v1", Kind: "AuthorizationPolicy"}
@@ -94,10 +87,7 @@ func (p *WaypointPolicies) Reconcile(ctx context.Context, name types.NamespacedN
 	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	if p.standing.rule(policyKey(name), ruleState{spec: spec, err: err}) {
-		p.tell([]types.NamespacedName{name})
-	}
-	p.tell(p.standing.waitingFor(policyKey(name)))
+	p.settle(policyKey(name), ruleState{spec: spec, err: err}, func(exitKey) []types.NamespacedName { return []types.NamespacedName{name} })
 	return reconcile.Result{}, err
 }
 
