@@ -46,7 +46,12 @@ func clusterOf(t *testing.T, stored ...client.Object) client.WithWatch {
 	scheme := runtime.NewScheme()
 	require.NoError(t, corev1.AddToScheme(scheme))
 	require.NoError(t, networkingv1.AddToScheme(scheme))
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored...).WithStatusSubresource(&networkingv1.Gateway{}).Build()
+	builder := fake.NewClientBuilder().WithScheme(scheme)
+	for _, object := range stored {
+		// Tests share objects, and the fake client writes into those that it is given.
+		builder.WithObjects(object.DeepCopyObject().(client.Object))
+	}
+	return builder.WithStatusSubresource(&networkingv1.Gateway{}).Build()
 }
 
 func codes(problems []problem) []string {
