@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"slices"
@@ -15,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/egress-governor/egress-governor/test/proof"
 )
@@ -165,7 +164,7 @@ func (s *stage) behind(t *testing.T, namespace string, port int) string {
 			continue
 		}
 		service := &corev1.Service{}
-		require.NoError(t, convert(object, service))
+		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, service))
 		for _, of := range service.Spec.Ports {
 			if selects(service.Spec.Selector, s.ingresses[namespace].Labels) && int(of.Port) == port {
 				return of.TargetPort.String()
@@ -178,11 +177,9 @@ func (s *stage) behind(t *testing.T, namespace string, port int) string {
 // dials has the call made to an egress gateway itself, as one would that knows how clients call it.
 func (s *stage) dials(t *testing.T, call proof.Call, o *order) {
 	t.Helper()
-	stored, err := s.of.Store(t.Context(), s.by)
-	require.NoError(t, err)
 	namespace, _ := call.Caller()
 	to := s.way(namespace)
-	for _, gw := range stored.Mesh.Gateways {
+	for _, gw := range s.mesh.Gateways {
 		if gw.Name == call.Gateway {
 			to = wayBy(gw.Transport)
 		}
@@ -195,12 +192,4 @@ func (s *stage) dials(t *testing.T, call proof.Call, o *order) {
 	if to.name == own.name && o.Protocol != "http" {
 		o.Hop = nameOf(o.Host, o.Port)
 	}
-}
-
-func convert(object *unstructured.Unstructured, into any) error {
-	raw, err := object.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(raw, into)
 }

@@ -94,19 +94,25 @@ func (c *cluster) applied(t *testing.T, namespace, manifests string) {
 // exitReady waits as kubectl wait --for=condition=ExitReady does.
 func (c *cluster) exitReady(t *testing.T, entry *unstructured.Unstructured) {
 	t.Helper()
+	c.exitSays(t, entry, "status", "True", time.Minute)
+}
+
+// suspended waits until the status of an entry says so.
+func (c *cluster) suspended(t *testing.T, entry *unstructured.Unstructured) {
+	t.Helper()
+	c.exitSays(t, entry, "reason", "Suspended", startWithin)
+}
+
+// exitSays waits until a field of an entry's ExitReady has a value.
+func (c *cluster) exitSays(t *testing.T, entry *unstructured.Unstructured, field, value string, within time.Duration) {
+	t.Helper()
 	var got *unstructured.Unstructured
-	err := until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+	err := until(t.Context(), within, func(ctx context.Context) (bool, error) {
 		got = entry.DeepCopy()
 		if err := c.Get(ctx, client.ObjectKeyFromObject(entry), got); err != nil {
 			return false, err
 		}
-		conditions, _, _ := unstructured.NestedSlice(got.Object, "status", "conditions")
-		for _, item := range conditions {
-			if condition, ok := item.(map[string]any); ok && condition["type"] == "ExitReady" && condition["status"] == "True" {
-				return true, nil
-			}
-		}
-		return false, nil
+		return controlplane.ConditionOf(got, "ExitReady", field) == value, nil
 	})
 	require.NoError(t, err, "%s: %v", entry.GetName(), got.Object["status"])
 }

@@ -23,8 +23,9 @@ import (
 // stage is a case on the mesh: its namespaces and gateways are those that are there, its Services and ingress gateways get pods.
 type stage struct {
 	*cluster
-	of *proof.Case
-	by string
+	of   *proof.Case
+	by   string
+	mesh *egress.Mesh
 	// objects and calls are those of the case, moved to the mesh's namespaces.
 	objects []*unstructured.Unstructured
 	calls   []proof.Call
@@ -47,7 +48,7 @@ func (c *cluster) staged(t *testing.T, of *proof.Case, by string) *stage {
 	require.NoError(t, err)
 	moved := moves(t, of, stored.Mesh, written).Replace
 	out := &stage{
-		cluster: c, of: of, by: by, removed: map[string]bool{},
+		cluster: c, of: of, by: by, mesh: stored.Mesh, removed: map[string]bool{},
 		served: map[string]*corev1.Pod{}, ingresses: map[string]*corev1.Pod{},
 	}
 	codes := map[string]string{}

@@ -3,14 +3,11 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // forbids is an EgressPolicy by which a namespace's stored entry of safe is suspended.
@@ -85,23 +82,4 @@ func TestAnAllowanceEnds(t *testing.T) {
 		shared.becomes(t, vaultA, o, notHere)
 		shared.refusedSaying(t, vaultA, o, notHere)
 	}
-}
-
-// suspended waits until the status of an entry says so.
-func (c *cluster) suspended(t *testing.T, entry *unstructured.Unstructured) {
-	t.Helper()
-	got := entry.DeepCopy()
-	err := until(t.Context(), startWithin, func(ctx context.Context) (bool, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(entry), got); err != nil {
-			return false, err
-		}
-		conditions, _, err := unstructured.NestedSlice(got.Object, "status", "conditions")
-		for _, item := range conditions {
-			if condition, is := item.(map[string]any); is && condition["type"] == "ExitReady" && condition["reason"] == "Suspended" {
-				return true, nil
-			}
-		}
-		return false, err
-	})
-	require.NoError(t, err, "%s: %v", entry.GetName(), got.Object["status"])
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -132,10 +131,9 @@ func startWith(b *testing.B, values map[string]any) *controlplane.ControlPlane {
 	b.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(b, err)
-	plane, err := controlplane.Start(b.Context(), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "growth"), Assets: os.Getenv("KUBEBUILDER_ASSETS"), Webhook: filepath.Join(root, ".run", "bin", "webhook"),
-		Values: values,
-	})
+	options := controlplane.InTree(root, "growth")
+	options.Values = values
+	plane, err := controlplane.Start(b.Context(), options)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, plane.Stop()) })
 	for _, name := range []string{"payments", "modest"} {

@@ -44,17 +44,7 @@ func applied(t *testing.T, namespace, name, host string) *unstructured.Unstructu
 // exitCondition is the reason and the message of an entry's ExitReady.
 func exitCondition(t *testing.T, of *unstructured.Unstructured) (reason, message string) {
 	t.Helper()
-	return conditionOf(get(t, of), "ExitReady", "reason"), conditionOf(get(t, of), "ExitReady", "message")
-}
-
-func conditionOf(object *unstructured.Unstructured, kind, field string) string {
-	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	for _, item := range conditions {
-		if condition, _ := item.(map[string]any); condition["type"] == kind {
-			return fmt.Sprint(condition[field])
-		}
-	}
-	return ""
+	return controlplane.ConditionOf(get(t, of), "ExitReady", "reason"), controlplane.ConditionOf(get(t, of), "ExitReady", "message")
 }
 
 func violations(t *testing.T, policy *unstructured.Unstructured) int64 {
@@ -262,8 +252,8 @@ func TestAMistypedPolicyCutsNobodyOff(t *testing.T) {
 	}
 	policy, err := policyFor(t, "suspend-many", "  existing: Suspend\n  policy: allowed-hosts\n  parameters: {hosts: [\"*.suspend-mony.test\"]}\n")
 	require.NoError(t, err)
-	eventually(t, func() bool { return conditionOf(get(t, policy), "SuspendHeld", "status") == "True" }, "it is held")
-	assert.Contains(t, conditionOf(get(t, policy), "SuspendHeld", "message"), "would suspend 8 exits at once")
+	eventually(t, func() bool { return controlplane.ConditionOf(get(t, policy), "SuspendHeld", "status") == "True" }, "it is held")
+	assert.Contains(t, controlplane.ConditionOf(get(t, policy), "SuspendHeld", "message"), "would suspend 8 exits at once")
 	assert.Equal(t, int64(8), violations(t, policy))
 	assert.Regexp(t, `(?m)^egress_governor_suspend_held\{policy="suspend-many"\} 8$`, metrics(t))
 	for _, of := range entries {
@@ -276,7 +266,7 @@ func TestAMistypedPolicyCutsNobodyOff(t *testing.T) {
 			return reason != "Suspended"
 		})
 	}, "it is let through")
-	eventually(t, func() bool { return conditionOf(get(t, policy), "SuspendHeld", "status") == "False" }, "nothing is held any more")
+	eventually(t, func() bool { return controlplane.ConditionOf(get(t, policy), "SuspendHeld", "status") == "False" }, "nothing is held any more")
 }
 
 // TestSuspensionOutlivesTheLeader: nobody has an exit back for a moment. It is not parallel, since the webhook is restarted.

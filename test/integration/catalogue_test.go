@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,23 +52,14 @@ func (p *tenant) configure(t *testing.T, by string) {
 	t.Helper()
 	if p.ControlPlane != nil {
 		require.NoError(t, p.StopWebhook())
-		p.Configure(map[string]any{"config": map[string]any{"gateways": []any{map[string]any{
-			"name": "default", "service": controlplane.GatewayService + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
-			"selector": map[string]any{"istio": "egressgateway"}, "ports": map[string]any{"http": 80, "tls": 443}, "transport": by,
-		}}}})
+		p.Configure(oneGateway(by))
 		require.NoError(t, p.StartWebhook(t.Context()))
 		return
 	}
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets = filepath.Join(root, ".run", "assets")
-	}
 	// No values: what a default install holds is what is claimed.
-	p.ControlPlane, err = controlplane.Start(context.WithoutCancel(t.Context()), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "catalogue"), Assets: assets, Webhook: filepath.Join(root, ".run", "bin", "webhook"),
-	})
+	p.ControlPlane, err = controlplane.Start(context.WithoutCancel(t.Context()), controlplane.InTree(root, "catalogue"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Stop()) })
 	gatewayAPI(t, p.Config)

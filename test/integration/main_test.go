@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,22 +41,13 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets = filepath.Join(root, ".run", "assets")
-	}
-	webhook := filepath.Join(root, ".run", "bin", "webhook")
-	// Built here too, so that go test alone never judges an old one.
-	build := exec.Command("go", "build", "-o", webhook, "./cmd/webhook")
-	build.Dir, build.Stderr = root, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the webhook:", err)
+	if err := controlplane.BuildWebhook(root); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	shared, err = controlplane.Start(context.Background(), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "integration"), Assets: assets, Webhook: webhook, Values: gateways(), GatewayNamespaces: []string{vaultNamespace},
-	})
-	if err != nil {
+	options := controlplane.InTree(root, "integration")
+	options.Values, options.GatewayNamespaces = gateways(), []string{vaultNamespace}
+	if shared, err = controlplane.Start(context.Background(), options); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -179,13 +169,7 @@ func eventually(t *testing.T, condition func() bool, what string) {
 
 // ready says whether a ServiceEntry's ExitReady condition has a status.
 func ready(entry *unstructured.Unstructured, status string) bool {
-	conditions, _, _ := unstructured.NestedSlice(entry.Object, "status", "conditions")
-	for _, item := range conditions {
-		if condition, _ := item.(map[string]any); condition["type"] == "ExitReady" {
-			return condition["status"] == status
-		}
-	}
-	return false
+	return controlplane.ConditionOf(entry, "ExitReady", "status") == status
 }
 
 func named(namespace, name string) metav1.ObjectMeta {

@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,10 +39,8 @@ type plane struct {
 // configure has the webhook run with a transport of its one gateway. What guards judge is no matter of calls.
 func (p *plane) configure(t *testing.T, by string) {
 	t.Helper()
-	values := map[string]any{"guards": map[string]any{"enabled": false}, "config": map[string]any{"gateways": []any{map[string]any{
-		"name": "default", "service": controlplane.GatewayService + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
-		"selector": map[string]any{"istio": "egressgateway"}, "ports": map[string]any{"http": 80, "tls": 443}, "transport": by,
-	}}}}
+	values := oneGateway(by)
+	values["guards"] = map[string]any{"enabled": false}
 	if p.ControlPlane != nil {
 		require.NoError(t, p.StopWebhook())
 		p.Configure(values)
@@ -52,18 +49,22 @@ func (p *plane) configure(t *testing.T, by string) {
 	}
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets = filepath.Join(root, ".run", "assets")
-	}
-	p.ControlPlane, err = controlplane.Start(context.WithoutCancel(t.Context()), controlplane.Options{
-		Folder: filepath.Join(root, ".run", "cases"), Assets: assets, Webhook: filepath.Join(root, ".run", "bin", "webhook"), Values: values,
-	})
+	options := controlplane.InTree(root, "cases")
+	options.Values = values
+	p.ControlPlane, err = controlplane.Start(context.WithoutCancel(t.Context()), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Stop()) })
 	gatewayAPI(t, p.Config)
 	p.telling, p.heard = telling(t, p.ControlPlane)
 	p.addressed(t)
+}
+
+// oneGateway are the chart's values by which there is one egress gateway, by a transport.
+func oneGateway(by string) map[string]any {
+	return map[string]any{"config": map[string]any{"gateways": []any{map[string]any{
+		"name": "default", "service": controlplane.GatewayService + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
+		"selector": map[string]any{"istio": "egressgateway"}, "ports": map[string]any{"http": 80, "tls": 443}, "transport": by,
+	}}}}
 }
 
 // addressed has the gateway's Service as cases have it: its address decides over what may be led there.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,21 +89,12 @@ func setup(ctx context.Context) (err error) {
 	if root, err = filepath.Abs("../.."); err != nil {
 		return err
 	}
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets = filepath.Join(root, ".run", "assets")
+	if err := controlplane.BuildWebhook(root); err != nil {
+		return err
 	}
-	webhook := filepath.Join(root, ".run", "bin", "webhook")
-	// Built here too, so that go test alone never judges an old one.
-	build := exec.Command("go", "build", "-o", webhook, "./cmd/webhook")
-	build.Dir, build.Stderr = root, os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build the webhook: %w", err)
-	}
-	plane, err = controlplane.Start(ctx, controlplane.Options{
-		Folder: filepath.Join(root, ".run", "window"), Assets: assets, Webhook: webhook, Values: values(), GatewayNamespaces: []string{vault},
-	})
-	if err != nil {
+	options := controlplane.InTree(root, "window")
+	options.Values, options.GatewayNamespaces = values(), []string{vault}
+	if plane, err = controlplane.Start(ctx, options); err != nil {
 		return err
 	}
 	if err := plane.CreateGateway(ctx, vault, vault, vault); err != nil {

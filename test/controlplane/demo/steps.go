@@ -46,13 +46,7 @@ func applyPolicy(ctx context.Context, s *stage) error {
 }
 
 func condition(object *unstructured.Unstructured, name string) bool {
-	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	for _, item := range conditions {
-		if c, _ := item.(map[string]any); c["type"] == name {
-			return c["status"] == "True"
-		}
-	}
-	return false
+	return controlplane.ConditionOf(object, name, "status") == "True"
 }
 
 func applyEntry(ctx context.Context, s *stage) error {
