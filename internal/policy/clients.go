@@ -128,6 +128,13 @@ func (c *compiled) selects(review Review, others places) (client Client, asked b
 	return Client{Name: name, More: count - 1}, true
 }
 
+// asks says whether a policy is asked about a review: it selects it, and applies to its user, who is exempt otherwise.
+func (c *compiled) asks(review Review, others places) (client Client, asked, exempt bool) {
+	client, selected := c.selects(review, others)
+	exempt = selected && c.match.exempts(review.User)
+	return client, selected && !exempt, exempt
+}
+
 // client returns a client as policies read it: the object's own namespace where that is the one.
 func (r Review) client(other Client) *ast.Term {
 	of := r.Namespace

@@ -137,12 +137,11 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 	var by worker
 	defer by.leave()
 	for _, policy := range *e.snapshot.Load() {
-		client, asked := policy.selects(review, others)
-		if !asked {
-			continue
-		}
-		if policy.match.exempts(review.User) {
+		client, asked, exempt := policy.asks(review, others)
+		if exempt {
 			out.Exempt = append(out.Exempt, policy.name)
+		}
+		if !asked {
 			continue
 		}
 		out.Asked = append(out.Asked, policy.name)

@@ -22,8 +22,8 @@ func (e *Engine) Input(name string, review Review) (map[string]any, error) {
 		if policy.broken != nil {
 			return nil, policy.broken
 		}
-		client, asked := policy.selects(review, review.others())
-		if !asked || policy.match.exempts(review.User) {
+		client, asked, _ := policy.asks(review, review.others())
+		if !asked {
 			return nil, nil
 		}
 		return review.with(client, policy.parameters)

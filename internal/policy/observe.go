@@ -66,8 +66,12 @@ func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review 
 	if err != nil && policy == nil {
 		return out, err
 	}
-	out.Client, out.Asked = policy.selects(review, review.others())
-	out.Why = why(of, policy, review, out)
+	var exempt bool
+	if out.Client, out.Asked, exempt = policy.asks(review, review.others()); exempt {
+		out.Why = fmt.Sprintf("it does not apply to user %q: %s", review.User.Name, match(of.Spec.Match))
+	} else {
+		out.Why = why(of, policy, review, out)
+	}
 	if err != nil || !out.Asked || watch.Idle {
 		return out, err
 	}

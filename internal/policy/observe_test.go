@@ -93,6 +93,22 @@ func TestObservingSaysWhyAPolicyIsAsked(t *testing.T) {
 	assert.Error(t, err)
 }
 
+// TestObservingSaysWhomAPolicyExempts, as it is not asked about what such a user writes.
+func TestObservingSaysWhomAPolicyExempts(t *testing.T) {
+	t.Parallel()
+	engine, err := policy.NewEngine(policies.Library())
+	require.NoError(t, err)
+	of := own(loud)
+	of.Spec.Match.ExcludeUsers = []v1alpha1.UserName{"ann"}
+	out, err := engine.Observe(t.Context(), of, policy.Review{
+		Kind: "ServiceEntry", Namespace: policy.Namespace{Name: "app"}, User: policy.User{Name: "ann"}, Document: map[string]any{"name": "a"},
+	}, policy.Watch{})
+	require.NoError(t, err)
+	assert.False(t, out.Asked)
+	assert.Equal(t, `it does not apply to user "ann": excludeUsers ["ann"]`, out.Why)
+	assert.Empty(t, out.Said)
+}
+
 // TestTheWebhookPrintsNothing: print statements are left out of what is in force, and cost nothing.
 func TestTheWebhookPrintsNothing(t *testing.T) {
 	t.Parallel()
