@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -94,10 +93,7 @@ var ExplanationFormats = []string{"json", "text"}
 // WriteExplanations writes explanations in one of ExplanationFormats.
 func WriteExplanations(w io.Writer, all []Explanation, format string) error {
 	if format == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(all)
+		return writeJSON(w, all)
 	}
 	var out strings.Builder
 	for i, one := range all {

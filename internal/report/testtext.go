@@ -1,8 +1,6 @@
 package report
 
 import (
-	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
@@ -17,10 +15,7 @@ var TestFormats = []string{"json", "junit", "table"}
 func (t *Tests) Write(w io.Writer, format string, verbose bool) error {
 	switch format {
 	case "json":
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(t)
+		return writeJSON(w, t)
 	case "junit":
 		return t.junit(w)
 	}
@@ -96,14 +91,9 @@ func (s TestSummary) line() string {
 	return out
 }
 
-// junitAll has a test suite for each file, and in it a test case for each case.
-type junitAll struct {
-	XMLName xml.Name     `xml:"testsuites"`
-	Suites  []junitSuite `xml:"testsuite"`
-}
-
+// junit has a test suite for each file, and in it a test case for each case.
 func (t *Tests) junit(w io.Writer) error {
-	var all junitAll
+	var all []junitSuite
 	for _, of := range t.Suites {
 		one := junitSuite{Name: of.File, Tests: len(of.Cases)}
 		for _, each := range of.Cases {
@@ -118,18 +108,9 @@ func (t *Tests) junit(w io.Writer) error {
 			one.Tests++
 			one.add(junitCase{Class: of.File, Name: "every EgressPolicy is asked", File: of.File, Line: 1, Failure: &junitFailure{Type: failed, Message: unasked, Text: unasked}}, failed)
 		}
-		all.Suites = append(all.Suites, one)
+		all = append(all, one)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	encoder := xml.NewEncoder(w)
-	encoder.Indent("", "  ")
-	if err := encoder.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return writeJUnit(w, all...)
 }
 
 func (s *junitSuite) add(one junitCase, result string) {

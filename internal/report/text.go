@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,10 +13,7 @@ import (
 )
 
 func asJSON(w io.Writer, report *Report, _ Options) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(report)
+	return writeJSON(w, report)
 }
 
 func asYAML(w io.Writer, report *Report, _ Options) error {
