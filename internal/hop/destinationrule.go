@@ -20,30 +20,37 @@ import (
 // would choose among endpoints of the host and find none.
 func ruleSlots(rule *unstructured.Unstructured) (out []slot) {
 	spec, _ := rule.Object["spec"].(map[string]any)
-	policy := func(holder map[string]any, path *field.Path) {
+	policy, _ := spec["trafficPolicy"].(map[string]any)
+	subsets, _ := spec["subsets"].([]any)
+	everySettings(policy, subsets, func(holder map[string]any, path *field.Path) {
 		for _, key := range replacedSettings {
 			if _, given := holder[key].(map[string]any); given {
 				out = append(out, slot{path.Child(key).String(), holder, key})
 			}
 		}
-	}
-	whole := func(holder map[string]any, path *field.Path) {
-		top, _ := holder["trafficPolicy"].(map[string]any)
-		path = path.Child("trafficPolicy")
-		policy(top, path)
-		levels, _ := top["portLevelSettings"].([]any)
-		for i, item := range levels {
-			level, _ := item.(map[string]any)
-			policy(level, path.Child("portLevelSettings").Index(i))
-		}
-	}
-	whole(spec, field.NewPath("spec"))
-	subsets, _ := spec["subsets"].([]any)
+	})
+	return out
+}
+
+// everySettings visits the settings of a rule's policy and of its subsets' policies, each with those that it has for ports.
+func everySettings(policy map[string]any, subsets []any, visit func(settings map[string]any, path *field.Path)) {
+	spec := field.NewPath("spec")
+	settingsOf(policy, spec.Child("trafficPolicy"), visit)
 	for i, item := range subsets {
 		subset, _ := item.(map[string]any)
-		whole(subset, field.NewPath("spec", "subsets").Index(i))
+		of, _ := subset["trafficPolicy"].(map[string]any)
+		settingsOf(of, spec.Child("subsets").Index(i).Child("trafficPolicy"), visit)
 	}
-	return out
+}
+
+// settingsOf visits the settings of a policy, and those that it has for ports.
+func settingsOf(policy map[string]any, path *field.Path, visit func(settings map[string]any, path *field.Path)) {
+	visit(policy, path)
+	levels, _ := policy["portLevelSettings"].([]any)
+	for i, item := range levels {
+		level, _ := item.(map[string]any)
+		visit(level, path.Child("portLevelSettings").Index(i))
+	}
 }
 
 // replacedSettings are those of a policy that are for the exit leg alone.
@@ -228,12 +235,7 @@ func checkPolicy(out *Refusals, policy map[string]any, path *field.Path) {
 				"it would be spoken to the egress gateway, and not to the host", "remove it")
 		}
 	}
-	checkTLS(out, policy, path)
-	levels, _ := policy["portLevelSettings"].([]any)
-	for i, item := range levels {
-		level, _ := item.(map[string]any)
-		checkTLS(out, level, path.Child("portLevelSettings").Index(i))
-	}
+	settingsOf(policy, path, func(settings map[string]any, path *field.Path) { checkTLS(out, settings, path) })
 }
 
 // checkTLS refuses what a client has and a gateway has not, or must not lend.

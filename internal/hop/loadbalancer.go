@@ -16,29 +16,13 @@ func balances(settings map[string]any) bool {
 
 // CheckPassthrough refuses load balancing by which sidecars lead calls to the address that the app dialled: past every gateway.
 func CheckPassthrough(rule *egress.Rule) (out Refusals) {
-	check := func(policy map[string]any, path *field.Path) {
-		refusePassthrough(&out, policy, path)
-		levels, _ := policy["portLevelSettings"].([]any)
-		for i, item := range levels {
-			level, _ := item.(map[string]any)
-			refusePassthrough(&out, level, path.Child("portLevelSettings").Index(i))
+	everySettings(rule.Policy, rule.Subsets, func(settings map[string]any, path *field.Path) {
+		if balancer, _ := settings["loadBalancer"].(map[string]any); egress.IsPassthrough(balancer) {
+			out.add(CodePassthrough, path.Child("loadBalancer", "simple"), "PASSTHROUGH leads calls to the address that the app dialled, past every egress gateway",
+				"remove it: the egress gateway finds the host's addresses by the ServiceEntry")
 		}
-	}
-	spec := field.NewPath("spec")
-	check(rule.Policy, spec.Child("trafficPolicy"))
-	for i, item := range rule.Subsets {
-		subset, _ := item.(map[string]any)
-		policy, _ := subset["trafficPolicy"].(map[string]any)
-		check(policy, spec.Child("subsets").Index(i).Child("trafficPolicy"))
-	}
+	})
 	return out
-}
-
-func refusePassthrough(out *Refusals, settings map[string]any, path *field.Path) {
-	if balancer, _ := settings["loadBalancer"].(map[string]any); egress.IsPassthrough(balancer) {
-		out.add(CodePassthrough, path.Child("loadBalancer", "simple"), "PASSTHROUGH leads calls to the address that the app dialled, past every egress gateway",
-			"remove it: the egress gateway finds the host's addresses by the ServiceEntry")
-	}
 }
 
 // CodePassthrough is the code of a rule under which calls go to the address that the app dialled.
