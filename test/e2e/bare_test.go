@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -22,9 +24,12 @@ func TestPodsWithoutASidecar(t *testing.T) {
 			shared.applied(t, from, entry("safe", safe, withPorts(webOnly)))
 			calls := []order{web(safe), webs(safe), echo(safe)}
 			for _, o := range calls {
-				got, err := shared.call(t.Context(), from+"/bare", o)
-				require.NoError(t, err)
-				require.Equal(t, address, got.Caller, "the outside sees who goes round: %+v", got)
+				// The engine knows a new pod, and what was taken back, a moment later than the API server.
+				var got answer
+				require.NoError(t, until(t.Context(), time.Minute, func(ctx context.Context) (_ bool, err error) {
+					got, err = shared.call(ctx, from+"/bare", o)
+					return err == nil && got.Caller == address, nil
+				}), "the outside sees who goes round: %+v", &got)
 			}
 			// The outside is pods here, and not the mesh.
 			shared.reconfigured(t, map[string]any{"config": map[string]any{"networkPolicies": "Manage", "networkPolicy": map[string]any{
