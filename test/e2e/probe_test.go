@@ -66,10 +66,19 @@ type log struct {
 	Requests    int
 }
 
-// heard is how many bytes came.
-func (l log) heard() (out int) {
+// heardSince is how many bytes came by connections that an earlier log has not: older ones still say goodbye, and calls by them are
+// counted as requests.
+func (l log) heardSince(earlier log) (out int) {
+	var last time.Time
+	for _, connection := range earlier.Connections {
+		if connection.At.After(last) {
+			last = connection.At
+		}
+	}
 	for _, connection := range l.Connections {
-		out += connection.Heard
+		if connection.At.After(last) {
+			out += connection.Heard
+		}
 	}
 	return out
 }
