@@ -2,14 +2,10 @@ package controller
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // automatic are the HTTP calls of a sealed entry's host and port. Clients make them by the mutual TLS that Istio turns on
@@ -29,11 +25,7 @@ func automaticCalls(mesh *egress.Mesh, view egress.View, gw egress.Gateway, rule
 			if entry.Leg() != gw.Leg() {
 				continue
 			}
-			own := view.Rule(entry.Namespace, host)
-			var root *egress.Rule
-			if spec, _ := hop.ClientRuleSpec(mesh, view, entry.Namespace, host); spec == nil && own == nil {
-				root = over(rules, host, entry)
-			}
+			own, root := view.Rule(entry.Namespace, host), over(mesh, view, rules, host, entry)
 			for _, port := range entry.Ports {
 				if egress.FamilyOf(port.Protocol) == egress.FamilyHTTP && own.Settings(port.Number)["tls"] == nil {
 					out = append(out, automatic{host, port.Number, entry, root})
@@ -58,57 +50,6 @@ func encryption(rule *egress.Rule, port uint32) map[string]any {
 		out = own
 	}
 	return out
-}
-
-// rootRule is a DestinationRule of Istio's root namespace.
-type rootRule struct {
-	*egress.Rule
-	exportTo []string
-}
-
-// rootRules returns those that reach other namespaces, oldest first.
-func (p *Preflight) rootRules(ctx context.Context, mesh *meshSettings) (out []rootRule, err error) {
-	list := emptyList(istio("DestinationRule"))
-	if err := p.Live.List(ctx, list, client.InNamespace(mesh.RootNamespace)); err != nil {
-		return nil, ifKnown(fmt.Errorf("rules of Istio's root namespace: %w", err))
-	}
-	for i := range list.Items {
-		rule := p.Mesh.ReadRule(&list.Items[i])
-		exportTo := egress.ExportTo(&list.Items[i])
-		if len(exportTo) == 0 {
-			exportTo = mesh.DefaultDestinationRuleExportTo
-		}
-		names, all := egress.Clients(exportTo, rule.Namespace)
-		if !rule.Selects && (all || slices.ContainsFunc(names, func(name string) bool { return name != rule.Namespace })) {
-			out = append(out, rootRule{rule, exportTo})
-		}
-	}
-	slices.SortFunc(out, func(a, b rootRule) int { return a.Older(b.Rule) })
-	return out, nil
-}
-
-// over returns the rule that Istio puts on calls of some client of an entry where its namespace has none, nil for none:
-// of the most specific host that a rule names, whoever that is exported to.
-func over(rules []rootRule, host string, entry *egress.Entry) *egress.Rule {
-	clients, everybody := egress.Clients(entry.ExportTo, entry.Namespace)
-	for _, pattern := range egress.Patterns(host) {
-		named := false
-		for _, rule := range rules {
-			if rule.Host != pattern {
-				continue
-			}
-			named = true
-			names, all := egress.Clients(rule.exportTo, rule.Namespace)
-			meets := all || everybody || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(clients, name) })
-			if meets && rule.HasPolicy() {
-				return rule.Rule
-			}
-		}
-		if named {
-			return nil
-		}
-	}
-	return nil
 }
 
 // overruled says which rules of Istio's root namespace have calls reach an egress gateway otherwise than by the mesh's

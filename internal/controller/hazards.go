@@ -13,42 +13,45 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// surroundings are what the rest of the cluster says of calls to egress gateways by mutual TLS.
+// surroundings are what the rest of the cluster says of calls to egress gateways.
 type surroundings struct {
 	// mesh says nothing against the configuration where Istio's ConfigMap is not there.
 	mesh *meshSettings
-	// policies are all PeerAuthentications, oldest first.
+	// policies are all PeerAuthentications, oldest first; none where no egress gateway takes mutual TLS.
 	policies []peerAuthentication
 	// rules are the DestinationRules of Istio's root namespace that reach others, oldest first.
 	rules []rootRule
 }
 
-// around reads what hazards go by; nothing where no egress gateway takes mutual TLS.
+// around reads what hazards go by.
 func (p *Preflight) around(ctx context.Context, mesh *meshSettings) (out surroundings, err error) {
-	if !slices.ContainsFunc(p.Mesh.Gateways, takesMutualTLS) {
-		return out, nil
-	}
 	if out.mesh = mesh; mesh == nil {
 		if out.mesh, err = readMeshSettings(""); err != nil {
 			return out, err
 		}
 		out.mesh.TrustDomain = p.Mesh.TrustDomain
 	}
-	var unread error
-	out.policies, err = p.peerAuthentications(ctx)
-	out.rules, unread = p.rootRules(ctx, out.mesh)
-	return out, errors.Join(err, unread)
+	out.rules, err = p.rootRules(ctx, out.mesh)
+	if slices.ContainsFunc(p.Mesh.Gateways, takesMutualTLS) {
+		var unread error
+		out.policies, unread = p.peerAuthentications(ctx)
+		err = errors.Join(err, unread)
+	}
+	return out, err
 }
 
 func takesMutualTLS(gw egress.Gateway) bool { return gw.Transport == egress.MutualTLS }
 
-// hazards says what keeps clients and an egress gateway from calling each other by mutual TLS, or from knowing who
-// calls; given are the running pods of the gateway.
-func (p *Preflight) hazards(gw egress.Gateway, around surroundings, given []corev1.Pod) ([]egress.Finding, error) {
-	if !takesMutualTLS(gw) {
-		return nil, nil
+// hazards says what leads clients past an egress gateway, keeps both from calling each other by mutual TLS, or from knowing
+// who calls; given are the running pods of the gateway.
+func (p *Preflight) hazards(gw egress.Gateway, around surroundings, given []corev1.Pod) (out []egress.Finding, err error) {
+	if p.View != nil {
+		out = passedBy(p.Mesh, p.View, gw, around.rules)
 	}
-	out := slices.Concat(trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh))
+	if !takesMutualTLS(gw) {
+		return out, nil
+	}
+	out = slices.Concat(out, trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh))
 	forwarded, err := forwardedCertificate(gw, around.mesh, given)
 	out = append(out, forwarded...)
 	if p.View != nil {

@@ -129,6 +129,9 @@ func TestEveryHazardOfMutualTLSIsSeen(t *testing.T) {
 		"off for another port of those":            {[]client.Object{injected("portLevelMtls: {8080: {mode: DISABLE}}")}, nil},
 		"a root rule of every host":                {[]client.Object{rootRuleOf(t, `{host: "*", trafficPolicy: {tls: {mode: DISABLE}}}`)}, []string{"root-rule"}},
 		"a root rule that names no mode":           {[]client.Object{rootRuleOf(t, `{host: "*.example.com", trafficPolicy: {tls: {}}}`)}, []string{"root-rule"}},
+		"a root rule past the gateway":             {[]client.Object{rootRuleOf(t, `{host: "*.example.com", trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}`)}, []string{"root-rule-passthrough"}},
+		"a root rule past it by one port":          {[]client.Object{rootRuleOf(t, `{host: web.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: PASSTHROUGH}}]}}`)}, []string{"root-rule-passthrough"}},
+		"a root rule past it by another":           {[]client.Object{rootRuleOf(t, `{host: web.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: PASSTHROUGH}}]}}`)}, nil},
 		"a root rule of one host's port":           {[]client.Object{rootRuleOf(t, `{host: web.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}}`)}, []string{"root-rule"}},
 		"a root rule that says it elsewhere":       {[]client.Object{rootRuleOf(t, `{host: "*", trafficPolicy: {tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, connectionPool: {}}]}}`)}, []string{"root-rule"}},
 		"a root rule of a host with one of ours":   {[]client.Object{rootRuleOf(t, `{host: api.example.com, trafficPolicy: {tls: {mode: DISABLE}}}`)}, nil},
@@ -181,15 +184,15 @@ func TestARootRuleReachesClientsOfOtherNamespaces(t *testing.T) {
 	t.Parallel()
 	entry := sealedHosts(nil).Known[0]
 	rule := rootRule{&egress.Rule{Namespace: "istio-system", Host: "*", Policy: map[string]any{}}, []string{"shop"}}
-	assert.NotNil(t, over([]rootRule{rule}, "web.example.com", entry), "everybody's")
+	assert.NotNil(t, reaching([]rootRule{rule}, "web.example.com", entry), "everybody's")
 	entry.ExportTo = []string{"payments", "shop"}
-	assert.NotNil(t, over([]rootRule{rule}, "web.example.com", entry))
+	assert.NotNil(t, reaching([]rootRule{rule}, "web.example.com", entry))
 	entry.ExportTo = []string{"."}
-	assert.Nil(t, over([]rootRule{rule}, "web.example.com", entry))
+	assert.Nil(t, reaching([]rootRule{rule}, "web.example.com", entry))
 	narrow := rule
 	narrow.Rule = &egress.Rule{Namespace: "istio-system", Host: "web.example.com", Policy: map[string]any{}}
 	wide := rootRule{rule.Rule, nil}
-	assert.Nil(t, over([]rootRule{wide, narrow}, "web.example.com", entry), "Istio takes the most specific one, whoever it is exported to")
+	assert.Nil(t, reaching([]rootRule{wide, narrow}, "web.example.com", entry), "Istio takes the most specific one, whoever it is exported to")
 }
 
 // TestTheOldestPeerAuthenticationCounts, of several of one scope.
@@ -252,4 +255,19 @@ func TestAGatewayWithoutPodsHasWhatTheMeshSays(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	assert.Contains(t, found[0].Message, "meshConfig.defaultConfig.gatewayTopology.forwardClientCertDetails is SANITIZE")
+}
+
+// TestARootRuleLeadsPastAnyGateway, by whatever transport it is called.
+func TestARootRuleLeadsPastAnyGateway(t *testing.T) {
+	t.Parallel()
+	gw := gateway().By(egress.Plain)
+	p := looking(t, gw, closedMesh(""), rootRuleOf(t, `{host: "*.example.com", trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}`))
+	for _, entry := range p.View.(*egresstest.Cluster).Known {
+		entry.Transport = egress.Plain
+	}
+	found, err := p.problems(t.Context())
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, "root-rule-passthrough", found[0].Code)
+	assert.Contains(t, found[0].Message, "such as api.example.com")
 }
