@@ -35,6 +35,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/record"
 	"github.com/egress-governor/egress-governor/internal/registry"
+	"github.com/egress-governor/egress-governor/internal/render"
 	"github.com/egress-governor/egress-governor/internal/review"
 	"github.com/egress-governor/egress-governor/policies"
 )
@@ -201,6 +202,15 @@ func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Review
 		Ready:    func() bool { return of.ready() == nil },
 		Interval: configuration.Audit.Interval.Duration, PerSecond: configuration.Audit.ObjectsPerSecond,
 		MaxShare: configuration.Suspend.MaxShare, Now: time.Now,
+	}
+	if rehearsal := reviewer.Mesh.Rehearsal(); rehearsal != nil {
+		options.Stand = func(at time.Time) (audit.Stand, error) {
+			out, err := render.New(rehearsal, engine, at)
+			if err == nil {
+				out.SetDNSCapture(hosts.DNSCapture())
+			}
+			return out, err
+		}
 	}
 	if configuration.Audit.Reports {
 		options.Writer = mgr.GetClient()

@@ -67,6 +67,8 @@ type Options struct {
 	PerSecond int
 	// MaxShare is the share of all exits that is suspended at once.
 	MaxShare float64
+	// Stand returns a cluster that stands in for this one at a time; nil where no namespace is ever observed.
+	Stand func(at time.Time) (Stand, error)
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -93,6 +95,10 @@ type Auditor struct {
 	found   map[objectKey]judged
 	dirty   bool
 	touched map[objectKey]bool
+	// stale says that something was written since what is observed was looked at; ended is when everything was, took how long.
+	stale bool
+	ended time.Time
+	took  time.Duration
 }
 
 // New returns an Auditor.
@@ -148,7 +154,10 @@ func (a *Auditor) run(ctx context.Context) {
 			sleep(ctx, settle)
 			err = a.changes(ctx)
 		case <-minute.C:
-			if a.clocked(ctx) {
+			switch {
+			case a.outdated(ctx):
+				err = a.pass(ctx, kinds)
+			case a.clocked(ctx):
 				err = a.pass(ctx, kinds[:1])
 			}
 			minute.Reset(a.toMinute())
@@ -191,11 +200,14 @@ func (a *Auditor) dirt(dirty bool) {
 	a.dirty = dirty
 }
 
-// Touched has an object judged again, where something was wrong with it: it changed, or is gone.
+// Touched has an object judged again, where something was wrong with it: it is new, changed, or is gone. What is observed is looked
+// at by the minute.
 func (a *Auditor) Touched(kind, namespace, name string) {
 	key := objectKey{kind, namespace, name}
 	a.mu.Lock()
-	_, wrong := a.found[key]
+	a.stale = true
+	of, wrong := a.found[key]
+	wrong = wrong && !of.observed
 	if wrong {
 		a.touched[key] = true
 	}

@@ -48,11 +48,11 @@ spec:
 	assert.Empty(t, s.found[objectKey{"TCPRoute", "app", "r"}], "a version that nobody here reads")
 	s.live.broken = apierrors.NewNotFound(schema.GroupResource{}, "")
 	for _, kind := range []string{"HTTPRoute", "TLSRoute"} {
-		found, seen, err := s.judgeAll(t.Context(), kind)
+		found, seen, err := s.judgeAll(t.Context(), kind, nil)
 		require.NoError(t, err, "the cluster has them no longer")
 		assert.Empty(t, found)
 		assert.Zero(t, seen)
 	}
-	_, _, err := s.judgeAll(t.Context(), serviceEntry)
+	_, _, err := s.judgeAll(t.Context(), serviceEntry, nil)
 	require.Error(t, err)
 }

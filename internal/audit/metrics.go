@@ -13,7 +13,7 @@ import (
 
 // gauges are what the last pass found.
 type gauges struct {
-	violations, held             *prometheus.GaugeVec
+	violations, held, observed   *prometheus.GaugeVec
 	suspended, unsealed, objects prometheus.Gauge
 	last                         prometheus.Gauge
 	age                          prometheus.GaugeFunc
@@ -33,6 +33,10 @@ func newGauges(now func() time.Time) *gauges {
 			Name: "egress_governor_suspend_held",
 			Help: "Exits that an EgressPolicy would suspend and that are too many at once (suspend.maxShare).",
 		}, []string{"policy"}),
+		observed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "egress_governor_observed_objects",
+			Help: "Objects of observed namespaces by what they would be answered if these were governed (allowed, denied, refused, failed).",
+		}, []string{"verdict"}),
 		suspended: gauge("suspended_entries", "ServiceEntries that are suspended."),
 		unsealed:  gauge("unsealed_entries", "ServiceEntries of governed namespaces that are not sealed and lead straight out."),
 		objects:   gauge("audit_objects", "Objects that the last audit judged."),
@@ -51,10 +55,17 @@ func newGauges(now func() time.Time) *gauges {
 
 func (g *gauges) register(with prometheus.Registerer) error {
 	var errs []error
-	for _, collector := range []prometheus.Collector{g.violations, g.held, g.suspended, g.unsealed, g.objects, g.last, g.age} {
+	for _, collector := range []prometheus.Collector{g.violations, g.held, g.observed, g.suspended, g.unsealed, g.objects, g.last, g.age} {
 		errs = append(errs, with.Register(collector))
 	}
 	return errors.Join(errs...)
+}
+
+func (g *gauges) observe(verdicts map[review.Verdict]int) {
+	g.observed.Reset()
+	for verdict, objects := range verdicts {
+		g.observed.WithLabelValues(string(verdict)).Set(float64(objects))
+	}
 }
 
 func (g *gauges) passed(at time.Time, objects int) {

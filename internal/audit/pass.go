@@ -68,20 +68,30 @@ type judged struct {
 	findings   []review.Finding
 	// sealed says that it is an entry with an exit.
 	sealed bool
+	// observed says that this is so only if its namespace is governed, changes what would be stored otherwise then.
+	observed bool
+	changes  []string
 }
 
 // pass judges all objects of some kinds. On error what is known of the rest stays.
 func (a *Auditor) pass(ctx context.Context, of []string) error {
 	began, objects := a.Now(), 0
 	if len(of) == len(kinds) {
-		a.dirt(false)
+		a.begin()
 	}
 	policies, err := a.readPolicies(ctx)
 	if err != nil {
 		return err
 	}
+	var rehearsal *rehearsal
+	whole := len(of) == len(kinds)
+	if whole {
+		if rehearsal, err = a.rehearse(ctx); err != nil {
+			return err
+		}
+	}
 	for _, kind := range of {
-		found, seen, err := a.judgeAll(ctx, kind)
+		found, seen, err := a.judgeAll(ctx, kind, rehearsal)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
@@ -96,33 +106,50 @@ func (a *Auditor) pass(ctx context.Context, of []string) error {
 			a.decide()
 		}
 	}
-	a.publish(ctx)
-	if len(of) == len(kinds) {
-		a.metrics.passed(a.Now(), objects)
+	if whole {
+		if err := a.observe(ctx, rehearsal); err != nil {
+			return err
+		}
 	}
-	a.log(ctx, objects, a.Now().Sub(began))
+	a.publish(ctx)
+	took := a.Now().Sub(began)
+	if whole {
+		a.ended, a.took = a.Now(), took
+		a.metrics.passed(a.ended, objects)
+	}
+	a.log(ctx, objects, took)
 	return nil
 }
 
 func (a *Auditor) log(ctx context.Context, objects int, took time.Duration) {
-	violations := 0
+	violations, observed := 0, 0
 	for _, of := range a.found {
 		violations += len(of.findings)
+		if of.observed {
+			observed++
+		}
 	}
 	ctrl.LoggerFrom(ctx).Info("Audited", "objects", objects, "violating", len(a.found), "violations", violations,
-		"suspended", len(a.Entries.Suspensions()), "held", len(a.held), "unsealed", len(a.Unsealed()), "took", took.String())
+		"suspended", len(a.Entries.Suspensions()), "held", len(a.held), "unsealed", len(a.Unsealed()), "observed", observed, "took", took.String())
+}
+
+// begin says that whatever was written so far is what the pass is about.
+func (a *Auditor) begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dirty, a.stale = false, false
 }
 
 // know takes in what was found wrong with the objects of a kind.
 func (a *Auditor) know(kind string, found map[objectKey]judged) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	maps.DeleteFunc(a.found, func(key objectKey, _ judged) bool { return key.Kind == kind })
+	maps.DeleteFunc(a.found, func(key objectKey, of judged) bool { return key.Kind == kind && !of.observed })
 	maps.Copy(a.found, found)
 }
 
-// judgeAll reads the objects of a kind page by page.
-func (a *Auditor) judgeAll(ctx context.Context, kind string) (found map[objectKey]judged, seen int, err error) {
+// judgeAll reads the objects of a kind page by page. A rehearsal takes them in.
+func (a *Auditor) judgeAll(ctx context.Context, kind string, rehearsal *rehearsal) (found map[objectKey]judged, seen int, err error) {
 	found = map[objectKey]judged{}
 	of, served, err := a.served(kind)
 	if err != nil || !served {
@@ -150,6 +177,9 @@ func (a *Auditor) judgeAll(ctx context.Context, kind string) (found map[objectKe
 		}
 		for i := range list.Items {
 			key, judged, governed, err := a.judge(ctx, &list.Items[i])
+			if err == nil {
+				err = rehearsal.take(&list.Items[i])
+			}
 			if err != nil {
 				return nil, seen, err
 			}
@@ -223,7 +253,7 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 		return key, a.found[key], true, ctx.Err()
 	}
 	_, sealed := hop.SealedTo(object, a.Mesh)
-	return key, judged{object.GetUID(), object.GetAPIVersion(), outcome.Findings, sealed && key.Kind == serviceEntry}, true, nil
+	return key, judged{uid: object.GetUID(), apiVersion: object.GetAPIVersion(), findings: outcome.Findings, sealed: sealed && key.Kind == serviceEntry}, true, nil
 }
 
 // served returns a kind with the version in which it is read, false where the cluster does not have it.

@@ -145,11 +145,19 @@ func (a *Auditor) notify() {
 			}
 			left--
 			about := &corev1.ObjectReference{APIVersion: of.apiVersion, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
-			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(reasonOf(finding), inEvent))
+			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(of.note(finding), inEvent))
 			telling.told = true
 			a.told[n] = telling
 		}
 	}
+}
+
+// note is what an Event says of a finding.
+func (j judged) note(finding review.Finding) string {
+	if j.observed {
+		return "if its namespace were governed: " + reasonOf(finding)
+	}
+	return reasonOf(finding)
 }
 
 // untold says whether there are violations that no Event was written of yet.

@@ -130,16 +130,27 @@ func (a *Auditor) removeReport(ctx context.Context, kind schema.GroupVersionKind
 // results returns what the reports say: of each namespace what is wrong in it, of the cluster one line of each policy.
 func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 	namespaced = map[string][]any{}
+	add := func(key objectKey, of judged, result map[string]any) {
+		result["resources"] = []any{map[string]any{
+			"apiVersion": of.apiVersion, "kind": key.Kind, "namespace": key.Namespace, "name": key.Name, "uid": string(of.uid),
+		}}
+		namespaced[key.Namespace] = append(namespaced[key.Namespace], result)
+	}
 	for _, key := range slices.SortedFunc(maps.Keys(a.found), objectKey.compare) {
 		of := a.found[key]
 		for _, finding := range of.findings {
 			result := resultOf(finding)
-			result["resources"] = []any{map[string]any{
-				"apiVersion": of.apiVersion, "kind": key.Kind, "namespace": key.Namespace, "name": key.Name, "uid": string(of.uid),
-			}}
+			if of.observed {
+				unscored(result)
+			}
 			since := a.told[notice{of.uid, finding.Policy, finding.Code}].since
 			result["timestamp"] = map[string]any{"seconds": since.Unix(), "nanos": int64(0)}
-			namespaced[key.Namespace] = append(namespaced[key.Namespace], result)
+			add(key, of, result)
+		}
+		for _, change := range of.changes {
+			result := map[string]any{"source": reportName, "policy": reportName, "category": "egress", "rule": "would-change", "result": "pass", "message": bounded(change, inReport), "properties": map[string]any{}}
+			unscored(result)
+			add(key, of, result)
 		}
 	}
 	violations, failures := a.violationsOf()
@@ -153,6 +164,12 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 		cluster = append(cluster, result)
 	}
 	return namespaced, cluster
+}
+
+// unscored says of a result that it would be so if the namespace were governed.
+func unscored(result map[string]any) {
+	result["scored"] = false
+	result["properties"].(map[string]any)["mode"] = "Observe"
 }
 
 func resultOf(finding review.Finding) map[string]any {

@@ -33,7 +33,7 @@ func (a *Auditor) Watch(ctx context.Context, from cache.Cache) error {
 				a.Touched(kind, object.GetNamespace(), object.GetName())
 			}
 		}
-		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{UpdateFunc: func(_, obj any) { touched(obj) }, DeleteFunc: touched})
+		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: touched, UpdateFunc: func(_, obj any) { touched(obj) }, DeleteFunc: touched})
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", kind, err)
 		}

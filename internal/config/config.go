@@ -48,6 +48,8 @@ type Configuration struct {
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitempty"`
 	// NamespaceSelector selects the governed namespaces, as the webhook configurations do.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Observe says of which namespaces it is told what governing them would change; of none by default.
+	Observe Observe `json:"observe,omitempty"`
 	// DNSCapture says whether sidecars capture DNS: On, Off, or Detect (the default), which reads it from MeshConfig.
 	DNSCapture Switch `json:"dnsCapture,omitempty"`
 	// MeshConfig is Istio's ConfigMap, istio-system/istio by default; preflight, DNSCapture Detect and Unregistered Block
@@ -104,6 +106,12 @@ func (s *Switch) UnmarshalJSON(raw []byte) error {
 		return json.Unmarshal(raw, (*string)(s))
 	}
 	return nil
+}
+
+// Observe says whose objects are left as they are, and told of.
+type Observe struct {
+	// NamespaceSelector selects the namespaces; those that are governed are governed all the same.
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 }
 
 // Audit says how what is stored is judged again.
@@ -211,6 +219,11 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 		ClusterDomain: c.ClusterDomain, TrustDomain: c.TrustDomain, Governed: governed,
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
 		OwnNamespace: c.ExportTo == "OwnNamespace", Block: c.Unregistered == "Block", IstioNamespace: c.MeshConfig.Namespace,
+	}
+	if of := c.Observe.NamespaceSelector; of != nil {
+		if out.Observed, err = metav1.LabelSelectorAsSelector(of); err != nil {
+			return nil, fmt.Errorf("observe.namespaceSelector: %w", err)
+		}
 	}
 	if out.CIDRs, err = ranges("meshCIDRs", c.MeshCIDRs); err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ type Mesh struct {
 	TrustDomain string
 	// Governed selects the namespaces whose objects are evaluated, by labels.
 	Governed labels.Selector
+	// Observed selects those of which it is told what would become of their objects if they were governed, nil for none; those
+	// that are governed are not among them.
+	Observed labels.Selector
 	// Seal says whether ServiceEntries are sealed.
 	Seal bool
 	// Inject says whether VirtualServices get the client leg.
@@ -63,6 +66,31 @@ type Mesh struct {
 	MaxHosts int
 	// Gateways are the ways out, in order of preference.
 	Gateways []Gateway
+}
+
+// Observes says whether a namespace with these labels is observed.
+func (m *Mesh) Observes(namespace labels.Set) bool {
+	return m.Observed != nil && m.Observed.Matches(namespace) && !m.Governed.Matches(namespace)
+}
+
+// Rehearsal returns the mesh in which what is observed is governed; nil where nothing is.
+func (m *Mesh) Rehearsal() *Mesh {
+	if m.Observed == nil {
+		return nil
+	}
+	out := *m
+	out.Governed, out.Observed = either{m.Governed, m.Observed}, nil
+	return &out
+}
+
+// either matches what one of two does.
+type either struct {
+	labels.Selector
+	other labels.Selector
+}
+
+func (e either) Matches(set labels.Labels) bool {
+	return e.Selector.Matches(set) || e.other.Matches(set)
 }
 
 // Carries says whether calls are carried to gateways, by sealed entries or by routes; otherwise objects are evaluated only.

@@ -87,6 +87,17 @@ func (c *Cluster) Intent(object *unstructured.Unstructured) (*unstructured.Unstr
 	return c.reviewer.Intent(review.Request{Operation: review.Audit, Object: object, Name: object.GetName(), Time: c.now, Namespace: namespace})
 }
 
+// Adopt is Apply of an object that was stored before anybody was asked, as if it were made only now. It keeps its age.
+func (c *Cluster) Adopt(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
+	namespace, governed := c.governed(object)
+	if !governed {
+		return nil, c.Store(object)
+	}
+	return c.decide(ctx, review.Request{
+		Operation: review.Create, Object: object, Name: object.GetName(), Time: c.now, Namespace: namespace, User: c.user,
+	})
+}
+
 // Apply stores an object as the API server would that asks the webhook: it is created, or takes the place of the one of its
 // name. Without a verdict of Allowed the cluster stays as it is. Objects of kinds and namespaces that nobody governs are
 // stored as they are, with a nil outcome. The error is that of an object that cannot be evaluated.
@@ -103,6 +114,11 @@ func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) 
 	if old := c.objects[keyOf(object)]; old != nil {
 		request.Operation, request.Old = review.Update, old
 	}
+	return c.decide(ctx, request)
+}
+
+// decide stores what is asked for where that is allowed.
+func (c *Cluster) decide(ctx context.Context, request review.Request) (*review.Outcome, error) {
 	stored, err := c.reviewer.Rewrite(request)
 	if err == nil {
 		request.Object = stored

@@ -116,6 +116,35 @@ func TestConfigurationIsTheWebhooksOwn(t *testing.T) {
 	assert.ElementsMatch(t, []string{"ways", "istio-system"}, exits, "exit sets are written beside each gateway")
 }
 
+// TestModes: who is governed, and who is observed, by the mode of the release and that of a namespace.
+func TestModes(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]map[string][2]bool{
+		"Enforce": {"": {true, false}, "Observe": {false, true}, "Enforce": {true, false}, "observe": {true, false}},
+		"Observe": {"": {false, true}, "Observe": {false, true}, "Enforce": {true, false}, "enforce": {false, true}},
+	} {
+		objects := rendered(t, values{"mode": mode})
+		configuration, err := config.Parse([]byte(only[corev1.ConfigMap](t, objects, "ConfigMap").Data["config.yaml"]))
+		require.NoError(t, err)
+		mesh, err := configuration.Mesh()
+		require.NoError(t, err)
+		for label, is := range want {
+			of := labels.Set{"kubernetes.io/metadata.name": "payments", "egress-governor.io/mode": label}
+			if label == "" {
+				delete(of, "egress-governor.io/mode")
+			}
+			assert.Equal(t, is, [2]bool{mesh.Governed.Matches(of), mesh.Observes(of)}, "%s, labelled %q", mode, label)
+		}
+		assert.False(t, mesh.Observes(labels.Set{"kubernetes.io/metadata.name": "kube-system"}))
+		assert.False(t, mesh.Observes(labels.Set{"kubernetes.io/metadata.name": "payments", "egress-governor.io/exempt": "true", "egress-governor.io/mode": "Observe"}))
+		for _, webhook := range only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration").Webhooks {
+			if webhook.NamespaceSelector != nil {
+				assert.Equal(t, configuration.NamespaceSelector, *webhook.NamespaceSelector, webhook.Name)
+			}
+		}
+	}
+}
+
 // TestRightsNameWhatTheyAreFor: names in roles are those that the webhook is told on its command line.
 func TestRightsNameWhatTheyAreFor(t *testing.T) {
 	t.Parallel()
@@ -189,6 +218,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"timeout":            {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
 		"mode":               {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
 		"gateway's service":  {values{"config": values{"gateways": []any{values{"name": "a", "service": "egress", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "service"},
+		"mode of nobody":     {values{"mode": "Off"}, "mode"},
 		"annotation":         {values{"podAnnotations": values{"n": 1}}, "podAnnotations"},
 		"tag that is number": {values{"image": values{"tag": 1.5}}, "tag"},
 		"everybody calls":    {values{"gateway": values{"networkPolicy": values{"from": []any{}}}}, "from"},

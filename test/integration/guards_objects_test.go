@@ -76,6 +76,7 @@ func TestLabelsOfNamespaces(t *testing.T) {
 		says          string
 	}{
 		"exempt":                      {nil, map[string]string{"egress-governor.io/exempt": "true"}, "metadata.labels: with these the namespace's egress is not governed"},
+		"observed":                    {nil, observed, "metadata.labels: with these the namespace's egress is not governed"},
 		"pods exempt":                 {nil, map[string]string{"egress-governor.io/exempt-pods": "true"}, "metadata.labels[egress-governor.io/exempt-pods]: "},
 		"another gateway":             {nil, throughPCI, "by egress gateway 'pci' in the place of 'default'"},
 		"back to the first":           {throughPCI, nil, "by egress gateway 'default' in the place of 'pci'"},

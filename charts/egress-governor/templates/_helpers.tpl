@@ -73,8 +73,21 @@ annotations:
 {{- $namespaces | uniq | join "\n" -}}
 {{- end -}}
 
-{{/* The governed namespaces: the same selector in both webhook configurations and in the webhook's own file. */}}
+{{/* The governed namespaces: the same selector in both webhook configurations, in the guards, and in the webhook's own file. */}}
 {{- define "egress-governor.namespaceSelector" -}}
+{{ include "egress-governor.governable" . | trim }}
+  - key: egress-governor.io/mode
+    {{- if eq .Values.mode "Observe" }}
+    operator: In
+    values: [Enforce]
+    {{- else }}
+    operator: NotIn
+    values: [Observe]
+    {{- end }}
+{{- end -}}
+
+{{/* The namespaces that are governed or observed. */}}
+{{- define "egress-governor.governable" -}}
 {{- with .Values.namespaceSelector.matchLabels }}
 matchLabels:
   {{- toYaml . | nindent 2 }}

@@ -1,0 +1,45 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+)
+
+var observed = map[string]string{"egress-governor.io/mode": "Observe"}
+
+// TestWhatIsObservedIsToldOf, and neither changed nor refused; once the namespace is governed it is both.
+func TestWhatIsObservedIsToldOf(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, labelled(observed, "observed"))
+	evil := entry(t, "v1", ns, "evil", strings.ReplaceAll(hostSpec, "HOST", "evil.observed.test"))
+	good := entry(t, "v1", ns, "good", strings.ReplaceAll(hostSpec, "HOST", "ok.observed.test"))
+	written := good.DeepCopy()
+	require.NoError(t, shared.Client.Create(t.Context(), evil))
+	require.NoError(t, shared.Client.Create(t.Context(), good))
+	assert.Equal(t, written.Object["spec"], get(t, good).Object["spec"], "as it was written")
+
+	policy, err := policyFor(t, "observed", "  enforcement: Deny\n  policy: allowed-hosts\n  parameters: {hosts: [ok.observed.test]}\n")
+	require.NoError(t, err)
+	eventually(t, func() bool { return violations(t, policy) == 1 }, "the violation is counted")
+	eventually(t, func() bool { return len(eventsAbout(t, ns, "evil")) == 1 }, "an Event")
+	assert.Contains(t, eventsAbout(t, ns, "evil")[0], `HostNotAllowed: if its namespace were governed: observed: spec.hosts[0]: host "evil.observed.test" is not allowed`)
+	assert.Empty(t, eventsAbout(t, ns, "good"))
+	assert.Regexp(t, `(?m)^egress_governor_observed_objects\{verdict="denied"\} [1-9]`, metrics(t))
+
+	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":null}}}`)
+	again := evil.DeepCopy()
+	again.SetName("again")
+	again.SetResourceVersion("")
+	eventually(t, func() bool { err = shared.Client.Create(t.Context(), again.DeepCopy()); return err != nil }, "it is governed")
+	assert.Contains(t, err.Error(), `host "evil.observed.test" is not allowed`)
+	patch(t, good, `{"metadata":{"labels":{"again":"yes"}}}`)
+	eventually(t, func() bool { return ready(get(t, good), "True") }, "it is sealed")
+
+	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
+	eventually(t, func() bool { return shared.Client.Create(t.Context(), again.DeepCopy()) == nil }, "it is observed")
+	assert.True(t, ready(get(t, good), "True"), "what is sealed keeps its exit")
+}
