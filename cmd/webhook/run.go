@@ -60,7 +60,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := source.AddTo(mgr); err != nil {
+	if err := errors.Join(source.AddTo(mgr), metrics.Registry.Register(expiry(source))); err != nil {
 		return err
 	}
 	parts, err := assemble(ctx, mgr, mesh, hosts, configuration, o)
@@ -172,7 +172,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if out.policies, err = setupPolicies(mgr, engine, configuration.Standards(), o); err != nil {
 		return nil, err
 	}
-	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced); err != nil {
+	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced, metrics.Registry); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(controller.SetupRules(mgr, hosts), controller.SetupRoutes(mgr, mesh, hosts)); err != nil {

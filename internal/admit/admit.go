@@ -39,6 +39,8 @@ type Reviewer interface {
 // Recorder takes account of outcomes.
 type Recorder interface {
 	Record(ctx context.Context, req review.Request, outcome *review.Outcome)
+	// Took takes account of how long a handler took for a kind, without the wait for its turn.
+	Took(handler, kind string, took time.Duration)
 }
 
 // Checker compiles a policy without putting it in force. Warnings and error are for its author.
@@ -77,17 +79,21 @@ func New(options Options) *Handler {
 
 // Register serves the handler on a webhook server.
 func (h *Handler) Register(server webhook.Server) {
-	server.Register(MutatePath, &webhook.Admission{Handler: h.bounded(h.Mutate)})
-	server.Register(ValidatePath, &webhook.Admission{Handler: h.bounded(h.Validate)})
-	server.Register(ValidatePolicyPath, &webhook.Admission{Handler: h.bounded(h.ValidatePolicy)})
+	server.Register(MutatePath, &webhook.Admission{Handler: h.bounded("mutate", h.Mutate)})
+	server.Register(ValidatePath, &webhook.Admission{Handler: h.bounded("validate", h.Validate)})
+	server.Register(ValidatePolicyPath, &webhook.Admission{Handler: h.bounded("validate-policy", h.ValidatePolicy)})
 }
 
 // bounded lets a request wait for its turn. One whose client has left is not worked on.
-func (h *Handler) bounded(handle admission.HandlerFunc) admission.HandlerFunc {
+func (h *Handler) bounded(name string, handle admission.HandlerFunc) admission.HandlerFunc {
 	return func(ctx context.Context, req admission.Request) admission.Response {
 		select {
 		case h.inFlight <- struct{}{}:
-			defer func() { <-h.inFlight }()
+			began := time.Now()
+			defer func() {
+				<-h.inFlight
+				h.Recorder.Took(name, kindOf(req), time.Since(began))
+			}()
 			return handle(ctx, req)
 		case <-ctx.Done():
 			return admission.Errored(http.StatusServiceUnavailable, fmt.Errorf("waited for %d requests before this one: %w", maxInFlight, ctx.Err()))

@@ -5,21 +5,27 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/record"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
 // TestRequestsWaitForTheirTurn: no more than so many are worked on at once, and none whose client has left.
 func TestRequestsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
-	h := &Handler{inFlight: make(chan struct{}, 2)}
+	registry := prometheus.NewRegistry()
+	recorder, err := record.New(registry)
+	require.NoError(t, err)
+	h := &Handler{Options: Options{Recorder: recorder}, inFlight: make(chan struct{}, 2)}
 	started, leave := make(chan struct{}, 3), make(chan struct{})
-	handle := h.bounded(func(context.Context, admission.Request) admission.Response {
+	handle := h.bounded("validate", func(context.Context, admission.Request) admission.Response {
 		started <- struct{}{}
 		<-leave
 		return admission.Allowed("")
@@ -37,6 +43,9 @@ func TestRequestsWaitForTheirTurn(t *testing.T) {
 	close(leave)
 	done.Wait()
 	assert.Len(t, started, 1)
+	count, err := testutil.GatherAndCount(registry, "egress_governor_request_duration_seconds")
+	require.NoError(t, err)
+	assert.Equal(t, 1, count, "by handler and kind, which an unknown one does not add to")
 }
 
 // later is a Reviewer whose view of the cluster lags.

@@ -65,6 +65,14 @@ func (h *Handler) read(ctx context.Context, req admission.Request) (review.Reque
 	return out, nil
 }
 
+// kindOf is the kind of a request where it is one that requests are made of, "other" elsewhere.
+func kindOf(req admission.Request) string {
+	if _, known := review.ResourceOf(req.Kind.Kind); known || req.Kind.Kind == "EgressPolicy" {
+		return req.Kind.Kind
+	}
+	return "other"
+}
+
 func governed(req admission.Request) *problem {
 	resource, known := review.ResourceOf(req.Kind.Kind)
 	if !known || req.Kind.Group != resource.Group {

@@ -42,6 +42,7 @@ type ExitReady struct {
 	writer   client.StatusClient
 	recorder events.EventRecorder
 	moves    *moves
+	states   *exitStates
 	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
 }
 
@@ -92,6 +93,7 @@ func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (r
 	}
 	gw, _ := e.mesh.GatewayByName(stored.Entry.Gateway)
 	want, known := e.condition(gw, name, stored.Entry)
+	e.states.set(name, stateOf(want, known))
 	if known {
 		if result, err := e.write(ctx, stored, want); err != nil || result.RequeueAfter > 0 {
 			return result, err
@@ -170,6 +172,7 @@ func (e *ExitReady) ruled(name types.NamespacedName, entry *egress.Entry, host s
 func (e *ExitReady) forget(name types.NamespacedName) {
 	e.standing.forget(name)
 	e.routes.forget(name)
+	e.states.forget(name)
 }
 
 func exitReady(status, reason, message string) condition {

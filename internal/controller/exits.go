@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -70,7 +71,8 @@ const byHost = "host"
 // SetupExits runs the controllers of exit sets and of what authors are told of them. Our objects are read from a cache
 // of their own that holds nothing else, and little of them.
 // synced says that the entries stored at start are known: what is stored of ours is held against them, and not before.
-func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries, synced func() bool) error {
+// Metrics takes how many there are.
+func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries, synced func() bool, metrics prometheus.Registerer) error {
 	stored, err := newCache(mgr, mesh)
 	if err != nil {
 		return fmt.Errorf("cache of exit sets: %w", err)
@@ -78,7 +80,10 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 	state := newStanding()
 	ready := &ExitReady{
 		mesh: mesh, entries: entries, standing: state, routes: newStanding(),
-		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"),
+		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"), states: newExitStates(time.Now),
+	}
+	if err := metrics.Register(ready.states); err != nil {
+		return err
 	}
 	ready.moves = &moves{mesh: mesh, entries: entries, standing: state, live: mgr.GetAPIReader(), writer: mgr.GetClient(), recorder: ready.recorder}
 	exits := &Exits{synced: synced, mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}, standing: state, tell: ready.wake}

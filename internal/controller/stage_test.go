@@ -93,7 +93,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	kinds, err := kindsOf(out.cluster)
 	require.NoError(t, err)
 	state := newStanding()
-	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder}
+	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder, states: newExitStates(time.Now)}
 	synced := func() bool { return true }
 	out.exits = &Exits{
 		synced: synced, mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster},

@@ -4,6 +4,7 @@ package record
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 // Recorder counts decisions and logs what is only recorded. It is safe for concurrent use.
 type Recorder struct {
 	decisions, findings *prometheus.CounterVec
+	durations           *prometheus.HistogramVec
 	tally               func(policy string, effects map[review.Effect]bool)
 }
 
@@ -31,16 +33,26 @@ func New(registerer prometheus.Registerer) (*Recorder, error) {
 			Name: "egress_governor_violations_total",
 			Help: "Findings by EgressPolicy (empty for what no policy found), code and effect (denied, refused, failed, warned, audited); dry runs are not counted.",
 		}, []string{"policy", "code", "effect"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "egress_governor_request_duration_seconds",
+			Help:    "How long requests took by handler (mutate, validate, validate-policy) and kind, without the wait for their turn.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"handler", "kind"}),
 	}
 	if registerer == nil {
 		return out, nil
 	}
-	for _, collector := range []prometheus.Collector{out.decisions, out.findings} {
+	for _, collector := range []prometheus.Collector{out.decisions, out.findings, out.durations} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	return out, nil
+}
+
+// Took takes account of how long a handler took for a kind.
+func (r *Recorder) Took(handler, kind string, took time.Duration) {
+	r.durations.WithLabelValues(handler, kind).Observe(took.Seconds())
 }
 
 // maxLogged bounds what one object has logged: its author writes the object, and the log is everybody's.

@@ -48,6 +48,9 @@ func (a *apiserver) Evaluate(_ context.Context, review policy.Review) policy.Dec
 // Record implements admit.Recorder.
 func (a *apiserver) Record(context.Context, review.Request, *review.Outcome) {}
 
+// Took implements admit.Recorder.
+func (a *apiserver) Took(string, string, time.Duration) {}
+
 // Get implements client.Reader for the one namespace.
 func (a *apiserver) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	object.(*corev1.Namespace).Name = key.Name
