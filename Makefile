@@ -78,7 +78,7 @@ image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
 ##@ Test
 
 .PHONY: test
-test: check unit integration routing window ## Run every test that needs no container engine.
+test: check unit alerts integration routing window ## Run every test that needs no container engine.
 
 .PHONY: check
 check: ## Check the form of Go.
@@ -86,11 +86,16 @@ check: ## Check the form of Go.
 	go vet ./...
 	cd test && go vet -tags e2e ./...
 	cd test/routing && go vet ./...
+	cd test/alerts && go vet ./...
 
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
 	cd test && go test -race -count=1 ./chart ./house ./laws ./proof
+
+.PHONY: alerts
+alerts: ## Try the chart's alerts by Prometheus' own evaluation.
+	cd test/alerts && go test -count=1 ./...
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.
