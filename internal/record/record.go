@@ -12,7 +12,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// Recorder counts decisions and logs what is only recorded. It is safe for concurrent use.
+// Recorder counts decisions, and logs those against an object and what is only recorded. It is safe for concurrent use.
 type Recorder struct {
 	decisions, findings *prometheus.CounterVec
 	durations           *prometheus.HistogramVec
@@ -64,9 +64,13 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 		return
 	}
 	r.decisions.WithLabelValues(req.Object.GetKind(), string(req.Operation), string(outcome.Verdict)).Inc()
-	logger := logr.FromContextOrDiscard(ctx).WithValues("kind", req.Object.GetKind(), "namespace", req.Namespace.Name, "name", req.Name)
+	// The logger of a request names its object, who asks, and its ID in the API server's audit log.
+	logger := logr.FromContextOrDiscard(ctx).WithValues("kind", req.Object.GetKind())
 	if exempt := outcome.Exempt; len(exempt.Policies) > 0 {
 		logger.Info("User is excluded", "user", exempt.User, "from", exempt.From())
+	}
+	if outcome.Verdict != review.Allowed {
+		logger.Info("Not allowed", "verdict", outcome.Verdict, "operation", req.Operation, "reasons", reasons(outcome))
 	}
 	r.tell(outcome)
 	audited := 0
@@ -82,6 +86,24 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 	if audited > maxLogged {
 		logger.Info("Further audited violations", "count", audited-maxLogged)
 	}
+}
+
+// reasons are what a log says of an object that is not allowed: code, field and policy of each, without what its author wrote.
+func reasons(outcome *review.Outcome) (out []string) {
+	for _, finding := range outcome.Reasons() {
+		if len(out) == maxLogged {
+			return append(out, "…")
+		}
+		reason := finding.Code
+		if finding.Field != "" {
+			reason += " at " + finding.Field
+		}
+		if finding.Policy != "" {
+			reason += " by " + finding.Policy
+		}
+		out = append(out, reason)
+	}
+	return out
 }
 
 func (r *Recorder) tell(outcome *review.Outcome) {

@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -53,9 +54,12 @@ func TestACodeReachesTheMetricAndTheLog(t *testing.T) {
 		"egress_governor_violations_total code=raw-protocol effect=refused policy=":          1,
 		"egress_governor_violations_total code=host-not-allowed effect=audited policy=hosts": 1,
 	}, got)
-	require.Len(t, logged, 1)
-	for _, part := range []string{`"code"="host-not-allowed"`, `"policy"="hosts"`, `"namespace"="payments"`, `"name"="x"`} {
+	require.Len(t, logged, 2)
+	for _, part := range []string{`"verdict"="refused"`, `"operation"="CREATE"`, `"reasons"=["raw-protocol at spec.ports[0]"]`} {
 		assert.Contains(t, logged[0], part)
+	}
+	for _, part := range []string{`"code"="host-not-allowed"`, `"policy"="hosts"`, `"kind"="ServiceEntry"`} {
+		assert.Contains(t, logged[1], part)
 	}
 	problems, err := testutil.GatherAndLint(registry)
 	require.NoError(t, err)
@@ -71,13 +75,22 @@ func TestTheLogIsBounded(t *testing.T) {
 	require.NoError(t, err)
 	var logged []string
 	ctx := logr.NewContext(t.Context(), funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{}))
-	outcome := &review.Outcome{}
+	outcome := &review.Outcome{Verdict: review.Allowed}
 	for range 1000 {
 		outcome.Findings = append(outcome.Findings, review.Finding{Effect: review.Audited})
 	}
 	recorder.Record(ctx, review.Request{Object: &unstructured.Unstructured{}}, outcome)
 	require.Len(t, logged, 21)
 	assert.Contains(t, logged[20], `"count"=980`)
+
+	logged = nil
+	refused := &review.Outcome{Verdict: review.Denied}
+	for range 1000 {
+		refused.Findings = append(refused.Findings, review.Finding{Finding: egress.Finding{Code: "no"}, Effect: review.Denied, Policy: "hosts"})
+	}
+	recorder.Record(ctx, review.Request{Object: &unstructured.Unstructured{}}, refused)
+	require.Len(t, logged, 1)
+	assert.Equal(t, 20, strings.Count(logged[0], `"no by hosts"`))
 }
 
 // TestEveryPolicyThatWasAskedIsToldOf, with what it said; a dry run of none.
