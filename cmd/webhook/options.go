@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/egress-governor/egress-governor/internal/version"
 )
@@ -31,6 +35,9 @@ type options struct {
 	metricsAuth                           bool
 	leaderElect                           bool
 	shutdownDelay                         time.Duration
+	logLevel, pprofAddress                string
+	// level is what is logged now.
+	level zap.AtomicLevel
 }
 
 func command() *cobra.Command {
@@ -42,6 +49,9 @@ func command() *cobra.Command {
 			if err := o.validate(); err != nil {
 				return err
 			}
+			level, _ := zapcore.ParseLevel(o.logLevel) // validated above
+			o.level = zap.NewAtomicLevelAt(level)
+			ctrl.SetLogger(ctrlzap.New(ctrlzap.Level(&o.level)))
 			return run(cmd.Context(), o)
 		},
 	}
@@ -69,6 +79,8 @@ func (o *options) bind(cmd *cobra.Command) {
 	flags.BoolVar(&o.metricsAuth, "metrics-auth", false, "serve /metrics by HTTPS, and to none but whom the API server lets get the path")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "elect one replica to keep the exit sets")
 	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to serve on after SIGTERM, while clients learn that this replica goes")
+	flags.StringVar(&o.logLevel, "log-level", "info", "what is logged: debug, info, warn or error")
+	flags.StringVar(&o.pprofAddress, "pprof-address", "", "address of /debug/pprof for whoever reaches it (default none)")
 }
 
 // validate names every flag that cannot be used, always in the same order.
@@ -99,6 +111,9 @@ func (o options) validate() error {
 	}
 	if o.port < 1 || o.port > 65535 {
 		bad("--port must be a port, is %d", o.port)
+	}
+	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
+		bad("--log-level must be debug, info, warn or error, is %q", o.logLevel)
 	}
 	if o.shutdownDelay < 0 {
 		bad("--shutdown-delay must not be negative, is %s", o.shutdownDelay)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/egress-governor/egress-governor/internal/version"
 )
@@ -46,7 +49,7 @@ func TestDefaultsNeedTheNamespaceAlone(t *testing.T) {
 		certMode: "self-managed", certDir: "/etc/egress-governor/certs",
 		secret: "egress-governor-webhook-cert", service: "egress-governor-webhook", webhookConfiguration: "egress-governor",
 		tlsMinVersion: "1.3", port: 9443, probeAddress: ":8081", metricsAddress: ":8080",
-		leaderElect: true, shutdownDelay: 5 * time.Second,
+		leaderElect: true, shutdownDelay: 5 * time.Second, logLevel: "info",
 	}, o)
 	assert.Equal(t, "other", parsed(t, "--namespace=other").namespace, "the flag counts more than the environment")
 
@@ -59,10 +62,10 @@ func TestFlagsReachTheirOption(t *testing.T) {
 	assert.Equal(t, options{
 		config: "c", namespace: "n", certMode: "files", certDir: "d", secret: "s", service: "svc", webhookConfiguration: "w",
 		extraDNSNames: []string{"a", "b"}, tlsMinVersion: "1.2", host: "h", port: 1, probeAddress: "p", metricsAddress: "0",
-		leaderElect: false, shutdownDelay: time.Minute,
+		leaderElect: false, shutdownDelay: time.Minute, logLevel: "debug", pprofAddress: "127.0.0.1:6060",
 	}, parsed(t, "--config=c", "--namespace=n", "--cert-mode=files", "--cert-dir=d", "--secret-name=s", "--service-name=svc",
 		"--webhook-configuration=w", "--extra-dns-names=a,b", "--tls-min-version=1.2", "--host=h", "--port=1", "--probe-address=p",
-		"--metrics-address=0", "--leader-elect=false", "--shutdown-delay=1m"))
+		"--metrics-address=0", "--leader-elect=false", "--shutdown-delay=1m", "--log-level=debug", "--pprof-address=127.0.0.1:6060"))
 }
 
 func TestABadFlagIsNamed(t *testing.T) {
@@ -79,6 +82,7 @@ func TestABadFlagIsNamed(t *testing.T) {
 		"--port=0":                  "--port must be a port, is 0",
 		"--port=65536":              "--port must be a port, is 65536",
 		"--shutdown-delay=-1s":      "--shutdown-delay must not be negative, is -1s",
+		"--log-level=loud":          `--log-level must be debug, info, warn or error, is "loud"`,
 		"--port=https":              `"--port" flag`,
 		"--leader-elect=maybe":      `"--leader-elect" flag`,
 		"--shutdown-delay=5":        `"--shutdown-delay" flag`,
@@ -106,6 +110,18 @@ func TestACertificateNeedsOnlyTheFlagsOfItsMode(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, parsed(t, "--namespace=n", "--cert-mode=files", "--secret-name=").validate())
 	require.NoError(t, parsed(t, "--namespace=n", "--cert-mode=self-managed", "--cert-dir=").validate())
+}
+
+// TestTheLogLevelIsChanged at run time, by those alone whom the API server knows.
+func TestTheLogLevelIsChanged(t *testing.T) {
+	t.Parallel()
+	o := options{level: zap.NewAtomicLevel(), metricsAuth: true}
+	assert.Nil(t, metricsOptions(options{}).ExtraHandlers, "nobody asks who it is")
+	handler := metricsOptions(o).ExtraHandlers["/log-level"]
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPut, "/log-level", strings.NewReader(`{"level": "debug"}`)))
+	assert.Equal(t, http.StatusOK, answer.Code)
+	assert.Equal(t, zap.DebugLevel, o.level.Level())
 }
 
 func TestLowestTLSVersion(t *testing.T) {

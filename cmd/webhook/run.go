@@ -103,6 +103,7 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 	return ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                 scheme,
 		HealthProbeBindAddress: o.probeAddress,
+		PprofBindAddress:       o.pprofAddress,
 		Metrics:                metricsOptions(o),
 		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
 		LeaderElectionReleaseOnCancel: true,
@@ -118,11 +119,12 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 	})
 }
 
-// metricsOptions asks the API server about whoever reads metrics, where it is told to.
+// metricsOptions asks the API server about whoever reads metrics, where it is told to, and lets whom it knows change what is logged.
 func metricsOptions(o options) server.Options {
 	out := server.Options{BindAddress: o.metricsAddress}
 	if o.metricsAuth {
 		out.SecureServing, out.FilterProvider = true, filters.WithAuthenticationAndAuthorization
+		out.ExtraHandlers = map[string]http.Handler{"/log-level": o.level}
 	}
 	return out
 }

@@ -23,6 +23,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* The image: a digest counts more than a tag. */}}
+{{- define "egress-governor.image" -}}
+{{- with .Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end -}}
+
 {{/* The Secret with the certificate, where someone else renews it. */}}
 {{- define "egress-governor.certificateSecret" -}}
 {{- if eq .Values.certificates.mode "certManager" -}}
