@@ -37,6 +37,9 @@ func (c *Configuration) validate() error {
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
 		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
 	}
+	if c.DocsURL != "" && !(strings.HasPrefix(c.DocsURL, "https://") && strings.Contains(c.DocsURL, "{code}") && !strings.ContainsAny(c.DocsURL, " \t\r\n")) {
+		bad.add("docsURL", "must be an https URL with {code} in it, or empty, is %q", c.DocsURL)
+	}
 	bad.unlessRanges("meshCIDRs", c.MeshCIDRs)
 	bad.unlessRanges("clusterCIDRs", c.ClusterCIDRs)
 	if c.MaxHostsPerNamespace < 0 {
