@@ -13,7 +13,7 @@ import (
 )
 
 // named is a line of a document that names the file which the block below it is.
-var named = regexp.MustCompile("^`([a-z_/]+\\.yaml)`:$")
+var named = regexp.MustCompile("^`([a-z0-9_./-]+\\.ya?ml)`:$")
 
 // step is a block of the tutorial: a file that is written, or a command and what it prints.
 type step struct{ file, command, text string }
