@@ -108,24 +108,15 @@ func (e *Example) section(ctx context.Context, library map[string]policy.Descrip
 	if means := strings.TrimSpace(e.Means); means != "" {
 		say("%s", means)
 	}
+	before := page.Len()
 	if err := e.surroundings(say, show); err != nil {
 		return "", "", err
 	}
-	switch {
-	case e.Patch != nil:
-		say("This is sealed:")
-		show("yaml", e.Manifest)
-		patch, err := yaml.Marshal(e.Patch)
-		if err != nil {
-			return "", "", err
-		}
-		say("Then another webhook lays this over it:")
-		show("yaml", string(patch))
-	case e.Audited:
-		say("This is stored, and not sealed:")
-		show("yaml", e.Manifest)
-	default:
-		show("yaml", e.Many.shown(e.Manifest))
+	if page.Len() > before && e.Patch == nil && !e.Audited {
+		say("this")
+	}
+	if err := e.applied(say, show); err != nil {
+		return "", "", err
 	}
 	say("%s:", e.answered(refused.Findings[i].Effect))
 	show("text", refused.Text)
@@ -134,6 +125,27 @@ func (e *Example) section(ctx context.Context, library map[string]policy.Descrip
 		show("yaml", e.Many.shown(e.Mended))
 	}
 	return strings.TrimRight(page.String(), "\n") + "\n", refused.Findings[i].Message, nil
+}
+
+// applied says what is answered.
+func (e *Example) applied(say func(string, ...any), show func(language, text string)) error {
+	switch {
+	case e.Patch != nil:
+		say("This is sealed:")
+	case e.Audited:
+		say("This is stored, and not sealed:")
+	}
+	show("yaml", e.Many.shown(e.Manifest))
+	if e.Patch == nil {
+		return nil
+	}
+	patch, err := yaml.Marshal(e.Patch)
+	if err != nil {
+		return err
+	}
+	say("Then another webhook lays this over it:")
+	show("yaml", string(patch))
+	return nil
 }
 
 // answered says how an object is answered.
@@ -174,7 +186,6 @@ func (e *Example) surroundings(say func(string, ...any), show func(language, tex
 	if e.Before != "" {
 		say("There already is")
 		show("yaml", e.Before)
-		say("and then comes")
 	}
 	return nil
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
-	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/registry"
@@ -128,39 +127,51 @@ func (e *Example) later(ctx context.Context, patch map[string]any, audited bool)
 		return out, err
 	}
 	cluster := registry.New(mesh)
-	reviewer := review.Reviewer{Mesh: mesh, View: cluster, Policies: engine}
+	reviewer := &review.Reviewer{Mesh: mesh, View: cluster, Policies: engine}
 	objects, err := manifest.Parse(e.name(), []byte(e.Before+"\n---\n"+e.Manifest))
 	if err != nil {
 		return out, err
 	}
-	var outcome *review.Outcome
+	labels, last := map[string]map[string]string{}, len(objects)-1
 	for i, object := range objects {
-		last := i == len(objects)-1
-		request := review.Request{Operation: review.Create, Object: object.Unstructured, Name: object.GetName(), Time: now, Namespace: review.Namespace{Name: object.GetNamespace()}}
-		for _, before := range objects[:i] {
-			if before.GetKind() == "Namespace" && before.GetName() == object.GetNamespace() {
-				request.Namespace.Labels = before.GetLabels()
-			}
+		if object.GetKind() == "Namespace" {
+			labels[object.GetName()] = object.GetLabels()
 		}
-		if last && audited {
+		request := review.Request{
+			Operation: review.Create, Object: object.Unstructured, Name: object.GetName(), Time: now,
+			Namespace: review.Namespace{Name: object.GetNamespace(), Labels: labels[object.GetNamespace()]},
+		}
+		if i == last && audited {
 			request.Operation = review.Audit
-		} else if _, governed := review.ResourceOf(object.GetKind()); governed {
-			if request.Object, err = reviewer.Rewrite(request); err != nil {
-				return out, err
-			}
-		}
-		if !last {
-			if err := cluster.Put(request.Object); err != nil {
-				return out, err
-			}
-			continue
-		}
-		if request.Object, err = patched(request.Object, patch); err != nil {
+		} else if request.Object, err = sealed(reviewer, request); err != nil {
 			return out, err
 		}
-		if outcome, err = reviewer.Review(ctx, request); err != nil {
+		if i == last {
+			return judged(ctx, reviewer, request, patch)
+		}
+		if err := cluster.Put(request.Object); err != nil {
 			return out, err
 		}
+	}
+	return out, fmt.Errorf("%s: has no object", e.name())
+}
+
+// sealed is an object in the form in which it is stored.
+func sealed(by *review.Reviewer, request review.Request) (*unstructured.Unstructured, error) {
+	if _, governed := review.ResourceOf(request.Object.GetKind()); !governed {
+		return request.Object, nil
+	}
+	return by.Rewrite(request)
+}
+
+// judged answers an object with a patch laid over it.
+func judged(ctx context.Context, by *review.Reviewer, request review.Request, patch map[string]any) (out Answer, err error) {
+	if request.Object, err = patched(request.Object, patch); err != nil {
+		return out, err
+	}
+	outcome, err := by.Review(ctx, request)
+	if err != nil {
+		return out, err
 	}
 	return Answer{Verdict: outcome.Verdict, Findings: outcome.Findings, Text: outcome.Message()}, nil
 }
@@ -202,5 +213,3 @@ func standardsOf(configuration *config.Configuration) (*policy.Engine, error) {
 	}
 	return out, err
 }
-
-var _ egress.View = (*registry.Registry)(nil)
