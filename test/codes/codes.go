@@ -98,6 +98,9 @@ func Load(folder string) (out []*Example, err error) {
 	return out, nil
 }
 
+// Whole returns the manifest that is not allowed, with all of its list.
+func (e *Example) Whole() string { return e.Many.whole(e.Manifest) }
+
 // name is that of the file.
 func (e *Example) name() string { return strings.TrimPrefix(e.Policy+"."+e.Code, ".") }
 

@@ -1,6 +1,8 @@
 package codes
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -67,4 +69,25 @@ func TestEveryCodeHasAnExample(t *testing.T) {
 		got = append(got, example.name())
 	}
 	assert.ElementsMatch(t, want, got)
+}
+
+// TestACodeThatCannotBeReadIsAnError: one that is put together would have no page, and nothing would say so.
+func TestACodeThatCannotBeReadIsAnError(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string][]string{
+		`func f() { out.add("a-code", path, "m", "f"); out.add(CodeOther, path, "m", "f") }; const codeThird = "third"`: {"a-code", "third"},
+		`var of = Finding{Code: "b-code"}; var same = Finding{Code: other.Code}`:                                        {"b-code"},
+		`func f() { out.add("a-"+kind, path, "m", "f") }`:                                                               nil,
+		`var of = Finding{Code: codes[0]()}`:                                                                            nil,
+	} {
+		file := filepath.Join(t.TempDir(), "x.go")
+		require.NoError(t, os.WriteFile(file, []byte("package hop\n"+source), 0o600))
+		got, err := codesOf(file)
+		if want == nil {
+			assert.ErrorContains(t, err, "write the code as a string", source)
+			continue
+		}
+		require.NoError(t, err, source)
+		assert.Equal(t, want, got)
+	}
 }

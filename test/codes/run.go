@@ -42,7 +42,7 @@ func (e *Example) Refused(ctx context.Context) (Answer, error) {
 	if e.Patch != nil || e.Audited {
 		return e.later(ctx, e.Patch, e.Audited)
 	}
-	return e.answer(ctx, e.Many.whole(e.Manifest))
+	return e.answer(ctx, e.Whole())
 }
 
 // Accepted answers the mended manifest.
