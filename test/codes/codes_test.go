@@ -84,7 +84,7 @@ func TestACodeThatCannotBeReadIsAnError(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte("package hop\n"+source), 0o600))
 		got, err := codesOf(file)
 		if want == nil {
-			assert.ErrorContains(t, err, "write the code as a string", source)
+			require.ErrorContains(t, err, "write the code as a string", source)
 			continue
 		}
 		require.NoError(t, err, source)

@@ -3,10 +3,14 @@ package reference
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/test/codes"
 )
 
 const root = "../.."
@@ -25,6 +29,20 @@ func TestPagesAreCurrent(t *testing.T) {
 	require.NoError(t, err)
 	for _, file := range left {
 		assert.Contains(t, pages, "codes/"+filepath.Base(file))
+	}
+}
+
+// TestAnswersLeadToPagesThatAreThere, as the chart comes.
+func TestAnswersLeadToPagesThatAreThere(t *testing.T) {
+	t.Parallel()
+	installed, err := config.Installed()
+	require.NoError(t, err)
+	place, is := strings.CutPrefix(installed.DocsURL, "https://github.com/egress-governor/egress-governor/blob/main/")
+	require.True(t, is, installed.DocsURL)
+	examples, err := codes.Load(filepath.Join("..", "codes", "examples"))
+	require.NoError(t, err)
+	for _, example := range examples {
+		assert.FileExists(t, filepath.Join(root, strings.ReplaceAll(place, "{code}", example.Code)))
 	}
 }
 
