@@ -106,38 +106,30 @@ func (e *Example) name() string { return strings.TrimPrefix(e.Policy+"."+e.Code,
 
 // configuration is the webhook's. A policy is shown by itself, without the baseline beside it.
 func (e *Example) configuration() (*config.Configuration, error) {
-	fields := map[string]any{}
-	if err := yaml.Unmarshal([]byte(installed), &fields); err != nil {
+	installed, err := config.Installed()
+	if err != nil {
 		return nil, err
 	}
+	raw, err := yaml.Marshal(installed)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	if err := yaml.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	fields["docsURL"] = "" // here the page is
 	gateway := fields["gateways"].([]any)[0].(map[string]any)
 	maps.Copy(gateway, e.Gateway)
 	if e.Policy != "" {
 		fields["baseline"] = map[string]any{"enforcement": "Off"}
 	}
 	maps.Copy(fields, e.Configuration)
-	raw, err := yaml.Marshal(fields)
-	if err != nil {
+	if raw, err = yaml.Marshal(fields); err != nil {
 		return nil, err
 	}
 	return config.Parse(raw)
 }
-
-// installed is what the chart writes without values, but for the page that is named in an answer: here it is.
-const installed = `
-apiVersion: config.egress-governor.io/v1alpha1
-kind: Configuration
-docsURL: ""
-namespaceSelector:
-  matchExpressions:
-  - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, egress-governor, istio-system]}
-  - {key: egress-governor.io/exempt, operator: NotIn, values: ["true"]}
-gateways:
-- name: default
-  service: istio-egressgateway.istio-system.svc.cluster.local
-  selector: {istio: egressgateway}
-  ports: {http: 80, tls: 443}
-`
 
 // inForce is the manifest of the policy, empty for a refusal, which no policy makes.
 func (e *Example) inForce() (string, error) {
