@@ -91,7 +91,7 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race -count=1 ./chart ./house ./laws ./proof
+	cd test && go test -race -count=1 ./chart ./codes ./house ./laws ./proof ./recipes ./reference
 
 .PHONY: alerts
 alerts: ## Try the chart's alerts by Prometheus' own evaluation.
@@ -185,7 +185,7 @@ opa:
 	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
 
 .PHONY: generate
-generate: ## Regenerate deepcopy functions, the CRD, the chart's README and docs/routing.md.
+generate: ## Regenerate deepcopy functions, the CRD, the chart's README, docs/routing.md, and the references of the documents.
 	@mkdir -p $(OUT)/tools
 	cd tools/code && go build -o $(OUT)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
 	$(OUT)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(OUT)/crd
@@ -193,9 +193,11 @@ generate: ## Regenerate deepcopy functions, the CRD, the chart's README and docs
 	cd tools/docs && go build -o $(OUT)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
 	$(OUT)/tools/helm-docs --chart-search-root charts --sort-values-order file
 	cd test/routing && go run ./table cases >$(OUT)/routing.md && cp $(OUT)/routing.md ../../docs/routing.md
+	cd test && go build -o $(OUT)/bin/reference ./reference/write
+	$(OUT)/bin/reference
 
 # What generate writes.
-generated := '*zz_generated*' docs/routing.md charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
+generated := '*zz_generated*' docs/routing.md docs/codes docs/input.md docs/library.md charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
 
 .PHONY: verify
 verify: generate opa ## Fail where generated files, go.mod or go.sum are not current, or a command of the documents fails.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,12 +9,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
 
 // named is a line of a document that names the file which the block below it is.
-var named = regexp.MustCompile("^`([a-z_/]+\\.yaml)`:$")
+var named = regexp.MustCompile("^`([a-z0-9_./-]+\\.(?:ya?ml|rego))`:$")
 
 // step is a block of the tutorial: a file that is written, or a command and what it prints.
 type step struct{ file, command, text string }
@@ -41,6 +47,33 @@ func steps(text string) (out []step) {
 	return out
 }
 
+// opaTest runs the tests of files as opa test does, and says so in its words.
+func opaTest(t *testing.T, paths ...string) string {
+	t.Helper()
+	modules, store, err := tester.Load(paths, nil)
+	require.NoError(t, err)
+	results, err := tester.NewRunner().SetStore(store).SetModules(modules).RunTests(t.Context(), storage.NewTransactionOrDie(t.Context(), store))
+	require.NoError(t, err)
+	passed, all := 0, 0
+	for result := range results {
+		if all++; result.Pass() {
+			passed++
+		}
+	}
+	return fmt.Sprintf("PASS: %d/%d", passed, all)
+}
+
+// taken does what a line of yq does that takes the Rego out of an EgressPolicy.
+func taken(t *testing.T, line string) {
+	t.Helper()
+	var from, to string
+	_, err := fmt.Sscanf(line, "yq .spec.rego %s > %s", &from, &to)
+	require.NoError(t, err, line)
+	var of v1alpha1.EgressPolicy
+	require.NoError(t, yaml.Unmarshal([]byte(content(t, from)), &of))
+	require.NoError(t, os.WriteFile(to, []byte(of.Spec.Rego), 0o600))
+}
+
 // TestTheTutorialHolds: every block, one after another, in a folder that is empty before.
 func TestTheTutorialHolds(t *testing.T) {
 	tutorial, err := filepath.Abs("../../docs/tutorial.md")
@@ -60,11 +93,18 @@ func TestTheTutorialHolds(t *testing.T) {
 			assert.NotEqual(t, failed, code, "%s\n%s", step.command, errs)
 			assert.Equal(t, strings.TrimSpace(step.text), strings.TrimSpace(out), step.command)
 			commands++
+		case words[0] == "opa":
+			require.Equal(t, "test", words[1])
+			assert.Equal(t, strings.TrimSpace(step.text), opaTest(t, words[2:]...), step.command)
+			commands++
+		case words[0] == "yq":
+			taken(t, step.command)
+			commands++
 		default:
 			require.Equal(t, "sed", words[0])
 			require.NoError(t, exec.CommandContext(t.Context(), "sh", "-c", step.command).Run(), step.command)
 		}
 	}
-	assert.Equal(t, 5, files)
-	assert.Equal(t, 8, commands)
+	assert.Equal(t, 6, files)
+	assert.Equal(t, 11, commands)
 }

@@ -21,6 +21,7 @@ import (
 const (
 	apiVersion = "config.egress-governor.io/v1alpha1"
 	kind       = "Configuration"
+	docsURL    = "https://github.com/egress-governor/egress-governor/blob/main/docs/codes/{code}.md"
 )
 
 // Configuration is the content of the file.
@@ -70,6 +71,9 @@ type Configuration struct {
 	Audit Audit `json:"audit,omitempty"`
 	// Suspend bounds what is suspended.
 	Suspend Suspend `json:"suspend,omitempty"`
+	// DocsURL is the page about a code, with {code} in the place of it, that stands in answers; that of the project's documents by
+	// default, and none where it is empty.
+	DocsURL string `json:"docsURL,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }
@@ -194,7 +198,7 @@ func Load(path string) (*Configuration, error) {
 func Parse(raw []byte) (*Configuration, error) {
 	out := &Configuration{
 		ClusterDomain: "cluster.local", TrustDomain: "cluster.local", ServiceEntries: "Seal", VirtualServices: "Inject", ExportTo: "AsWritten", DNSCapture: "Detect",
-		Unregistered: "Leave", NetworkPolicies: "Leave",
+		Unregistered: "Leave", NetworkPolicies: "Leave", DocsURL: docsURL,
 		MeshConfig: MeshConfig{Namespace: "istio-system", Name: "istio"}, MaxHostsPerNamespace: 1000,
 		Baseline: Baseline{Enforcement: "Deny"},
 		Audit:    Audit{Interval: metav1.Duration{Duration: time.Hour}, ObjectsPerSecond: 100, Reports: true}, Suspend: Suspend{MaxShare: 0.2},
@@ -218,7 +222,7 @@ func (c *Configuration) Mesh() (*egress.Mesh, error) {
 	out := &egress.Mesh{
 		ClusterDomain: c.ClusterDomain, TrustDomain: c.TrustDomain, Governed: governed,
 		Seal: c.ServiceEntries == "Seal", Inject: c.VirtualServices == "Inject", MaxHosts: c.MaxHostsPerNamespace,
-		OwnNamespace: c.ExportTo == "OwnNamespace", Block: c.Unregistered == "Block", IstioNamespace: c.MeshConfig.Namespace,
+		DocsURL: c.DocsURL, OwnNamespace: c.ExportTo == "OwnNamespace", Block: c.Unregistered == "Block", IstioNamespace: c.MeshConfig.Namespace,
 	}
 	if of := c.Observe.NamespaceSelector; of != nil {
 		if out.Observed, err = metav1.LabelSelectorAsSelector(of); err != nil {

@@ -91,6 +91,20 @@ func TestWhatIsGivenCountsMoreThanTheDefaults(t *testing.T) {
 }
 
 // TestASwitchIsWrittenAnyWay: YAML takes some of them for booleans.
+// TestThePageOfACodeIsTheProjectsUnlessItIsSaid, and none where it is said to be empty.
+func TestThePageOfACodeIsTheProjectsUnlessItIsSaid(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"": "https://github.com/egress-governor/egress-governor/blob/main/docs/codes/{code}.md", "\ndocsURL: ''": "", "\ndocsURL: 'https://docs.test/#{code}'": "https://docs.test/#{code}",
+	} {
+		c, err := config.Parse(edited(t, "kind: Configuration", "kind: Configuration"+given))
+		require.NoError(t, err, given)
+		mesh, err := c.Mesh()
+		require.NoError(t, err)
+		assert.Equal(t, want, mesh.DocsURL)
+	}
+}
+
 func TestASwitchIsWrittenAnyWay(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]config.Switch{"On": "On", `"On"`: "On", "true": "On", "Off": "Off", `"Off"`: "Off", "Detect": "Detect"} {

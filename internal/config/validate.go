@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
+
+// docsPage is a URL of the page of a code.
+var docsPage = regexp.MustCompile(`^https://[^\s/?#]+/?\S*\{code\}\S*$`)
 
 // validate names every field that cannot be used.
 func (c *Configuration) validate() error {
@@ -36,6 +40,9 @@ func (c *Configuration) validate() error {
 	bad.unlessOneOf("dnsCapture", string(c.DNSCapture), "Detect", "On", "Off")
 	if len(validation.IsDNS1123Label(c.MeshConfig.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(c.MeshConfig.Name)) > 0 {
 		bad.add("meshConfig", "must give the namespace and name of a ConfigMap, is %q/%q", c.MeshConfig.Namespace, c.MeshConfig.Name)
+	}
+	if c.DocsURL != "" && !docsPage.MatchString(c.DocsURL) {
+		bad.add("docsURL", "must be an https URL with {code} in it, or empty, is %q", c.DocsURL)
 	}
 	bad.unlessRanges("meshCIDRs", c.MeshCIDRs)
 	bad.unlessRanges("clusterCIDRs", c.ClusterCIDRs)

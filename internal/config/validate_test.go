@@ -33,6 +33,8 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		`unknown field "pods"`:                          {"kind: Configuration", "kind: Configuration\nnetworkPolicy: {mesh: [{pods: {}}]}"},
 		"audit.interval: must be 1m or more":            {"kind: Configuration", "kind: Configuration\naudit: {interval: 10s}"},
 		"audit.objectsPerSecond: must be 1 or more":     {"kind: Configuration", "kind: Configuration\naudit: {objectsPerSecond: 0}"},
+		"docsURL: must be an https URL with {code}":     {"kind: Configuration", "kind: Configuration\ndocsURL: https://docs.test/codes"},
+		"docsURL: must be an https URL":                 {"kind: Configuration", "kind: Configuration\ndocsURL: 'javascript:{code}'"},
 		"suspend.maxShare: must be between 0 and 1":     {"kind: Configuration", "kind: Configuration\nsuspend: {maxShare: 20}"},
 		"meshConfig: ":                                  {"kind: Configuration", "kind: Configuration\nmeshConfig: {name: Istio}"},
 		"gateways[0].name: ":                            {"name: pci", "name: PCI"},

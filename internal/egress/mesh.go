@@ -64,6 +64,8 @@ type Mesh struct {
 	ClusterCIDRs []netip.Prefix
 	// MaxHosts bounds the external hosts of a namespace's entries, 0 for no bound.
 	MaxHosts int
+	// DocsURL is the page about a code, with {code} in the place of it; empty for none.
+	DocsURL string
 	// Gateways are the ways out, in order of preference.
 	Gateways []Gateway
 }

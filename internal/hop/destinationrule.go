@@ -229,11 +229,12 @@ func CheckRule(rule *egress.Rule) (out Refusals) {
 }
 
 func checkPolicy(out *Refusals, policy map[string]any, path *field.Path) {
-	for _, key := range []string{"proxyProtocol", "tunnel"} {
-		if policy[key] != nil {
-			out.add("rule-"+map[string]string{"proxyProtocol": "proxy-protocol", "tunnel": "tunnel"}[key], path.Child(key),
-				"it would be spoken to the egress gateway, and not to the host", "remove it")
-		}
+	const spoken, fix = "it would be spoken to the egress gateway, and not to the host", "remove it"
+	if policy["proxyProtocol"] != nil {
+		out.add("rule-proxy-protocol", path.Child("proxyProtocol"), spoken, fix)
+	}
+	if policy["tunnel"] != nil {
+		out.add("rule-tunnel", path.Child("tunnel"), spoken, fix)
 	}
 	settingsOf(policy, path, func(settings map[string]any, path *field.Path) { checkTLS(out, settings, path) })
 }

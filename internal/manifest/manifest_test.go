@@ -146,7 +146,11 @@ func TestSuitesBesidePoliciesArePassedOver(t *testing.T) {
 	out, err = manifest.Parse("a_test.yaml", []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\ncases: []\n"))
 	require.NoError(t, err)
 	assert.Len(t, out, 1)
-	for file, text := range map[string]string{"a.yaml": "cases: []\n", "a_test.yaml": "case: []\n", "b_test.yaml": "kind: A\ncases: []\n"} {
+	const merging = "cases:\n- manifest: &a {kind: A}\n- manifest: {<<: *a, kind: B}\n"
+	out, err = manifest.Parse("merging_test.yaml", []byte(merging))
+	require.NoError(t, err, "a case may write over what it merges")
+	assert.Empty(t, out)
+	for file, text := range map[string]string{"merging.yaml": merging, "c_test.yaml": "<<: {kind: A, apiVersion: v1}\n" + merging, "d_test.yaml": "kind: A\n" + merging, "a.yaml": "cases: []\n", "a_test.yaml": "case: []\n", "b_test.yaml": "kind: A\ncases: []\n"} {
 		_, err = manifest.Parse(file, []byte(text))
 		assert.Error(t, err, file)
 	}

@@ -76,7 +76,10 @@ func splitJSON(raw []byte) (out []document) {
 // read returns the objects of a document, none of an empty one.
 func (d document) read(file string) ([]Object, error) {
 	converted, err := yaml.YAMLToJSONStrict(d.text)
-	if err != nil {
+	switch {
+	case err != nil && d.merges(file):
+		return nil, nil
+	case err != nil:
 		return nil, d.wrong(file, err)
 	}
 	if bytes.Equal(converted, []byte("null")) {
@@ -111,6 +114,26 @@ func suite(file string, content map[string]any) bool {
 	_, cases := content["cases"].([]any)
 	of := strings.TrimSuffix(file, filepath.Ext(file))
 	return cases && content["kind"] == nil && content["apiVersion"] == nil && strings.HasSuffix(of, "_test")
+}
+
+// merges says whether a document is a suite whose cases write over what they merge, which is no manifest's to do. Its own
+// keys tell, and none of them is merged.
+func (d document) merges(file string) bool {
+	root := &goyaml.Node{}
+	if goyaml.Unmarshal(d.text, root) != nil || len(root.Content) == 0 || root.Content[0].Kind != goyaml.MappingNode {
+		return false
+	}
+	content := map[string]any{}
+	for i, at := 0, root.Content[0].Content; i+1 < len(at); i += 2 {
+		if at[i].Tag == "!!merge" {
+			return false
+		}
+		content[at[i].Value] = at[i+1].Value
+		if at[i+1].Kind == goyaml.SequenceNode {
+			content[at[i].Value] = []any{}
+		}
+	}
+	return suite(file, content)
 }
 
 // list returns the items of a List.

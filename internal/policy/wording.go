@@ -72,12 +72,8 @@ var (
 // codes returns those of a policy's results, sorted: the titles of rules that have their results made of their METADATA, as
 // data.policies.lib.result makes them, and those that are written out. Where some are made otherwise, they are open.
 func codes(module *ast.Module) (out []string, open bool) {
-	for _, rule := range module.Rules {
-		for _, annotations := range rule.Annotations {
-			if code := strings.Trim(notInCode.ReplaceAllString(strings.ToLower(annotations.Title), "-"), "-"); code != "" && readsMetadata(rule) {
-				out = append(out, code)
-			}
-		}
+	for _, rule := range rulesOf(module) {
+		out = append(out, rule.Code)
 	}
 	ast.WalkTerms(module, func(term *ast.Term) bool {
 		if object, is := term.Value.(ast.Object); is {
@@ -91,6 +87,11 @@ func codes(module *ast.Module) (out []string, open bool) {
 	out = slices.DeleteFunc(out, func(code string) bool { return code == "" })
 	slices.Sort(out)
 	return slices.Compact(out), open
+}
+
+// codeOf is a title as data.policies.lib.result makes a code of it.
+func codeOf(title string) string {
+	return strings.Trim(notInCode.ReplaceAllString(strings.ToLower(title), "-"), "-")
 }
 
 func readsMetadata(rule *ast.Rule) (out bool) {

@@ -28,7 +28,8 @@ type (
 		Rules   []sarifRule `json:"rules"`
 	}
 	sarifRule struct {
-		ID string `json:"id"`
+		ID      string `json:"id"`
+		HelpURI string `json:"helpUri,omitempty"`
 	}
 	sarifResult struct {
 		RuleID    string          `json:"ruleId"`
@@ -79,7 +80,7 @@ func sarif(w io.Writer, report *Report, options Options) error {
 			id := finding.rule()
 			if _, is := known[id]; !is {
 				known[id] = len(run.Tool.Driver.Rules)
-				run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: id})
+				run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: id, HelpURI: finding.Docs})
 			}
 			run.Results = append(run.Results, sarifResult{
 				RuleID: id, RuleIndex: known[id], Level: finding.level(), Message: sarifText{finding.sentence},

@@ -22,11 +22,7 @@ func (o *Outcome) Reasons() (out []Finding) {
 // Message is what the author of an object that is not allowed reads: everything that speaks against it. It is empty for one
 // that is allowed.
 func (o *Outcome) Message() string {
-	var out []string
-	for _, finding := range o.Reasons() {
-		out = append(out, finding.Sentence())
-	}
-	return strings.Join(bounded(out), "\n")
+	return strings.Join(bounded(sentences(o.Reasons())), "\n")
 }
 
 // PolicyMessage is what the author of an EgressPolicy reads that cannot be put in force.
@@ -41,8 +37,8 @@ func (o *Outcome) Warnings() []string {
 		out = append(out, "user "+exempt.User+" is excluded from "+exempt.From()+", which did not look at this. Fix: write as another user where that is not meant (spec.match.excludeUsers, excludeGroups)")
 	}
 	out = append(out, bounded(o.Changes)...)
-	for _, finding := range o.Of(Warned) {
-		out = append(out, strings.ReplaceAll(finding.Sentence(), "\n", " "))
+	for _, sentence := range sentences(o.Of(Warned)) {
+		out = append(out, strings.ReplaceAll(sentence, "\n", " "))
 	}
 	return bounded(out)
 }

@@ -39,7 +39,8 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	}
 	for i, endpoint := range intent.Endpoints {
 		service := cmp.Or(s.Mesh.ServiceOf(endpoint.Address, s.View), s.serviceAt(endpoint.Address))
-		if service != "" && intent.External() {
+		_, itself := s.Mesh.GatewayByService(endpoint.Address) // checkAddress says so
+		if service != "" && intent.External() && !itself {
 			out = append(out, egress.Finding{
 				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
 				Message: fmt.Sprintf("address %q is Service %s of the mesh", endpoint.Address, service),

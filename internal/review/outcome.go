@@ -40,7 +40,7 @@ type Finding struct {
 	// Policy is the name of the EgressPolicy that found it, Library that of the library policy it uses; both are empty
 	// where it was none.
 	Policy, Library string
-	// Docs is the URL of a page about that EgressPolicy, empty for none.
+	// Docs is the URL of a page about that EgressPolicy, or about the code; empty for none.
 	Docs string
 }
 

@@ -112,6 +112,7 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	case errors.As(err, &refusals) && req.Operation != Audit && refusals[0].Code == codeTooLarge:
 		// Nor are policies to look at it.
 		out.add(policy.Decision{}, refusals, "")
+		out.link(r.Mesh.DocsURL)
 		return out, nil
 	case errors.As(err, &refusals):
 		// Policies see what was sent, since what was meant cannot be read.
@@ -134,6 +135,7 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	out.Asked, out.Exempt = decision.Asked, Exemption{User: req.User.Name, Policies: decision.Exempt}
 	decision.Denied = beside(refusals, decision.Denied)
 	out.add(decision, refusals, s.kind.exported)
+	out.link(r.Mesh.DocsURL)
 	if out.Verdict == Allowed && s.changed() {
 		out.Changes = s.kind.changes(s)
 	}

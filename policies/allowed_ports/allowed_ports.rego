@@ -9,14 +9,16 @@
 #     additionalProperties: false
 #     properties:
 #       ports:
+#         description: 'The ports that are allowed; 80 with HTTP, HTTP2 and GRPC, 443 with TLS and HTTPS by default.'
 #         type: array
 #         items:
 #           type: object
 #           additionalProperties: false
 #           required: [port, protocols]
 #           properties:
-#             port: {type: integer, minimum: 1, maximum: 65535}
+#             port: {type: integer, description: The number of the port., minimum: 1, maximum: 65535}
 #             protocols:
+#               description: What it may carry.
 #               type: array
 #               items:
 #                 type: string

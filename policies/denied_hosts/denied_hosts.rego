@@ -10,6 +10,7 @@
 #     required: [hosts]
 #     properties:
 #       hosts:
+#         description: 'Hosts, *.example.com for every host below it, * for all, addresses and ranges of addresses.'
 #         type: array
 #         uniqueItems: true
 #         items:

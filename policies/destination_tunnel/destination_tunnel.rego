@@ -10,6 +10,7 @@
 #     additionalProperties: false
 #     properties:
 #       allowedTargets:
+#         description: 'Hosts, wildcards, addresses and ranges to which calls may be tunnelled; none by default.'
 #         type: array
 #         uniqueItems: true
 #         items:

@@ -9,9 +9,9 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       namespaces: {type: array, uniqueItems: true, items: {type: string}}
-#       users: {type: array, uniqueItems: true, items: {type: string}}
-#       groups: {type: array, uniqueItems: true, items: {type: string}}
+#       namespaces: {type: array, description: Namespaces that may have them., uniqueItems: true, items: {type: string}}
+#       users: {type: array, description: Users who may write them in any namespace., uniqueItems: true, items: {type: string}}
+#       groups: {type: array, description: Groups whose users may., uniqueItems: true, items: {type: string}}
 package policies.envoy_extensions
 
 import data.policies.lib.result

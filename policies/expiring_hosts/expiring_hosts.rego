@@ -9,8 +9,9 @@
 #     additionalProperties: false
 #     required: [hosts]
 #     properties:
-#       warnDays: {type: integer, minimum: 0}
+#       warnDays: {type: integer, description: How many days before a host is denied the policy warns; 14 by default., minimum: 0}
 #       hosts:
+#         description: The hosts whose time ends; it says nothing of others.
 #         type: array
 #         items:
 #           type: object
@@ -18,9 +19,11 @@
 #           required: [host, until]
 #           properties:
 #             host:
+#               description: 'A host, or *.example.com for every host below it.'
 #               type: string
 #               pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$'
 #             until:
+#               description: 'A day, which counts to its end, or a time in UTC.'
 #               type: string
 #               anyOf: [{format: date}, {format: date-time, pattern: 'Z$'}]
 package policies.expiring_hosts

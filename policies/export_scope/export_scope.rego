@@ -9,6 +9,7 @@
 #     additionalProperties: false
 #     properties:
 #       namespaces:
+#         description: 'Namespaces that others may export to, besides their own; * for everybody.'
 #         type: array
 #         uniqueItems: true
 #         items:

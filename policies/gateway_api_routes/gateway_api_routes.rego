@@ -9,6 +9,7 @@
 #     additionalProperties: false
 #     properties:
 #       allowedHosts:
+#         description: External hosts that backends and mirrors may be.
 #         type: array
 #         uniqueItems: true
 #         items:

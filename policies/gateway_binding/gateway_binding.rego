@@ -10,6 +10,7 @@
 #     additionalProperties: false
 #     properties:
 #       namespaces:
+#         description: Namespaces that may.
 #         type: array
 #         uniqueItems: true
 #         items: {type: string}

@@ -9,8 +9,8 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       allowedEndpoints: {type: array, uniqueItems: true, items: {type: string, format: host-or-cidr}}
-#       allowedAddresses: {type: array, uniqueItems: true, items: {type: string, format: host-or-cidr}}
+#       allowedEndpoints: {type: array, description: 'Hosts, addresses and ranges that endpoints may be.', uniqueItems: true, items: {type: string, format: host-or-cidr}}
+#       allowedAddresses: {type: array, description: Addresses and ranges that entries may claim., uniqueItems: true, items: {type: string, format: host-or-cidr}}
 package policies.honest_endpoints
 
 import data.policies.lib.hosts

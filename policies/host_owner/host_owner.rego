@@ -10,6 +10,7 @@
 #     required: [owners]
 #     properties:
 #       owners:
+#         description: Who owns which hosts; it says nothing of hosts that nobody owns.
 #         type: array
 #         items:
 #           type: object
@@ -17,11 +18,13 @@
 #           required: [hosts, namespaces]
 #           properties:
 #             hosts:
+#               description: 'Hosts, or *.example.com for every host below it.'
 #               type: array
 #               items:
 #                 type: string
 #                 pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$'
 #             namespaces:
+#               description: Their owners.
 #               type: array
 #               items:
 #                 type: string

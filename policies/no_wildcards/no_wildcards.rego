@@ -9,6 +9,7 @@
 #     additionalProperties: false
 #     properties:
 #       allowed:
+#         description: Wildcards that may be named.
 #         type: array
 #         uniqueItems: true
 #         items:

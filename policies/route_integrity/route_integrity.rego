@@ -16,13 +16,13 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       authorityRewrites: {type: boolean}
-#       delegates: {type: boolean}
-#       directResponses: {type: boolean}
-#       hostHeaders: {type: boolean}
-#       internalAnnotations: {type: boolean}
-#       mirrors: {type: boolean}
-#       redirects: {type: boolean}
+#       authorityRewrites: {type: boolean, description: Whether it judges authorities that routes write anew; true by default.}
+#       delegates: {type: boolean, description: Whether it judges routes that delegate; true by default.}
+#       directResponses: {type: boolean, description: Whether it judges answers of the proxy itself; true by default.}
+#       hostHeaders: {type: boolean, description: Whether it judges routes that change the Host header; true by default.}
+#       internalAnnotations: {type: boolean, description: Whether it judges annotations of istiod's own; true by default.}
+#       mirrors: {type: boolean, description: Whether it judges copies of calls to another host; true by default.}
+#       redirects: {type: boolean, description: Whether it judges redirects to another host; true by default.}
 package policies.route_integrity
 
 import data.policies.lib.result

@@ -9,6 +9,7 @@
 #     additionalProperties: false
 #     properties:
 #       except:
+#         description: Hosts that may be called unencrypted.
 #         type: array
 #         uniqueItems: true
 #         items:

@@ -10,14 +10,15 @@
 #     additionalProperties: false
 #     properties:
 #       addresses:
+#         description: Addresses, hosts and ranges that workloads may have, besides those of the mesh.
 #         type: array
 #         uniqueItems: true
 #         items:
 #           type: string
 #           format: host-or-cidr
 #           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
-#       users: {type: array, uniqueItems: true, items: {type: string}}
-#       groups: {type: array, uniqueItems: true, items: {type: string}}
+#       users: {type: array, description: Users who may write others., uniqueItems: true, items: {type: string}}
+#       groups: {type: array, description: Groups whose users may., uniqueItems: true, items: {type: string}}
 package policies.workload_entries
 
 import data.policies.lib.hosts

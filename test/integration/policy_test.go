@@ -58,7 +58,8 @@ func TestPolicyIsEnforcedAsItSays(t *testing.T) {
 			require.Error(t, err)
 			assert.Equal(t, int32(403), code(err))
 			assert.Equal(t, `admission webhook "validate.egress-governor.io" denied the request: enforce-deny: spec.hosts[0]: host "enforce-deny.evil.test" is not allowed in namespace "`+ns+`" (allowed-hosts).
-Fix: ask the platform team to add it to this EgressPolicy, or use one of: ok.example.com`, err.Error())
+Fix: ask the platform team to add it to this EgressPolicy, or use one of: ok.example.com
+Docs: https://github.com/egress-governor/egress-governor/blob/main/docs/codes/host-not-allowed.md`, err.Error())
 			assert.Empty(t, heard.texts, "nothing is said of a rewrite that is not stored")
 		})
 	}
@@ -94,7 +95,8 @@ func TestAPolicyCountsForWhomAnEntryIsExportedTo(t *testing.T) {
 	eventually(t, func() bool { err = create("evil.clients.test", exported); return err != nil }, "the namespace is known")
 	assert.Equal(t, int32(403), code(err))
 	assert.Equal(t, `admission webhook "validate.egress-governor.io" denied the request: clients: spec.hosts[0]: host "evil.clients.test" is not allowed in namespace "`+marketing+`", to which this entry is exported (allowed-hosts).
-Fix: set exportTo: ["."], or ask the platform team to add it to this EgressPolicy, or use one of: ok.clients.test`, err.Error())
+Fix: set exportTo: ["."], or ask the platform team to add it to this EgressPolicy, or use one of: ok.clients.test
+Docs: https://github.com/egress-governor/egress-governor/blob/main/docs/codes/host-not-allowed.md`, err.Error())
 	require.NoError(t, create("ok.clients.test", exported))
 	require.NoError(t, create("evil.clients.test", `exportTo: ["."],`))
 	require.NoError(t, create("evil.clients.test", ""), "with several gateways an entry is its own namespace's")

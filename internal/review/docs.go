@@ -1,0 +1,35 @@
+package review
+
+import (
+	"strings"
+
+	"github.com/egress-governor/egress-governor/internal/policy"
+)
+
+// link gives findings a page: url with the code in the place of {code}. A policy's own page stays, and what somebody's own
+// policy says is explained nowhere else.
+func (o *Outcome) link(url string) {
+	if url == "" {
+		return
+	}
+	for i := range o.Findings {
+		finding := &o.Findings[i]
+		known := finding.Policy == "" || finding.Library != "" || finding.Code == policy.CodeEvaluationFailed
+		if known && finding.Docs == "" && finding.Code != "" {
+			finding.Docs = strings.ReplaceAll(url, "{code}", finding.Code)
+		}
+	}
+}
+
+// sentences are those of findings, of which each page is named once: by the first that has it.
+func sentences(findings []Finding) (out []string) {
+	told := map[string]bool{}
+	for _, finding := range findings {
+		if told[finding.Docs] {
+			finding.Docs = ""
+		}
+		told[finding.Docs] = true
+		out = append(out, finding.Sentence())
+	}
+	return out
+}

@@ -1,0 +1,215 @@
+package codes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/dryrun"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/registry"
+	"github.com/egress-governor/egress-governor/internal/review"
+	"github.com/egress-governor/egress-governor/policies"
+)
+
+// now is when examples are applied.
+var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Answer is what is said of the objects of an example.
+type Answer struct {
+	Verdict  review.Verdict
+	Findings []review.Finding
+	// Text is what their author reads.
+	Text string
+}
+
+// Has says whether a finding has a code.
+func (a Answer) Has(code string) bool {
+	return slices.ContainsFunc(a.Findings, func(finding review.Finding) bool { return finding.Code == code })
+}
+
+// Refused answers the example's manifest, Accepted that which is mended.
+func (e *Example) Refused(ctx context.Context) (Answer, error) {
+	if e.Patch != nil || e.Audited {
+		return e.later(ctx, e.Patch, e.Audited)
+	}
+	return e.answer(ctx, e.Whole())
+}
+
+// Accepted answers the mended manifest.
+func (e *Example) Accepted(ctx context.Context) (Answer, error) {
+	if e.Patch != nil || e.Audited {
+		return e.later(ctx, nil, false)
+	}
+	return e.answer(ctx, e.Many.whole(e.Mended))
+}
+
+// answer applies manifests to a cluster that has what is there before.
+func (e *Example) answer(ctx context.Context, text string) (out Answer, err error) {
+	configuration, err := e.configuration()
+	if err != nil {
+		return out, err
+	}
+	standards, err := standardsOf(configuration)
+	if err != nil {
+		return out, err
+	}
+	session, err := dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Time: now})
+	if err != nil {
+		return out, err
+	}
+	inForce, err := e.inForce()
+	if err != nil {
+		return out, err
+	}
+	for _, before := range []string{inForce, e.Before} {
+		answers, err := e.apply(ctx, session, before)
+		if err != nil {
+			return out, err
+		}
+		for _, answer := range answers {
+			if !answer.Allowed() {
+				return out, fmt.Errorf("%s: what is there before is not allowed: %s", e.name(), answer.Message)
+			}
+		}
+	}
+	answers, err := e.apply(ctx, session, text)
+	if err != nil {
+		return out, err
+	}
+	out.Verdict = review.Allowed
+	var said []string
+	for _, answer := range answers {
+		out.Findings = append(out.Findings, answer.Findings...)
+		if !answer.Allowed() {
+			out.Verdict = answer.Verdict
+			said = append(said, answer.Message)
+		}
+	}
+	for _, finding := range out.Findings {
+		if finding.Effect == review.Warned && out.Verdict == review.Allowed {
+			said = append(said, "Warning: "+strings.ReplaceAll(finding.Sentence(), "\n", " "))
+		}
+	}
+	out.Text = strings.Join(said, "\n")
+	return out, nil
+}
+
+func (e *Example) apply(ctx context.Context, to *dryrun.Session, text string) ([]dryrun.Answer, error) {
+	objects, err := manifest.Parse(e.name(), []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return to.Apply(ctx, objects, func() {})
+}
+
+// later answers an object after it was sealed: when another webhook laid a patch over it, or, as it was written, in an audit.
+func (e *Example) later(ctx context.Context, patch map[string]any, audited bool) (out Answer, err error) {
+	configuration, err := e.configuration()
+	if err != nil {
+		return out, err
+	}
+	mesh, err := configuration.Mesh()
+	if err != nil {
+		return out, err
+	}
+	engine, err := policy.NewEngine(policies.Library())
+	if err != nil {
+		return out, err
+	}
+	cluster := registry.New(mesh)
+	reviewer := &review.Reviewer{Mesh: mesh, View: cluster, Policies: engine}
+	objects, err := manifest.Parse(e.name(), []byte(e.Before+"\n---\n"+e.Manifest))
+	if err != nil {
+		return out, err
+	}
+	labels, last := map[string]map[string]string{}, len(objects)-1
+	for i, object := range objects {
+		if object.GetKind() == "Namespace" {
+			labels[object.GetName()] = object.GetLabels()
+		}
+		request := review.Request{
+			Operation: review.Create, Object: object.Unstructured, Name: object.GetName(), Time: now,
+			Namespace: review.Namespace{Name: object.GetNamespace(), Labels: labels[object.GetNamespace()]},
+		}
+		if i == last && audited {
+			request.Operation = review.Audit
+		} else if request.Object, err = sealed(reviewer, request); err != nil {
+			return out, err
+		}
+		if i == last {
+			return judged(ctx, reviewer, request, patch)
+		}
+		if err := cluster.Put(request.Object); err != nil {
+			return out, err
+		}
+	}
+	return out, fmt.Errorf("%s: has no object", e.name())
+}
+
+// sealed is an object in the form in which it is stored.
+func sealed(by *review.Reviewer, request review.Request) (*unstructured.Unstructured, error) {
+	if _, governed := review.ResourceOf(request.Object.GetKind()); !governed {
+		return request.Object, nil
+	}
+	return by.Rewrite(request)
+}
+
+// judged answers an object with a patch laid over it.
+func judged(ctx context.Context, by *review.Reviewer, request review.Request, patch map[string]any) (out Answer, err error) {
+	if request.Object, err = patched(request.Object, patch); err != nil {
+		return out, err
+	}
+	outcome, err := by.Review(ctx, request)
+	if err != nil {
+		return out, err
+	}
+	return Answer{Verdict: outcome.Verdict, Findings: outcome.Findings, Text: outcome.Message()}, nil
+}
+
+func patched(object *unstructured.Unstructured, patch map[string]any) (*unstructured.Unstructured, error) {
+	if patch == nil {
+		return object, nil
+	}
+	was, err := object.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	over, err := json.Marshal(patch)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := jsonpatch.MergePatch(was, over)
+	if err != nil {
+		return nil, err
+	}
+	out := &unstructured.Unstructured{}
+	return out, out.UnmarshalJSON(merged)
+}
+
+// engines have what baselines have in force: examples share them.
+var engines sync.Map
+
+func standardsOf(configuration *config.Configuration) (*policy.Engine, error) {
+	said, err := json.Marshal(configuration.Standards())
+	if err != nil {
+		return nil, err
+	}
+	if known, is := engines.Load(string(said)); is {
+		return known.(*policy.Engine), nil
+	}
+	out, err := dryrun.Standards(configuration)
+	if err == nil {
+		engines.Store(string(said), out)
+	}
+	return out, err
+}

@@ -1,0 +1,94 @@
+package recipes
+
+import (
+	"testing"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/fluxcd/pkg/apis/kustomize"
+	"github.com/fluxcd/pkg/runtime/cel"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	lua "github.com/yuin/gopher-lua"
+)
+
+// TestTheHealthCheckOfArgoCD runs its Lua as Argo CD does: the object is the global obj, and what is returned says status and message.
+func TestTheHealthCheckOfArgoCD(t *testing.T) {
+	t.Parallel()
+	var settings struct {
+		Data map[string]string `json:"data"`
+	}
+	read(t, "recipes.md", "argocd-cm.yaml", &settings)
+	script := settings.Data["resource.customizations.health.networking.istio.io_ServiceEntry"]
+	require.NotEmpty(t, script)
+	for name, state := range states {
+		vm := lua.NewState(lua.Options{SkipOpenLibs: true})
+		for _, library := range []struct {
+			name string
+			open lua.LGFunction
+		}{{lua.LoadLibName, lua.OpenPackage}, {lua.BaseLibName, lua.OpenBase}, {lua.TabLibName, lua.OpenTable}} {
+			require.NoError(t, vm.CallByParam(lua.P{Fn: vm.NewFunction(library.open), Protect: true}, lua.LString(library.name)))
+		}
+		vm.SetGlobal("obj", table(vm, stored(t, state.text, state.status, state.reason).Object))
+		require.NoError(t, vm.DoString(script), name)
+		health, is := vm.Get(-1).(*lua.LTable)
+		require.True(t, is, name)
+		assert.Equal(t, state.argo, health.RawGetString("status").String(), name)
+		assert.NotEqual(t, lua.LNil, health.RawGetString("message"), name)
+		vm.Close()
+	}
+}
+
+// table is a value as Lua has it.
+func table(vm *lua.LState, of any) lua.LValue {
+	switch v := of.(type) {
+	case map[string]any:
+		out := vm.NewTable()
+		for key, value := range v {
+			out.RawSetString(key, table(vm, value))
+		}
+		return out
+	case []any:
+		out := vm.NewTable()
+		for _, value := range v {
+			out.Append(table(vm, value))
+		}
+		return out
+	case string:
+		return lua.LString(v)
+	case bool:
+		return lua.LBool(v)
+	case int64:
+		return lua.LNumber(v)
+	case float64:
+		return lua.LNumber(v)
+	}
+	return lua.LNil
+}
+
+// TestTheHealthCheckOfFlux evaluates its expressions by Flux's own evaluator. Without them every entry is as it should be.
+func TestTheHealthCheckOfFlux(t *testing.T) {
+	t.Parallel()
+	var kustomization struct {
+		Spec struct {
+			HealthCheckExprs []kustomize.CustomHealthCheck `json:"healthCheckExprs"`
+		} `json:"spec"`
+	}
+	read(t, "recipes.md", "kustomization.yaml", &kustomization)
+	require.Len(t, kustomization.Spec.HealthCheckExprs, 1)
+	check := kustomization.Spec.HealthCheckExprs[0]
+	assert.Equal(t, "networking.istio.io/v1 ServiceEntry", check.APIVersion+" "+check.Kind)
+	evaluator, err := cel.NewStatusEvaluator(&check.HealthCheckExpressions)
+	require.NoError(t, err)
+	for name, state := range states {
+		object := stored(t, state.text, state.status, state.reason)
+		got, err := evaluator.Evaluate(t.Context(), object)
+		if state.flux == "" {
+			assert.Error(t, err, name)
+		} else if assert.NoError(t, err, name) {
+			assert.Equal(t, state.flux, string(got.Status), name)
+		}
+		without, err := status.Compute(object)
+		require.NoError(t, err, name)
+		assert.Equal(t, status.CurrentStatus, without.Status, "%s: kstatus waits for Ready alone", name)
+	}
+}

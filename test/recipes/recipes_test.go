@@ -1,0 +1,87 @@
+// Package recipes holds what docs/recipes.md and docs/moving.md have other tools say, by those tools.
+package recipes
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/config"
+	"github.com/egress-governor/egress-governor/internal/dryrun"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+)
+
+// shown returns the block of a document below the line that names its file.
+func shown(t *testing.T, document, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "docs", document))
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(raw), "\n`"+file+"`:\n\n")
+	require.True(t, found, "%s has no %s", document, file)
+	block := regexp.MustCompile(`\A(?:    .*\n|\n)+`).FindString(after)
+	require.NotEmpty(t, block)
+	return strings.ReplaceAll("\n"+block, "\n    ", "\n")
+}
+
+// read reads the block into a value.
+func read(t *testing.T, document, file string, into any) {
+	t.Helper()
+	require.NoError(t, yaml.Unmarshal([]byte(shown(t, document, file)), into))
+}
+
+const (
+	external = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: shop}
+spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}
+`
+	internal = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: stock, namespace: shop}
+spec: {hosts: [stock.internal], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: stock}}, ports: [{number: 80, name: http, protocol: HTTP}]}
+`
+)
+
+// stored returns an object as it is stored, with ExitReady of a status and reason, without a status for none.
+func stored(t *testing.T, text, status, reason string) *unstructured.Unstructured {
+	t.Helper()
+	installed, err := config.Installed()
+	require.NoError(t, err)
+	session, err := dryrun.New(dryrun.Options{Configuration: installed, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	require.NoError(t, err)
+	objects, err := manifest.Parse("recipe.yaml", []byte(text))
+	require.NoError(t, err)
+	answers, err := session.Apply(t.Context(), objects, func() {})
+	require.NoError(t, err)
+	require.True(t, answers[0].Allowed(), answers[0].Message)
+	out, err := session.Stored(objects[0])
+	require.NoError(t, err)
+	if status != "" {
+		out.Object["status"] = map[string]any{"conditions": []any{map[string]any{
+			"type": "ExitReady", "status": status, "reason": reason, "message": "as it is",
+		}}}
+	}
+	return out
+}
+
+// states are what an entry may say of its exit, and what Argo CD and Flux are to make of it.
+var states = map[string]struct{ text, status, reason, argo, flux string }{
+	"the mesh's own":       {internal, "", "", "Healthy", "Current"},
+	"nothing yet":          {external, "", "", "Progressing", ""},
+	"its exit stands":      {external, "True", "ExitConfigured", "Healthy", "Current"},
+	"no gateway yet":       {external, "False", "GatewayNotReady", "Progressing", "InProgress"},
+	"suspended":            {external, "False", "Suspended", "Degraded", "Failed"},
+	"defined otherwise":    {external, "False", "HostConflict", "Degraded", "Failed"},
+	"could not be made":    {external, "False", "ExitFailed", "Degraded", "Failed"},
+	"no waypoint as yet":   {external, "False", "WaypointNotReady", "Progressing", "InProgress"},
+	"leaves by no gateway": {external, "False", "NotCarried", "Degraded", "Failed"},
+}
