@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 var observed = map[string]string{"egress-governor.io/mode": "Observe"}
@@ -34,12 +35,12 @@ func TestWhatIsObservedIsToldOf(t *testing.T) {
 	again := evil.DeepCopy()
 	again.SetName("again")
 	again.SetResourceVersion("")
-	eventually(t, func() bool { err = shared.Client.Create(t.Context(), again.DeepCopy()); return err != nil }, "it is governed")
+	eventually(t, func() bool { err = shared.Client.Create(t.Context(), again.DeepCopy(), client.DryRunAll); return err != nil }, "it is governed")
 	assert.Contains(t, err.Error(), `host "evil.observed.test" is not allowed`)
 	patch(t, good, `{"metadata":{"labels":{"again":"yes"}}}`)
 	eventually(t, func() bool { return ready(get(t, good), "True") }, "it is sealed")
 
 	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
-	eventually(t, func() bool { return shared.Client.Create(t.Context(), again.DeepCopy()) == nil }, "it is observed")
+	eventually(t, func() bool { return shared.Client.Create(t.Context(), again.DeepCopy(), client.DryRunAll) == nil }, "it is observed")
 	assert.True(t, ready(get(t, good), "True"), "what is sealed keeps its exit")
 }
