@@ -35,7 +35,10 @@ func TestWhatIsObservedIsToldOf(t *testing.T) {
 	again := evil.DeepCopy()
 	again.SetName("again")
 	again.SetResourceVersion("")
-	eventually(t, func() bool { err = shared.Client.Create(t.Context(), again.DeepCopy(), client.DryRunAll); return err != nil }, "it is governed")
+	eventually(t, func() bool {
+		err = shared.Client.Create(t.Context(), again.DeepCopy(), client.DryRunAll)
+		return err != nil
+	}, "it is governed")
 	assert.Contains(t, err.Error(), `host "evil.observed.test" is not allowed`)
 	patch(t, good, `{"metadata":{"labels":{"again":"yes"}}}`)
 	eventually(t, func() bool { return ready(get(t, good), "True") }, "it is sealed")
