@@ -32,6 +32,8 @@ type inputs struct {
 	user                    string
 	groups                  []string
 	time                    string
+	// guarded says that guards are asked; unguarded that those which are stored are known, and are all.
+	guarded, unguarded bool
 	// sources are the objects among which the EgressPolicies in force are.
 	sources []manifest.Object
 }
@@ -89,8 +91,12 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	if err != nil {
 		return nil, err
 	}
+	server, err := i.server(configuration, stored)
+	if err != nil {
+		return nil, err
+	}
 	out, err := dryrun.New(dryrun.Options{
-		Configuration: configuration, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
+		Configuration: configuration, Server: server, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
 		Release: release(stored),
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func TestWhatAClusterHoldsDecides(t *testing.T) {
 	client.PrependReactor("list", "grpcroutes", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "grpcroutes"}, "")
 	})
-	stored, err := list(t.Context(), client, "https://cluster")
+	stored, err := list(t.Context(), client, "https://cluster", read)
 	require.NoError(t, err)
 	require.Len(t, stored, 4)
 	var i inputs
@@ -97,6 +97,6 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 	client.PrependReactor("list", "serviceentries", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "serviceentries"}, "", nil)
 	})
-	_, err := list(t.Context(), client, "https://cluster")
+	_, err := list(t.Context(), client, "https://cluster", read)
 	assert.ErrorContains(t, err, "cluster https://cluster: serviceentries cannot be read: ")
 }
