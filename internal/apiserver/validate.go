@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 
@@ -24,12 +25,13 @@ import (
 var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 
 // Validate holds an object that is to be stored, in the place of an old one or of none, to the schema and the rules of its kind. The
-// error is the API server's answer. Of Kubernetes' own kinds nothing is asked here: what they must be no library has.
-func (s *Server) Validate(ctx context.Context, object, old *unstructured.Unstructured) error {
+// error is the API server's answer; warnings are what the author reads besides. Of Kubernetes' own kinds nothing is asked here: what they
+// must be no library has.
+func (s *Server) Validate(ctx context.Context, object, old *unstructured.Unstructured) (warnings []string, err error) {
 	kind := object.GroupVersionKind()
 	of, err := s.versionOf(kind)
 	if err != nil || of == nil {
-		return err
+		return nil, err
 	}
 	object = object.DeepCopy()
 	if of.status {
@@ -43,14 +45,17 @@ func (s *Server) Validate(ctx context.Context, object, old *unstructured.Unstruc
 		if status, is := old.Object["status"]; is && of.status {
 			object.Object["status"] = status
 		}
-		// It is as new as what it is to take the place of.
-		object.SetResourceVersion("1")
+		// It is as new as what it takes the place of, and the same.
+		object.SetResourceVersion(cmp.Or(old.GetResourceVersion(), "1"))
+		object.SetUID(old.GetUID())
+		object.SetCreationTimestamp(old.GetCreationTimestamp())
+		object.SetGeneration(old.GetGeneration())
 		errs = of.update(ctx, object, old)
 	}
 	if len(errs) > 0 {
-		return apierrors.NewInvalid(kind.GroupKind(), object.GetName(), errs)
+		return nil, apierrors.NewInvalid(kind.GroupKind(), object.GetName(), errs)
 	}
-	return nil
+	return finalizers(object, old), nil
 }
 
 // create is what the API server's strategy for custom resources asks of a new one.

@@ -15,6 +15,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/engine"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -35,7 +36,8 @@ var elsewhere = []string{"apiVersion", "kind", "namespaceSelector", "baseline", 
 // Guards returns the ValidatingAdmissionPolicies and their bindings that the chart installs where the webhook has a configuration, in a
 // namespace, with the enforcement that comes with the chart. The error is that of a configuration that it cannot install.
 func Guards(of *config.Configuration, namespace string) ([]*unstructured.Unstructured, error) {
-	values, err := valuesOf(of)
+	namespace = cmp.Or(namespace, own)
+	values, err := valuesOf(of, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +45,7 @@ func Guards(of *config.Configuration, namespace string) ([]*unstructured.Unstruc
 	if err != nil {
 		return nil, err
 	}
-	release := common.ReleaseOptions{Name: own, Namespace: cmp.Or(namespace, own), Revision: 1, IsInstall: true}
+	release := common.ReleaseOptions{Name: own, Namespace: namespace, Revision: 1, IsInstall: true}
 	capabilities := common.DefaultCapabilities.Copy()
 	version, err := common.ParseKubeVersion(cluster)
 	if err != nil {
@@ -74,8 +76,12 @@ func Guards(of *config.Configuration, namespace string) ([]*unstructured.Unstruc
 	return out, nil
 }
 
-// valuesOf returns the values by which the chart writes a configuration.
-func valuesOf(of *config.Configuration) (map[string]any, error) {
+// valuesOf returns the values by which the chart writes a configuration, in a namespace.
+func valuesOf(of *config.Configuration, namespace string) (map[string]any, error) {
+	selector := of.NamespaceSelector.DeepCopy()
+	selector.MatchExpressions = slices.DeleteFunc(selector.MatchExpressions, func(each metav1.LabelSelectorRequirement) bool {
+		return written(of, namespace, each)
+	})
 	raw, err := json.Marshal(of)
 	if err != nil {
 		return nil, err
@@ -84,12 +90,34 @@ func valuesOf(of *config.Configuration) (map[string]any, error) {
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		return nil, err
 	}
-	out := map[string]any{"namespaceSelector": fields["namespaceSelector"]}
 	for _, field := range elsewhere {
 		delete(fields, field)
 	}
-	out["config"] = fields
-	return out, nil
+	// An empty one selects all; the chart's own would be laid over it.
+	governed := map[string]any{"matchLabels": nil, "matchExpressions": selector.MatchExpressions}
+	if len(selector.MatchLabels) > 0 {
+		governed["matchLabels"] = selector.MatchLabels
+	}
+	plain, err := json.Marshal(map[string]any{"namespaceSelector": governed, "config": fields})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	return out, json.Unmarshal(plain, &out)
+}
+
+// written says whether the chart writes an expression by itself, into every configuration: its own namespaces are not governed.
+func written(of *config.Configuration, namespace string, expression metav1.LabelSelectorRequirement) bool {
+	own := []string{"kube-system", namespace, cmp.Or(of.MeshConfig.Namespace, "istio-system")}
+	for _, gateway := range of.Gateways {
+		if _, after, is := strings.Cut(gateway.Service, "."); is {
+			name, _, _ := strings.Cut(after, ".")
+			own = append(own, name)
+		}
+	}
+	slices.Sort(own)
+	return expression.Key == "kubernetes.io/metadata.name" && expression.Operator == metav1.LabelSelectorOpNotIn &&
+		slices.Equal(slices.Sorted(slices.Values(expression.Values)), slices.Compact(own))
 }
 
 // load returns the chart as far as guards are made of it.

@@ -6,17 +6,23 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/egress-governor/egress-governor/internal/apiserver"
 	"github.com/egress-governor/egress-governor/internal/chart"
 	"github.com/egress-governor/egress-governor/internal/config"
 )
 
-func TestX(t *testing.T) {
-	of, err := config.Installed()
+// TestEachGuardHasItsBinding; test/chart holds them to what helm installs.
+func TestEachGuardHasItsBinding(t *testing.T) {
+	t.Parallel()
+	installed, err := config.Installed()
 	require.NoError(t, err)
-	out, err := chart.Guards(of, "")
+	guards, err := chart.Guards(installed, "")
 	require.NoError(t, err)
-	for _, o := range out {
-		t.Log(o.GetKind(), o.GetName())
+	kinds := map[string][]string{}
+	for _, object := range guards {
+		require.True(t, apiserver.Guards(object), object.GetKind())
+		kinds[object.GetKind()] = append(kinds[object.GetKind()], object.GetName())
 	}
-	assert.NotEmpty(t, out)
+	assert.Contains(t, kinds["ValidatingAdmissionPolicy"], "egress-governor-host-network")
+	assert.ElementsMatch(t, kinds["ValidatingAdmissionPolicy"], kinds["ValidatingAdmissionPolicyBinding"])
 }

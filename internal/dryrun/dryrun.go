@@ -48,7 +48,7 @@ type Session struct {
 	// standards has the policies that are in force in any case.
 	standards *policy.Engine
 	cluster   *render.Cluster
-	// server is nil where nobody but the webhook is asked; heard is what its guards warned of last.
+	// server is nil where nobody but the webhook is asked; heard is what it warned of last.
 	server *apiserver.Server
 	heard  []string
 	// given are the objects that were stored already.
@@ -199,12 +199,13 @@ func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done fun
 // Answer answers one object that is applied, and stores it where it is allowed.
 func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, error) {
 	out := Answer{Object: s.placed(object)}
+	s.heard = nil
 	read, err := s.read(out.Object)
 	if err != nil {
+		out.warn(s.heard)
 		return no(out, err)
 	}
 	out.Object = read
-	s.heard = nil
 	if isPolicy(read) {
 		err = s.policy(ctx, &out)
 	} else {

@@ -37,6 +37,7 @@ func (s *Session) read(object manifest.Object) (manifest.Object, error) {
 	if s.server == nil {
 		return object, nil
 	}
+	s.heard = append(s.heard, s.server.Deprecation(object.GroupVersionKind())...)
 	read, err := s.server.Read(object.Unstructured)
 	if err == nil {
 		object.Unstructured = read
@@ -57,7 +58,8 @@ func (s *Session) admission(ctx context.Context, object, old *unstructured.Unstr
 	if s.server == nil {
 		return nil
 	}
-	if err := s.server.Validate(ctx, object, old); err != nil {
+	warnings, err := s.server.Validate(ctx, object, old)
+	if s.heard = append(s.heard, warnings...); err != nil {
 		return err
 	}
 	user := s.options.User
@@ -65,9 +67,8 @@ func (s *Session) admission(ctx context.Context, object, old *unstructured.Unstr
 	if namespace := object.GetNamespace(); namespace != "" {
 		request.Namespace = s.cluster.Get(core("Namespace", "", namespace))
 	}
-	warnings, err := s.server.Guard(ctx, request)
-	s.heard = append(s.heard, warnings...)
-	if err != nil {
+	warnings, err = s.server.Guard(ctx, request)
+	if s.heard = append(s.heard, warnings...); err != nil {
 		return guarded{err}
 	}
 	return nil
@@ -127,10 +128,13 @@ func guardFinding(words string, effect review.Effect) review.Finding {
 	return out
 }
 
-// warn adds what guards warned of; they speak before the webhook does.
+// warn adds what the API server warned of before the webhook judged.
 func (a *Answer) warn(heard []string) {
 	a.Warnings = slices.Concat(heard, a.Warnings)
 	for _, words := range heard {
+		if !saidByGuard.MatchString(words) {
+			continue
+		}
 		a.Findings = append(a.Findings, guardFinding(words, review.Warned))
 	}
 }

@@ -92,7 +92,8 @@ func (p *tenant) tries(t *testing.T, of trick, object *unstructured.Unstructured
 	if assert.Eventually(t, answered, within, 50*time.Millisecond) {
 		p.heard.texts = nil
 		err = p.as.Create(t.Context(), object.DeepCopy(), client.DryRunAll, strict)
-		p.reviewed.says(t, manifest.Object{Unstructured: object}, err, p.heard.texts)
+		want, got := p.reviewed.says(t, manifest.Object{Unstructured: object}, err, p.heard.texts)
+		assert.Equal(t, want, got, "%s, as egressctl review answers it", proof.NameOf(object))
 		return
 	}
 	assert.Fail(t, "another answer", "%s: %v\nwarned of: %v", proof.NameOf(object), err, p.heard.texts)
