@@ -18,6 +18,9 @@ import (
 
 // What the API server itself answers: before the webhook rewrites an object, and before it judges what was made of it.
 
+// itself is in whose words a finding is that neither a policy nor the webhook has.
+const itself = "API server"
+
 // Codes of what the API server itself says no to.
 const (
 	codeUnreadable   = "unreadable"
@@ -106,7 +109,7 @@ func finding(code, field, message string) review.Finding {
 	if field == "<nil>" { // what the API server says of the object as a whole
 		field = ""
 	}
-	return review.Finding{Finding: egress.Finding{Code: code, Field: field, Message: message}, Effect: review.Refused}
+	return review.Finding{Finding: egress.Finding{Code: code, Field: field, Message: message}, Policy: itself, Effect: review.Refused}
 }
 
 // saidByGuard is how the API server begins the words of a guard; fieldOf is how our guards begin them.

@@ -65,12 +65,12 @@ func TestWhoSpeaksFirst(t *testing.T) {
 		warnings   int
 		unanswered bool
 	}{
-		"unknown and refused":   {applied: []string{change(entry, "resolution: DNS", "resolution: DYNAMIC_DNS, more: 1")}, verdict: review.Refused, code: "unknown-field", at: "spec.more", says: "strict decoding error: unknown field \"spec.more\""},
+		"unknown and refused":   {applied: []string{change(entry, "resolution: DNS", "resolution: DYNAMIC_DNS, more: 1")}, verdict: review.Refused, code: "unknown-field", policy: "API server", at: "spec.more", says: "strict decoding error: unknown field \"spec.more\""},
 		"refused and invalid":   {applied: []string{change(entry, "resolution: DNS", "resolution: dns")}, verdict: review.Refused, code: "resolution", at: "spec.resolution", says: "egress-governor: spec.resolution"},
-		"invalid and denied":    {applied: []string{labelled, deny, change(entry, "number: 443", "number: 0")}, verdict: review.Refused, code: "invalid", at: "spec.ports[0].number", says: `ServiceEntry.networking.istio.io "api" is invalid: spec.ports[0].number: `},
+		"invalid and denied":    {applied: []string{labelled, deny, change(entry, "number: 443", "number: 0")}, verdict: review.Refused, code: "invalid", policy: "API server", at: "spec.ports[0].number", says: `ServiceEntry.networking.istio.io "api" is invalid: spec.ports[0].number: `},
 		"denied":                {applied: []string{labelled, deny, entry}, verdict: review.Denied, code: "host-not-allowed", says: "hosts: spec.hosts[0]", at: "spec.hosts[0]", policy: "hosts"},
-		"unreadable":            {applied: []string{"apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: app}\nspec: {ports: 1}"}, verdict: review.Refused, code: "unreadable", says: `Service in version "v1" cannot be handled as a Service: json: cannot unmarshal`},
-		"an invalid policy":     {applied: []string{change(deny, "parameters", "enforcement: Never, parameters")}, verdict: review.Refused, code: "invalid", at: "spec.enforcement", says: `EgressPolicy.egress-governor.io "hosts" is invalid: `},
+		"unreadable":            {applied: []string{"apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: app}\nspec: {ports: 1}"}, verdict: review.Refused, code: "unreadable", policy: "API server", says: `Service in version "v1" cannot be handled as a Service: json: cannot unmarshal`},
+		"an invalid policy":     {applied: []string{change(deny, "parameters", "enforcement: Never, parameters")}, verdict: review.Refused, code: "invalid", policy: "API server", at: "spec.enforcement", says: `EgressPolicy.egress-governor.io "hosts" is invalid: `},
 		"a policy of no use":    {applied: []string{change(deny, "allowed-hosts", "allowed-host")}, verdict: review.Refused, code: "unfit-policy", says: `EgressPolicy "hosts": spec.policy`},
 		"a guard":               {applied: []string{change(labelled, "team: app", "istio-injection: enabled"), workload}, verdict: review.Denied, code: "guard", policy: "egress-governor-host-network", at: "spec.template.spec.hostNetwork", says: `deployments.apps "web" is forbidden`, fix: "remove it; or ask"},
 		"a guard that warns":    {applied: []string{change(labelled, "team: app", "istio-injection: disabled")}, unanswered: true, code: "guard", policy: "egress-governor-namespace-labels", at: "metadata.labels[istio-injection]", warnings: 1, fix: "leave it as it is"},
@@ -80,7 +80,7 @@ apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: things.example.com}
 spec: {group: example.com, scope: Namespaced, names: {kind: Thing, plural: things}, versions: [{name: v1, served: true, storage: true,
-  schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}}]}`)}, code: "invalid", verdict: review.Refused, at: "spec.size", says: `Thing.example.com "a" is invalid: spec.size: `},
+  schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}}]}`)}, code: "invalid", policy: "API server", verdict: review.Refused, at: "spec.size", says: `Thing.example.com "a" is invalid: spec.size: `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
