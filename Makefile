@@ -180,17 +180,18 @@ opa:
 	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
 
 .PHONY: generate
-generate: ## Regenerate deepcopy functions, the CRD, the chart's README and docs/routing.md.
+generate: ## Regenerate deepcopy functions, the CRD, the copy of Istio's CRDs, the chart's README and docs/routing.md.
 	@mkdir -p $(OUT)/tools
 	cd tools/code && go build -o $(OUT)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
 	$(OUT)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(OUT)/crd
 	cp $(OUT)/crd/egress-governor.io_egresspolicies.yaml charts/egress-governor/templates/crd-egresspolicies.yaml
+	install -m 644 "$$(go list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml" internal/apiserver/istio.yaml
 	cd tools/docs && go build -o $(OUT)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
 	$(OUT)/tools/helm-docs --chart-search-root charts --sort-values-order file
 	cd test/routing && go run ./table cases >$(OUT)/routing.md && cp $(OUT)/routing.md ../../docs/routing.md
 
 # What generate writes.
-generated := '*zz_generated*' docs/routing.md charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
+generated := '*zz_generated*' docs/routing.md internal/apiserver/istio.yaml charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
 
 .PHONY: verify
 verify: generate opa ## Fail where generated files, go.mod or go.sum are not current, or a command of the documents fails.

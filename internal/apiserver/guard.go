@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -45,6 +46,14 @@ func newGuard(policy *admissionv1.ValidatingAdmissionPolicy) *guard {
 	return &guard{policy: policy, compile: sync.OnceValue(func() validating.Validator { return compile(policy) })}
 }
 
+// mayMatch spares the matcher, which parses selectors each time, the guards of other resources.
+func (g *guard) mayMatch(resource string) bool {
+	match := g.policy.Spec.MatchConstraints
+	return match == nil || len(match.ResourceRules) == 0 || slices.ContainsFunc(match.ResourceRules, func(rule admissionv1.NamedRuleWithOperations) bool {
+		return slices.ContainsFunc(rule.Resources, func(name string) bool { return name == resource || strings.HasPrefix(name, "*") })
+	})
+}
+
 // Validate implements validating.Validator.
 func (g *guard) Validate(ctx context.Context, resource schema.GroupVersionResource, attributes *admission.VersionedAttributes, params runtime.Object, namespace *corev1.Namespace, budget int64, authz authorizer.UnconditionalAuthorizer) validating.ValidateResult {
 	return g.compile().Validate(ctx, resource, attributes, params, namespace, budget, authz)
@@ -77,6 +86,9 @@ func (s *Server) Guard(ctx context.Context, request Request) (warnings []string,
 	var hooks []validating.PolicyHook
 	for _, name := range slices.Sorted(maps.Keys(s.guards)) {
 		guard := s.guards[name]
+		if !guard.mayMatch(attributes.GetResource().Resource) {
+			continue
+		}
 		hook := validating.PolicyHook{Policy: guard.policy, Evaluator: guard}
 		for _, binding := range slices.Sorted(maps.Keys(s.bindings)) {
 			if of := s.bindings[binding]; of.Spec.PolicyName == name {
