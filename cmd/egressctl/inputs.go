@@ -34,6 +34,8 @@ type inputs struct {
 	time                    string
 	// guarded says that guards are asked; unguarded that those which are stored are known, and are all.
 	guarded, unguarded bool
+	// notes are what whoever reads the answers must know.
+	notes []string
 	// sources are the objects among which the EgressPolicies in force are.
 	sources []manifest.Object
 }

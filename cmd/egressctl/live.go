@@ -63,21 +63,34 @@ func (i *inputs) live(ctx context.Context) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	kinds, err := list(ctx, client, config.Host, definitions)
-	if err != nil && !forbidden(err) {
-		return nil, err
-	}
-	policies, err := list(ctx, client, config.Host, guards)
-	if i.unguarded = err == nil; err != nil && !forbidden(err) {
-		return nil, err
-	}
-	return slices.Concat(out, kinds, policies), nil
+	itself, err := i.itself(ctx, client, config.Host)
+	return append(out, itself...), err
 }
 
-// forbidden says whether an error is nothing but that the cluster does not let somebody read, as developers commonly may not read what
-// is the whole cluster's: what this program comes with counts then.
+// itself reads by what a cluster's API server itself answers, as far as the cluster lets it: developers commonly may not read what is the
+// whole cluster's, and then what this program comes with counts.
+func (i *inputs) itself(ctx context.Context, client dynamic.Interface, name string) (out []manifest.Object, err error) {
+	kinds, err := list(ctx, client, name, definitions)
+	if forbidden(err) {
+		i.notes = append(i.notes, fmt.Sprintf("CRDs of cluster %s may not be read, so kinds are those that egressctl comes with.", name))
+	} else if err != nil {
+		return nil, err
+	}
+	if !i.guarded {
+		return kinds, nil
+	}
+	policies, err := list(ctx, client, name, guards)
+	if forbidden(err) {
+		i.notes = append(i.notes, fmt.Sprintf("guards of cluster %s may not be read, so they are what the chart installs.", name))
+		return kinds, nil
+	}
+	i.unguarded = err == nil
+	return append(kinds, policies...), err
+}
+
+// forbidden says whether an error is nothing but that the cluster does not let somebody read.
 func forbidden(err error) bool {
-	joined, is := err.(interface{ Unwrap() []error }) //nolint:errorlint // each of those that were joined is asked
+	joined, is := err.(interface{ Unwrap() []error })
 	return is && !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !apierrors.IsForbidden(err) })
 }
 

@@ -72,6 +72,9 @@ func (i *inputs) apply(cmd *cobra.Command) (*dryrun.Session, []dryrun.Answer, er
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, note := range i.notes {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", note)
+	}
 	bar := newProgress(cmd.ErrOrStderr(), len(objects))
 	defer bar.end()
 	answers, err := session.Apply(cmd.Context(), objects, bar.step)

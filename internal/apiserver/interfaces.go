@@ -19,7 +19,7 @@ type interfaces struct {
 }
 
 // GetObjectCreater implements admission.ObjectInterfaces.
-func (interfaces) GetObjectCreater() runtime.ObjectCreater { return creater{} }
+func (interfaces) GetObjectCreater() runtime.ObjectCreater { return maker{} }
 
 // GetObjectTyper implements admission.ObjectInterfaces.
 func (interfaces) GetObjectTyper() runtime.ObjectTyper { return nil }
@@ -33,10 +33,10 @@ func (interfaces) GetObjectConvertor() runtime.ObjectConvertor { return converto
 // GetEquivalentResourceMapper implements admission.ObjectInterfaces.
 func (i interfaces) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper { return i.mapper }
 
-type creater struct{}
+type maker struct{}
 
 // New implements runtime.ObjectCreater.
-func (creater) New(kind schema.GroupVersionKind) (runtime.Object, error) {
+func (maker) New(kind schema.GroupVersionKind) (runtime.Object, error) {
 	out := &unstructured.Unstructured{}
 	out.SetGroupVersionKind(kind)
 	return out, nil

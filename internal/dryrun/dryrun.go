@@ -196,51 +196,6 @@ func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done fun
 	return out, ctx.Err()
 }
 
-// Answer answers one object that is applied, and stores it where it is allowed.
-func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, error) {
-	out := Answer{Object: s.placed(object)}
-	s.heard = nil
-	read, err := s.read(out.Object)
-	if err != nil {
-		out.warn(s.heard)
-		return no(out, err)
-	}
-	out.Object = read
-	if isPolicy(read) {
-		err = s.policy(ctx, &out)
-	} else {
-		err = s.apply(ctx, &out)
-	}
-	out.warn(s.heard)
-	if err != nil {
-		return no(out, err)
-	}
-	return out, nil
-}
-
-// apply has the webhook answer an object, where it is asked.
-func (s *Session) apply(ctx context.Context, out *Answer) error {
-	sent, err := s.sent(out.Object)
-	if err != nil {
-		return err
-	}
-	if !sent {
-		if err := s.cluster.Admit(ctx, out.Unstructured); err != nil {
-			return err
-		}
-		s.keepCurrent(out.Object)
-		return s.define(out.Object)
-	}
-	s.engine.last = nil
-	outcome, err := s.cluster.Apply(ctx, out.Unstructured)
-	if err != nil || outcome == nil {
-		return err
-	}
-	out.Verdict, out.Message, out.Warnings, out.Findings = outcome.Verdict, outcome.Message(), outcome.Warnings(), outcome.Findings
-	out.review = s.engine.last
-	return nil
-}
-
 // sent says whether the API server may ask the webhook about an object; for kinds that policies alone judge it does so while
 // one in force asks for them. The error is that of a version that no API server has.
 func (s *Session) sent(object manifest.Object) (bool, error) {

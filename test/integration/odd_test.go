@@ -42,6 +42,30 @@ func odd(t *testing.T, namespace string) (out []manifest.Object) {
 		}
 	}
 	require.Greater(t, len(out), 90)
+	return append(out, huge(t, namespace)...)
+}
+
+// huge returns what is larger than anybody takes.
+func huge(t *testing.T, namespace string) (out []manifest.Object) {
+	t.Helper()
+	hosts := make([]any, 5000)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("host-%d.huge.odd.test", i)
+	}
+	for name, change := range map[string]func(of *unstructured.Unstructured){
+		"many-hosts": func(of *unstructured.Unstructured) { of.Object["spec"].(map[string]any)["hosts"] = hosts },
+		"long-host": func(of *unstructured.Unstructured) {
+			of.Object["spec"].(map[string]any)["hosts"] = []any{strings.Repeat("a.", 500) + "odd.test"}
+		},
+		"annotations": func(of *unstructured.Unstructured) {
+			of.SetAnnotations(map[string]string{"a": strings.Repeat("a", 300_000)})
+		},
+		"long-name": func(of *unstructured.Unstructured) { of.SetName(strings.Repeat("a", 300)) },
+	} {
+		of := entry(t, "v1", namespace, name, strings.ReplaceAll(hostSpec, "HOST", name+".odd.test"))
+		change(of)
+		out = append(out, manifest.Object{Unstructured: of, File: "huge"})
+	}
 	return out
 }
 
