@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/apiserver"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
@@ -34,6 +35,8 @@ type inputs struct {
 	time                    string
 	// guarded says that guards are asked; unguarded that those which are stored are known, and are all.
 	guarded, unguarded bool
+	// rights are those of the cluster, nil for none.
+	rights apiserver.Rights
 	// notes are what whoever reads the answers must know.
 	notes []string
 	// sources are the objects among which the EgressPolicies in force are.

@@ -63,6 +63,7 @@ func (i *inputs) live(ctx context.Context) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	i.rights = rights{client}
 	itself, err := i.itself(ctx, client, config.Host)
 	return append(out, itself...), err
 }

@@ -33,7 +33,11 @@ func (i *inputs) server(configuration *config.Configuration, stored []manifest.O
 			return nil, err
 		}
 	}
-	return guardedBy(guards)
+	out, err := guardedBy(guards)
+	if err == nil && i.rights != nil {
+		out.SetRights(i.rights)
+	}
+	return out, err
 }
 
 func guardedBy(guards []*unstructured.Unstructured) (*apiserver.Server, error) {

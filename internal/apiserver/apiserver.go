@@ -19,17 +19,18 @@ type Server struct {
 	definitions map[schema.GroupKind]*definition
 	guards      map[string]*guard
 	bindings    map[string]*admissionv1.ValidatingAdmissionPolicyBinding
+	rights      Rights
 }
 
 // New returns an API server that knows Kubernetes' own kinds, Istio's of the version that this program is built with, and EgressPolicy;
 // no guard is in force.
 func New() *Server {
-	return &Server{definitions: maps.Clone(ours()), guards: map[string]*guard{}, bindings: map[string]*admissionv1.ValidatingAdmissionPolicyBinding{}}
+	return &Server{definitions: maps.Clone(ours()), guards: map[string]*guard{}, bindings: map[string]*admissionv1.ValidatingAdmissionPolicyBinding{}, rights: Administrators{}}
 }
 
 // Clone returns a copy to which others may be added. What was compiled for one is there for all.
 func (s *Server) Clone() *Server {
-	return &Server{definitions: maps.Clone(s.definitions), guards: maps.Clone(s.guards), bindings: maps.Clone(s.bindings)}
+	return &Server{definitions: maps.Clone(s.definitions), guards: maps.Clone(s.guards), bindings: maps.Clone(s.bindings), rights: s.rights}
 }
 
 // Guards says whether an object is one of those that guards are made of.

@@ -101,7 +101,7 @@ func (s *Server) Guard(ctx context.Context, request Request) (warnings []string,
 	}
 	matcher := generic.NewPolicyMatcher(matching.NewMatcher(lister{request.Namespace}, nil))
 	heard := &warned{}
-	err = validating.NewDispatcher(rights{}, matcher).Dispatch(warning.WithWarningRecorder(ctx, heard), attributes, interfaces, hooks)
+	err = validating.NewDispatcher(s.rights, matcher).Dispatch(warning.WithWarningRecorder(ctx, heard), attributes, interfaces, hooks)
 	return heard.texts, err
 }
 
@@ -160,17 +160,6 @@ func author(request Request) user.Info {
 		return &user.DefaultInfo{Name: user.Anonymous, Groups: append(slices.Clone(request.Groups), user.AllUnauthenticated)}
 	}
 	return &user.DefaultInfo{Name: request.User, Groups: append(slices.Clone(request.Groups), user.AllAuthenticated)}
-}
-
-// rights is who may do what, where no cluster can be asked: those who may do everything in any cluster, and nobody else.
-type rights struct{}
-
-// Authorize implements authorizer.UnconditionalAuthorizer.
-func (rights) Authorize(_ context.Context, of authorizer.Attributes) (authorizer.Decision, string, error) {
-	if asks := of.GetUser(); asks != nil && slices.Contains(asks.GetGroups(), user.SystemPrivilegedGroup) {
-		return authorizer.DecisionAllow, "", nil
-	}
-	return authorizer.DecisionNoOpinion, "", nil
 }
 
 // warned takes warnings.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/internal/apiserver"
@@ -29,6 +30,19 @@ type reviewed struct {
 	stored  []manifest.Object
 	guards  []*unstructured.Unstructured
 	options dryrun.Options
+	rights  rightsOf
+}
+
+// rightsOf are the rights of a cluster.
+type rightsOf struct{ client.Client }
+
+// Authorize implements apiserver.Rights.
+func (r rightsOf) Authorize(ctx context.Context, of authorizer.Attributes) (authorizer.Decision, string, error) {
+	asked := apiserver.AccessReview(of)
+	if err := r.Create(ctx, asked); err != nil || !asked.Status.Allowed {
+		return authorizer.DecisionNoOpinion, "", err
+	}
+	return authorizer.DecisionAllow, "", nil
 }
 
 // readKinds are those by which objects are decided on.
@@ -53,7 +67,7 @@ func reviewing(t *testing.T, of *controlplane.ControlPlane, user string, groups 
 	require.NoError(t, err)
 	standards, err := dryrun.Standards(configuration)
 	require.NoError(t, err)
-	out := &reviewed{options: dryrun.Options{
+	out := &reviewed{rights: rightsOf{of.Client}, options: dryrun.Options{
 		Configuration: configuration, Standards: standards, Time: time.Now(), User: review.User{Name: user, Groups: groups}, Release: controlplane.Namespace,
 	}}
 	for _, kind := range readKinds {
@@ -78,6 +92,7 @@ func reviewing(t *testing.T, of *controlplane.ControlPlane, user string, groups 
 func (r *reviewed) server(t *testing.T, only string) *apiserver.Server {
 	t.Helper()
 	out := apiserver.New()
+	out.SetRights(r.rights)
 	for _, guard := range r.guards {
 		if only == "" || guard.GetName() == only {
 			require.NoError(t, out.Put(guard))
