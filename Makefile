@@ -185,11 +185,12 @@ opa:
 	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
 
 .PHONY: generate
-generate: ## Regenerate deepcopy functions, the CRD, the chart's README, docs/routing.md, and the references of the documents.
+generate: ## Regenerate deepcopy functions, the CRD, the copy of Istio's CRDs, the chart's README, docs/routing.md and references.
 	@mkdir -p $(OUT)/tools
 	cd tools/code && go build -o $(OUT)/tools/ sigs.k8s.io/controller-tools/cmd/controller-gen
 	$(OUT)/tools/controller-gen object crd paths=./api/... output:crd:dir=$(OUT)/crd
 	cp $(OUT)/crd/egress-governor.io_egresspolicies.yaml charts/egress-governor/templates/crd-egresspolicies.yaml
+	install -m 644 "$$(go list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml" internal/apiserver/istio.yaml
 	cd tools/docs && go build -o $(OUT)/tools/ github.com/norwoodj/helm-docs/cmd/helm-docs
 	$(OUT)/tools/helm-docs --chart-search-root charts --sort-values-order file
 	cd test/routing && go run ./table cases >$(OUT)/routing.md && cp $(OUT)/routing.md ../../docs/routing.md
@@ -197,7 +198,7 @@ generate: ## Regenerate deepcopy functions, the CRD, the chart's README, docs/ro
 	$(OUT)/bin/reference
 
 # What generate writes.
-generated := '*zz_generated*' docs/routing.md docs/codes docs/input.md docs/library.md charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
+generated := '*zz_generated*' docs/routing.md docs/codes docs/input.md docs/library.md internal/apiserver/istio.yaml charts/egress-governor/README.md charts/egress-governor/templates/crd-egresspolicies.yaml
 
 .PHONY: verify
 verify: generate opa ## Fail where generated files, go.mod or go.sum are not current, or a command of the documents fails.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/apiserver"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
@@ -32,6 +33,12 @@ type inputs struct {
 	user                    string
 	groups                  []string
 	time                    string
+	// guarded says that guards are asked; unguarded that those which are stored are known, and are all.
+	guarded, unguarded bool
+	// rights are those of the cluster, nil for none.
+	rights apiserver.Rights
+	// notes are what whoever reads the answers must know.
+	notes []string
 	// sources are the objects among which the EgressPolicies in force are.
 	sources []manifest.Object
 }
@@ -89,8 +96,12 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	if err != nil {
 		return nil, err
 	}
+	server, err := i.server(configuration, stored)
+	if err != nil {
+		return nil, err
+	}
 	out, err := dryrun.New(dryrun.Options{
-		Configuration: configuration, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
+		Configuration: configuration, Server: server, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
 		Release: release(stored),
 	})
 	if err != nil {

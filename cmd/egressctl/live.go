@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +35,15 @@ var read = []schema.GroupVersionResource{
 	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
 }
 
+// definitions and guards are those by which the API server itself answers.
+var (
+	definitions = []schema.GroupVersionResource{{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}}
+	guards      = []schema.GroupVersionResource{
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
+		{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
+	}
+)
+
 // live reads what a cluster holds, where one is named.
 func (i *inputs) live(ctx context.Context) ([]manifest.Object, error) {
 	if i.kubeconfig+i.context == "" {
@@ -49,13 +59,46 @@ func (i *inputs) live(ctx context.Context) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	return list(ctx, client, config.Host)
+	out, err := list(ctx, client, config.Host, read)
+	if err != nil {
+		return nil, err
+	}
+	i.rights = rights{client}
+	itself, err := i.itself(ctx, client, config.Host)
+	return append(out, itself...), err
+}
+
+// itself reads by what a cluster's API server itself answers, as far as the cluster lets it: developers commonly may not read what is the
+// whole cluster's, and then what this program comes with counts.
+func (i *inputs) itself(ctx context.Context, client dynamic.Interface, name string) (out []manifest.Object, err error) {
+	kinds, err := list(ctx, client, name, definitions)
+	if forbidden(err) {
+		i.notes = append(i.notes, fmt.Sprintf("CRDs of cluster %s may not be read, so kinds are those that egressctl comes with.", name))
+	} else if err != nil {
+		return nil, err
+	}
+	if !i.guarded {
+		return kinds, nil
+	}
+	policies, err := list(ctx, client, name, guards)
+	if forbidden(err) {
+		i.notes = append(i.notes, fmt.Sprintf("guards of cluster %s may not be read, so they are what the chart installs.", name))
+		return kinds, nil
+	}
+	i.unguarded = err == nil
+	return append(kinds, policies...), err
+}
+
+// forbidden says whether an error is nothing but that the cluster does not let somebody read.
+func forbidden(err error) bool {
+	joined, is := err.(interface{ Unwrap() []error })
+	return is && !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !apierrors.IsForbidden(err) })
 }
 
 // list reads the objects of a cluster. Kinds that it does not have it has none of; the error names each that cannot be read.
-func list(ctx context.Context, client dynamic.Interface, name string) (out []manifest.Object, err error) {
+func list(ctx context.Context, client dynamic.Interface, name string, resources []schema.GroupVersionResource) (out []manifest.Object, err error) {
 	var errs []error
-	for _, resource := range read {
+	for _, resource := range resources {
 		pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return client.Resource(resource).List(ctx, options)
 		})

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,7 +25,7 @@ func cluster(t *testing.T, text string) *fake.FakeDynamicClient {
 	objects, err := manifest.Parse("cluster", []byte(text))
 	require.NoError(t, err)
 	kinds := map[schema.GroupVersionResource]string{}
-	for _, resource := range read {
+	for _, resource := range slices.Concat(read, definitions, guards) {
 		kinds[resource] = "List"
 	}
 	out := fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
@@ -65,7 +68,7 @@ func TestWhatAClusterHoldsDecides(t *testing.T) {
 	client.PrependReactor("list", "grpcroutes", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "grpcroutes"}, "")
 	})
-	stored, err := list(t.Context(), client, "https://cluster")
+	stored, err := list(t.Context(), client, "https://cluster", read)
 	require.NoError(t, err)
 	require.Len(t, stored, 4)
 	var i inputs
@@ -97,6 +100,34 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 	client.PrependReactor("list", "serviceentries", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "serviceentries"}, "", nil)
 	})
-	_, err := list(t.Context(), client, "https://cluster")
+	_, err := list(t.Context(), client, "https://cluster", read)
 	assert.ErrorContains(t, err, "cluster https://cluster: serviceentries cannot be read: ")
+}
+
+// TestWhatDevelopersMayNotReadIsTold: the kinds and guards that this program comes with count then.
+func TestWhatDevelopersMayNotReadIsTold(t *testing.T) {
+	t.Parallel()
+	client := cluster(t, strings.ReplaceAll(guard, "NAME", "egress-governor"))
+	i := inputs{guarded: true}
+	held, err := i.itself(t.Context(), client, "https://cluster")
+	require.NoError(t, err)
+	assert.Len(t, held, 2)
+	assert.True(t, i.unguarded, "these are all")
+	assert.Empty(t, i.notes)
+	for _, resource := range []string{"customresourcedefinitions", "validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
+		client.PrependReactor("list", resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", nil)
+		})
+	}
+	i = inputs{guarded: true}
+	held, err = i.itself(t.Context(), client, "https://cluster")
+	require.NoError(t, err)
+	assert.Empty(t, held)
+	assert.False(t, i.unguarded)
+	assert.Len(t, i.notes, 2)
+	client.PrependReactor("list", "validatingadmissionpolicies", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewInternalError(errors.New("broken"))
+	})
+	_, err = i.itself(t.Context(), client, "https://cluster")
+	assert.ErrorContains(t, err, "validatingadmissionpolicies cannot be read")
 }

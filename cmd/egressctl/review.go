@@ -18,8 +18,9 @@ func reviewCommand() *cobra.Command {
 	var output string
 	var options report.Options
 	out := &cobra.Command{
-		Use: "review -f FILES", Short: "Say what the webhook answers to manifests", Args: cobra.NoArgs,
-		Long: `Says what the webhook answers to manifests, word for word, as if they were applied in the order in which they stand.
+		Use: "review -f FILES", Short: "Say what the API server answers to manifests, and in it the webhook", Args: cobra.NoArgs,
+		Long: `Says what the API server answers to manifests, word for word, as if they were applied in the order in which they stand: by the
+schemas and rules of their kinds, by the guards of the chart, and by the webhook.
 
 Namespaces and EgressPolicies among them count for all of them. A namespace that none declares is there without labels. Objects of
 kinds and namespaces that are not governed are passed over.`,
@@ -53,6 +54,7 @@ kinds and namespaces that are not governed are passed over.`,
 		},
 	}
 	i.bind(out)
+	i.bindGuards(out)
 	out.Flags().StringVarP(&output, "output", "o", "table", "form of the answers: table, json, yaml, sarif, junit or github")
 	out.Flags().BoolVar(&options.Strict, "strict", false, "exit with 1 where policies warn, too")
 	out.Flags().BoolVarP(&options.Quiet, "quiet", "q", false, "leave out of the table what is allowed")
@@ -69,6 +71,9 @@ func (i *inputs) apply(cmd *cobra.Command) (*dryrun.Session, []dryrun.Answer, er
 	objects, err := i.manifests(cmd.InOrStdin())
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, note := range i.notes {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", note)
 	}
 	bar := newProgress(cmd.ErrOrStderr(), len(objects))
 	defer bar.end()

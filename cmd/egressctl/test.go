@@ -71,7 +71,7 @@ func (t *tests) once(cmd *cobra.Command, paths []string, pattern *regexp.Regexp)
 	if err != nil {
 		return err
 	}
-	options := suite.Options{Configure: configure, Update: t.update, Time: time.Now(), Run: pattern.MatchString}
+	options := suite.Options{Configure: configure, Server: guarded, Update: t.update, Time: time.Now(), Run: pattern.MatchString}
 	if t.coverage {
 		options.Coverage = policy.NewCoverage()
 	}

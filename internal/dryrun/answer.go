@@ -1,6 +1,7 @@
 package dryrun
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,12 +17,13 @@ import (
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// Answer is what the webhook answers to one object.
+// Answer is what the API server answers to one object, and in it the webhook.
 type Answer struct {
 	manifest.Object
-	// Verdict is empty where nobody is asked: the object is stored as it is.
+	// Verdict is empty where the webhook is not asked, and nobody else says no: the object is stored as it is.
 	Verdict review.Verdict
-	// Message is what the author reads after `admission webhook "…" denied the request: `, empty for an object that is allowed.
+	// Message is what the author reads, of the webhook's answer after `admission webhook "…" denied the request: `; it is empty for an
+	// object that is allowed.
 	Message string
 	// Warnings are what the author reads besides, a line each.
 	Warnings []string
@@ -33,6 +35,51 @@ type Answer struct {
 
 // Allowed says whether the object is stored.
 func (a Answer) Allowed() bool { return a.Verdict == "" || a.Verdict == review.Allowed }
+
+// Answer answers one object that is applied, and stores it where it is allowed.
+func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, error) {
+	out := Answer{Object: s.placed(object)}
+	s.heard = nil
+	read, err := s.read(out.Object)
+	if err != nil {
+		out.warn(s.heard)
+		return no(out, err)
+	}
+	out.Object = read
+	if isPolicy(read) {
+		err = s.policy(ctx, &out)
+	} else {
+		err = s.apply(ctx, &out)
+	}
+	out.warn(s.heard)
+	if err != nil {
+		return no(out, err)
+	}
+	return out, nil
+}
+
+// apply has the webhook answer an object, where it is asked.
+func (s *Session) apply(ctx context.Context, out *Answer) error {
+	sent, err := s.sent(out.Object)
+	if err != nil {
+		return err
+	}
+	if !sent {
+		if err := s.cluster.Admit(ctx, out.Unstructured); err != nil {
+			return err
+		}
+		s.keepCurrent(out.Object)
+		return s.define(out.Object)
+	}
+	s.engine.last = nil
+	outcome, err := s.cluster.Apply(ctx, out.Unstructured)
+	if err != nil || outcome == nil {
+		return err
+	}
+	out.Verdict, out.Message, out.Warnings, out.Findings = outcome.Verdict, outcome.Message(), outcome.Warnings(), outcome.Findings
+	out.review = s.engine.last
+	return nil
+}
 
 // Input returns the document by which an EgressPolicy in force evaluated an object, or with an empty name what all of them saw;
 // nil where none was asked. The error is that of a policy that is not in force.
@@ -50,16 +97,19 @@ func (s *Session) Input(of Answer, name string) (map[string]any, error) {
 const codeUnfitPolicy = "unfit-policy"
 
 // policy answers an EgressPolicy.
-func (s *Session) policy(object manifest.Object) (Answer, error) {
-	out := Answer{Object: object, Verdict: review.Allowed}
-	warnings, err := s.enforce(object)
+func (s *Session) policy(ctx context.Context, out *Answer) error {
+	object := out.Unstructured
+	if err := s.admission(ctx, object, s.cluster.Get(object)); err != nil {
+		return err
+	}
+	warnings, err := s.enforce(out.Object)
 	if err == nil {
-		out.Warnings = warnings
-		return out, s.cluster.Store(object.Unstructured)
+		out.Verdict, out.Warnings = review.Allowed, warnings
+		return s.cluster.Store(object)
 	}
 	out.Verdict, out.Message = review.Refused, review.PolicyMessage(object.GetName(), err)
 	out.Findings = []review.Finding{{Finding: egress.Finding{Code: codeUnfitPolicy, Message: err.Error()}, Effect: review.Refused}}
-	return out, nil
+	return nil
 }
 
 // enforce puts an EgressPolicy in force, or leaves what is in force where the webhook would refuse it.

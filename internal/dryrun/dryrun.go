@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/apiserver"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/manifest"
@@ -28,6 +29,8 @@ type Options struct {
 	Configuration *config.Configuration
 	// Standards are the policies in force without any that is stored; those of the configuration's baseline by default.
 	Standards *policy.Engine
+	// Server is what the API server itself answers, nil for nobody.
+	Server *apiserver.Server
 	// DNSCapture says whether sidecars capture DNS, where the configuration has that detected.
 	DNSCapture bool
 	// Time is when objects are applied, User by whom.
@@ -45,6 +48,9 @@ type Session struct {
 	// standards has the policies that are in force in any case.
 	standards *policy.Engine
 	cluster   *render.Cluster
+	// server is nil where nobody but the webhook is asked; heard is what it warned of last.
+	server *apiserver.Server
+	heard  []string
 	// given are the objects that were stored already.
 	given map[string]*unstructured.Unstructured
 	// sharing are the policies that share parameters, by name.
@@ -93,6 +99,10 @@ func New(options Options) (*Session, error) {
 	capture := options.Configuration.DNSCapture
 	out.cluster.SetDNSCapture(capture == "On" || capture == "Detect" && options.DNSCapture)
 	out.cluster.SetUser(options.User)
+	if options.Server != nil {
+		out.server = options.Server.Clone()
+		out.cluster.SetAdmission(out.admission)
+	}
 	return out, nil
 }
 
@@ -127,6 +137,9 @@ func (s *Session) Store(objects ...manifest.Object) error {
 			}
 			_ = s.set(of) // what does not compile is in force as such
 		}
+		if err := s.define(object); err != nil {
+			return err
+		}
 		defer s.keepCurrent(object)
 		return s.cluster.Store(object.Unstructured)
 	})
@@ -135,7 +148,14 @@ func (s *Session) Store(objects ...manifest.Object) error {
 // Enforce puts EgressPolicies in force. The error names the place of each that the webhook would refuse.
 func (s *Session) Enforce(policies ...manifest.Object) error {
 	return each(policies, func(object manifest.Object) error {
-		_, err := s.enforce(object)
+		read, err := s.read(object)
+		if err == nil {
+			err = s.admission(context.Background(), read.Unstructured, nil)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = s.enforce(read)
 		return err
 	})
 }
@@ -151,9 +171,9 @@ func each(objects []manifest.Object, do func(object manifest.Object) error) erro
 	return errors.Join(errs...)
 }
 
-// Apply answers objects as if they were applied in their order: what a later one brings is not known to an earlier one. Namespaces,
-// EgressPolicies and ConfigMaps come before all others, wherever they stand. It calls done after each. The error is that of an object that
-// cannot be evaluated.
+// Apply answers objects as if they were applied in their order: what a later one brings is not known to an earlier one. Definitions of
+// kinds, Namespaces, EgressPolicies and ConfigMaps come before all others, wherever they stand. It calls done after each. The error is
+// that of an object that cannot be evaluated.
 func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done func()) ([]Answer, error) {
 	out := make([]Answer, len(objects))
 	for _, first := range []bool{true, false} {
@@ -163,7 +183,7 @@ func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done fun
 			}
 		}
 		for i, object := range objects {
-			if (isPolicy(object) || isNamespace(object) || isConfigMap(object)) != first {
+			if (isPolicy(object) || isNamespace(object) || isConfigMap(object) || apiserver.Defines(object.Unstructured)) != first {
 				continue
 			}
 			var err error
@@ -174,31 +194,6 @@ func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done fun
 		}
 	}
 	return out, ctx.Err()
-}
-
-// Answer answers one object that is applied, and stores it where it is allowed.
-func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, error) {
-	object = s.placed(object)
-	if isPolicy(object) {
-		return s.policy(object)
-	}
-	out := Answer{Object: object}
-	sent, err := s.sent(object)
-	if err != nil {
-		return out, err
-	}
-	if !sent {
-		defer s.keepCurrent(object)
-		return out, s.cluster.Store(object.Unstructured)
-	}
-	s.engine.last = nil
-	outcome, err := s.cluster.Apply(ctx, object.Unstructured)
-	if err != nil || outcome == nil {
-		return out, err
-	}
-	out.Verdict, out.Message, out.Warnings, out.Findings = outcome.Verdict, outcome.Message(), outcome.Warnings(), outcome.Findings
-	out.review = s.engine.last
-	return out, nil
 }
 
 // sent says whether the API server may ask the webhook about an object; for kinds that policies alone judge it does so while

@@ -31,7 +31,13 @@ type Cluster struct {
 	// now is when objects are decided on, user who asks.
 	now  time.Time
 	user review.User
+	// admission answers beside the webhook, nil for nobody.
+	admission Admission
 }
+
+// Admission is what the API server itself says to an object that is to be stored, in the place of an old one or of none: after the
+// webhook rewrote it, and before the webhook judges it. The error is its no.
+type Admission func(ctx context.Context, object, old *unstructured.Unstructured) error
 
 var namespaceKind = schema.GroupKind{Kind: "Namespace"}
 
@@ -73,6 +79,9 @@ func (c *Cluster) SetDNSCapture(on bool) { c.index.SetDNSCapture(on) }
 // SetUser says who applies objects.
 func (c *Cluster) SetUser(user review.User) { c.user = user }
 
+// SetAdmission says what the API server itself answers.
+func (c *Cluster) SetAdmission(admission Admission) { c.admission = admission }
+
 // Get returns an object of this name as it is stored, nil for none.
 func (c *Cluster) Get(like *unstructured.Unstructured) *unstructured.Unstructured {
 	return c.objects[keyOf(like)]
@@ -100,13 +109,13 @@ func (c *Cluster) Adopt(ctx context.Context, object *unstructured.Unstructured) 
 
 // Apply stores an object as the API server would that asks the webhook: it is created, or takes the place of the one of its
 // name. Without a verdict of Allowed the cluster stays as it is. Objects of kinds and namespaces that nobody governs are
-// stored as they are, with a nil outcome. The error is that of an object that cannot be evaluated.
+// stored as they are, with a nil outcome. The error is that of an object that cannot be evaluated, or of admission.
 func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
 	given := object.GetName()
 	object = c.made(object)
 	namespace, governed := c.governed(object)
 	if !governed {
-		return nil, c.Store(object)
+		return nil, c.admit(ctx, object)
 	}
 	request := review.Request{
 		Operation: review.Create, Object: object, Name: given, Time: c.now, Namespace: namespace, User: c.user,
@@ -122,6 +131,9 @@ func (c *Cluster) decide(ctx context.Context, request review.Request) (*review.O
 	stored, err := c.reviewer.Rewrite(request)
 	if err == nil {
 		request.Object = stored
+		if err := c.admitted(ctx, stored); err != nil {
+			return nil, err
+		}
 	}
 	// What has no stored form is refused by the review as well, with everything else that is wrong.
 	outcome, err := c.reviewer.Review(ctx, request)
@@ -129,6 +141,25 @@ func (c *Cluster) decide(ctx context.Context, request review.Request) (*review.O
 		return outcome, err
 	}
 	return outcome, c.Store(request.Object)
+}
+
+// Admit stores an object about which no webhook is asked, in its form. The error is that of admission.
+func (c *Cluster) Admit(ctx context.Context, object *unstructured.Unstructured) error {
+	return c.admit(ctx, c.made(object))
+}
+
+func (c *Cluster) admit(ctx context.Context, object *unstructured.Unstructured) error {
+	if err := c.admitted(ctx, object); err != nil {
+		return err
+	}
+	return c.Store(object)
+}
+
+func (c *Cluster) admitted(ctx context.Context, object *unstructured.Unstructured) error {
+	if c.admission == nil {
+		return nil
+	}
+	return c.admission(ctx, object, c.objects[keyOf(object)])
 }
 
 // made gives an object what the API server would: a name where it asks for one, and its age, which decides between entries of one host.

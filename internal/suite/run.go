@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/apiserver"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/manifest"
@@ -23,6 +24,8 @@ type Options struct {
 	// Configure returns the configuration of the webhook that a file holds, or that the chart installs where none is named, with the
 	// enforcement of the baseline that is given.
 	Configure func(file, baseline string) (*config.Configuration, error)
+	// Server returns what the API server itself answers beside a webhook of a configuration, nil for nobody.
+	Server func(configuration *config.Configuration) (*apiserver.Server, error)
 	// Run says whether a case is run, by its name after that of the file; nil for all.
 	Run func(name string) bool
 	// Update writes the files that hold what is stored anew.
@@ -76,6 +79,12 @@ func (s *Suite) Run(ctx context.Context, options Options) (*Outcome, error) {
 	if out.Policies, err = s.policies(); err != nil {
 		return nil, err
 	}
+	var server *apiserver.Server
+	if options.Server != nil {
+		if server, err = options.Server(configuration); err != nil {
+			return nil, err
+		}
+	}
 	asked := map[string]bool{}
 	for i := range s.Cases {
 		one := &s.Cases[i]
@@ -83,7 +92,7 @@ func (s *Suite) Run(ctx context.Context, options Options) (*Outcome, error) {
 			continue
 		}
 		run := &running{suite: s, of: one, options: options, asked: asked, out: Result{File: s.File, Line: one.line, Name: one.Name.value}}
-		run.base = dryrun.Options{Configuration: configuration, Standards: standards, Time: options.Time}
+		run.base = dryrun.Options{Configuration: configuration, Standards: standards, Server: server, Time: options.Time}
 		run.out.Err = run.run(ctx, out.Policies)
 		out.Results = append(out.Results, run.out)
 		if ctx.Err() != nil {

@@ -121,9 +121,6 @@ func (p *plane) answer(t *testing.T, object *unstructured.Unstructured) string {
 	message := ""
 	if err := p.write(t, object, client.DryRunAll); err != nil {
 		message = denied.ReplaceAllString(err.Error(), "")
-		if message == err.Error() {
-			return "not of the webhook: " + message
-		}
 	}
 	return strings.Join(append([]string{message}, p.heard.texts...), "\n")
 }
@@ -135,7 +132,7 @@ func (p *plane) write(t *testing.T, object *unstructured.Unstructured, options .
 	live.SetGroupVersionKind(object.GroupVersionKind())
 	err := p.Client.Get(t.Context(), client.ObjectKeyFromObject(object), live)
 	if apierrors.IsNotFound(err) {
-		var of []client.CreateOption
+		of := []client.CreateOption{strict}
 		if len(options) > 0 {
 			of = append(of, client.DryRunAll)
 		}
@@ -143,5 +140,5 @@ func (p *plane) write(t *testing.T, object *unstructured.Unstructured, options .
 	}
 	require.NoError(t, err)
 	written.SetResourceVersion(live.GetResourceVersion())
-	return p.telling.Update(t.Context(), written, options...)
+	return p.telling.Update(t.Context(), written, append(options, strict)...)
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/apiserver"
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -91,7 +92,7 @@ func (c *Case) Session(by string) (cluster *dryrun.Session, given, applied []*un
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	cluster, err = dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	cluster, err = dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Server: server, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -103,6 +104,9 @@ func (c *Case) Session(by string) (cluster *dryrun.Session, given, applied []*un
 	}
 	return cluster, given, applied, nil
 }
+
+// server knows the kinds of cases; what guards judge is no matter of calls.
+var server = apiserver.New()
 
 // engines have what baselines have in force: cases share them.
 var engines sync.Map
