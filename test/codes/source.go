@@ -18,6 +18,9 @@ var deciding = []string{"dryrun", "egress", "hop", "policy", "registry", "review
 // around are codes of what is wrong with a gateway, which preflight tells of, and for which no object is denied.
 var around = []string{"foreign-gateway", "gateway-port-missing", "gateway-service-missing"}
 
+// ofTheServer are how egressctl calls what the API server itself says no to, in words of its own.
+var ofTheServer = []string{"guard", "invalid", "unknown-field", "unreadable"}
+
 // Refusals returns the codes that stand in the source of the decision, those of policies left out. The error names a place where
 // one is given in a way that cannot be read there.
 func Refusals(root string) (out []string, err error) {
@@ -37,7 +40,7 @@ func Refusals(root string) (out []string, err error) {
 			out = append(out, found...)
 		}
 	}
-	out = slices.DeleteFunc(out, func(code string) bool { return slices.Contains(around, code) })
+	out = slices.DeleteFunc(out, func(code string) bool { return slices.Contains(around, code) || slices.Contains(ofTheServer, code) })
 	slices.Sort(out)
 	return slices.Compact(out), nil
 }
