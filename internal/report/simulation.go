@@ -214,7 +214,7 @@ func columns(out *strings.Builder, rows [][]string, said [][]string) {
 func (o ChangedObject) lines() (out []string) {
 	for _, finding := range o.Findings {
 		for i, line := range strings.Split(finding.sentence, "\n") {
-			if i == 0 && (o.Change == simulate.NewlyAllowed || o.Change == simulate.NoLongerTold) {
+			if i == 0 && o.Change.Better() {
 				line = "no longer: " + line
 			}
 			out = append(out, line)

@@ -27,6 +27,9 @@ const (
 	FailedToDenied Change = "failed-to-denied"
 )
 
+// Better says whether less speaks against a host than before.
+func (c Change) Better() bool { return c == NewlyAllowed || c == NoLongerTold }
+
 // Changes are all of them, those first that matter most.
 var Changes = []Change{NewlyDenied, NewlyFailed, NewlyAllowed, DeniedToFailed, FailedToDenied, NewlyWarned, NewlyAudited, NoLongerTold}
 
@@ -54,7 +57,8 @@ func compare(before, after dryrun.Stored) (out []Host) {
 		if one.Change = changeOf(one.From, one.To); one.Change == "" {
 			continue
 		}
-		if one.Findings = news(now[host], then[host], one.To); len(one.Findings) == 0 {
+		one.Findings = news(now[host], then[host], one.To)
+		if one.Change.Better() {
 			one.Findings = news(then[host], now[host], one.From)
 		}
 		out = append(out, one)

@@ -105,6 +105,11 @@ func TestItSaysWhy(t *testing.T) {
 	require.Len(t, got.Hosts[0].Findings, 1)
 	assert.Equal(t, review.Denied, got.Hosts[0].Findings[0].Effect)
 	assert.Equal(t, []string{"hosts"}, got.Policies.Changed)
+	got = run(t, stored, []string{policy("hosts", "enforcement: Warn, "+allowed("z.example.com"))}, nil)
+	require.Len(t, got.Hosts, 1)
+	assert.Equal(t, review.Warned, got.Hosts[0].To)
+	require.Len(t, got.Hosts[0].Findings, 1)
+	assert.Equal(t, review.Denied, got.Hosts[0].Findings[0].Effect, "what goes is told")
 }
 
 // TestWhatIsNotSealedIsJudgedAsItIsWrittenNext.
