@@ -65,7 +65,9 @@ func policy(name, spec string) string {
 	return "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: " + name + "}\nspec: {" + spec + "}"
 }
 
-func allowed(hosts string) string { return "policy: allowed-hosts, parameters: {hosts: [" + hosts + "]}" }
+func allowed(hosts string) string {
+	return "policy: allowed-hosts, parameters: {hosts: [" + hosts + "]}"
+}
 
 // TestEachHostHasItsChange: one that was denied already is none, and the others of its entry are as they were.
 func TestEachHostHasItsChange(t *testing.T) {
