@@ -162,12 +162,13 @@ bench-routes: ## Measure the configuration that Istio generates for an egress ga
 ##@ Care
 
 .PHONY: lint
-lint: opa ## Lint Go and its arrows, check and format-check Rego (builds the linters the first time).
+lint: opa regal ## Lint Go and its arrows, check, lint and format-check Rego (builds the linters the first time).
 	cd tools/lint && go build -o $(OUT)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	$(OUT)/tools/golangci-lint run ./...
 	cd test && $(OUT)/tools/golangci-lint run --config ../.golangci.yml ./...
 	$(OUT)/tools/opa check --strict --schema policies/schemas/input.json policies
 	$(OUT)/tools/opa fmt --fail --diff policies
+	go run ./cmd/egressctl policy lint policies --regal $(OUT)/tools/regal
 
 .PHONY: fmt
 fmt: opa ## Format Go and Rego.
@@ -178,6 +179,11 @@ fmt: opa ## Format Go and Rego.
 opa:
 	@mkdir -p $(OUT)/tools
 	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
+
+.PHONY: regal
+regal:
+	@mkdir -p $(OUT)/tools
+	cd tools/regal && go build -o $(OUT)/tools/ github.com/open-policy-agent/regal
 
 .PHONY: generate
 generate: ## Regenerate deepcopy functions, the CRD, the chart's README and docs/routing.md.
