@@ -13,7 +13,7 @@ export GOWORK := off
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
 
 ##@ Run
 
@@ -75,6 +75,14 @@ image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w $(release)' -o $(OUT)/image/webhook ./cmd/webhook
 	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(OUT)/image
 
+# What egressctl is released for.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: release-binaries
+release-binaries: ## Build egressctl for PLATFORMS (all that are released), with checksums and krew's manifest, in .run/release.
+	cmd/egressctl/release.sh $(OUT)/release '$(VERSION)' '$(release)' $(PLATFORMS)
+	@cat $(OUT)/release/checksums.txt
+
 ##@ Test
 
 .PHONY: test
@@ -90,7 +98,7 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race -count=1 ./chart ./house ./laws ./proof
+	cd test && go test -race -count=1 ./chart ./house ./laws ./proof ./release
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.

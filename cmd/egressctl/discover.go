@@ -61,7 +61,7 @@ A file may have the prefixes of kubectl logs --prefix; lines of other containers
 	out.Flags().Lookup("namespace").Usage = "namespace of the pods"
 	out.MarkFlagsOneRequired("filename", "kubeconfig", "context")
 	out.Flags().StringVarP(&l.output, "output", "o", "yaml", "yaml: the drafts; table or json: what was found")
-	_ = out.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(report.DiscoveryFormats, cobra.ShellCompDirectiveNoFileComp))
+	completes(out, "output", report.DiscoveryFormats...)
 	return out
 }
 

@@ -57,6 +57,7 @@ func (i *inputs) bindCluster(cmd *cobra.Command) {
 	flags.StringVar(&i.context, "context", "", "take it from the cluster of this context")
 	flags.StringVar(&i.config, "config", "", "configuration of the webhook, or the ConfigMap with it (default: that of the cluster, or what the chart installs without values)")
 	flags.StringVar(&i.baseline, "baseline", "", "enforcement of the baseline: Deny, Warn, Audit or Off (default: as configured)")
+	completes(cmd, "baseline", enforcements...)
 	flags.StringVarP(&i.namespace, "namespace", "n", "default", "namespace of objects that name none")
 	flags.StringVar(&i.time, "time", "", "when that is, such as 2027-01-31T00:00:00Z (default now)")
 }
@@ -228,6 +229,11 @@ func captures(configuration *config.Configuration, stored []manifest.Object) (bo
 		}
 	}
 	return false, nil
+}
+
+// completes has a shell offer the values that a flag takes.
+func completes(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 // oneOf is the error of a value that a flag does not take.

@@ -61,6 +61,7 @@ It exits with 0 where nothing is found, with 1 where something is, and with 2 wh
 	}
 	out.Flags().StringVar(&regal, "regal", "", "program of regal (default: the one of the PATH, or none)")
 	out.Flags().StringVarP(&output, "output", "o", "text", "text, json or github")
+	completes(out, "output", "text", "json", "github")
 	return out
 }
 

@@ -42,7 +42,7 @@ It exits with 0 where nothing is newly denied, with 1 where something is, and wi
 	_ = out.MarkFlagRequired("policies") // the flag is there
 	out.MarkFlagsOneRequired("cluster", "kubeconfig", "context")
 	out.Flags().StringVarP(&output, "output", "o", "table", "form of the answer: table, json or yaml")
-	_ = out.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(report.SimulationFormats, cobra.ShellCompDirectiveNoFileComp))
+	completes(out, "output", report.SimulationFormats...)
 	return out
 }
 

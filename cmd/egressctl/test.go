@@ -60,6 +60,7 @@ It exits with 0 where all is as expected, with 1 where something is not, and wit
 	out.Flags().BoolVar(&flags.update, "update", false, "write the files that hold what is stored anew")
 	out.Flags().BoolVar(&flags.coverage, "coverage", false, "say which lines of the suites' own Rego no case evaluates")
 	out.Flags().StringVarP(&flags.output, "output", "o", "table", "form of the results: table, json or junit")
+	completes(out, "output", report.TestFormats...)
 	out.Flags().BoolVarP(&flags.verbose, "verbose", "v", false, "list the cases that pass, too")
 	out.Flags().BoolVar(&flags.watching, "watch", false, "run again whenever a file changes, until interrupted")
 	return out

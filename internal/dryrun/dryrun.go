@@ -136,7 +136,7 @@ func (s *Session) Store(objects ...manifest.Object) error {
 func (s *Session) Enforce(policies ...manifest.Object) error {
 	return each(policies, func(object manifest.Object) error {
 		_, err := s.enforce(object)
-		return err
+		return inManifest(object, err)
 	})
 }
 

@@ -89,7 +89,7 @@ func (s *Session) Replace(policies []manifest.Object, only bool) (out Replacemen
 		for _, warning := range warnings {
 			out.Warnings = append(out.Warnings, manifest.Place(object.File, object.Line)+": "+warning)
 		}
-		return err
+		return inManifest(object, err)
 	})
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if only && !given[name] {
