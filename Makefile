@@ -98,7 +98,8 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race -count=1 ./chart ./house ./laws ./proof ./release
+	cd test && go test -race -count=1 ./chart ./house ./laws ./proof
+	cd test && go test -count=1 -timeout 20m ./release
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.
