@@ -176,8 +176,9 @@ func TestShellsOfferWhatFlagsTake(t *testing.T) {
 			if of := cmd.Flags().Lookup(flag); of == nil || of.Value.Type() == "bool" {
 				continue
 			}
-			words := append(strings.Fields(cmd.CommandPath())[1:], "--"+flag+"=")
-			code, out, _ := run(t, "", append([]string{"__complete"}, words...)...)
+			words := strings.Fields(cmd.CommandPath() + " --" + flag + "=")
+			words[0] = "__complete"
+			code, out, _ := run(t, "", words...)
 			assert.Equal(t, clean, code, words)
 			assert.Contains(t, out, ":4\n", "%v: %s", words, out)
 			assert.Greater(t, strings.Count(out, "\n"), 2, "%v: %s", words, out)

@@ -98,9 +98,9 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 	t.Parallel()
 	in := folder(t, "    labelled if", "    labelled if if")
 	_, err := lint.Find([]string{in})
-	assert.ErrorContains(t, err, filepath.Join(in, "owned.yaml")+":37: rego_parse_error: ")
+	require.ErrorContains(t, err, filepath.Join(in, "owned.yaml")+":37: rego_parse_error: ")
 	_, err = lint.Find([]string{t.TempDir()})
-	assert.ErrorContains(t, err, "there is no Rego in ")
+	require.ErrorContains(t, err, "there is no Rego in ")
 	_, err = lint.Find([]string{"none"})
 	assert.Error(t, err)
 }

@@ -117,7 +117,7 @@ func (s *Simulation) add(of simulate.Host) {
 		File: of.Of.File, Line: of.Of.Line, Kind: of.Of.GetKind(), Name: of.Of.GetName(), Change: of.Change, From: string(of.From), To: string(of.To),
 	}
 	for _, finding := range of.Findings {
-		one.Findings = append(one.Findings, findingOf(of.Of.Answer.Object, finding))
+		one.Findings = append(one.Findings, findingOf(of.Of.Object, finding))
 	}
 	objects := &(*hosts)[len(*hosts)-1].Objects
 	*objects = append(*objects, one)

@@ -193,7 +193,7 @@ func TestWhatTheWebhookWouldRefuseIsAnError(t *testing.T) {
 		session, err := dryrun.New(dryrun.Options{Configuration: installed, Namespace: "default"})
 		require.NoError(t, err)
 		_, err = simulate.Run(t.Context(), session, nil, simulate.Options{Policies: objects(t, text)}, func() {})
-		assert.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, "x.yaml:1: EgressPolicy ")
 	}
 }
