@@ -126,7 +126,7 @@ func confirmed(session *dryrun.Session, policy *v1alpha1.EgressPolicy) bool {
 	if policy.Spec.ParametersFrom != nil {
 		word += "-" + session.ParametersOf(policy.Name)
 	}
-	return policy.Generation > 0 && policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == word
+	return policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == word
 }
 
 func nameOf(of dryrun.Stored) types.NamespacedName {
