@@ -60,7 +60,7 @@ func TestWhatCannotBeDiscovered(t *testing.T) {
 	assert.Equal(t, "Note: 1 lines look like access logs and have another form than Istio's default.\n", errs)
 }
 
-// apiServer is one that has namespaces and pods with logs, and nothing else.
+// apiServer is one that has namespaces, pods with logs and an entry, and nothing else.
 func apiServer(t *testing.T, logs map[string]string) (kubeconfig string) {
 	t.Helper()
 	pod := func(name, namespace, owner string) string {
@@ -70,6 +70,8 @@ func apiServer(t *testing.T, logs map[string]string) (kubeconfig string) {
 	answers := map[string]string{
 		"/api/v1/namespaces": `{"apiVersion":"v1","kind":"NamespaceList","items":[{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}},` +
 			`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"free","labels":{"egress-governor.io/exempt":"true"}}}]}`,
+		"/apis/networking.istio.io/v1/serviceentries": `{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntryList","items":[{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry",` +
+			`"metadata":{"name":"stored","namespace":"shop","uid":"2"},"spec":{"hosts":["stored.example.com"],"resolution":"DNS","ports":[{"number":443,"name":"tls","protocol":"TLS"}]}}]}`,
 		"/api/v1/services": `{"apiVersion":"v1","kind":"ServiceList","items":[{"apiVersion":"v1","kind":"Service","metadata":{"name":"orders","namespace":"shop"}}]}`,
 		"/api/v1/pods": `{"apiVersion":"v1","kind":"PodList","items":[` + strings.Join([]string{
 			pod("web-6d5f7c8b94-x2x7k", "shop", ""), pod("nightly-1", "shop", `,"ownerReferences":[{"kind":"Job","name":"nightly","apiVersion":"batch/v1","uid":"1"}]`),

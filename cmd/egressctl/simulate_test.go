@@ -87,6 +87,17 @@ func TestWhatCannotBeSimulated(t *testing.T) {
 	}
 }
 
+// TestSimulationsOfAClusterReadWhatItHolds.
+func TestSimulationsOfAClusterReadWhatItHolds(t *testing.T) {
+	t.Parallel()
+	code, out, errs := run(t, "", "simulate", "-p", suspending(t), "--config", "../../internal/config/installed.yaml", "--kubeconfig", apiServer(t, nil))
+	assert.Equal(t, violations, code, errs)
+	assert.Contains(t, out, "shop        stored.example.com   ServiceEntry stored   allowed → denied\n")
+	code, _, errs = run(t, "", "simulate", "-p", suspending(t), "--kubeconfig", apiServer(t, nil))
+	assert.Equal(t, failed, code)
+	assert.Contains(t, errs, "the cluster has no ConfigMap of egress-governor")
+}
+
 // TestAllKindsThatPoliciesMayJudgeAreRead, each in one of its versions.
 func TestAllKindsThatPoliciesMayJudgeAreRead(t *testing.T) {
 	t.Parallel()
