@@ -123,7 +123,7 @@ echo "{\"violations\": [{\"title\": \"bad\", \"description\": \"It is bad\", \"l
 	require.NoError(t, err)
 	assert.Equal(t, []lint.Finding{{Rule: "regal/bad", File: filepath.Join(scaffold, "owned.yaml"), Line: 26, Message: "It is bad"}}, got)
 	_, err = lint.Regal(t.Context(), regal(t, `echo "it broke" >&2`), sources)
-	assert.ErrorContains(t, err, "it broke")
+	require.ErrorContains(t, err, "it broke")
 	_, err = lint.Regal(t.Context(), "none-of-that-name", sources)
 	assert.Error(t, err)
 }
