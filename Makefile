@@ -13,7 +13,7 @@ export GOWORK := off
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
 
 ##@ Run
 
@@ -75,6 +75,14 @@ image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w $(release)' -o $(OUT)/image/webhook ./cmd/webhook
 	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(OUT)/image
 
+# What egressctl is released for.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: release-binaries
+release-binaries: ## Build egressctl for PLATFORMS (all that are released), with checksums and krew's manifest, in .run/release.
+	cmd/egressctl/release.sh $(OUT)/release '$(VERSION)' '$(release)' $(PLATFORMS)
+	@cat $(OUT)/release/checksums.txt
+
 ##@ Test
 
 .PHONY: test
@@ -92,6 +100,7 @@ check: ## Check the form of Go.
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
 	cd test && go test -race -count=1 ./chart ./codes ./house ./laws ./proof ./recipes ./reference
+	cd test && go test -count=1 -timeout 20m ./release
 
 .PHONY: alerts
 alerts: ## Try the chart's alerts by Prometheus' own evaluation.
@@ -167,12 +176,13 @@ bench-routes: ## Measure the configuration that Istio generates for an egress ga
 ##@ Care
 
 .PHONY: lint
-lint: opa ## Lint Go and its arrows, check and format-check Rego (builds the linters the first time).
+lint: opa regal ## Lint Go and its arrows, check, lint and format-check Rego (builds the linters the first time).
 	cd tools/lint && go build -o $(OUT)/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	$(OUT)/tools/golangci-lint run ./...
 	cd test && $(OUT)/tools/golangci-lint run --config ../.golangci.yml ./...
 	$(OUT)/tools/opa check --strict --schema policies/schemas/input.json policies
 	$(OUT)/tools/opa fmt --fail --diff policies
+	go run ./cmd/egressctl policy lint policies --regal $(OUT)/tools/regal
 
 .PHONY: fmt
 fmt: opa ## Format Go and Rego.
@@ -183,6 +193,11 @@ fmt: opa ## Format Go and Rego.
 opa:
 	@mkdir -p $(OUT)/tools
 	cd tools/code && go build -o $(OUT)/tools/ github.com/open-policy-agent/opa
+
+.PHONY: regal
+regal:
+	@mkdir -p $(OUT)/tools
+	cd tools/regal && go build -o $(OUT)/tools/ github.com/open-policy-agent/regal
 
 .PHONY: generate
 generate: ## Regenerate deepcopy functions, the CRD, the copy of Istio's CRDs, the chart's README, docs/routing.md and references.

@@ -58,6 +58,7 @@ It exits with 0 whatever is answered.`,
 	out.Flags().StringVar(&name, "policy", "", "explain what this EgressPolicy alone does")
 	out.Flags().BoolVar(&watch.Trace, "trace", false, "print OPA's trace of each policy")
 	out.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	completes(out, "output", report.ExplanationFormats...)
 	return out
 }
 

@@ -41,6 +41,7 @@ egressctl library --write writes the policies of the library.`,
 	i.bind(out)
 	out.Flags().StringVar(&policy, "policy", "", "the EgressPolicy that is to be asked")
 	out.Flags().StringVarP(&output, "output", "o", "json", "json or yaml")
+	completes(out, "output", "json", "yaml")
 	return out
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/apiserver"
@@ -47,18 +48,25 @@ type inputs struct {
 func (i *inputs) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&i.files, "filename", "f", nil, "manifests: files, folders, or - for standard input")
-	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders of --filename, --policies and --cluster, too")
 	flags.StringSliceVarP(&i.policies, "policies", "p", nil, "files and folders of EgressPolicies that are in force")
+	flags.StringVar(&i.user, "as", "", "who applies the manifests")
+	flags.StringSliceVar(&i.groups, "as-group", nil, "groups of who applies them")
+	i.bindCluster(cmd)
+	_ = cmd.MarkFlagRequired("filename") // the flag is there
+}
+
+// bindCluster makes those flags that say in which cluster something is asked.
+func (i *inputs) bindCluster(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders that are named, too")
 	flags.StringSliceVar(&i.stored, "cluster", nil, "files and folders of objects that are stored already, as kubectl get -o yaml prints them")
 	flags.StringVar(&i.kubeconfig, "kubeconfig", "", "take what is stored already from the cluster of this file")
 	flags.StringVar(&i.context, "context", "", "take it from the cluster of this context")
 	flags.StringVar(&i.config, "config", "", "configuration of the webhook, or the ConfigMap with it (default: that of the cluster, or what the chart installs without values)")
 	flags.StringVar(&i.baseline, "baseline", "", "enforcement of the baseline: Deny, Warn, Audit or Off (default: as configured)")
+	completes(cmd, "baseline", enforcements...)
 	flags.StringVarP(&i.namespace, "namespace", "n", "default", "namespace of objects that name none")
-	flags.StringVar(&i.user, "as", "", "who applies the manifests")
-	flags.StringSliceVar(&i.groups, "as-group", nil, "groups of who applies them")
-	flags.StringVar(&i.time, "time", "", "when they are applied, such as 2027-01-31T00:00:00Z (default now)")
-	_ = cmd.MarkFlagRequired("filename") // the flag is there
+	flags.StringVar(&i.time, "time", "", "when that is, such as 2027-01-31T00:00:00Z (default now)")
 }
 
 // manifests reads the files that are asked about. To have none is an error: whatever was to print them failed.
@@ -70,8 +78,36 @@ func (i *inputs) manifests(in io.Reader) ([]manifest.Object, error) {
 	return out, err
 }
 
-// session returns the cluster in which they are applied.
+// session returns the cluster in which they are applied, with the EgressPolicies of --policies in force.
 func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, error) {
+	stored, err := i.read(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	out, err := i.cluster(stored)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := i.inForce(in)
+	if err != nil {
+		return nil, err
+	}
+	i.sources = slices.Concat(stored, policies)
+	return out, errors.Join(out.Store(stored...), out.Enforce(policies...))
+}
+
+// read returns what is stored already; of a cluster more resources are read than decide.
+func (i *inputs) read(ctx context.Context, in io.Reader, more ...schema.GroupVersionResource) ([]manifest.Object, error) {
+	stored, err := manifest.Read(i.stored, in, i.recursive)
+	if err != nil {
+		return nil, err
+	}
+	live, err := i.live(ctx, more...)
+	return append(stored, live...), err
+}
+
+// cluster returns one that goes by what is stored there, and holds nothing of it yet.
+func (i *inputs) cluster(stored []manifest.Object) (*dryrun.Session, error) {
 	at := time.Now()
 	if i.time != "" {
 		var err error
@@ -79,15 +115,6 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 			return nil, fmt.Errorf("--time: %w", err)
 		}
 	}
-	stored, err := manifest.Read(i.stored, in, i.recursive)
-	if err != nil {
-		return nil, err
-	}
-	live, err := i.live(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stored = append(stored, live...)
 	configuration, err := i.configuration(stored)
 	if err != nil {
 		return nil, err
@@ -100,19 +127,10 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	if err != nil {
 		return nil, err
 	}
-	out, err := dryrun.New(dryrun.Options{
+	return dryrun.New(dryrun.Options{
 		Configuration: configuration, Server: server, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
 		Release: release(stored),
 	})
-	if err != nil {
-		return nil, err
-	}
-	policies, err := i.inForce(in)
-	if err != nil {
-		return nil, err
-	}
-	i.sources = slices.Concat(stored, policies)
-	return out, errors.Join(out.Store(stored...), out.Enforce(policies...))
 }
 
 // inForce reads the EgressPolicies of --policies.
@@ -148,7 +166,7 @@ func (i *inputs) configuration(stored []manifest.Object) (out *config.Configurat
 		out, err = config.Parse([]byte(found[0]))
 	case len(found) > 1:
 		err = errors.New("the cluster has several ConfigMaps of egress-governor; name the configuration that counts by --config")
-	case i.kubeconfig+i.context != "":
+	case i.isLive():
 		err = errors.New("the cluster has no ConfigMap of egress-governor; name a configuration by --config")
 	default:
 		out, err = config.Installed()
@@ -222,6 +240,11 @@ func captures(configuration *config.Configuration, stored []manifest.Object) (bo
 		}
 	}
 	return false, nil
+}
+
+// completes has a shell offer the values that a flag takes.
+func completes(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 // oneOf is the error of a value that a flag does not take.

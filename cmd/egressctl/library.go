@@ -46,6 +46,7 @@ func libraryCommand() *cobra.Command {
 		},
 	}
 	out.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	completes(out, "output", "table", "json", "yaml")
 	out.Flags().StringVar(&folder, "write", "", "write the Rego of the library, and the schema of its input, into this folder")
 	return out
 }

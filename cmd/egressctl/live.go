@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/pager"
 
@@ -44,22 +45,50 @@ var (
 	}
 )
 
-// live reads what a cluster holds, where one is named.
-func (i *inputs) live(ctx context.Context) ([]manifest.Object, error) {
-	if i.kubeconfig+i.context == "" {
-		return nil, nil
-	}
+// judged are those that policies may judge besides: read where what is stored is judged again.
+var judged = []schema.GroupVersionResource{
+	{Group: "networking.istio.io", Version: "v1alpha3", Resource: "envoyfilters"},
+	{Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "workloadgroups"},
+	{Group: "extensions.istio.io", Version: "v1alpha1", Resource: "wasmplugins"},
+	{Group: "extensions.istio.io", Version: "v1alpha1", Resource: "trafficextensions"},
+	// In the first of these versions that a cluster has.
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "tcproutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1alpha2", Resource: "tcproutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "tlsroutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1alpha3", Resource: "tlsroutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1alpha2", Resource: "tlsroutes"},
+}
+
+// isLive says whether a cluster is named.
+func (i *inputs) isLive() bool { return i.kubeconfig+i.context != "" }
+
+// rest returns how the cluster is reached that is named.
+func (i *inputs) rest() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = i.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: i.context}).ClientConfig()
+	out, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: i.context}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return out, nil
+}
+
+// live reads what a cluster holds, and of more resources, where one is named.
+func (i *inputs) live(ctx context.Context, more ...schema.GroupVersionResource) ([]manifest.Object, error) {
+	if !i.isLive() {
+		return nil, nil
+	}
+	config, err := i.rest()
+	if err != nil {
+		return nil, err
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	out, err := list(ctx, client, config.Host, read)
+	out, err := list(ctx, client, config.Host, slices.Concat(read, more))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +127,11 @@ func forbidden(err error) bool {
 // list reads the objects of a cluster. Kinds that it does not have it has none of; the error names each that cannot be read.
 func list(ctx context.Context, client dynamic.Interface, name string, resources []schema.GroupVersionResource) (out []manifest.Object, err error) {
 	var errs []error
+	known := map[schema.GroupResource]bool{}
 	for _, resource := range resources {
+		if known[resource.GroupResource()] {
+			continue
+		}
 		pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return client.Resource(resource).List(ctx, options)
 		})
@@ -106,6 +139,7 @@ func list(ctx context.Context, client dynamic.Interface, name string, resources 
 			out = append(out, manifest.Object{Unstructured: object.(*unstructured.Unstructured), File: name})
 			return nil
 		})
+		known[resource.GroupResource()] = err == nil
 		if err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("cluster %s: %s cannot be read: %w", name, resource.Resource, err))
 		}

@@ -63,7 +63,10 @@ func TestEveryExampleRuns(t *testing.T) {
 				continue
 			}
 			in := ""
-			if piped {
+			switch {
+			case piped && args[0] == "discover":
+				in = content(t, "access.log")
+			case piped:
 				in = content(t, "stored.yaml")
 			}
 			if args[0] == "review" { // nobody but the controller applies what is stored of an exit
@@ -71,7 +74,7 @@ func TestEveryExampleRuns(t *testing.T) {
 			}
 			code, out, errs := run(t, in, args...)
 			assert.Equal(t, clean, code, "%s\n%s", line, errs)
-			if !strings.Contains(line, "--write") && !strings.Contains(line, "github") {
+			if !strings.Contains(line, "--write") && !strings.Contains(line, "github") && !strings.Contains(line, "policy fmt") {
 				assert.NotEmpty(t, out, line)
 			}
 			ran++
@@ -127,6 +130,24 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 	assert.Contains(t, errs, "Error: testdata/manifests/entry.yaml:1: Namespace payments is not an EgressPolicy\n")
 }
 
+// TestErrorsOfRegoNameTheLineOfTheManifest, and not that of a file that nobody has.
+func TestErrorsOfRegoNameTheLineOfTheManifest(t *testing.T) {
+	t.Parallel()
+	folder := suites(t)
+	file := filepath.Join(folder, "owned", "owned.yaml")
+	replace(t, file, "      host.leaves\n", "      host.leaves\n      unknown(host)\n")
+	for _, command := range []string{"review", "explain", "simulate"} {
+		args := []string{command, "-p", file, "--cluster", "testdata/stored.yaml"}
+		if command != "simulate" {
+			args = append(args, "-f", "testdata/evil.yaml")
+		}
+		code, _, errs := run(t, "", args...)
+		assert.Equal(t, failed, code, command)
+		assert.Contains(t, errs, file+":35: rego_type_error: undefined function unknown", command)
+		assert.NotContains(t, errs, "owned.rego", command)
+	}
+}
+
 // TestUnlabelledNamespacesAreTold: a policy that selects by labels would otherwise be left out without a word.
 func TestUnlabelledNamespacesAreTold(t *testing.T) {
 	t.Parallel()
@@ -146,6 +167,34 @@ func TestNothingIsNotClean(t *testing.T) {
 		code, _, errs := run(t, "---\n# nothing\n", command, "-f", "-")
 		assert.Equal(t, failed, code)
 		assert.Equal(t, "Error: there are no objects in -\n", errs)
+	}
+}
+
+// TestShellsOfferWhatFlagsTake: every --output, and what else is one of a few words.
+func TestShellsOfferWhatFlagsTake(t *testing.T) {
+	t.Parallel()
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, flag := range []string{"output", "baseline", "diff"} {
+			if of := cmd.Flags().Lookup(flag); of == nil || of.Value.Type() == "bool" {
+				continue
+			}
+			words := strings.Fields(cmd.CommandPath() + " --" + flag + "=")
+			words[0] = "__complete"
+			code, out, _ := run(t, "", words...)
+			assert.Equal(t, clean, code, words)
+			assert.Contains(t, out, ":4\n", "%v: %s", words, out)
+			assert.Greater(t, strings.Count(out, "\n"), 2, "%v: %s", words, out)
+		}
+		for _, child := range cmd.Commands() {
+			visit(child)
+		}
+	}
+	visit(command("egressctl"))
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		code, out, _ := run(t, "", "completion", shell)
+		assert.Equal(t, clean, code)
+		assert.Contains(t, out, "__complete")
 	}
 }
 

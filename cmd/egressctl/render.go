@@ -61,6 +61,7 @@ What is not allowed is told, and left out.`,
 	i.bind(out)
 	out.Flags().StringVar(&diff, "diff", "", "print the differences from what was written (input) or from what is stored already (cluster)")
 	out.Flags().Lookup("diff").NoOptDefVal = withInput
+	completes(out, "diff", withInput, withCluster)
 	return out
 }
 

@@ -58,7 +58,7 @@ kinds and namespaces that are not governed are passed over.`,
 	out.Flags().StringVarP(&output, "output", "o", "table", "form of the answers: table, json, yaml, sarif, junit or github")
 	out.Flags().BoolVar(&options.Strict, "strict", false, "exit with 1 where policies warn, too")
 	out.Flags().BoolVarP(&options.Quiet, "quiet", "q", false, "leave out of the table what is allowed")
-	_ = out.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(report.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	completes(out, "output", report.Formats()...)
 	return out
 }
 
@@ -78,12 +78,19 @@ func (i *inputs) apply(cmd *cobra.Command) (*dryrun.Session, []dryrun.Answer, er
 	bar := newProgress(cmd.ErrOrStderr(), len(objects))
 	defer bar.end()
 	answers, err := session.Apply(cmd.Context(), objects, bar.step)
-	if namespaces, selecting := session.Unlabelled(); len(namespaces) > 0 && err == nil {
+	if err == nil {
 		bar.end()
+		i.note(cmd, session)
+	}
+	return session, answers, err
+}
+
+// note tells of which namespaces nothing was said, where that may change answers.
+func (i *inputs) note(cmd *cobra.Command, session *dryrun.Session) {
+	if namespaces, selecting := session.Unlabelled(); len(namespaces) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Note: nothing declares namespace %s, so it is taken to have no labels, by which selects: %s. Give Namespaces among the manifests, or by --cluster.\n",
 			strings.Join(namespaces, ", "), strings.Join(selecting, ", "))
 	}
-	return session, answers, err
 }
 
 // refusals tells the noes among answers. It returns errViolations where there are some.

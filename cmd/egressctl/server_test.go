@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const workload = `apiVersion: v1
+const hostNetwork = `apiVersion: v1
 kind: Namespace
 metadata: {name: app, labels: {istio-injection: enabled}}
 ---
@@ -42,7 +42,7 @@ func TestGuardsAreThoseOfTheClusterOrOfTheChart(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 		return file
 	}
-	manifests := write(workload)
+	manifests := write(hostNetwork)
 	theirs := write(strings.ReplaceAll(guard, "NAME", "egress-governor"))
 	others := write(strings.ReplaceAll(guard, "NAME", "others"))
 	ours := "'egress-governor-host-network' denied request: spec.template.spec.hostNetwork: "

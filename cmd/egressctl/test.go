@@ -21,6 +21,7 @@ type tests struct {
 	run, output       string
 	update, coverage  bool
 	verbose, watching bool
+	schema            bool
 }
 
 func testCommand() *cobra.Command {
@@ -38,8 +39,15 @@ It exits with 0 where all is as expected, with 1 where something is not, and wit
 
   # For a CI system, and how much of their Rego they evaluate
   egressctl test policies/ -o junit
-  egressctl test owned/ --coverage`,
+  egressctl test owned/ --coverage
+
+  # For editors of suites
+  egressctl test --schema`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.schema {
+				_, err := cmd.OutOrStdout().Write(suite.Schema)
+				return err
+			}
 			if len(args) == 0 {
 				args = []string{"."}
 			}
@@ -57,9 +65,11 @@ It exits with 0 where all is as expected, with 1 where something is not, and wit
 		},
 	}
 	out.Flags().StringVar(&flags.run, "run", "", "run the cases whose name after that of the file, FILE/NAME, matches this regular expression")
+	out.Flags().BoolVar(&flags.schema, "schema", false, "print the JSON Schema of suites, for editors, and run none")
 	out.Flags().BoolVar(&flags.update, "update", false, "write the files that hold what is stored anew")
 	out.Flags().BoolVar(&flags.coverage, "coverage", false, "say which lines of the suites' own Rego no case evaluates")
 	out.Flags().StringVarP(&flags.output, "output", "o", "table", "form of the results: table, json or junit")
+	completes(out, "output", report.TestFormats...)
 	out.Flags().BoolVarP(&flags.verbose, "verbose", "v", false, "list the cases that pass, too")
 	out.Flags().BoolVar(&flags.watching, "watch", false, "run again whenever a file changes, until interrupted")
 	return out

@@ -76,9 +76,12 @@ func (a *Auditor) clocked(ctx context.Context) bool {
 	return err == nil && slices.ContainsFunc(timed, func(name string) bool { return policies[name].suspends })
 }
 
+// freeOf is how many exits may be suspended newly, of all that there are.
+func freeOf(sealed int, maxShare float64) int { return max(freely, int(maxShare*float64(sealed))) }
+
 // decide suspends what violates policies that say so, and gives back what does not any more.
 func (a *Auditor) decide() {
-	free := max(freely, int(a.MaxShare*float64(a.Entries.Sealed())))
+	free := freeOf(a.Entries.Sealed(), a.MaxShare)
 	last := a.Entries.Suspensions()
 	// What was taken lately and is not given back counts: passes follow each other within seconds.
 	maps.DeleteFunc(a.taken, func(name types.NamespacedName, at time.Time) bool {

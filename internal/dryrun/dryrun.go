@@ -156,7 +156,7 @@ func (s *Session) Enforce(policies ...manifest.Object) error {
 			return err
 		}
 		_, err = s.enforce(read)
-		return err
+		return inManifest(object, err)
 	})
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,6 +38,22 @@ func RegoPlace(of manifest.Object, line int) string {
 		return manifest.Place(of.File, at)
 	}
 	return manifest.Place(of.GetName()+".rego", line)
+}
+
+// inManifest is an error of a policy with the lines of its manifest in the place of those of its Rego.
+func inManifest(of manifest.Object, err error) error {
+	if err == nil {
+		return nil
+	}
+	lines := regexp.MustCompile(`\b` + regexp.QuoteMeta(of.GetName()) + `\.rego:([0-9]+)`)
+	text := lines.ReplaceAllStringFunc(err.Error(), func(place string) string {
+		line, _ := strconv.Atoi(lines.FindStringSubmatch(place)[1]) // it is a number
+		return RegoPlace(of, line)
+	})
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // Observed is what an EgressPolicy in force did for an answer.

@@ -143,6 +143,10 @@ func TestSuitesBesidePoliciesArePassedOver(t *testing.T) {
 	out, err := manifest.Parse("tests/a_test.yaml", []byte("policies: []\ncases:\n- name: a\n"))
 	require.NoError(t, err)
 	assert.Empty(t, out)
+	// What a suite may merge, no manifest may.
+	out, err = manifest.Parse("tests/a_test.yaml", []byte("cases:\n- &a {name: a, manifest: {metadata: {name: x}}}\n- <<: *a\n  name: b\n"))
+	require.NoError(t, err)
+	assert.Empty(t, out)
 	out, err = manifest.Parse("a_test.yaml", []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\ncases: []\n"))
 	require.NoError(t, err)
 	assert.Len(t, out, 1)

@@ -75,18 +75,19 @@ func splitJSON(raw []byte) (out []document) {
 
 // read returns the objects of a document, none of an empty one.
 func (d document) read(file string) ([]Object, error) {
-	converted, err := yaml.YAMLToJSONStrict(d.text)
-	switch {
-	case err != nil && d.merges(file):
+	root := &goyaml.Node{}
+	readable := goyaml.Unmarshal(d.text, root) == nil && len(root.Content) > 0
+	if readable && suite(file, root.Content[0]) {
 		return nil, nil
-	case err != nil:
+	}
+	converted, err := yaml.YAMLToJSONStrict(d.text)
+	if err != nil {
 		return nil, d.wrong(file, err)
 	}
 	if bytes.Equal(converted, []byte("null")) {
 		return nil, nil
 	}
-	root := &goyaml.Node{}
-	if goyaml.Unmarshal(d.text, root) != nil || len(root.Content) == 0 {
+	if !readable {
 		// What is JSON and not YAML for this reader has no lines but the first.
 		root = &goyaml.Node{Content: []*goyaml.Node{{Line: 1}}}
 	}
@@ -95,9 +96,6 @@ func (d document) read(file string) ([]Object, error) {
 	var content map[string]any
 	if err := json.Unmarshal(converted, &content); err != nil {
 		return nil, fmt.Errorf("%s: is not an object", Place(file, whole.Line))
-	}
-	if suite(file, content) {
-		return nil, nil
 	}
 	if items, is := content["items"].([]any); is && strings.HasSuffix(fmt.Sprint(content["kind"]), "List") {
 		return whole.list(items)
@@ -109,31 +107,12 @@ func (d document) read(file string) ([]Object, error) {
 	return []Object{one}, nil
 }
 
-// suite says whether a document is a suite of cases, which stand beside policies; it is no object that anybody could apply.
-func suite(file string, content map[string]any) bool {
-	_, cases := content["cases"].([]any)
+// suite says whether a document is a suite of cases, which stand beside policies; it is no object that anybody could apply, and may
+// merge what kubectl does not.
+func suite(file string, content *goyaml.Node) bool {
 	of := strings.TrimSuffix(file, filepath.Ext(file))
-	return cases && content["kind"] == nil && content["apiVersion"] == nil && strings.HasSuffix(of, "_test")
-}
-
-// merges says whether a document is a suite whose cases write over what they merge, which is no manifest's to do. Its own
-// keys tell, and none of them is merged.
-func (d document) merges(file string) bool {
-	root := &goyaml.Node{}
-	if goyaml.Unmarshal(d.text, root) != nil || len(root.Content) == 0 || root.Content[0].Kind != goyaml.MappingNode {
-		return false
-	}
-	content := map[string]any{}
-	for i, at := 0, root.Content[0].Content; i+1 < len(at); i += 2 {
-		if at[i].Tag == "!!merge" {
-			return false
-		}
-		content[at[i].Value] = at[i+1].Value
-		if at[i+1].Kind == goyaml.SequenceNode {
-			content[at[i].Value] = []any{}
-		}
-	}
-	return suite(file, content)
+	cases := child(content, "cases")
+	return cases != nil && cases.Kind == goyaml.SequenceNode && child(content, "kind") == nil && child(content, "apiVersion") == nil && strings.HasSuffix(of, "_test")
 }
 
 // list returns the items of a List.

@@ -105,12 +105,16 @@ func objectOf(answer dryrun.Answer) Object {
 		out.Verdict = ungoverned
 	}
 	for _, finding := range answer.Findings {
-		out.Findings = append(out.Findings, Finding{
-			Code: finding.Code, Effect: string(finding.Effect), Policy: finding.Policy, Library: finding.Library, Field: finding.Field,
-			Line: answer.At(finding.Field), Message: finding.Message, Fix: finding.Fix, Docs: finding.Docs, sentence: finding.Sentence(),
-		})
+		out.Findings = append(out.Findings, findingOf(answer.Object, finding))
 	}
 	return out
+}
+
+func findingOf(object manifest.Object, finding review.Finding) Finding {
+	return Finding{
+		Code: finding.Code, Effect: string(finding.Effect), Policy: finding.Policy, Library: finding.Library, Field: finding.Field,
+		Line: object.At(finding.Field), Message: finding.Message, Fix: finding.Fix, Docs: finding.Docs, sentence: finding.Sentence(),
+	}
 }
 
 // rule is what a finding is an instance of: its code, or of a policy that gives none its name.

@@ -2,8 +2,8 @@ package policies.route_integrity_test
 
 import data.policies.route_integrity
 
-_found(object, parameters) := {[result.code, result.field] |
-	some result in route_integrity.deny with input as {"object": object, "parameters": parameters}
+_found(route, parameters) := {[result.code, result.field] |
+	some result in route_integrity.deny with input as {"object": route, "parameters": parameters}
 }
 
 _routes(route) := {"spec": {"hosts": ["api.test"], "http": [route]}}

@@ -4,6 +4,7 @@
 package policies.lib.hosts
 
 # METADATA
+# scope: document
 # title: Covered
 # description: |
 #   True when one of the patterns stands for all of a canonical host. A pattern is a host, *.example.com for every
@@ -20,6 +21,7 @@ covered(host, patterns) if {
 }
 
 # METADATA
+# scope: document
 # title: Overlaps
 # description: True when one of the patterns covers a canonical host, or the host is a wildcard over what one stands for.
 overlaps(host, patterns) if covered(host, patterns)
@@ -33,6 +35,7 @@ overlaps(host, patterns) if {
 overlaps("*", patterns) if count(patterns) > 0
 
 # METADATA
+# scope: document
 # title: Listed
 # description: At most five patterns, sorted, for a sentence.
 listed(patterns) := "none are allowed yet" if count(patterns) == 0
@@ -47,6 +50,7 @@ listed(patterns) := sprintf("%s and %d more", [concat(", ", array.slice(sort(pat
 }
 
 # METADATA
+# scope: document
 # title: Within
 # description: True when an address lies in one of the CIDRs, or is covered as a host by one of the patterns.
 within(address, ranges) if covered(lower(address), ranges)

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/lint"
+)
+
+func TestPolicyLintSaysWhatItFinds(t *testing.T) {
+	t.Parallel()
+	code, out, errs := run(t, "", "policy", "lint", "testdata/owned", "--regal", "none")
+	assert.Equal(t, clean, code, errs)
+	assert.Equal(t, "1 module: 0 findings\n", out)
+	folder := suites(t)
+	file := filepath.Join(folder, "owned", "owned.yaml")
+	replace(t, file, "    # title: Owned\n", "")
+	code, out, _ = run(t, "", "policy", "lint", folder, "--regal", "none")
+	assert.Equal(t, violations, code)
+	assert.Equal(t, file+":20: metadata: the METADATA of the package has no title, or no description\n1 module: 1 finding\n", out)
+	code, out, _ = run(t, "", "policy", "lint", folder, "--regal", "none", "-o", "json")
+	assert.Equal(t, violations, code)
+	var found []lint.Finding
+	require.NoError(t, json.Unmarshal([]byte(out), &found))
+	assert.Len(t, found, 1)
+	_, out, _ = run(t, "", "policy", "lint", folder, "--regal", "none", "-o", "github")
+	assert.Equal(t, "::error file="+file+",line=20,title=metadata::the METADATA of the package has no title, or no description\n", out)
+	for line, want := range map[string]string{
+		"policy lint testdata/owned -o xml":         "--output must be text or json or github",
+		"policy lint testdata/policies":             "there is no Rego in testdata/policies",
+		"policy lint testdata/owned --regal no-one": "no-one",
+		"policy lint":     "requires at least 1 arg(s)",
+		"policy fmt none": "none",
+	} {
+		code, _, errs := run(t, "", strings.Fields(line)...)
+		assert.Equal(t, failed, code, line)
+		assert.Contains(t, errs, want, line)
+	}
+}
+
+// TestPolicyFmtWritesWhatItSays, and with --check or --diff nothing.
+func TestPolicyFmtWritesWhatItSays(t *testing.T) {
+	t.Parallel()
+	folder := suites(t)
+	file := filepath.Join(folder, "owned", "owned.yaml")
+	was := content(t, file)
+	replace(t, file, "      not labelled\n", "        not   labelled\n")
+	unformatted := content(t, file)
+	code, out, errs := run(t, "", "policy", "fmt", folder, "--check")
+	assert.Equal(t, violations, code, errs)
+	assert.Equal(t, file+"\n", out)
+	code, out, _ = run(t, "", "policy", "fmt", folder, "--diff")
+	assert.Equal(t, violations, code)
+	assert.Contains(t, out, "-        not   labelled\n+      not labelled\n")
+	assert.Equal(t, unformatted, content(t, file))
+	code, out, _ = run(t, "", "policy", "fmt", folder)
+	assert.Equal(t, clean, code)
+	assert.Equal(t, file+"\n", out)
+	assert.Equal(t, was, content(t, file))
+	code, out, _ = run(t, "", "policy", "fmt", folder, "--check")
+	assert.Equal(t, clean, code)
+	assert.Empty(t, out)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o644), info.Mode().Perm()|0o644)
+}
+
+// TestPolicyBenchIsReadByBenchstat: a line for each policy and manifest that it is asked about, as go test writes it.
+func TestPolicyBenchIsReadByBenchstat(t *testing.T) {
+	code, out, errs := run(t, "", "policy", "bench", "-f", "testdata/entry.yaml", "-f", "testdata/evil.yaml", "-p", "testdata/policies", "--policy", "payments-hosts",
+		"--benchtime", "2x", "--count", "2")
+	require.Equal(t, clean, code, errs)
+	line := regexp.MustCompile(`^BenchmarkPolicy/payments-hosts/ServiceEntry/payments/(stripe|evil)\s+2\s+[0-9.]+ ns/op\s+[0-9]+ B/op\s+[0-9]+ allocs/op$`)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	assert.Equal(t, "goos:", strings.Fields(lines[0])[0])
+	require.Len(t, lines, 7, out)
+	for _, each := range lines[3:] {
+		assert.Regexp(t, line, each)
+	}
+	for line, want := range map[string]string{
+		"policy bench -f testdata/evil.yaml --policy none":      `no EgressPolicy "none" is in force`,
+		"policy bench -f testdata/evil.yaml --benchtime nought": "--benchtime: ",
+		"policy bench -f testdata/policies":                     "no policy is asked about any of the manifests",
+		"policy bench":                                          `required flag(s) "filename" not set`,
+	} {
+		code, _, errs := run(t, "", strings.Fields(line)...)
+		assert.Equal(t, failed, code, line)
+		assert.Contains(t, errs, want, line)
+	}
+}
