@@ -26,6 +26,7 @@ import (
 type inputs struct {
 	files, policies, stored []string
 	recursive               bool
+	bundles                 []string
 	config, baseline        string
 	kubeconfig, context     string
 	namespace               string
@@ -42,6 +43,7 @@ func (i *inputs) bind(cmd *cobra.Command) {
 	flags.StringSliceVarP(&i.files, "filename", "f", nil, "manifests: files, folders, or - for standard input")
 	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders of --filename, --policies and --cluster, too")
 	flags.StringSliceVarP(&i.policies, "policies", "p", nil, "files and folders of EgressPolicies that are in force")
+	flags.StringArrayVar(&i.bundles, "bundle", nil, "a bundle whose policies EgressPolicies may use, NAME=PATH: its folder, or its tarball")
 	flags.StringSliceVar(&i.stored, "cluster", nil, "files and folders of objects that are stored already, as kubectl get -o yaml prints them")
 	flags.StringVar(&i.kubeconfig, "kubeconfig", "", "take what is stored already from the cluster of this file")
 	flags.StringVar(&i.context, "context", "", "take it from the cluster of this context")
@@ -89,8 +91,12 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 	if err != nil {
 		return nil, err
 	}
+	inForce, err := standards(configuration, i.bundles)
+	if err != nil {
+		return nil, err
+	}
 	out, err := dryrun.New(dryrun.Options{
-		Configuration: configuration, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
+		Configuration: configuration, Standards: inForce, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
 		Release: release(stored),
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ var (
 )
 
 func policyCommand() *cobra.Command {
-	out := &cobra.Command{Use: "policy", Short: "Begin policies of your own"}
+	out := &cobra.Command{Use: "policy", Short: "Begin policies of your own, and hand them on as bundles"}
 	var folder string
 	begin := &cobra.Command{
 		Use: "new NAME", Short: "Write an EgressPolicy with Rego of its own, and its suite", Args: cobra.ExactArgs(1),
@@ -46,7 +46,7 @@ The suite passes as it is: egressctl test NAME`,
 		},
 	}
 	begin.Flags().StringVar(&folder, "folder", "", "folder that is written into (default NAME)")
-	out.AddCommand(begin)
+	out.AddCommand(begin, buildCommand(), pushCommand(), pullCommand())
 	return out
 }
 

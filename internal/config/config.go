@@ -68,6 +68,8 @@ type Configuration struct {
 	Audit Audit `json:"audit,omitempty"`
 	// Suspend bounds what is suspended.
 	Suspend Suspend `json:"suspend,omitempty"`
+	// OPA says where bundles with policies come from, and where decisions are logged, in the words of OPA's own configuration.
+	OPA OPA `json:"opa,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }

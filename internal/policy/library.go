@@ -16,6 +16,8 @@ const sharedFolder = "lib/"
 type library struct {
 	shared   map[string]*ast.Module // by file name
 	policies map[string]*ast.Module // by policy name, such as allowed-hosts
+	// bundles are what came beside it, by name; nil for one that has not come.
+	bundles map[string]*bundled
 	// prints says that print statements print, for those who look at a policy; in the webhook they are left out.
 	prints bool
 }

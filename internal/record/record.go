@@ -15,10 +15,16 @@ import (
 type Recorder struct {
 	decisions, findings *prometheus.CounterVec
 	tally               func(policy string, effects map[review.Effect]bool)
+	decided             func(req review.Request, outcome *review.Outcome)
 }
 
 // Tell has a function told of every policy that was asked about a request, with the effects of what it said.
 func (r *Recorder) Tell(tally func(policy string, effects map[review.Effect]bool)) { r.tally = tally }
+
+// TellDecisions has a function told of every outcome.
+func (r *Recorder) TellDecisions(decided func(req review.Request, outcome *review.Outcome)) {
+	r.decided = decided
+}
 
 // New returns a Recorder with its metrics registered; a nil registerer takes none. The error is that of registering.
 func New(registerer prometheus.Registerer) (*Recorder, error) {
@@ -57,6 +63,9 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 		logger.Info("User is excluded", "user", exempt.User, "from", exempt.From())
 	}
 	r.tell(outcome)
+	if r.decided != nil {
+		r.decided(req, outcome)
+	}
 	audited := 0
 	for _, finding := range outcome.Findings {
 		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()
