@@ -94,10 +94,7 @@ func checkBundle(folder string, of *bundle.Bundle) (digest string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := engine.SetBundle(filepath.Clean(folder), of); err != nil {
-		return "", err
-	}
-	return engine.BundleDigest(filepath.Clean(folder)), nil
+	return engine.CheckBundle(filepath.Clean(folder), of)
 }
 
 // standards are the policies in force before any EgressPolicy, with the bundles that are given as NAME=PATH.

@@ -172,6 +172,10 @@ func storeOf(data []byte) (storage.Store, error) {
 
 // compiler compiles modules beside what all policies share; data is nil for none.
 func (l *library) compiler(modules map[string]*ast.Module, data storage.Store) (*ast.Compiler, error) {
+	return l.compilerOf(modules, data, func(of *ast.Compiler) *ast.Compiler { return of })
+}
+
+func (l *library) compilerOf(modules map[string]*ast.Module, data storage.Store, with func(*ast.Compiler) *ast.Compiler) (*ast.Compiler, error) {
 	ctx := context.Background()
 	out := withWeights(ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)).WithEnablePrintStatements(l.prints)
 	if data != nil {
@@ -188,6 +192,7 @@ func (l *library) compiler(modules map[string]*ast.Module, data storage.Store) (
 			all[name] = module.Copy()
 		}
 	}
+	out = with(out)
 	if out.Compile(all); out.Failed() {
 		return nil, fmt.Errorf("rego: %w", out.Errors)
 	}

@@ -53,10 +53,18 @@ func (e *Engine) Clone() *Engine {
 // others it does not know, and takes for good until they are read. The error names file and line, or the parameter; it is
 // v1alpha1.BundleMissing where the bundle that it uses has not come.
 func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
-	if _, err := e.library.Load().compile(policy); !errors.Is(err, errUnread) {
+	library := e.library.Load()
+	if _, err := library.compile(policy); err != nil && !errors.Is(err, errUnread) {
 		return err
 	}
-	return nil
+	if policy.Spec.Rego == "" {
+		return nil
+	}
+	module, _, err := library.module(policy)
+	if err != nil {
+		return err
+	}
+	return library.readsInput(map[string]*ast.Module{module.Package.Location.File: module})
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;
