@@ -97,6 +97,11 @@ func checkBundle(folder string, of *bundle.Bundle) (digest string, err error) {
 	return engine.CheckBundle(filepath.Clean(folder), of)
 }
 
+// bindBundles makes bundles a flag of a command.
+func bindBundles(cmd *cobra.Command, bundles *[]string) {
+	cmd.Flags().StringArrayVar(bundles, "bundle", nil, "a bundle whose policies EgressPolicies may use, NAME=PATH: its folder, or its tarball")
+}
+
 // standards are the policies in force before any EgressPolicy, with the bundles that are given as NAME=PATH.
 func standards(configuration *config.Configuration, bundles []string) (*policy.Engine, error) {
 	out, err := dryrun.Standards(configuration)

@@ -43,7 +43,7 @@ func (i *inputs) bind(cmd *cobra.Command) {
 	flags.StringSliceVarP(&i.files, "filename", "f", nil, "manifests: files, folders, or - for standard input")
 	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders of --filename, --policies and --cluster, too")
 	flags.StringSliceVarP(&i.policies, "policies", "p", nil, "files and folders of EgressPolicies that are in force")
-	flags.StringArrayVar(&i.bundles, "bundle", nil, "a bundle whose policies EgressPolicies may use, NAME=PATH: its folder, or its tarball")
+	bindBundles(cmd, &i.bundles)
 	flags.StringSliceVar(&i.stored, "cluster", nil, "files and folders of objects that are stored already, as kubectl get -o yaml prints them")
 	flags.StringVar(&i.kubeconfig, "kubeconfig", "", "take what is stored already from the cluster of this file")
 	flags.StringVar(&i.context, "context", "", "take it from the cluster of this context")

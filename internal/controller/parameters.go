@@ -29,7 +29,7 @@ func (p *Policies) whole(ctx context.Context, from client.Reader, policy *v1alph
 
 // Check says what is wrong with a policy, by the parameters that it shares now; the warnings are what its author may not have meant.
 func (p *Policies) Check(ctx context.Context, policy *v1alpha1.EgressPolicy) (warnings []string, err error) {
-	warnings = policy.Spec.Warnings()
+	warnings = p.warnings(policy)
 	whole, err := p.whole(ctx, p.live, policy)
 	var missing *v1alpha1.ParametersMissing
 	switch {

@@ -30,6 +30,8 @@ import (
 type Engine interface {
 	// Check says what is wrong with a policy.
 	Check(policy *v1alpha1.EgressPolicy) error
+	// Unread says what of a policy its author may not have meant.
+	Unread(policy *v1alpha1.EgressPolicy) []string
 	// Set puts a policy in force; on error the last good version stays.
 	Set(policy *v1alpha1.EgressPolicy) error
 	// Remove takes one out of force.
@@ -170,7 +172,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	}
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce",
-		Message:            strings.Join(append([]string{"the policy is in force"}, policy.Spec.Warnings()...), "; beware: "),
+		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), "; beware: "),
 		ObservedGeneration: policy.Generation,
 	}
 	version, err := p.set(ctx, policy)
@@ -189,4 +191,9 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		p.tell(policy, condition.Reason, condition.Message)
 	}
 	return ctrl.Result{}, client.IgnoreNotFound(err)
+}
+
+// warnings are what the author of a policy may not have meant.
+func (p *Policies) warnings(policy *v1alpha1.EgressPolicy) []string {
+	return append(policy.Spec.Warnings(), p.engine.Unread(policy)...)
 }

@@ -29,7 +29,7 @@ func (s *Session) whole(of *v1alpha1.EgressPolicy) (*v1alpha1.EgressPolicy, erro
 
 // check says what is wrong with a policy, as the webhook does at apply.
 func (s *Session) check(of *v1alpha1.EgressPolicy) (warnings []string, err error) {
-	warnings = of.Spec.Warnings()
+	warnings = append(of.Spec.Warnings(), s.engine.Unread(of)...)
 	whole, err := s.whole(of)
 	var missing *v1alpha1.ParametersMissing
 	switch {

@@ -57,7 +57,19 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 	if err != nil {
 		return "", err
 	}
-	return unpacked.digest, library.readsInput(unpacked.modules)
+	// A mask's input is a decision.
+	masks, modules := map[string]string{}, maps.Clone(unpacked.modules)
+	for _, module := range of.Modules {
+		if parsed := unpacked.modules[name+"/"+strings.TrimPrefix(module.Path, "/")]; parsed != nil && parsed.Package.Path.Equal(MaskPackage) {
+			file := parsed.Package.Location.File
+			masks[file] = string(module.Raw)
+			delete(modules, file)
+		}
+	}
+	if _, err := CompileMask(masks); err != nil {
+		return "", err
+	}
+	return unpacked.digest, library.readsInput(modules)
 }
 
 // Unread returns what the author of an EgressPolicy may not have meant: parameters that its policy never reads.
@@ -101,8 +113,11 @@ var parametersRef = ast.MustParseRef("input.parameters")
 
 // parametersRead notes the parameters that a module reads by name, and returns whether it may read any other, too.
 func parametersRead(module *ast.Module, into map[string]bool) (all bool) {
-	visitor := ast.NewGenericVisitor(func(x any) bool {
+	var visitor *ast.GenericVisitor
+	visitor = ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
+		case ast.Var:
+			all = all || x.Equal(ast.InputRootDocument.Value)
 		case *ast.Expr:
 			if terms, is := x.Terms.([]*ast.Term); is {
 				return gets(terms, into)
@@ -121,6 +136,10 @@ func parametersRead(module *ast.Module, into map[string]bool) (all bool) {
 				name, _ := x[2].Value.(ast.String)
 				into[string(name)] = true
 			}
+			for _, part := range x[1:] {
+				visitor.Walk(part)
+			}
+			return true
 		}
 		return false
 	})

@@ -126,6 +126,40 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	return folder
 }
 
+// TestTheExamplesOfARegistryRun, as they stand in the help of egressctl, against a real one.
+func TestTheExamplesOfARegistryRun(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	folder := t.TempDir()
+	binary := filepath.Join(folder, "egressctl")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/egressctl")
+	build.Dir, build.Stderr = root, os.Stderr
+	require.NoError(t, build.Run())
+	require.NoError(t, os.CopyFS(folder, os.DirFS(filepath.Join(root, "cmd", "egressctl", "testdata"))))
+	pair(t, folder, "release")
+	images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(images.Close)
+	for _, command := range []string{"push", "pull"} {
+		help, err := exec.Command(binary, "policy", command, "--help").Output()
+		require.NoError(t, err)
+		ran := 0
+		for _, line := range strings.Split(string(help), "\n") {
+			args, is := strings.CutPrefix(line, "  egressctl ")
+			if !is || !strings.Contains(args, "registry.example.com") {
+				continue
+			}
+			args = strings.ReplaceAll(args, "registry.example.com", strings.TrimPrefix(images.URL, "http://")) + " --plain-http"
+			run := exec.Command(binary, strings.Fields(args)...)
+			run.Dir = folder
+			out, err := run.CombinedOutput()
+			require.NoError(t, err, "%s\n%s", line, out)
+			ran++
+		}
+		assert.Positive(t, ran, command)
+	}
+}
+
 // TestPoliciesOfBundles from a server and from a registry, as egressctl makes them: signed by the right key they are taken and kept
 // current; otherwise the last good ones stay, and without one what is selected fails. Decisions reach a server, masked. It is not
 // parallel: the webhook runs under other values.
