@@ -64,7 +64,7 @@ func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
 	if err != nil {
 		return err
 	}
-	return library.readsInput(map[string]*ast.Module{module.Package.Location.File: module})
+	return errors.Join(speaks(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;

@@ -69,6 +69,11 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 	if _, err := CompileMask(masks); err != nil {
 		return "", err
 	}
+	for _, file := range slices.Sorted(maps.Keys(modules)) {
+		if err := speaks(modules[file]); err != nil {
+			return "", err
+		}
+	}
 	return unpacked.digest, library.readsInput(modules)
 }
 
