@@ -67,10 +67,9 @@ func packed(t *testing.T, by *keys, revision, rego string) []byte {
 // server has a bundle, and takes decisions.
 type server struct {
 	*httptest.Server
-	mu     sync.Mutex
-	holds  []byte
-	taken  []map[string]any
-	refuse bool
+	mu    sync.Mutex
+	holds []byte
+	taken []map[string]any
 }
 
 func newServer(t *testing.T) *server {

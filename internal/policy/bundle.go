@@ -43,7 +43,9 @@ const (
 func (e *Engine) ExpectBundles(names ...string) {
 	e.bundles(func(known map[string]*bundled) {
 		for _, name := range names {
-			known[name] = known[name]
+			if _, is := known[name]; !is {
+				known[name] = nil
+			}
 		}
 	})
 }
