@@ -3,7 +3,7 @@ package opa
 import (
 	"context"
 	"maps"
-	"path"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/plugins"
@@ -15,19 +15,22 @@ import (
 // masks are the Rego of package system.log by file, of the configuration and of the bundles: what any of them masks is masked.
 type masks map[string]string
 
+// ofConfiguration is who says the configuration's, which is the name of no bundle.
+const ofConfiguration = "config.opa"
+
 func (m masks) clone() masks { return maps.Clone(m) }
 
 // set has the Rego of one in the place of what it had before. The error is that of what does not compile beside the others.
 func (m masks) set(by string, files map[string]string) error {
 	for file := range m {
-		if path.Dir(file) == by {
+		if strings.HasPrefix(file, by+"/") {
 			delete(m, file)
 		}
 	}
 	n := 0
 	for file, rego := range files {
 		if rego != "" {
-			m[by+"/"+path.Base(file)] = rego
+			m[by+"/"+strings.TrimPrefix(file, "/")] = rego
 			n++
 		}
 	}

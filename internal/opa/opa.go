@@ -82,7 +82,7 @@ func New(options Options) (*OPA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := out.mask.set("configuration", map[string]string{"mask.rego": said.Mask}); err != nil {
+	if err := out.mask.set(ofConfiguration, map[string]string{"mask.rego": said.Mask}); err != nil {
 		return nil, fmt.Errorf("mask: %w", err)
 	}
 	if err := out.configure(said, options.Configuration); err != nil {
@@ -117,6 +117,9 @@ func (o *OPA) configure(said *words, raw []byte) error {
 		for name, of := range parsed.Bundles {
 			if said.Bundles[name].SizeLimitBytes <= 0 {
 				of.SizeLimitBytes = maxFile
+			}
+			if of.Signing == nil {
+				o.Log.Info("Bundle is taken without a signature: whoever answers for its server decides over policies", "bundle", name)
 			}
 			o.sources[name] = newSource(o, name, of)
 			o.waiting[name], o.missing[name] = true, true

@@ -123,6 +123,29 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// TestOfTwoMasksNoneIsLost, whatever their files and bundles are called, and what is the same is not told of again.
+func TestOfTwoMasksNoneIsLost(t *testing.T) {
+	t.Parallel()
+	control := newServer(t)
+	of := bundle.Bundle{Data: map[string]any{}}
+	for file, path := range map[string]string{"/a/mask.rego": "/input/a", "/b/mask.rego": "/input/b"} {
+		of.Modules = append(of.Modules, bundle.ModuleFile{Path: file, URL: file, Raw: []byte("package system.log\n\nmask contains \"" + path + "\"\n")})
+	}
+	of.Manifest.Init()
+	var raw bytes.Buffer
+	require.NoError(t, bundle.NewWriter(&raw).UseModulePath(true).DisableFormat(true).Write(of))
+	control.serve(raw.Bytes())
+	configuration := fetching(control.URL, nil)
+	configuration["bundles"] = map[string]any{"configuration": configuration["bundles"].(map[string]any)["acme"]}
+	configuration["mask"] = "package system.log\n\nmask contains \"/input/c\"\n"
+	configuration["decision_logs"] = map[string]any{"service": "control", "reporting": map[string]any{"min_delay_seconds": 1, "max_delay_seconds": 1}}
+	running := start(t, configuration, io.Discard)
+	running.Wait(t.Context())
+	running.Decided(opa.Decision{ID: "uid", Input: map[string]any{"a": 1, "b": 1, "c": 1, "d": 1}, Result: map[string]any{}})
+	eventually(t, func() bool { return len(control.decisions()) == 1 })
+	assert.Equal(t, map[string]any{"d": float64(1)}, control.decisions()[0]["input"])
+}
+
 // started is an OPA that runs by a configuration, with what it was told.
 type started struct {
 	*opa.OPA
@@ -249,7 +272,7 @@ func TestWhatOPAWouldLeaveOutIsRefused(t *testing.T) {
 		"max polling delay must be": func(c map[string]any) {
 			bundles(c)["polling"] = map[string]any{"min_delay_seconds": 2, "max_delay_seconds": 1}
 		},
-		"configuration/mask.rego:1": func(c map[string]any) { c["mask"] = "no rego" },
+		"config.opa/mask.rego:1": func(c map[string]any) { c["mask"] = "no rego" },
 	} {
 		by := newKeys(t)
 		configuration := fetching("http://127.0.0.1:1", &by)

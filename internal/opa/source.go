@@ -25,6 +25,7 @@ type source struct {
 	// The fields below are guarded by OPA.mu.
 	problem   error
 	revision  string
+	version   string
 	activated time.Time
 }
 
@@ -82,10 +83,15 @@ func (s *source) activate(ctx context.Context, of *bundle.Bundle) (err error) {
 // heard takes note of how a bundle is, and tells where that is new.
 func (o *OPA) heard(s *source, of *bundle.Bundle, err error) {
 	o.mu.Lock()
-	changed := of != nil && err == nil || text(s.problem) != text(err)
-	s.problem = err
+	// A server that names no version sends the same again.
+	version := o.Engine.BundleDigest(s.name)
+	changed := s.version != version || text(s.problem) != text(err)
+	if s.version != version {
+		s.activated = time.Now()
+	}
+	s.problem, s.version = err, version
 	if of != nil && err == nil {
-		s.revision, s.activated = of.Manifest.Revision, time.Now()
+		s.revision = of.Manifest.Revision
 		drop(o.missing, s.name, o.arrived)
 	}
 	o.mu.Unlock()

@@ -27,6 +27,8 @@ import (
 type bundled struct {
 	// modules are all of its Rego by file, policies those that EgressPolicies may name.
 	modules, policies map[string]*ast.Module
+	// compiler has all of it, for every policy alike: what a bundle takes does not grow with who uses it.
+	compiler *ast.Compiler
 	// store has its data.
 	store storage.Store
 	// digest tells it from others.
@@ -35,7 +37,7 @@ type bundled struct {
 
 const (
 	// maxBundledRego and maxBundledData are how many bytes a bundle may have of either.
-	maxBundledRego = 4 << 20
+	maxBundledRego = 1 << 20
 	maxBundledData = 16 << 20
 )
 
@@ -112,7 +114,7 @@ func (l *library) unpack(name string, of *bundle.Bundle) (*bundled, error) {
 	if out.store, err = storeOf(data); err != nil {
 		return nil, err
 	}
-	_, err = l.compiler(out.modules, out.store)
+	out.compiler, err = l.compiler(out.modules, out.store)
 	return out, err
 }
 

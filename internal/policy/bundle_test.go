@@ -3,6 +3,7 @@ package policy_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +101,31 @@ func TestAPolicyOfABundle(t *testing.T) {
 	require.ErrorContains(t, e.Check(using("acme/other")), `bundle "acme" has no policy "other"; it has saas-hosts`)
 	require.ErrorContains(t, e.Check(using("acme/x/saas-hosts")), `has no policy`)
 	require.ErrorContains(t, e.Check(using("other/saas-hosts")), `configured are acme`)
+}
+
+// TestABundleIsSharedByWhoeverUsesIt, while others of its versions come.
+func TestABundleIsSharedByWhoeverUsesIt(t *testing.T) {
+	t.Parallel()
+	e := whole(t)
+	version := func(host string) *bundle.Bundle {
+		return bundleOf(hosts("a.test", host), map[string]string{"/saas.rego": saas, "/helpers.rego": helpers})
+	}
+	require.NoError(t, e.SetBundle("acme", version("0.test")))
+	var users sync.WaitGroup
+	for i := range 8 {
+		users.Go(func() {
+			of := egressPolicy(fmt.Sprint("user-", i), v1alpha1.EgressPolicySpec{Policy: "acme/saas-hosts", Parameters: parameters(fmt.Sprintf(`{"own": %d}`, i))})
+			for range 10 {
+				assert.NoError(t, e.Set(of))
+				assert.Empty(t, e.Evaluate(t.Context(), asked("a.test")).Denied)
+				assert.NotEmpty(t, e.Evaluate(t.Context(), asked("b.test")).Denied)
+			}
+		})
+	}
+	for i := range 10 {
+		require.NoError(t, e.SetBundle("acme", version(fmt.Sprint(i, ".test"))))
+	}
+	users.Wait()
 }
 
 // TestABadBundleChangesNothing, and no bundle takes the place of what is the library's.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -92,16 +91,12 @@ func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, poli
 		return err
 	}
 	out.fix, _ = custom(module, "fix").(string)
-	modules, data := map[string]*ast.Module{module.Package.Location.File: module}, []func(*rego.Rego){}
-	var store storage.Store
-	if from != nil {
-		modules, store = from.modules, from.store
-		data = append(data, rego.Store(store))
-		out.digest += from.digest
-	}
-	compiler, err := l.compiler(modules, store)
+	compiler, data, err := l.compiled(module, from)
 	if err != nil {
 		return err
+	}
+	if from != nil {
+		out.digest += from.digest
 	}
 	out.timed = timed(compiler, module)
 	out.query, err = rego.New(append(data, rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true))...).PrepareForEval(context.Background())
@@ -112,6 +107,20 @@ func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, poli
 		return errUnread
 	}
 	return nil
+}
+
+// compiled returns a compiler with a policy, and what else its evaluation needs.
+func (l *library) compiled(module *ast.Module, from *bundled) (*ast.Compiler, []func(*rego.Rego), error) {
+	if from == nil {
+		out, err := l.compiler(map[string]*ast.Module{module.Package.Location.File: module}, nil)
+		return out, nil, err
+	}
+	data := []func(*rego.Rego){rego.Store(from.store)}
+	if !l.prints {
+		return from.compiler, data, nil
+	}
+	out, err := l.compiler(from.modules, from.store)
+	return out, data, err
 }
 
 // errUnread is the error of a policy of whose parameters some are elsewhere (EgressPolicy.WithParameters): without them it might
