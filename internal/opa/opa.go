@@ -72,7 +72,7 @@ func New(options Options) (*OPA, error) {
 		Options: options, sources: map[string]*source{}, waiting: map[string]bool{}, missing: map[string]bool{},
 		asked: make(chan struct{}), arrived: make(chan struct{}), mask: masks{},
 	}
-	configuration, err := json.Marshal(map[string]any{"services": said.Services, "keys": said.Keys, "labels": said.Labels})
+	configuration, bounds, err := forManager(said, options.Configuration)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +81,9 @@ func New(options Options) (*OPA, error) {
 		plugins.Logger(logging.NewLoggerFromSlogHandler(logr.ToSlogHandler(options.Log), logging.Info)), plugins.ConsoleLogger(console))
 	if err != nil {
 		return nil, err
+	}
+	for name, plugin := range bounds {
+		out.manager.Register(name, plugin)
 	}
 	if err := out.mask.set(ofConfiguration, map[string]string{"mask.rego": said.Mask}); err != nil {
 		return nil, fmt.Errorf("mask: %w", err)
@@ -93,6 +96,25 @@ func New(options Options) (*OPA, error) {
 		close(out.arrived)
 	}
 	return out, out.register()
+}
+
+// forManager is what of a configuration OPA's manager is given, and the plugins that it needs for it.
+func forManager(said *words, raw []byte) ([]byte, map[string]*bounded, error) {
+	var given struct {
+		Services map[string]map[string]json.RawMessage `json:"services"`
+		Keys     json.RawMessage                       `json:"keys,omitempty"`
+		Labels   json.RawMessage                       `json:"labels,omitempty"`
+	}
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return nil, nil, err
+	}
+	services, bounds, err := boundedServices(said.Services, given.Services)
+	if err != nil {
+		return nil, nil, err
+	}
+	given.Services = services
+	out, err := json.Marshal(given)
+	return out, bounds, err
 }
 
 // configure makes what the configuration asks for.

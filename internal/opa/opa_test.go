@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -64,11 +65,21 @@ func packed(t *testing.T, by *keys, revision, rego string) []byte {
 	return out.Bytes()
 }
 
+// zeros are as many as are read.
+type zeros struct{}
+
+// Read implements io.Reader.
+func (zeros) Read(into []byte) (int, error) {
+	clear(into)
+	return len(into), nil
+}
+
 // server has a bundle, and takes decisions.
 type server struct {
 	*httptest.Server
 	mu    sync.Mutex
 	holds []byte
+	token string
 	taken []map[string]any
 }
 
@@ -112,6 +123,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	etag := fmt.Sprintf("%x", sha256.Sum256(s.holds))
 	switch {
+	case s.token != "" && r.Header.Get("Authorization") != "Bearer "+s.token:
+		http.Error(w, "who are you", http.StatusUnauthorized)
 	case s.holds == nil:
 		http.NotFound(w, r)
 	case r.Header.Get("If-None-Match") == etag:
@@ -121,6 +134,26 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/gzip")
 		_, _ = w.Write(s.holds)
 	}
+}
+
+// TestCredentialsAreThoseOfTheConfiguration, and there are no others.
+func TestCredentialsAreThoseOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	control := newServer(t)
+	control.token = "s3cret"
+	control.serve(packed(t, nil, "1", denying("first")))
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("s3cret"), 0o600))
+	configuration := fetching(control.URL, nil)
+	of := start(t, configuration, io.Discard)
+	of.Wait(t.Context())
+	require.Error(t, of.Problem("acme"))
+	service := configuration["services"].(map[string]any)["control"].(map[string]any)
+	service["credentials"] = map[string]any{"bearer": map[string]any{"token_path": file}}
+	of = start(t, configuration, io.Discard)
+	of.Wait(t.Context())
+	require.NoError(t, of.Problem("acme"))
+	require.NotEmpty(t, of.Version("acme"))
 }
 
 // TestOfTwoMasksNoneIsLost, whatever their files and bundles are called, and what is the same is not told of again.
@@ -224,14 +257,23 @@ func TestTheLastGoodBundleStays(t *testing.T) {
 	first := of.Version("acme")
 	assert.Zero(t, of.metric(t, "egress_governor_bundle_failed"))
 	assert.NotZero(t, of.metric(t, "egress_governor_bundle_activation_timestamp_seconds"))
+	bomb := func(size int) []byte {
+		var out bytes.Buffer
+		packer := gzip.NewWriter(&out)
+		_, err := io.CopyN(packer, zeros{}, int64(size))
+		require.NoError(t, errors.Join(err, packer.Close()))
+		return out.Bytes()
+	}
 	for says, next := range map[string][]byte{
-		"missing .signatures.json": packed(t, nil, "2", denying("unsigned")),
-		"failed to verify":         packed(t, &other, "3", denying("forged")),
-		"acme/p.rego:3":            packed(t, &by, "4", "package policies.p\n\ndeny contains http.send({}).raw_body\n"),
-		"gzip: invalid header":     []byte("no tarball"),
-		"is the library's own":     packed(t, &by, "5", "package policies.lib.result\n\nof(_, _, _, _) := {}\n"),
-		"reads input and itself":   packed(t, &by, "6", "package system.log\n\nmask contains data.x\n"),
-		"Not Found":                nil,
+		"more than 64 MiB, unpacked": bomb(1 << 30),
+		"more than 32 MiB":           bytes.Repeat([]byte("random"), 7<<20),
+		"missing .signatures.json":   packed(t, nil, "2", denying("unsigned")),
+		"failed to verify":           packed(t, &other, "3", denying("forged")),
+		"acme/p.rego:3":              packed(t, &by, "4", "package policies.p\n\ndeny contains http.send({}).raw_body\n"),
+		"gzip: invalid header":       []byte("no tarball"),
+		"is the library's own":       packed(t, &by, "5", "package policies.lib.result\n\nof(_, _, _, _) := {}\n"),
+		"reads input and itself":     packed(t, &by, "6", "package system.log\n\nmask contains data.x\n"),
+		"Not Found":                  nil,
 	} {
 		control.serve(next)
 		if !assert.Eventually(t, func() bool { return of.Problem("acme") != nil && strings.Contains(of.Problem("acme").Error(), says) }, 5*time.Second, 20*time.Millisecond, says) {
@@ -259,6 +301,9 @@ func TestWhatOPAWouldLeaveOutIsRefused(t *testing.T) {
 		`unknown field "resorce"`: func(c map[string]any) { bundles(c)["resorce"] = "x" },
 		`unknown field "tokn"`: func(c map[string]any) {
 			c["services"].(map[string]any)["control"].(map[string]any)["credentials"] = map[string]any{"bearer": map[string]any{"tokn": "x"}}
+		},
+		"services.control.credentials.plugin: must be left out": func(c map[string]any) {
+			c["services"].(map[string]any)["control"].(map[string]any)["credentials"] = map[string]any{"plugin": "x"}
 		},
 		"bundles.acme.signing: is missing":                  func(c map[string]any) { delete(bundles(c), "signing") },
 		"bundles.acme.persist: must be left out":            func(c map[string]any) { bundles(c)["persist"] = true },
