@@ -45,6 +45,16 @@ func read(raw []byte) (*words, error) {
 	}
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for name, of := range out.Services {
+		if of == nil {
+			add("services.%s: is empty", name)
+		}
+	}
+	for name, of := range out.Keys {
+		if of == nil {
+			add("keys.%s: is empty", name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(out.Bundles)) {
 		of := out.Bundles[name]
 		switch {

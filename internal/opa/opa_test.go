@@ -265,7 +265,7 @@ func TestTheLastGoodBundleStays(t *testing.T) {
 		return out.Bytes()
 	}
 	for says, next := range map[string][]byte{
-		"more than 64 MiB, unpacked": bomb(1 << 30),
+		"more than 64 MiB, unpacked": bomb(80 << 20),
 		"more than 32 MiB":           bytes.Repeat([]byte("random"), 7<<20),
 		"missing .signatures.json":   packed(t, nil, "2", denying("unsigned")),
 		"failed to verify":           packed(t, &other, "3", denying("forged")),
@@ -305,6 +305,9 @@ func TestWhatOPAWouldLeaveOutIsRefused(t *testing.T) {
 		"services.control.credentials.plugin: must be left out": func(c map[string]any) {
 			c["services"].(map[string]any)["control"].(map[string]any)["credentials"] = map[string]any{"plugin": "x"}
 		},
+		"services.other: is empty":                          func(c map[string]any) { c["services"].(map[string]any)["other"] = nil },
+		"keys.other: is empty":                              func(c map[string]any) { c["keys"].(map[string]any)["other"] = nil },
+		"bundles.other: names a service":                    func(c map[string]any) { c["bundles"].(map[string]any)["other"] = nil },
 		"bundles.acme.signing: is missing":                  func(c map[string]any) { delete(bundles(c), "signing") },
 		"bundles.acme.persist: must be left out":            func(c map[string]any) { bundles(c)["persist"] = true },
 		"bundles.acme.trigger: must be periodic":            func(c map[string]any) { bundles(c)["trigger"] = "manual" },

@@ -100,6 +100,8 @@ func TestAPolicyOfABundle(t *testing.T) {
 	assert.Empty(t, e.Evaluate(t.Context(), asked("b.test")).Denied)
 	require.ErrorContains(t, e.Check(using("acme/other")), `bundle "acme" has no policy "other"; it has saas-hosts`)
 	require.ErrorContains(t, e.Check(using("acme/x/saas-hosts")), `has no policy`)
+	require.Error(t, e.Set(using("gone/saas-hosts")), "its bundle is not configured any more")
+	assert.ElementsMatch(t, v1alpha1.Kinds, e.Kinds())
 	require.ErrorContains(t, e.Check(using("other/saas-hosts")), `configured are acme`)
 }
 

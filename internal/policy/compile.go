@@ -61,9 +61,8 @@ func header(policy *v1alpha1.EgressPolicy, module *ast.Module) (*compiled, error
 func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 	module, from, err := l.module(policy)
 	out, unfit := header(policy, module)
-	var missing *v1alpha1.BundleMissing
-	if errors.As(err, &missing) && len(policy.Spec.Match.Kinds) == 0 {
-		// Which kinds it is for is known to nobody yet.
+	if module == nil && policy.Spec.Bundle() != "" && len(policy.Spec.Match.Kinds) == 0 {
+		// Which kinds it is for is known to nobody.
 		out.kinds = v1alpha1.Kinds
 	}
 	if err := errors.Join(err, unfit); err != nil {

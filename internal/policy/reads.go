@@ -77,6 +77,9 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 	return unpacked.digest, library.readsInput(modules)
 }
 
+// maxUnread is how many parameters are told of that are not read.
+const maxUnread = 10
+
 // Unread returns what the author of an EgressPolicy may not have meant: parameters that its policy never reads.
 func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 	if of.Spec.Parameters == nil {
@@ -99,10 +102,12 @@ func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 	if all || json.Unmarshal(of.Spec.Parameters.Raw, &given) != nil {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !read[name] {
-			warnings = append(warnings, fmt.Sprintf("spec.parameters.%s: %s never reads it; it reads %s", name, module.Package.Location.File, listed(read)))
+	maps.DeleteFunc(given, func(name string, _ json.RawMessage) bool { return read[name] })
+	for i, name := range slices.Sorted(maps.Keys(given)) {
+		if i == maxUnread {
+			return append(warnings, fmt.Sprintf("spec.parameters: it never reads %d others", len(given)-maxUnread))
 		}
+		warnings = append(warnings, fmt.Sprintf("spec.parameters.%.100s: %s never reads it; it reads %s", name, module.Package.Location.File, listed(read)))
 	}
 	return warnings
 }
@@ -111,7 +116,8 @@ func listed(names map[string]bool) string {
 	if len(names) == 0 {
 		return "none"
 	}
-	return strings.Join(slices.Sorted(maps.Keys(names)), ", ")
+	out := slices.Sorted(maps.Keys(names))
+	return strings.Join(out[:min(len(out), 2*maxUnread)], ", ")
 }
 
 var parametersRef = ast.MustParseRef("input.parameters")

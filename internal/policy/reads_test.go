@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,21 @@ func TestParametersThatNobodyReadsAreTold(t *testing.T) {
 		require.NoError(t, e.Set(of), body)
 		assert.Equal(t, told, strings.Join(e.Unread(of), "\n"), body)
 	}
+}
+
+// TestWhatIsToldOfParametersIsBounded: Ready says it, too.
+func TestWhatIsToldOfParametersIsBounded(t *testing.T) {
+	t.Parallel()
+	of := ofRego(`deny contains "x"`)
+	var given []string
+	for i := range 5000 {
+		given = append(given, fmt.Sprintf("%q: 1", fmt.Sprint(strings.Repeat("x", 500), i)))
+	}
+	of.Spec.Parameters = parameters("{" + strings.Join(given, ",") + "}")
+	told := whole(t).Unread(of)
+	require.Len(t, told, 11)
+	assert.Equal(t, "spec.parameters: it never reads 4990 others", told[10])
+	assert.Less(t, len(strings.Join(told, "\n")), 4000)
 }
 
 // TestTheLibraryReadsWhatThereIs, written as anybody's own Rego: no alarm is false there.
