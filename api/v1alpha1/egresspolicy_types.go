@@ -145,8 +145,10 @@ type EgressPolicySpec struct {
 	// Match selects what the policy evaluates.
 	// +optional
 	Match Match `json:"match,omitempty"`
-	// Policy names a policy of the library.
+	// Policy names a policy of the library, or one of a bundle as <bundle>/<policy>.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^/]+(/[^/]+)?$')",message="must be a policy of the library, or <bundle>/<policy>"
 	// +optional
 	Policy string `json:"policy,omitempty"`
 	// Rego is a policy of your own: a Rego v1 module with "deny contains result" or "warn contains result".
@@ -165,7 +167,7 @@ type EgressPolicySpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(code, !self[code].contains('%') && !self[code].contains('\\n'))",message="a message is a sentence on one line, without %"
 	// +optional
 	Messages map[string]Message `json:"messages,omitempty"`
-	// Parameters reach the policy as input.parameters.
+	// Parameters reach the policy as input.parameters. Those that it never reads are told at apply, and in Ready.
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional

@@ -28,6 +28,7 @@ import (
 type inputs struct {
 	files, policies, stored []string
 	recursive               bool
+	bundles                 []string
 	config, baseline        string
 	kubeconfig, context     string
 	namespace               string
@@ -59,6 +60,7 @@ func (i *inputs) bind(cmd *cobra.Command) {
 func (i *inputs) bindCluster(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders that are named, too")
+	bindBundles(cmd, &i.bundles)
 	flags.StringSliceVar(&i.stored, "cluster", nil, "files and folders of objects that are stored already, as kubectl get -o yaml prints them")
 	flags.StringVar(&i.kubeconfig, "kubeconfig", "", "take what is stored already from the cluster of this file")
 	flags.StringVar(&i.context, "context", "", "take it from the cluster of this context")
@@ -127,8 +129,12 @@ func (i *inputs) cluster(stored []manifest.Object) (*dryrun.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	inForce, err := standards(configuration, i.bundles)
+	if err != nil {
+		return nil, err
+	}
 	return dryrun.New(dryrun.Options{
-		Configuration: configuration, Server: server, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
+		Configuration: configuration, Standards: inForce, Server: server, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
 		Release: release(stored),
 	})
 }

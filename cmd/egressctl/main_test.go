@@ -50,6 +50,7 @@ func commands(line string) (args []string, piped bool) {
 func TestEveryExampleRuns(t *testing.T) {
 	folder := t.TempDir()
 	require.NoError(t, os.CopyFS(folder, os.DirFS("testdata")))
+	releaseKey(t, folder)
 	t.Chdir(folder)
 	ran := 0
 	var visit func(cmd *cobra.Command)
@@ -59,7 +60,8 @@ func TestEveryExampleRuns(t *testing.T) {
 		}
 		for _, line := range strings.Split(cmd.Example, "\n") {
 			args, piped := commands(strings.TrimSpace(line))
-			if args == nil {
+			if args == nil || strings.Contains(line, "registry.example.com") {
+				// Those of a registry test/integration runs, which has one.
 				continue
 			}
 			in := ""

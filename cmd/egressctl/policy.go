@@ -26,7 +26,7 @@ var (
 )
 
 func policyCommand() *cobra.Command {
-	out := &cobra.Command{Use: "policy", Short: "Begin policies of your own, and look after them"}
+	out := &cobra.Command{Use: "policy", Short: "Begin policies of your own, look after them, and hand them on as bundles"}
 	var folder string
 	begin := &cobra.Command{
 		Use: "new NAME", Short: "Write an EgressPolicy with Rego of its own, and its suite", Args: cobra.ExactArgs(1),
@@ -46,7 +46,7 @@ The suite passes as it is: egressctl test NAME`,
 		},
 	}
 	begin.Flags().StringVar(&folder, "folder", "", "folder that is written into (default NAME)")
-	out.AddCommand(begin, lintCommand(), fmtCommand(), benchCommand())
+	out.AddCommand(begin, lintCommand(), fmtCommand(), benchCommand(), buildCommand(), pushCommand(), pullCommand())
 	return out
 }
 

@@ -22,6 +22,7 @@ type tests struct {
 	update, coverage  bool
 	verbose, watching bool
 	schema            bool
+	bundles           []string
 }
 
 func testCommand() *cobra.Command {
@@ -66,6 +67,7 @@ It exits with 0 where all is as expected, with 1 where something is not, and wit
 	}
 	out.Flags().StringVar(&flags.run, "run", "", "run the cases whose name after that of the file, FILE/NAME, matches this regular expression")
 	out.Flags().BoolVar(&flags.schema, "schema", false, "print the JSON Schema of suites, for editors, and run none")
+	bindBundles(out, &flags.bundles)
 	out.Flags().BoolVar(&flags.update, "update", false, "write the files that hold what is stored anew")
 	out.Flags().BoolVar(&flags.coverage, "coverage", false, "say which lines of the suites' own Rego no case evaluates")
 	out.Flags().StringVarP(&flags.output, "output", "o", "table", "form of the results: table, json or junit")
@@ -81,7 +83,7 @@ func (t *tests) once(cmd *cobra.Command, paths []string, pattern *regexp.Regexp)
 	if err != nil {
 		return err
 	}
-	options := suite.Options{Configure: configure, Server: guarded, Update: t.update, Time: time.Now(), Run: pattern.MatchString}
+	options := suite.Options{Configure: configure, Standards: t.standards, Server: guarded, Update: t.update, Time: time.Now(), Run: pattern.MatchString}
 	if t.coverage {
 		options.Coverage = policy.NewCoverage()
 	}
@@ -131,6 +133,10 @@ func runSuites(ctx context.Context, suites []*suite.Suite, options suite.Options
 		out, errs = append(out, outcome), append(errs, err)
 	}
 	return out, errors.Join(errs...)
+}
+
+func (t *tests) standards(of *config.Configuration) (*policy.Engine, error) {
+	return standards(of, t.bundles)
 }
 
 // configure is the configuration of a suite.

@@ -186,6 +186,9 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	}
 	tally := &controller.Tally{Client: mgr.GetClient(), Now: time.Now}
 	recorder.Tell(counting(tally))
+	if err := setupOPA(mgr, engine, out.policies, recorder, configuration.OPA); err != nil {
+		return nil, err
+	}
 	reviewer := &review.Reviewer{Mesh: mesh, View: hosts, Policies: engine}
 	admit.New(admit.Options{
 		Reviewer: reviewer, Recorder: recorder, Checker: out.policies,

@@ -41,6 +41,7 @@ var operations = map[admissionv1.Operation]review.Operation{
 // configuration must not turn into an allow.
 func (h *Handler) read(ctx context.Context, req admission.Request) (review.Request, *problem) {
 	out := review.Request{
+		UID:       string(req.UID),
 		Operation: operations[req.Operation], Name: req.Name,
 		User:   review.User{Name: req.UserInfo.Username, Groups: req.UserInfo.Groups},
 		DryRun: req.DryRun != nil && *req.DryRun, Time: time.Now(),

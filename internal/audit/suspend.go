@@ -41,10 +41,10 @@ func (a *Auditor) readPolicies(ctx context.Context) (map[string]policyState, err
 }
 
 // confirmation is the word by which somebody confirms what he looked at: the generation of a policy and, where it shares
-// parameters, which change without that, these.
+// parameters or uses a bundle, which change without that, these.
 func (a *Auditor) confirmation(policy *v1alpha1.EgressPolicy) string {
 	out := strconv.FormatInt(policy.Generation, 10)
-	if policy.Spec.ParametersFrom != nil {
+	if policy.Spec.ParametersFrom != nil || policy.Spec.Bundle() != "" {
 		out += "-" + a.Policies.ParametersOf(policy.Name)
 	}
 	return out

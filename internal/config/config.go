@@ -74,6 +74,8 @@ type Configuration struct {
 	// DocsURL is the page about a code, with {code} in the place of it, that stands in answers; that of the project's documents by
 	// default, and none where it is empty.
 	DocsURL string `json:"docsURL,omitempty"`
+	// OPA says where bundles with policies come from, and where decisions are logged, in the words of OPA's own configuration.
+	OPA OPA `json:"opa,omitempty"`
 	// Gateways are the ways out; the first whose namespaceSelector matches counts.
 	Gateways []Gateway `json:"gateways"`
 }

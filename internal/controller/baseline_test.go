@@ -58,6 +58,8 @@ func (e *inForce) Set(policy *v1alpha1.EgressPolicy) error {
 	return nil
 }
 
+func (*inForce) Unread(*v1alpha1.EgressPolicy) []string { return nil }
+
 func (*inForce) Check(*v1alpha1.EgressPolicy) error { return nil }
 
 func (e *inForce) Remove(name string) { e.removed = append(e.removed, name) }

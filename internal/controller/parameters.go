@@ -29,16 +29,24 @@ func (p *Policies) whole(ctx context.Context, from client.Reader, policy *v1alph
 
 // Check says what is wrong with a policy, by the parameters that it shares now; the warnings are what its author may not have meant.
 func (p *Policies) Check(ctx context.Context, policy *v1alpha1.EgressPolicy) (warnings []string, err error) {
-	warnings = policy.Spec.Warnings()
+	warnings = p.warnings(policy)
 	whole, err := p.whole(ctx, p.live, policy)
 	var missing *v1alpha1.ParametersMissing
 	switch {
 	case errors.As(err, &missing):
-		return append(warnings, missing.Warning()), p.engine.Check(policy)
-	case err != nil:
+		warnings = append(warnings, missing.Warning())
+		err = p.engine.Check(policy)
+	case err == nil:
+		err = policy.Sharing(p.namespace, p.engine.Check(whole))
+	}
+	var absent *v1alpha1.BundleMissing
+	if errors.As(p.bundleProblem(policy, err), &absent) {
+		return append(warnings, absent.Warning()), nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	return warnings, policy.Sharing(p.namespace, p.engine.Check(whole))
+	return warnings, nil
 }
 
 // enforce puts a policy in force with its shared parameters, and returns by which version of all that is. Where they are not
@@ -56,14 +64,24 @@ func (p *Policies) enforce(ctx context.Context, policy *v1alpha1.EgressPolicy) (
 	if policy.Spec.ParametersFrom != nil {
 		version += fmt.Sprintf("/%x", sha256.Sum256(whole.Spec.Parameters.Raw))
 	}
+	if p.bundles != nil && policy.Spec.Bundle() != "" {
+		version += "/" + p.bundles.Version(policy.Spec.Bundle())
+	}
 	return version, nil
 }
 
 // unfit is why a policy is not ready, in a word.
 func unfit(err error) string {
 	var missing *v1alpha1.ParametersMissing
-	if errors.As(err, &missing) {
+	var absent *v1alpha1.BundleMissing
+	var failed *bundleFailed
+	switch {
+	case errors.As(err, &missing):
 		return "ParametersMissing"
+	case errors.As(err, &absent):
+		return reasonBundleMissing
+	case errors.As(err, &failed):
+		return reasonBundleFailed
 	}
 	return "Invalid"
 }

@@ -30,6 +30,8 @@ func (w whole) Check(policy *v1alpha1.EgressPolicy) error {
 	return nil
 }
 
+func (whole) Unread(*v1alpha1.EgressPolicy) []string { return nil }
+
 func (w whole) Set(policy *v1alpha1.EgressPolicy) error {
 	if policy.Spec.ParametersFrom != nil {
 		return errors.New("not whole")

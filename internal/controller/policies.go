@@ -12,13 +12,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -27,6 +30,8 @@ import (
 type Engine interface {
 	// Check says what is wrong with a policy.
 	Check(policy *v1alpha1.EgressPolicy) error
+	// Unread says what of a policy its author may not have meant.
+	Unread(policy *v1alpha1.EgressPolicy) []string
 	// Set puts a policy in force; on error the last good version stays.
 	Set(policy *v1alpha1.EgressPolicy) error
 	// Remove takes one out of force.
@@ -46,6 +51,10 @@ type Policies struct {
 	namespace string
 	cache     manager.Manager
 	loaded    atomic.Bool
+	// bundles are nil for none; changes has those that came, events tells of those that did not.
+	bundles Bundles
+	changes chan event.GenericEvent
+	events  events.EventRecorder
 
 	mu sync.Mutex
 	// inForce has the versions that the engine was given.
@@ -75,7 +84,7 @@ func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressP
 	everywhere := false
 	out := &Policies{
 		engine: engine, baseline: map[string]*v1alpha1.EgressPolicy{}, changed: changed, client: mgr.GetClient(), cache: mgr,
-		live: mgr.GetAPIReader(), namespace: namespace,
+		live: mgr.GetAPIReader(), namespace: namespace, changes: make(chan event.GenericEvent),
 	}
 	for _, policy := range baseline {
 		out.baseline[policy.Name] = policy
@@ -83,6 +92,7 @@ func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressP
 	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
 		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(out.sharing)).
+		WatchesRawSource(source.Channel(out.changes, handler.EnqueueRequestsFromMapFunc(out.using))).
 		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
 		Complete(out); err != nil {
 		return nil, fmt.Errorf("egresspolicy controller: %w", err)
@@ -103,6 +113,9 @@ func (loader) NeedLeaderElection() bool { return false }
 func (l loader) Start(ctx context.Context) error {
 	if !l.cache.GetCache().WaitForCacheSync(ctx) {
 		return nil
+	}
+	if l.bundles != nil {
+		l.bundles.Wait(ctx)
 	}
 	var stored v1alpha1.EgressPolicyList
 	if err := l.client.List(ctx, &stored); err != nil {
@@ -159,11 +172,11 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	}
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce",
-		Message:            strings.Join(append([]string{"the policy is in force"}, policy.Spec.Warnings()...), "; beware: "),
+		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), "; beware: "),
 		ObservedGeneration: policy.Generation,
 	}
 	version, err := p.set(ctx, policy)
-	if err != nil {
+	if err = p.bundleProblem(policy, err); err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, unfit(err), err.Error()
 	}
 	p.enforced(policy.Name, version)
@@ -174,5 +187,13 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, nil
 	}
 	err = p.client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if err == nil {
+		p.tell(policy, condition.Reason, condition.Message)
+	}
 	return ctrl.Result{}, client.IgnoreNotFound(err)
+}
+
+// warnings are what the author of a policy may not have meant.
+func (p *Policies) warnings(policy *v1alpha1.EgressPolicy) []string {
+	return append(policy.Spec.Warnings(), p.engine.Unread(policy)...)
 }

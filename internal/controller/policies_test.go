@@ -22,6 +22,8 @@ func (e engine) Set(policy *v1alpha1.EgressPolicy) error {
 	return nil
 }
 
+func (engine) Unread(*v1alpha1.EgressPolicy) []string { return nil }
+
 func (engine) Check(*v1alpha1.EgressPolicy) error { return nil }
 
 func (e engine) Remove(name string) { delete(e, name) }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -112,6 +113,7 @@ func Standards(of *config.Configuration) (*policy.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.ExpectBundles(slices.Collect(maps.Keys(of.OPA.Bundles))...)
 	standards, err := out.Baseline(of.Standards())
 	if err != nil {
 		return nil, fmt.Errorf("configuration: baseline: %w", err)

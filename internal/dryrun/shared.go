@@ -29,15 +29,20 @@ func (s *Session) whole(of *v1alpha1.EgressPolicy) (*v1alpha1.EgressPolicy, erro
 
 // check says what is wrong with a policy, as the webhook does at apply.
 func (s *Session) check(of *v1alpha1.EgressPolicy) (warnings []string, err error) {
+	warnings = append(of.Spec.Warnings(), s.engine.Unread(of)...)
 	whole, err := s.whole(of)
 	var missing *v1alpha1.ParametersMissing
 	switch {
 	case errors.As(err, &missing):
-		return append(of.Spec.Warnings(), missing.Warning()), s.engine.Check(of)
-	case err != nil:
-		return nil, err
+		warnings, err = append(warnings, missing.Warning()), s.engine.Check(of)
+	case err == nil:
+		err = of.Sharing(s.options.Release, s.engine.Check(whole))
 	}
-	return of.Spec.Warnings(), of.Sharing(s.options.Release, s.engine.Check(whole))
+	var absent *v1alpha1.BundleMissing
+	if errors.As(err, &absent) {
+		return append(warnings, absent.Warning()), nil
+	}
+	return warnings, err
 }
 
 // keepCurrent puts the policies that share the parameters of a ConfigMap in force as these are now. What does not fit is not in

@@ -44,7 +44,7 @@ type standard struct {
 
 // Standards returns the names of the policies that a baseline has, sorted.
 func (e *Engine) Standards() (out []string) {
-	for name, module := range e.library.policies {
+	for name, module := range e.library.Load().policies {
 		if custom(module, "baseline") != nil {
 			out = append(out, name)
 		}
@@ -65,7 +65,7 @@ func (e *Engine) Baseline(baseline Baseline) ([]*v1alpha1.EgressPolicy, error) {
 		}
 	}
 	for _, name := range known {
-		policy, err := baseline.policy(name, e.library.policies[name])
+		policy, err := baseline.policy(name, e.library.Load().policies[name])
 		if err == nil && policy != nil {
 			err = e.Check(policy)
 			out = append(out, policy)

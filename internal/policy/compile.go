@@ -59,16 +59,20 @@ func header(policy *v1alpha1.EgressPolicy, module *ast.Module) (*compiled, error
 
 // compile returns the header alone with an error.
 func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
-	module, err := l.module(policy)
+	module, from, err := l.module(policy)
 	out, unfit := header(policy, module)
+	if module == nil && policy.Spec.Bundle() != "" && len(policy.Spec.Match.Kinds) == 0 {
+		// Which kinds it is for is known to nobody.
+		out.kinds = v1alpha1.Kinds
+	}
 	if err := errors.Join(err, unfit); err != nil {
 		return out, err
 	}
-	return out, l.prepare(out, module, policy)
+	return out, l.prepare(out, module, from, policy)
 }
 
-// prepare makes a policy ready to evaluate.
-func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.EgressPolicy) error {
+// prepare makes a policy ready to evaluate; from is nil for one that is of no bundle.
+func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, policy *v1alpha1.EgressPolicy) error {
 	query, err := entrypoints(module)
 	if err != nil {
 		return err
@@ -86,17 +90,15 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 		return err
 	}
 	out.fix, _ = custom(module, "fix").(string)
-	compiler := withWeights(ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true))
-	modules := map[string]*ast.Module{module.Package.Location.File: module.Copy()}
-	for name, shared := range l.shared {
-		modules[name] = shared.Copy()
+	compiler, data, err := l.compiled(module, from)
+	if err != nil {
+		return err
 	}
-	compiler = compiler.WithEnablePrintStatements(l.prints)
-	if compiler.Compile(modules); compiler.Failed() {
-		return fmt.Errorf("rego: %w", compiler.Errors)
+	if from != nil {
+		out.digest += from.digest
 	}
 	out.timed = timed(compiler, module)
-	out.query, err = rego.New(rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true)).PrepareForEval(context.Background())
+	out.query, err = rego.New(append(data, rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true))...).PrepareForEval(context.Background())
 	if err != nil {
 		return fmt.Errorf("rego: %w", err)
 	}
@@ -106,28 +108,45 @@ func (l *library) prepare(out *compiled, module *ast.Module, policy *v1alpha1.Eg
 	return nil
 }
 
+// compiled returns a compiler with a policy, and what else its evaluation needs.
+func (l *library) compiled(module *ast.Module, from *bundled) (*ast.Compiler, []func(*rego.Rego), error) {
+	if from == nil {
+		out, err := l.compiler(map[string]*ast.Module{module.Package.Location.File: module}, nil)
+		return out, nil, err
+	}
+	data := []func(*rego.Rego){rego.Store(from.store)}
+	if !l.prints {
+		return from.compiler, data, nil
+	}
+	out, err := l.compiler(from.modules, from.store)
+	return out, data, err
+}
+
 // errUnread is the error of a policy of whose parameters some are elsewhere (EgressPolicy.WithParameters): without them it might
 // let through what it is there for.
 var errUnread = errors.New("spec.parametersFrom: the parameters are not there, or cannot be read")
 
-func (l *library) module(policy *v1alpha1.EgressPolicy) (*ast.Module, error) {
+// module returns that of a policy, and the bundle that it is from, nil for none.
+func (l *library) module(policy *v1alpha1.EgressPolicy) (*ast.Module, *bundled, error) {
 	switch spec := policy.Spec; {
 	case (spec.Policy == "") == (spec.Rego == ""):
-		return nil, errors.New("spec: exactly one of policy and rego must be given")
+		return nil, nil, errors.New("spec: exactly one of policy and rego must be given")
 	case spec.Rego != "":
 		module, err := parse(policy.Name+".rego", spec.Rego)
 		if err != nil {
-			return nil, fmt.Errorf("spec.rego: %w", err)
+			return nil, nil, fmt.Errorf("spec.rego: %w", err)
 		}
 		if module == nil {
-			return nil, errors.New("spec.rego: is empty")
+			return nil, nil, errors.New("spec.rego: is empty")
 		}
 		for _, shared := range l.shared {
 			if shared.Package.Path.Equal(module.Package.Path) {
-				return nil, fmt.Errorf("spec.rego: %s: package %s is the library's own", module.Package.Location, module.Package.Path)
+				return nil, nil, fmt.Errorf("spec.rego: %s: package %s is the library's own", module.Package.Location, module.Package.Path)
 			}
 		}
-		return module, nil
+		return module, nil, nil
+	case spec.Bundle() != "":
+		return l.bundledModule(spec)
 	}
 	module, ok := l.policies[policy.Spec.Policy]
 	if !ok {
@@ -136,9 +155,9 @@ func (l *library) module(policy *v1alpha1.EgressPolicy) (*ast.Module, error) {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("spec.policy: the library has no policy %q; it has %s", policy.Spec.Policy, strings.Join(names, ", "))
+		return nil, nil, fmt.Errorf("spec.policy: the library has no policy %q; it has %s", policy.Spec.Policy, strings.Join(names, ", "))
 	}
-	return module, nil
+	return module, nil, nil
 }
 
 // entrypoints returns the query for the rules that a policy is asked by: deny, warn or both.

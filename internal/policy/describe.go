@@ -35,8 +35,8 @@ type Rule struct {
 
 // Describe returns what the policies of the library say of themselves, by name. The error is that of METADATA of another form.
 func (e *Engine) Describe() (out []Description, err error) {
-	for _, name := range slices.Sorted(maps.Keys(e.library.policies)) {
-		module := e.library.policies[name]
+	for _, name := range slices.Sorted(maps.Keys(e.library.Load().policies)) {
+		module := e.library.Load().policies[name]
 		of := Description{Name: name}
 		for _, annotations := range module.Annotations {
 			if annotations.Scope == "package" {

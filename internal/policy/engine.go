@@ -20,7 +20,7 @@ import (
 // Engine evaluates reviews by the EgressPolicies it was given. It is safe for concurrent use; a request in flight keeps
 // the policies it began with.
 type Engine struct {
-	library *library
+	library atomic.Pointer[library]
 	// writing serialises changes; readers take the snapshot.
 	writing  sync.Mutex
 	snapshot atomic.Pointer[[]*compiled]
@@ -35,33 +35,45 @@ func NewEngine(files fs.FS) (*Engine, error) {
 		return nil, err
 	}
 	boundBuiltins()
-	out := &Engine{library: library}
+	out := &Engine{}
+	out.library.Store(library)
 	out.snapshot.Store(&[]*compiled{})
 	return out, nil
 }
 
 // Clone returns an engine with the same policies in force, which then changes by itself.
 func (e *Engine) Clone() *Engine {
-	out := &Engine{library: e.library}
+	out := &Engine{}
+	out.library.Store(e.library.Load())
 	out.snapshot.Store(e.snapshot.Load())
 	return out
 }
 
 // Check compiles a policy and holds its parameters against their schema, without putting it in force; those that it shares with
-// others it does not know, and takes for good until they are read. The error names file and line, or the parameter.
+// others it does not know, and takes for good until they are read. The error names file and line, or the parameter; it is
+// v1alpha1.BundleMissing where the bundle that it uses has not come.
 func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
-	if _, err := e.library.compile(policy); !errors.Is(err, errUnread) {
+	library := e.library.Load()
+	if _, err := library.compile(policy); err != nil && !errors.Is(err, errUnread) {
 		return err
 	}
-	return nil
+	if policy.Spec.Rego == "" {
+		return nil
+	}
+	module, _, err := library.module(policy)
+	if err != nil {
+		return err
+	}
+	return errors.Join(speaks(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;
 // where there is none, the policy fails whatever it selects, as its enforcement says.
 func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
-	next, err := e.library.compile(policy)
+	next, err := e.library.Load().compile(policy)
+	var missing *v1alpha1.BundleMissing
 	switch {
-	case errors.Is(err, errUnread):
+	case errors.Is(err, errUnread), errors.As(err, &missing):
 		next.broken = err
 	case err != nil:
 		next.broken = fmt.Errorf("it does not compile: %w", err)
@@ -101,7 +113,8 @@ func (e *Engine) KindsOf(name string) []v1alpha1.Kind {
 	return nil
 }
 
-// ParametersOf returns what tells the parameters of a policy in force from others, empty where there are none.
+// ParametersOf returns what tells the parameters of a policy in force, and the bundle that it uses, from others; empty where there
+// is neither.
 func (e *Engine) ParametersOf(name string) string {
 	for _, policy := range *e.snapshot.Load() {
 		if policy.name == name {

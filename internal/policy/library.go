@@ -16,6 +16,10 @@ const sharedFolder = "lib/"
 type library struct {
 	shared   map[string]*ast.Module // by file name
 	policies map[string]*ast.Module // by policy name, such as allowed-hosts
+	// bundles are what came beside it, by name; nil for one that has not come.
+	bundles map[string]*bundled
+	// schema is that of the input, nil where it is not known.
+	schema *ast.SchemaSet
 	// prints says that print statements print, for those who look at a policy; in the webhook they are left out.
 	prints bool
 }
@@ -46,7 +50,8 @@ func loadLibrary(files fs.FS) (*library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy library: %w", err)
 	}
-	return out, nil
+	out.schema, err = loadSchema(files)
+	return out, err
 }
 
 func parse(name, source string) (*ast.Module, error) {

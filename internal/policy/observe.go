@@ -60,7 +60,7 @@ const observing = 10 * budget
 // Observe has a policy, which need not be in force, evaluate a review as Evaluate does, and says how it comes to its answer. What
 // is decided stays with Evaluate. The error is that of a policy that cannot be evaluated.
 func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review Review, watch Watch) (out Observed, err error) {
-	loud := *e.library
+	loud := *e.library.Load()
 	loud.prints = true
 	policy, err := loud.compile(of)
 	if err != nil && policy == nil {

@@ -15,7 +15,7 @@ func Parse(name, source string) (*ast.Module, error) { return parse(name, source
 // built-ins that policies may call. The error is ast.Errors.
 func (e *Engine) Strict(modules map[string]*ast.Module, schema any) error {
 	all := maps.Clone(modules)
-	for name, shared := range e.library.shared {
+	for name, shared := range e.library.Load().shared {
 		own := func(module *ast.Module) bool { return module.Package.Path.Equal(shared.Package.Path) }
 		if !slices.ContainsFunc(slices.Collect(maps.Values(modules)), own) {
 			all[name] = shared.Copy()
@@ -79,7 +79,7 @@ func Custom(module *ast.Module, key string) any { return custom(module, key) }
 func (e *Engine) Only(name string) (*Engine, error) {
 	for _, policy := range *e.snapshot.Load() {
 		if policy.name == name {
-			out := &Engine{library: e.library}
+			out := e.Clone()
 			out.snapshot.Store(&[]*compiled{policy})
 			return out, nil
 		}

@@ -17,10 +17,16 @@ type Recorder struct {
 	decisions, findings *prometheus.CounterVec
 	durations           *prometheus.HistogramVec
 	tally               func(policy string, effects map[review.Effect]bool)
+	decided             func(req review.Request, outcome *review.Outcome)
 }
 
 // Tell has a function told of every policy that was asked about a request, with the effects of what it said.
 func (r *Recorder) Tell(tally func(policy string, effects map[review.Effect]bool)) { r.tally = tally }
+
+// TellDecisions has a function told of every outcome.
+func (r *Recorder) TellDecisions(decided func(req review.Request, outcome *review.Outcome)) {
+	r.decided = decided
+}
 
 // New returns a Recorder with its metrics registered; a nil registerer takes none. The error is that of registering.
 func New(registerer prometheus.Registerer) (*Recorder, error) {
@@ -73,6 +79,9 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 		logger.Info("Not allowed", "verdict", outcome.Verdict, "operation", req.Operation, "reasons", reasons(outcome))
 	}
 	r.tell(outcome)
+	if r.decided != nil {
+		r.decided(req, outcome)
+	}
 	audited := 0
 	for _, finding := range outcome.Findings {
 		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()

@@ -7,14 +7,15 @@ import (
 )
 
 // link gives findings a page: url with the code in the place of {code}. A policy's own page stays, and what somebody's own
-// policy says is explained nowhere else.
+// policy says, or one of a bundle, is explained nowhere else.
 func (o *Outcome) link(url string) {
 	if url == "" {
 		return
 	}
 	for i := range o.Findings {
 		finding := &o.Findings[i]
-		known := finding.Policy == "" || finding.Library != "" || finding.Code == policy.CodeEvaluationFailed
+		ofLibrary := finding.Library != "" && !strings.Contains(finding.Library, "/")
+		known := finding.Policy == "" || ofLibrary || finding.Code == policy.CodeEvaluationFailed
 		if known && finding.Docs == "" && finding.Code != "" {
 			finding.Docs = strings.ReplaceAll(url, "{code}", finding.Code)
 		}

@@ -93,6 +93,8 @@ type Outcome struct {
 	Changes []string
 	// Asked are the names of the policies that were asked.
 	Asked []string
+	// Input is the document that policies were asked about, nil where none was.
+	Input map[string]any
 	// Exempt is who was not held to policies that would have been asked.
 	Exempt Exemption
 }

@@ -45,6 +45,8 @@ type Request struct {
 	Namespace Namespace
 	// User asks for it.
 	User User
+	// UID is the API server's for the request, empty where it was none.
+	UID string
 	// DryRun says that nothing will be stored.
 	DryRun bool
 	// Time is when it is decided on: policies have no clock.
@@ -127,10 +129,11 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, evaluationTimeout)
 	defer cancel()
+	out.Input = s.document(out.Facts)
 	decision := r.Policies.Evaluate(ctx, policy.Review{
 		Kind: req.Object.GetKind(), Labels: req.Object.GetLabels(), User: policy.User(req.User), Namespace: policy.Namespace{Name: req.Namespace.Name, Labels: req.Namespace.Labels},
 		Clients:  policy.Clients{Governed: r.View.Governed(), All: out.Facts.AllClients, Names: out.Facts.Clients},
-		Document: s.document(out.Facts),
+		Document: out.Input,
 	})
 	out.Asked, out.Exempt = decision.Asked, Exemption{User: req.User.Name, Policies: decision.Exempt}
 	decision.Denied = beside(refusals, decision.Denied)

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // policyFor makes an EgressPolicy that evaluates entries of the namespaces of one label, and those that are exported there,
@@ -115,6 +117,10 @@ func TestBadPolicyIsRefusedWithItsLine(t *testing.T) {
 		"boolean":   {"  rego: |\n    package x\n    deny if true\n", "bad-boolean.rego:2"},
 		"unknown":   {"  policy: no-such\n", `no policy "no-such"; it has allowed-hosts, allowed-ports, `},
 		"parameter": {"  policy: allowed-hosts\n  parameters: {hosts: [\"*foo.com\"]}\n", "spec.parameters: hosts.0"},
+		"field":     {"  rego: |\n    package x\n    deny contains \"no\" if input.obejct.spec\n", "bad-field.rego:2: rego_type_error: undefined ref: input.obejct"},
+		"silent":    {"  rego: |\n    package x\n    import data.policies.lib.result\n    # METADATA\n    # title: X\n    deny contains result.of(rego.metadata.rule(), \"\", [], [])\n", "bad-silent.rego:5: the METADATA of this rule has no custom.msg"},
+		"nested":    {"  policy: a/b/c\n", "must be a policy of the library, or <bundle>/<policy>"},
+		"bundle":    {"  policy: acme/b\n", `no bundle "acme" is configured, nor any other`},
 		"both":      {"  policy: allowed-hosts\n  rego: |\n    package x\n", "exactly one of policy and rego"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,6 +130,24 @@ func TestBadPolicyIsRefusedWithItsLine(t *testing.T) {
 			assert.Contains(t, err.Error(), tc.want)
 		})
 	}
+}
+
+// TestAParameterThatNobodyReadsIsTold at apply, and where the policy says whether it is in force.
+func TestAParameterThatNobodyReadsIsTold(t *testing.T) {
+	t.Parallel()
+	c, heard := warned(t)
+	policy := object(t, "", `{apiVersion: egress-governor.io/v1alpha1, kind: EgressPolicy, metadata: {name: unread}, spec: {
+		match: {namespaces: [unread]}, parameters: {label: a, lable: b}, rego: "package x\n\ndeny contains input.parameters.label if false\n"}}`)
+	require.NoError(t, c.Create(t.Context(), policy))
+	t.Cleanup(func() {
+		// The test's own context is over here.
+		_ = shared.Client.Delete(context.Background(), policy)
+	})
+	const says = "spec.parameters.lable: unread.rego never reads it; it reads label"
+	assert.Contains(t, strings.Join(heard.texts, "\n"), says)
+	eventually(t, func() bool {
+		return strings.Contains(controlplane.ConditionOf(get(t, policy), "Ready", "message"), says)
+	}, "Ready says so")
 }
 
 func TestRuntimeErrorFollowsTheEnforcement(t *testing.T) {
