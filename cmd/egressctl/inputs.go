@@ -36,8 +36,14 @@ type inputs struct {
 	sources []manifest.Object
 }
 
-// bind makes the inputs flags of a command.
+// bind makes the inputs flags of a command that is asked about manifests.
 func (i *inputs) bind(cmd *cobra.Command) {
+	i.bindCluster(cmd)
+	_ = cmd.MarkFlagRequired("filename") // the flag is there
+}
+
+// bindCluster makes them flags of one that is asked about a cluster, to which manifests may be applied.
+func (i *inputs) bindCluster(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&i.files, "filename", "f", nil, "manifests: files, folders, or - for standard input")
 	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders of --filename, --policies and --cluster, too")
@@ -51,7 +57,6 @@ func (i *inputs) bind(cmd *cobra.Command) {
 	flags.StringVar(&i.user, "as", "", "who applies the manifests")
 	flags.StringSliceVar(&i.groups, "as-group", nil, "groups of who applies them")
 	flags.StringVar(&i.time, "time", "", "when they are applied, such as 2027-01-31T00:00:00Z (default now)")
-	_ = cmd.MarkFlagRequired("filename") // the flag is there
 }
 
 // manifests reads the files that are asked about. To have none is an error: whatever was to print them failed.
@@ -203,14 +208,20 @@ func load(path string) (*config.Configuration, error) {
 
 // captures says whether sidecars capture DNS, by Istio's ConfigMap among what is stored.
 func captures(configuration *config.Configuration, stored []manifest.Object) (bool, error) {
+	text, _ := meshConfig(configuration, stored)
+	return controller.CapturesDNS(text)
+}
+
+// meshConfig returns Istio's configuration of the mesh among what is stored, false for none.
+func meshConfig(configuration *config.Configuration, stored []manifest.Object) (text string, known bool) {
 	name := configuration.MeshConfig
 	for _, object := range stored {
 		if object.GetKind() == "ConfigMap" && object.GetNamespace() == name.Namespace && object.GetName() == name.Name {
 			text, _, _ := unstructured.NestedString(object.Object, "data", "mesh")
-			return controller.CapturesDNS(text)
+			return text, true
 		}
 	}
-	return false, nil
+	return "", false
 }
 
 // oneOf is the error of a value that a flag does not take.

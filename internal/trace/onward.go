@@ -135,7 +135,7 @@ func (p *proxy) out(of arrival, to lead, way Way, client *proxy, from lead, by *
 	}
 	mode := textOf(settings, "mode")
 	way.Ends, way.Encrypted = AtGateway, mode == "SIMPLE" || mode == "MUTUAL"
-	way.Why = client.taken(of, from, by, to)
+	way.Why, way.Admits = client.taken(of, from, by, to), client.admits(of, to.to)
 	return way
 }
 

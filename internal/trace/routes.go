@@ -107,17 +107,21 @@ func (c *Cluster) addAPIRoute(object *unstructured.Unstructured) {
 	}
 }
 
-// naming returns the routes of sidecars for exactly a host, in the order in which Istio takes them.
-func (p *proxy) naming(host string) (out []*routes) {
+// seen are the routes of sidecars that the proxy has, in the order in which Istio takes them.
+func (p *proxy) seen() (out []*routes) {
 	for rank := 3; rank > 0; rank-- {
 		for _, one := range p.routes {
-			if slices.Contains(one.gateways, mesh) && slices.Contains(one.hosts, host) && p.sees(one.exportTo, one.object.Namespace) == rank &&
-				p.imports(one.object.Namespace, one.hosts) {
+			if slices.Contains(one.gateways, mesh) && p.sees(one.exportTo, one.object.Namespace) == rank && p.imports(one.object.Namespace, one.hosts) {
 				out = append(out, one)
 			}
 		}
 	}
 	return out
+}
+
+// naming returns those for exactly a host.
+func (p *proxy) naming(host string) []*routes {
+	return slices.DeleteFunc(p.seen(), func(one *routes) bool { return !slices.Contains(one.hosts, host) })
 }
 
 // whole returns HTTP routes with those that they delegate to in their places.

@@ -47,6 +47,8 @@ type Way struct {
 	// To is where the last proxy leads them, as host:port; Encrypted says that it speaks TLS by itself.
 	To        []string `json:"to,omitempty"`
 	Encrypted bool     `json:"encrypted,omitempty"`
+	// Admits says whom the gateway lets in to that exit.
+	Admits string `json:"admits,omitempty"`
 	// Ready is what the entry's condition ExitReady says, where it has one.
 	Ready *Ready `json:"ready,omitempty"`
 	// Why says how it comes to that, Change what would have to change for the calls to leave by a gateway.

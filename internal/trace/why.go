@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,6 +55,43 @@ func (p *proxy) entriesOf(of arrival, from lead) (host string, entries []*egress
 	return host, p.view.Entries(host)
 }
 
+// admits says whom a gateway lets in to what it leads to.
+func (p *proxy) admits(of arrival, to cluster) string {
+	exit := p.view.Exit(to.host, of.gw.Namespace())
+	switch {
+	case !of.mutual:
+		return "whoever reaches the gateway, which by transport Plain does not know who calls"
+	case exit == nil:
+		return ""
+	}
+	callers := exit.Callers(to.port, of.gw.Leg(), p.governs)
+	if callers.Anyone {
+		return "every identity of the mesh"
+	}
+	var out []string
+	for _, namespace := range slices.Sorted(maps.Keys(callers.Of)) {
+		accounts := callers.Of[namespace]
+		if accounts == nil {
+			out = append(out, "all service accounts of "+namespace)
+		}
+		for _, account := range accounts {
+			out = append(out, namespace+"/"+account)
+		}
+	}
+	return short(out)
+}
+
+func (p *proxy) governs(namespace string) bool { return p.view.GatewayOf(namespace) != "" }
+
+// short names the first of many.
+func short(all []string) string {
+	const few = 3
+	if len(all) > few+1 {
+		all = append(slices.Clone(all[:few]), fmt.Sprintf("%d more", len(all)-few))
+	}
+	return strings.Join(all, ", ")
+}
+
 // turnedAway says why a gateway answers a call itself: nobody lets the caller in, or there is nothing that it could lead it to.
 func (p *proxy) turnedAway(of arrival, from lead, by *service, answer string) (why, change string) {
 	why = fmt.Sprintf("egress gateway %q does not lead them on: %s", of.gw.Name, answer)
@@ -70,9 +108,8 @@ func (p *proxy) turnedAway(of arrival, from lead, by *service, answer string) (w
 // letIn says what would have a gateway let a caller in.
 func (p *proxy) letIn(of arrival, from lead, by *service) string {
 	host, entries := p.entriesOf(of, from)
-	governed := func(namespace string) bool { return p.view.GatewayOf(namespace) != "" }
 	exit := p.view.Exit(host, of.gw.Namespace())
-	callers := exit.Callers(from.to.port, of.gw.Leg(), governed)
+	callers := exit.Callers(from.to.port, of.gw.Leg(), p.governs)
 	if accounts := callers.Of[of.call.Namespace]; accounts != nil {
 		return fmt.Sprintf("call as %s, or write %s into the annotation egress-governor.io/service-accounts of a ServiceEntry of %s", strings.Join(accounts, " or "), of.call.Caller(), host)
 	}
@@ -88,10 +125,7 @@ func owners(of []*egress.Entry) string {
 		out = append(out, "ServiceEntry "+entry.Namespace+"/"+entry.Name)
 	}
 	slices.Sort(out)
-	if len(out) > 3 {
-		out = append(out[:3], fmt.Sprintf("%d more", len(out)-3))
-	}
-	return strings.Join(out, ", ")
+	return short(out)
 }
 
 // suspended says which suspended entry a call would need, empty for none.
@@ -120,7 +154,7 @@ func (p *proxy) notTaken(of arrival, from lead, by *service) (why, change string
 	}
 	host, _ := p.entriesOf(of, from)
 	if exit := p.view.Exit(host, of.gw.Namespace()); exit != nil && of.mutual {
-		callers := exit.Callers(from.to.port, of.gw.Leg(), func(namespace string) bool { return p.view.GatewayOf(namespace) != "" })
+		callers := exit.Callers(from.to.port, of.gw.Leg(), p.governs)
 		if accounts, known := callers.Of[of.call.Namespace]; !callers.Anyone && (!known || accounts != nil && !slices.Contains(accounts, of.call.ServiceAccount)) {
 			return fmt.Sprintf("egress gateway %q does not let %s in to port %d of %s", of.gw.Name, of.call.Caller(), from.to.port, host), p.letIn(of, from, by)
 		}
@@ -150,6 +184,9 @@ func (p *proxy) unknown(call Call) (why, change string) {
 		last = "the mesh lets such calls leave straight"
 	}
 	write := fmt.Sprintf("write a ServiceEntry for %s with port %d in namespace %s", host, call.Port, p.namespace)
+	if !p.closed {
+		write += "; config.unregistered: Block, or the mesh's REGISTRY_ONLY, keeps such calls from leaving straight"
+	}
 	var hidden, unported, unimported []*egress.Entry
 	for _, name := range egress.Patterns(host) {
 		for _, one := range p.services[name] {
@@ -168,7 +205,7 @@ func (p *proxy) unknown(call Call) (why, change string) {
 	case len(unimported) > 0:
 		return fmt.Sprintf("Sidecar %s/%s does not import %s, and %s", p.scope.GetNamespace(), p.scope.GetName(), owners(unimported), last), "import it in the Sidecar's spec.egress[].hosts"
 	case len(unported) > 0:
-		return fmt.Sprintf("%s has no port %d, and %s", owners(unported), call.Port, last), fmt.Sprintf("write port %d into it, or into a ServiceEntry of %s's own", call.Port, p.namespace)
+		return fmt.Sprintf("%s has no port %d, and %s", owners(unported), call.Port, last), fmt.Sprintf("write port %d into it, or into a ServiceEntry in namespace %s", call.Port, p.namespace)
 	case len(hidden) > 0:
 		return fmt.Sprintf("%s is not exported to %s, and %s", owners(hidden), p.namespace, last), write + ", or ask its owners to export theirs to it"
 	}
