@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/report"
 	"github.com/egress-governor/egress-governor/internal/trace"
 )
@@ -42,9 +41,6 @@ be told.`,
 			cluster, err := i.world(cmd, call.Namespace)
 			if err != nil {
 				return err
-			}
-			for _, answer := range cluster.refused {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Not applied: %s: %s is %s\n", manifest.Place(answer.File, answer.Line), manifest.Name(answer.Unstructured), answer.Verdict)
 			}
 			outcome := cluster.Of(call)
 			if cluster.meshConfig != "" && !outcome.Leaves() {

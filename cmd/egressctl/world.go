@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/trace"
 )
 
@@ -16,14 +19,12 @@ type world struct {
 	mesh    *egress.Mesh
 	objects []*unstructured.Unstructured
 	session *dryrun.Session
-	// refused are the manifests that are not applied, since the webhook would refuse them.
-	refused []dryrun.Answer
 	// meshConfig names Istio's ConfigMap, empty where it is known.
 	meshConfig string
 }
 
 // world returns the cluster of files, or of a kubeconfig, once the manifests are applied. One that is there is taken as it is where
-// none are: what its controllers have not done yet is not done.
+// none are: what its controllers have not done yet is not done. Manifests that the webhook would refuse are told of, and left out.
 func (i *inputs) world(cmd *cobra.Command, namespaces ...string) (*world, error) {
 	out := &world{}
 	var err error
@@ -34,7 +35,7 @@ func (i *inputs) world(cmd *cobra.Command, namespaces ...string) (*world, error)
 		out.session, answers, err = i.apply(cmd)
 		for _, answer := range answers {
 			if !answer.Allowed() {
-				out.refused = append(out.refused, answer)
+				fmt.Fprintf(cmd.ErrOrStderr(), "Not applied: %s: %s is %s\n", manifest.Place(answer.File, answer.Line), manifest.Name(answer.Unstructured), answer.Verdict)
 			}
 		}
 	}

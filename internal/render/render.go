@@ -115,6 +115,15 @@ func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) 
 	return outcome, c.Store(request.Object)
 }
 
+// Judge decides on a stored object again, as the audit does. The outcome is nil for one of a kind or a namespace that nobody governs.
+func (c *Cluster) Judge(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
+	namespace, governed := c.governed(object)
+	if !governed {
+		return nil, nil
+	}
+	return c.reviewer.Review(ctx, review.Request{Operation: review.Audit, Object: object, Name: object.GetName(), Time: c.now, Namespace: namespace})
+}
+
 // made gives an object what the API server would: a name where it asks for one, and its age, which decides between entries of one host.
 func (c *Cluster) made(object *unstructured.Unstructured) *unstructured.Unstructured {
 	object = object.DeepCopy()
