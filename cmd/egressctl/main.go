@@ -70,7 +70,7 @@ It exits with 0 where everything is allowed, with 1 where something is not, and 
 		out.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl egress"}
 	}
 	out.SetVersionTemplate("{{.Version}}\n")
-	out.AddCommand(reviewCommand(), renderCommand(), unrenderCommand(), inputCommand(), explainCommand(), traceCommand(), graphCommand(), testCommand(), libraryCommand(), policyCommand(), versionCommand())
+	out.AddCommand(reviewCommand(), renderCommand(), unrenderCommand(), inputCommand(), explainCommand(), traceCommand(), graphCommand(), reportCommand(), testCommand(), libraryCommand(), policyCommand(), versionCommand())
 	return out
 }
 

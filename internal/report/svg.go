@@ -26,6 +26,9 @@ const svgStyle = `.node rect{fill:#fff;stroke:#4a5568;stroke-width:1.5}.node tex
 .found rect,.notReady rect,.edge.found,.edge.notReady{stroke:#ecc94b}.suspended rect,.straight rect,.edge.suspended,.edge.straight{stroke:#fc8181}}
 `
 
+// Picture returns the picture for a page that has a style for it.
+func Picture(of *overview.Graph) string { return svg(of, false) }
+
 // box is a node in its place.
 type box struct {
 	overview.Node
