@@ -21,6 +21,8 @@ type lead struct {
 	copy  bool
 	rest  bool
 	route *Object
+	// raw says that the proxy looks at nothing but address and port.
+	raw bool
 }
 
 // leads returns everywhere that a sidecar leads a call.
@@ -33,7 +35,7 @@ func (p *proxy) leads(call Call) []lead {
 		out = p.tlsLeads(call)
 	}
 	if out == nil {
-		out = p.raw(call, host)
+		out = p.raw(call, p.caught(call, host))
 	}
 	if out == nil {
 		out = []lead{{nobody: true}}
@@ -167,12 +169,12 @@ func (p *proxy) ofRoute(of *route, asked asking, when []string) (out []lead) {
 	return out
 }
 
-// destination is a cluster: without a port, at the only one of its host, or that of the call.
+// destination is a cluster. Without a port it is at that of the call, or but for a sidecar's HTTP at the only one of its host.
 func (p *proxy) destination(of *route, d egress.Destination, port uint32) cluster {
 	out := cluster{host: p.mesh.Qualify(d.Host(), of.namespace), port: d.Port(), subset: textOf(d.Raw, "subset")}
 	if out.port == 0 {
 		out.port = port
-		if known := p.known(out.host, true); len(known) == 1 && len(known[0].Ports) == 1 {
+		if known := p.known(out.host, true); (d.Section != "http" || p.doors != nil) && len(known) == 1 && len(known[0].Ports) == 1 {
 			out.port = known[0].Ports[0].Number
 		}
 	}

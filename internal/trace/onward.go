@@ -27,6 +27,18 @@ func (p *proxy) onward(call Call, from lead) []Way {
 	if gw, is := p.mesh.GatewayByService(from.to.host); is {
 		return p.toGateway(call, from, out, gw, from.to.port, nil)
 	}
+	if from.raw && from.route == nil && from.to.host != p.names(call.Host) {
+		ways := p.byEntry(call, from, out)
+		for i := range ways {
+			ways[i].Why = fmt.Sprintf("%s is raw TCP at port %d without an address of its own, so a sidecar takes every call to the port for it: %s", from.to.host, call.Port, ways[i].Why)
+		}
+		return ways
+	}
+	return p.byEntry(call, from, out)
+}
+
+// byEntry follows a lead to what answers to its host.
+func (p *proxy) byEntry(call Call, from lead, out Way) []Way {
 	service, port := p.serving(from.to.host, from.to.port, true)
 	if service == nil {
 		out.Why, out.Change = p.absent(from)
@@ -55,7 +67,7 @@ func (p *proxy) onward(call Call, from lead) []Way {
 	if gw, number, is := p.sealed(service, to); is {
 		return p.toGateway(call, from, out, gw, number, service)
 	}
-	return []Way{p.past(from, out, service, port, to)}
+	return []Way{p.past(call, from, out, service, port, to)}
 }
 
 // at returns where the calls of a port of a host go, as host:port, each once.
@@ -88,6 +100,9 @@ func (p *proxy) sealed(of *service, to []string) (gw egress.Gateway, port uint32
 // toGateway has a call come to an egress gateway, by an entry or by a route to the gateway's Service itself.
 func (p *proxy) toGateway(call Call, from lead, out Way, gw egress.Gateway, port uint32, by *service) []Way {
 	arrived := arrival{call: call, gw: gw, port: port, asks: from.asks}
+	if from.raw {
+		arrived.call.Family, arrived.call.Host = egress.FamilyTCP, from.to.host
+	}
 	settings, _ := p.tls(from.to, by)
 	mode := textOf(settings, "mode")
 	unasked := by != nil && !slices.ContainsFunc(by.endpoints, func(endpoint egress.Endpoint) bool { return endpoint.Labels[tlsMode] != "istio" })
@@ -173,7 +188,7 @@ func (p *proxy) inMesh(from lead, out Way) Way {
 }
 
 // past is a way to an entry that is not sealed to a gateway.
-func (p *proxy) past(from lead, out Way, of *service, port egress.Port, to []string) Way {
+func (p *proxy) past(call Call, from lead, out Way, of *service, port egress.Port, to []string) Way {
 	named := told(out.Entry)
 	if len(to) == 0 && (of.Resolution == "STATIC" || of.workloads) {
 		out.Why, out.Change = named+" has no endpoints", "give it endpoints"
@@ -189,6 +204,9 @@ func (p *proxy) past(from lead, out Way, of *service, port egress.Port, to []str
 		return out
 	}
 	out.Ends = Straight
+	if len(of.endpoints) == 0 && egress.IsWildcard(from.to.host) {
+		out.To = []string{fmt.Sprintf("%s:%d", call.Host, from.to.port)}
+	}
 	if settings, _ := p.tls(from.to, of); settings != nil {
 		mode := textOf(settings, "mode")
 		out.Encrypted = mode == "SIMPLE" || mode == "MUTUAL"

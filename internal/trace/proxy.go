@@ -17,6 +17,8 @@ type proxy struct {
 	labels    map[string]string
 	// scope is the Sidecar by which it imports what it knows, nil for all that it may see.
 	scope *unstructured.Unstructured
+	// port is that of the call: a Sidecar may import for one alone.
+	port uint32
 	// closed says that it drops calls to hosts that nobody registered.
 	closed bool
 	// doors are the Gateway objects that it opens a port of, nil for a sidecar.
@@ -25,7 +27,7 @@ type proxy struct {
 
 // sidecar returns that of a caller.
 func (c *Cluster) sidecar(call Call) *proxy {
-	out := &proxy{Cluster: c, namespace: call.Namespace, labels: call.Labels, closed: c.closed}
+	out := &proxy{Cluster: c, namespace: call.Namespace, labels: call.Labels, port: call.Port, closed: c.closed}
 	var wide, root *unstructured.Unstructured
 	for _, sidecar := range c.sidecars {
 		selector := labelsOf(sidecar.Object, "spec", "workloadSelector", "labels")
@@ -62,7 +64,12 @@ func (p *proxy) imports(namespace string, hosts []string) bool {
 	if len(listeners) == 0 {
 		return true
 	}
+	ofPort := func(listener fields) bool { return numberOf(listener, "port", "number") == p.port }
+	own := slices.ContainsFunc(listeners, ofPort)
 	return slices.ContainsFunc(listeners, func(listener fields) bool {
+		if number := numberOf(listener, "port", "number"); own != ofPort(listener) || !own && number != 0 {
+			return false
+		}
 		taken := false
 		for _, pattern := range textsOf(listener, "hosts") {
 			left, out := strings.CutPrefix(pattern, "~")

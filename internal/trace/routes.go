@@ -101,6 +101,13 @@ func (c *Cluster) addAPIRoute(object *unstructured.Unstructured) {
 			if parent.Namespace != object.GetNamespace() {
 				out.exportTo = []string{"."}
 			}
+			for i, rule := range listOf(object.Object, "spec", "rules") {
+				if i < len(out.http) {
+					out.http[i].blocks = conditioned(out.http[i].blocks, object.GetKind(), listOf(rule, "matches"))
+				}
+			}
+			// Istio has the more specific first.
+			slices.SortStableFunc(out.http, func(a, b *route) int { return last(a.takesAll()) - last(b.takesAll()) })
 			out.placed = func(field string) string { return of.Place(parent, field).String() }
 			c.routes = append(c.routes, out)
 		}

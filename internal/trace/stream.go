@@ -84,23 +84,64 @@ func closest(block []fields, host string) int {
 }
 
 // raw goes by the host's own port.
-func (p *proxy) raw(call Call, host string) []lead {
+func (p *proxy) raw(call Call, host string) (out []lead) {
 	service, port := p.serving(host, call.Port, false)
 	if service == nil || port.ToldBy() != egress.FamilyTCP {
 		return nil
 	}
-	of := asking{port: call.Port, gateway: mesh}
+	out = []lead{{to: cluster{host: host, port: call.Port}}}
+	if route := p.streamOf(host, call.Port); route != nil {
+		out = p.ofStream(route, call.Port)
+	}
+	for i := range out {
+		out[i].raw = true
+	}
+	return out
+}
+
+// streamOf returns the first TCP route that takes calls of a port of a host, nil for none.
+func (p *proxy) streamOf(host string, port uint32) *route {
+	of := asking{port: port, gateway: mesh}
 	for _, one := range p.seen() {
 		if !slices.ContainsFunc(one.hosts, func(pattern string) bool { return egress.Covers(pattern, host) }) {
 			continue
 		}
 		for _, route := range one.tcp {
 			if slices.ContainsFunc(route.blocks, func(block []fields) bool { return p.applies(block, of, false) }) {
-				return p.ofStream(route, call.Port)
+				return route
 			}
 		}
 	}
-	return []lead{{to: cluster{host: host, port: call.Port}}}
+	return nil
+}
+
+// caught returns the host that has the raw TCP which a host is called by: that itself where it has an address, or else the oldest that
+// has none, whatever is called, since sidecars have nothing else to tell the port's calls by.
+func (p *proxy) caught(call Call, host string) string {
+	of, port := p.serving(host, call.Port, false)
+	if of != nil && (port.ToldBy() != egress.FamilyTCP || !p.everywhere(of)) {
+		return host
+	}
+	var first *service
+	out := host
+	for name := range p.services {
+		of, port := p.serving(name, call.Port, false)
+		switch {
+		case of == nil:
+		case port.ToldBy() == egress.FamilyHTTP && call.Family == egress.FamilyHTTP:
+			// They are told apart by their Host header.
+			return host
+		case port.ToldBy() != egress.FamilyTCP || !p.everywhere(of):
+		case first == nil || of.Older(first.Entry) < 0 || of == first && name < out:
+			first, out = of, name
+		}
+	}
+	return out
+}
+
+// everywhere says whether a sidecar listens for the raw TCP of something at every address.
+func (p *proxy) everywhere(of *service) bool {
+	return of.kind == "ServiceEntry" && len(of.Addresses) == 0 && !p.view.DNSCapture()
 }
 
 // ofStream returns where a TLS or TCP route leads.
