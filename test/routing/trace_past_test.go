@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ type past struct {
 
 const (
 	pastEntry = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: shop}, spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 8080, name: http-b, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}}"
-	pastLocal = "{apiVersion: v1, kind: Service, metadata: {name: local, namespace: shop}, spec: {clusterIP: 10.0.1.5, selector: {app: local}, ports: [{name: http, port: 80}]}}\n---\n"
+	pastLocal = "apiVersion: v1\nkind: Service\nmetadata: {name: local, namespace: shop}\nspec: {clusterIP: 10.0.1.5, selector: {app: local}, ports: [{name: http, port: 80}]}\n---\n"
 	pastVS    = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: "
 )
 
@@ -72,6 +73,7 @@ func TestTraceOfWhatIsStoredPastTheWebhook(t *testing.T) {
 			require.NoError(t, err)
 			stored, err := manifest.Parse("stored", []byte(of.stored))
 			require.NoError(t, err)
+			require.Len(t, stored, 1+strings.Count(of.stored, "---"))
 			answers, err := session.Apply(t.Context(), applied, func() {})
 			require.NoError(t, err)
 			require.True(t, answers[0].Allowed(), answers[0].Message)
