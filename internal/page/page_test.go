@@ -125,7 +125,7 @@ func TestOfManyExitsTheWorstAreDrawn(t *testing.T) {
 	assert.Contains(t, text, fmt.Sprintf("%d exits that are in order are left out", drawable))
 }
 
-func answer(t *testing.T, s http.Handler, change func(*http.Request)) *http.Response {
+func answer(t *testing.T, s http.Handler, change func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:8080/", nil)
 	if change != nil {
@@ -133,7 +133,7 @@ func answer(t *testing.T, s http.Handler, change func(*http.Request)) *http.Resp
 	}
 	out := httptest.NewRecorder()
 	s.ServeHTTP(out, request)
-	return out.Result()
+	return out
 }
 
 // TestTheServer answers its own machine alone where it listens there, changes nothing, and says what changed.
@@ -142,35 +142,35 @@ func TestTheServer(t *testing.T) {
 	s, err := NewServer(of("one"), time.Unix(1e9, 0), true)
 	require.NoError(t, err)
 	whole := answer(t, s, nil)
-	assert.Equal(t, http.StatusOK, whole.StatusCode)
-	assert.Equal(t, securityPolicy("'self'")+"; frame-ancestors 'none'", whole.Header.Get("Content-Security-Policy"))
-	assert.Equal(t, "nosniff", whole.Header.Get("X-Content-Type-Options"))
-	assert.Equal(t, "no-store", whole.Header.Get("Cache-Control"))
+	assert.Equal(t, http.StatusOK, whole.Code)
+	assert.Equal(t, securityPolicy("'self'")+"; frame-ancestors 'none'", whole.Header().Get("Content-Security-Policy"))
+	assert.Equal(t, "nosniff", whole.Header().Get("X-Content-Type-Options"))
+	assert.Equal(t, "no-store", whole.Header().Get("Cache-Control"))
 
 	for host, status := range map[string]int{
 		"localhost:8080": 200, "127.0.0.1": 200, "[::1]:8080": 200, "[::1]": 200, "evil.example.com": 421, "evil.example.com:8080": 421, "127.0.0.1.evil.example.com": 421, "": 421, "10.0.0.1:8080": 421,
 	} {
-		assert.Equal(t, status, answer(t, s, func(r *http.Request) { r.Host = host }).StatusCode, host)
+		assert.Equal(t, status, answer(t, s, func(r *http.Request) { r.Host = host }).Code, host)
 	}
 	open, err := NewServer(of("one"), time.Unix(1e9, 0), false)
 	require.NoError(t, err)
-	assert.Equal(t, 200, answer(t, open, func(r *http.Request) { r.Host = "egress.corp.example.com" }).StatusCode)
-	assert.Equal(t, http.StatusMethodNotAllowed, answer(t, s, func(r *http.Request) { r.Method = http.MethodPost }).StatusCode)
-	assert.Equal(t, http.StatusNotFound, answer(t, s, func(r *http.Request) { r.URL.Path = "/../main" }).StatusCode)
+	assert.Equal(t, 200, answer(t, open, func(r *http.Request) { r.Host = "egress.corp.example.com" }).Code)
+	assert.Equal(t, http.StatusMethodNotAllowed, answer(t, s, func(r *http.Request) { r.Method = http.MethodPost }).Code)
+	assert.Equal(t, http.StatusNotFound, answer(t, s, func(r *http.Request) { r.URL.Path = "/../main" }).Code)
 
-	main := func(tag string) *http.Response {
+	main := func(tag string) *httptest.ResponseRecorder {
 		return answer(t, s, func(r *http.Request) {
 			r.URL.Path = "/main"
 			r.Header.Set("If-None-Match", tag)
 		})
 	}
-	tag := main("").Header.Get("ETag")
+	tag := main("").Header().Get("ETag")
 	require.NotEmpty(t, tag)
-	assert.Equal(t, http.StatusNotModified, main(tag).StatusCode)
+	assert.Equal(t, http.StatusNotModified, main(tag).Code)
 	require.NoError(t, s.Set(of("one"), time.Unix(2e9, 0)))
-	assert.Equal(t, http.StatusNotModified, main(tag).StatusCode, "nothing changed but the moment")
+	assert.Equal(t, http.StatusNotModified, main(tag).Code, "nothing changed but the moment")
 	require.NoError(t, s.Set(of("two"), time.Unix(2e9, 0)))
-	assert.Equal(t, http.StatusOK, main(tag).StatusCode)
+	assert.Equal(t, http.StatusOK, main(tag).Code)
 }
 
 // TestWhatCannotBeReadIsTold, and what was read last stays.

@@ -29,9 +29,10 @@ type lead struct {
 func (p *proxy) leads(call Call) []lead {
 	host := p.names(call.Host)
 	var out []lead
-	if call.Family == egress.FamilyHTTP {
+	switch call.Family {
+	case egress.FamilyHTTP:
 		out = p.http(call, host)
-	} else if call.Family == egress.FamilyTLS {
+	case egress.FamilyTLS:
 		out = p.tlsLeads(call)
 	}
 	if out == nil {

@@ -128,9 +128,7 @@ func (c *Cluster) addService(object *unstructured.Unstructured) {
 	out := &service{kind: "Service", workloads: true, alias: known.Alias, Entry: &egress.Entry{
 		Namespace: object.GetNamespace(), Name: object.GetName(), Created: age(object), Hosts: []string{host},
 	}}
-	for _, to := range strings.FieldsFunc(object.GetAnnotations()["networking.istio.io/exportTo"], func(r rune) bool { return r == ',' || r == ' ' }) {
-		out.ExportTo = append(out.ExportTo, to)
-	}
+	out.ExportTo = strings.FieldsFunc(object.GetAnnotations()["networking.istio.io/exportTo"], func(r rune) bool { return r == ',' || r == ' ' })
 	for _, port := range known.Ports {
 		out.Ports = append(out.Ports, egress.Port{Number: port.Number, Protocol: port.Protocol, TargetPort: port.Target})
 	}

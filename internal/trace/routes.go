@@ -16,15 +16,14 @@ const mesh = "mesh"
 
 // routes are those of a VirtualService, or what Istio makes of a route of the Gateway API.
 type routes struct {
-	object    Object
-	exportTo  []string
-	hosts     []string
-	gateways  []string
-	http      []*route
-	tls       []*route
-	tcp       []*route
-	placed    func(field string) string
-	delegates bool
+	object   Object
+	exportTo []string
+	hosts    []string
+	gateways []string
+	http     []*route
+	tls      []*route
+	tcp      []*route
+	placed   func(field string) string
 }
 
 // route is one of a list, with the blocks by one of which it takes calls. Each block may have those of a root besides.

@@ -304,7 +304,7 @@ func TestWhatIsNoCall(t *testing.T) {
 		"": "http://a.test", "a/b/c": "http://a.test", "a": "ftp://a.test", "b": "a.test", "c": "grpc://a.test", "d": "tcp://a.test", "e": "http://a.test:70000", "f": "http://:80", "g": "http://a.test:0",
 	} {
 		_, err := trace.ParseCall(from, to)
-		assert.Error(t, err, "%s %s", from, to)
+		require.Error(t, err, "%s %s", from, to)
 	}
 	call, err := trace.ParseCall("shop", "https://API.Example.COM./x")
 	require.NoError(t, err)
