@@ -127,6 +127,10 @@ endif
 window: build assets istiod ## Judge every push of a real istiod while tenants write and delete; figures in .run/window.txt.
 	cd test && go test -count=1 -timeout 20m ./window
 
+.PHONY: report-test
+report-test: ## Look at the page of egressctl report in a headless browser. Needs Chromium or Chrome; pictures in .run/report.
+	cd test && go test -count=1 -timeout 5m ./browser
+
 PROBE := egress-governor-probe:dev
 DATABASE := egress-governor-database:dev
 RUN ?=

@@ -45,15 +45,20 @@ type inputs struct {
 	sources []manifest.Object
 }
 
-// bind makes the inputs flags of a command.
+// bind makes the inputs flags of a command that is asked about manifests.
 func (i *inputs) bind(cmd *cobra.Command) {
+	i.bindApplied(cmd)
+	_ = cmd.MarkFlagRequired("filename") // the flag is there
+}
+
+// bindApplied makes them flags of one that is asked about a cluster, to which manifests may be applied.
+func (i *inputs) bindApplied(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&i.files, "filename", "f", nil, "manifests: files, folders, or - for standard input")
 	flags.StringSliceVarP(&i.policies, "policies", "p", nil, "files and folders of EgressPolicies that are in force")
 	flags.StringVar(&i.user, "as", "", "who applies the manifests")
 	flags.StringSliceVar(&i.groups, "as-group", nil, "groups of who applies them")
 	i.bindCluster(cmd)
-	_ = cmd.MarkFlagRequired("filename") // the flag is there
 }
 
 // bindCluster makes those flags that say in which cluster something is asked.
@@ -238,14 +243,20 @@ func load(path string) (*config.Configuration, error) {
 
 // captures says whether sidecars capture DNS, by Istio's ConfigMap among what is stored.
 func captures(configuration *config.Configuration, stored []manifest.Object) (bool, error) {
+	text, _ := meshConfig(configuration, stored)
+	return controller.CapturesDNS(text)
+}
+
+// meshConfig returns Istio's configuration of the mesh among what is stored, false for none.
+func meshConfig(configuration *config.Configuration, stored []manifest.Object) (text string, known bool) {
 	name := configuration.MeshConfig
 	for _, object := range stored {
 		if object.GetKind() == "ConfigMap" && object.GetNamespace() == name.Namespace && object.GetName() == name.Name {
 			text, _, _ := unstructured.NestedString(object.Object, "data", "mesh")
-			return controller.CapturesDNS(text)
+			return text, true
 		}
 	}
-	return false, nil
+	return "", false
 }
 
 // completes has a shell offer the values that a flag takes.

@@ -71,7 +71,7 @@ It exits with 0 where everything is allowed, with 1 where something is not, and 
 	}
 	out.SetVersionTemplate("{{.Version}}\n")
 	out.AddCommand(reviewCommand(), renderCommand(), unrenderCommand(), inputCommand(), explainCommand(), testCommand(), libraryCommand(), policyCommand(), versionCommand())
-	out.AddCommand(simulateCommand(), discoverCommand())
+	out.AddCommand(traceCommand(), graphCommand(), reportCommand(), simulateCommand(), discoverCommand())
 	return out
 }
 

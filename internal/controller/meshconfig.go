@@ -48,6 +48,13 @@ func CapturesDNS(mesh string) (bool, error) {
 	return err == nil && settings.DefaultConfig.capturesDNS(), err
 }
 
+// RegistryOnly says whether sidecars drop calls to hosts that nobody registered, by the same key, where no Sidecar says otherwise. The
+// error is that of one that is not YAML.
+func RegistryOnly(mesh string) (bool, error) {
+	settings, err := readMeshSettings(mesh)
+	return err == nil && settings.registryOnly(), err
+}
+
 // registryOnly says whether calls to hosts that nobody registered are dropped.
 func (m *meshSettings) registryOnly() bool {
 	return strings.EqualFold(m.OutboundTrafficPolicy.Mode, "REGISTRY_ONLY")

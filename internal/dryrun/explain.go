@@ -111,6 +111,20 @@ func (a Answer) Told(said policy.Said) (review.Finding, bool) {
 	return of[0], true
 }
 
+// Judge says what is wrong with a stored object by now, as the audit does, and which policies were asked; nothing for one that
+// nobody governs, and for those of ours. The error is that of an object that cannot be evaluated.
+func (s *Session) Judge(ctx context.Context, object *unstructured.Unstructured) (findings []review.Finding, asked []string, err error) {
+	sent, err := s.sent(manifest.Object{Unstructured: object})
+	if err != nil || !sent || s.keeps(object) {
+		return nil, nil, err
+	}
+	outcome, err := s.cluster.Audit(ctx, object)
+	if err != nil || outcome == nil {
+		return nil, nil, err
+	}
+	return outcome.Findings, outcome.Asked, nil
+}
+
 // Set puts a policy in force, and remembers which one is.
 func (r *recorder) Set(of *v1alpha1.EgressPolicy) error {
 	err := r.Engine.Set(of)

@@ -36,6 +36,18 @@ func (s *Session) Render(answers []Answer) ([]*unstructured.Unstructured, error)
 	return out, nil
 }
 
+// Held returns all that the cluster holds once the controllers are done, and what is taken for granted of objects that were stored
+// already, and of namespaces. The error names the host that can have no exit.
+func (s *Session) Held(stored []manifest.Object, namespaces ...string) ([]*unstructured.Unstructured, error) {
+	for _, namespace := range namespaces {
+		stored = append(stored[:len(stored):len(stored)], manifest.Object{Unstructured: core("Namespace", "", namespace)})
+	}
+	if err := s.assume(stored...); err != nil {
+		return nil, err
+	}
+	return s.cluster.Objects()
+}
+
 // Given returns what was stored already under the name of an object, nil for nothing.
 func (s *Session) Given(object *unstructured.Unstructured) *unstructured.Unstructured {
 	return s.given[keyOf(object)]

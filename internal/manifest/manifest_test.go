@@ -196,3 +196,18 @@ c: [a]
 	_, err = manifest.Inline("x.yaml", &root.C)
 	assert.ErrorContains(t, err, "x.yaml:14: is not an object")
 }
+
+// TestADocumentInBracesIsNotTheLast: YAML may begin with one, and goes on after it.
+func TestADocumentInBracesIsNotTheLast(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n",
+		"{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"a\"}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: b}}\n",
+	} {
+		objects, err := manifest.Parse("x.yaml", []byte(text))
+		require.NoError(t, err)
+		require.Len(t, objects, 2, text)
+		assert.Equal(t, "b", objects[1].GetName())
+		assert.Equal(t, 3, objects[1].Line)
+	}
+}

@@ -38,11 +38,15 @@ func split(raw []byte) (out []document) {
 	if trimmed := bytes.TrimLeft(raw, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
 		return splitJSON(raw)
 	}
-	text, before := []byte{}, 0
-	lines := bytes.SplitAfter(raw, []byte("\n"))
-	for i, line := range lines {
+	return splitYAML(raw, 0)
+}
+
+// splitYAML returns the documents of a text that so many lines stand before.
+func splitYAML(raw []byte, lines int) (out []document) {
+	text, before := []byte{}, lines
+	for i, line := range bytes.SplitAfter(raw, []byte("\n")) {
 		if separates(line) {
-			out, text, before = append(out, document{text, before}), []byte{}, i+1
+			out, text, before = append(out, document{text, before}), []byte{}, lines+i+1
 			continue
 		}
 		text = append(text, line...)
@@ -64,7 +68,7 @@ func splitJSON(raw []byte) (out []document) {
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
 			if rest := raw[start:]; len(bytes.TrimSpace(rest)) > 0 {
-				out = append(out, document{rest, bytes.Count(raw[:start], []byte("\n"))})
+				out = append(out, splitYAML(rest, bytes.Count(raw[:start], []byte("\n")))...)
 			}
 			return out
 		}

@@ -23,7 +23,8 @@ func TestTheCommandLineAnswersForACluster(t *testing.T) {
 	_, err = policyFor(t, "command-line", "  policy: allowed-hosts\n  parameters: {hosts: [ok.command-line.test]}\n")
 	require.NoError(t, err)
 	ns := namespace(t, map[string]string{"test": "command-line"})
-	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", ns, "ok", strings.ReplaceAll(hostSpec, "HOST", "ok.command-line.test"))))
+	ok := entry(t, "v1", ns, "ok", strings.ReplaceAll(hostSpec, "HOST", "ok.command-line.test"))
+	require.NoError(t, shared.Client.Create(t.Context(), ok))
 
 	manifests := filepath.Join(t.TempDir(), "manifests.yaml")
 	bad := entry(t, "v1", ns, "bad", `{hosts: [bad.command-line.test], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
@@ -49,4 +50,14 @@ func TestTheCommandLineAnswersForACluster(t *testing.T) {
 	for _, message := range want {
 		assert.Contains(t, string(out), strings.ReplaceAll("  "+message, "\n", "\n  "))
 	}
+
+	// What becomes of its calls is said by what the controllers have made by now.
+	eventually(t, func() bool { return ready(get(t, ok), "True") }, "ExitReady")
+	out, err = exec.Command(binary, "trace", ns, "https://ok.command-line.test", "--kubeconfig", shared.Kubeconfig).CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Contains(t, string(out), "leaves by an egress gateway")
+	assert.Contains(t, string(out), "ExitReady: True ExitConfigured")
+	_, err = exec.Command(binary, "trace", ns, "https://bad.command-line.test", "--kubeconfig", shared.Kubeconfig).Output()
+	require.ErrorAs(t, err, &exit)
+	assert.Equal(t, 1, exit.ExitCode(), string(exit.Stderr))
 }

@@ -116,7 +116,8 @@ func (s *setting) judge(t *testing.T, want proof.Call) (wrong []string) {
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	var to []string
 	met := false
-	for _, leg := range s.follow(t, want) {
+	legs := s.follow(t, want)
+	for _, leg := range legs {
 		switch {
 		case leg.ends == want.Ends:
 			met = true
@@ -145,7 +146,7 @@ func (s *setting) judge(t *testing.T, want proof.Call) (wrong []string) {
 	} else if to != nil && !within(want.Exits(), to) {
 		add("it must be led to all of %v, and is led to %v", want.Exits(), to)
 	}
-	return wrong
+	return append(wrong, s.untraced(t, want, legs)...)
 }
 
 func within(some, all []string) bool {
