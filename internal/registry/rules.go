@@ -173,6 +173,32 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 	r.tell(change)
 }
 
+// ruled returns hosts as those namespaces know them that have a rule of them, by themselves or by a wildcard.
+func (r *Registry) ruled(hosts []string) (out []Client) {
+	seen := map[Client]bool{}
+	for _, host := range hosts {
+		for _, pattern := range egress.Patterns(host) {
+			for name := range r.rules.owners[pattern] {
+				if of := (Client{name.Namespace, host}); !seen[of] {
+					seen[of] = true
+					out = append(out, of)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// ruledBy returns the hosts of which a namespace has a rule.
+func (r *Registry) ruledBy(namespace string) (out []string) {
+	for name, rule := range r.rules.byName {
+		if name.Namespace == namespace {
+			out = append(out, r.below(rule.Host)...)
+		}
+	}
+	return out
+}
+
 // Below implements egress.View.
 func (r *Registry) Below(pattern string) []string {
 	r.mu.RLock()

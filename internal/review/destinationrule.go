@@ -141,7 +141,7 @@ func ruleForm(s *subject, sealed *unstructured.Unstructured) bool {
 
 // onExit returns what the exit of a rule's host cannot have of the rule.
 func onExit(s *subject, rule *egress.Rule, entry *egress.Entry) hop.Refusals {
-	out := hop.CheckRule(rule)
+	out := hop.CheckRule(rule, entry.Transport)
 	if s.oldIntent == nil || !equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) {
 		out = append(out, ruleConflicts(s, rule, entry)...)
 	}

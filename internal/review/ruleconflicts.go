@@ -125,7 +125,7 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 			out = append(out, wildcardRule(at, fmt.Sprintf("%s with host %q covers host %q", name, rule.Host, host), host))
 			continue
 		}
-		for _, refusal := range hop.CheckRule(rule) {
+		for _, refusal := range hop.CheckRule(rule, sealed.Transport) {
 			out = append(out, egress.Finding{
 				Code: refusal.Code, Field: at, Message: fmt.Sprintf("%s of this host: %s: %s", name, refusal.Field, refusal.Message),
 				Fix: "in the rule, " + refusal.Fix,
