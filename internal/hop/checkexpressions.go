@@ -114,10 +114,10 @@ func repetitions(part string) (out int) {
 
 // stepsOf returns those of a character, or of a class: what is beyond ASCII takes several bytes, and \p{L} is hundreds of ranges.
 func stepsOf(part string) int {
-	const any, property = 13, 3000
+	const wide, property = 13, 3000
 	out := property * (strings.Count(part, `\p`) + strings.Count(part, `\P`))
 	if part == "." || strings.HasPrefix(part, "[^") || strings.ContainsAny(part, "\\") && strings.ContainsAny(part, "WDSx") {
-		out += any
+		out += wide
 	}
 	return out + 2*utf8.RuneCountInString(part) + 4*(len(part)-utf8.RuneCountInString(part))
 }

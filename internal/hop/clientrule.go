@@ -43,8 +43,8 @@ func ClientRule(namespace, host string, spec map[string]any, gateway string) Obj
 
 // ClientRuleSpec returns the spec of the DestinationRule of ours by which clients of a namespace's own entries of a host call their
 // egress gateway by mutual TLS, and the gateway's name: it gives the calls of each port that needs one an SNI, and stands
-// before wildcard rules that would have the gateway called otherwise. A namespace without an entry that has a rule of the host is
-// given one as well. Without need of either it is nil.
+// before wildcard rules that would have the gateway called otherwise. A namespace without an entry that has a rule of the host, with
+// no policy, is given one as well. Without need of either it is nil.
 func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
 	rule, entries := view.Rule(namespace, host), seen(egress.ByMutualTLS(view.Entries(host), namespace))
 	exportTo := exportedBy(entries)
@@ -68,11 +68,12 @@ func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string)
 	return spec, gw.Name
 }
 
-// hidden returns the entries of another namespace by which a governed one finds a host, where a rule of its own has Istio look for
-// none beside them. One that sets a policy for the host itself is sealed, and calls the gateway as ours would.
+// hidden returns the entries of another namespace by which a governed one finds a host, where a rule of its own for the host has
+// Istio look for none beside them. One that sets a policy is sealed, and calls the gateway as ours would; wildcards may cover any
+// number of hosts, and are refused.
 func hidden(rule *egress.Rule, view egress.View, namespace, host string) []*egress.Entry {
 	serving := egress.Serving(view.Entries(host), namespace)
-	if rule == nil || rule.Host == host && rule.HasPolicy() || view.GatewayOf(namespace) == "" ||
+	if rule == nil || rule.Host != host || rule.HasPolicy() || view.GatewayOf(namespace) == "" ||
 		serving == nil || serving.Namespace == namespace || serving.Gateway == "" || serving.Transport != egress.MutualTLS {
 		return nil
 	}

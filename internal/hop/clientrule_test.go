@@ -110,11 +110,11 @@ func TestAClientsOwnRuleHidesNoPort(t *testing.T) {
 	t.Parallel()
 	named := `portLevelSettings: [{port: {number: 443}, tls: ` + sniOfTLS + `}, {port: {number: 5432}, tls: ` + sniOfDB + `}]`
 	for rule, want := range map[string]string{
-		`{host: db.example.com, subsets: [{name: a}]}`:       named,
-		`{host: "*.example.com", subsets: [{name: a}]}`:      named,
-		`{host: "*", trafficPolicy: {tls: {mode: DISABLE}}}`: `tls: {mode: ISTIO_MUTUAL, ` + gatewayNames + `}, portLevelSettings: [{port: {number: 443}, tls: ` + sniOfTLS + `}, {port: {number: 5432}, tls: ` + sniOfDB + `}]`,
-		`{host: db.example.com, trafficPolicy: {}}`:          "", // It is sealed itself.
-		`{host: other.example.com}`:                          "",
+		`{host: db.example.com, subsets: [{name: a}]}`:  named,
+		`{host: db.example.com}`:                        named,
+		`{host: db.example.com, trafficPolicy: {}}`:     "", // It is sealed itself.
+		`{host: "*.example.com", subsets: [{name: a}]}`: "",
+		`{host: other.example.com}`:                     "",
 	} {
 		mesh, view := mutual(t, []string{"*"}, nil)
 		view.Rules = append(view.Rules, mesh.ReadRule(object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: shop}\nspec: "+rule)))

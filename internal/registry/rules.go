@@ -173,17 +173,11 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 	r.tell(change)
 }
 
-// ruled returns hosts as those namespaces know them that have a rule of them, by themselves or by a wildcard.
+// ruled returns hosts as those namespaces know them that have a rule of them.
 func (r *Registry) ruled(hosts []string) (out []Client) {
-	seen := map[Client]bool{}
 	for _, host := range hosts {
-		for _, pattern := range egress.Patterns(host) {
-			for name := range r.rules.owners[pattern] {
-				if of := (Client{name.Namespace, host}); !seen[of] {
-					seen[of] = true
-					out = append(out, of)
-				}
-			}
+		for name := range r.rules.owners[host] {
+			out = append(out, Client{name.Namespace, host})
 		}
 	}
 	return out
@@ -192,8 +186,8 @@ func (r *Registry) ruled(hosts []string) (out []Client) {
 // ruledBy returns the hosts of which a namespace has a rule.
 func (r *Registry) ruledBy(namespace string) (out []string) {
 	for name, rule := range r.rules.byName {
-		if name.Namespace == namespace {
-			out = append(out, r.below(rule.Host)...)
+		if name.Namespace == namespace && len(r.hosts[rule.Host]) > 0 {
+			out = append(out, rule.Host)
 		}
 	}
 	return out

@@ -177,7 +177,7 @@ func onOwnExits(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusa
 // coveredHosts refuses a wildcard rule that would be applied to calls of a sealed host: it covers others too, and cannot
 // be right for both.
 func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
-	if !egress.IsWildcard(rule.Host) || !rule.HasPolicy() {
+	if !egress.IsWildcard(rule.Host) {
 		return nil
 	}
 	inForce := hop.RuleInForce(s.intent)
@@ -192,6 +192,10 @@ func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
 		// wildcard stands before that.
 		mutual := serving.Transport == egress.MutualTLS
 		if mutual && serving.Namespace == rule.Namespace || !mutual && !inForce {
+			continue
+		}
+		if !rule.HasPolicy() && len(egress.PortsOf(serving.Ports, egress.FamilyHTTP)) == len(serving.Ports) {
+			// It says nothing of how the gateway is called, and for HTTP nor would a rule of ours.
 			continue
 		}
 		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host {

@@ -15,7 +15,7 @@ const revisionLabel = "istio.io/rev"
 // be led as if it were not there, while its place is taken. What is stored already, and stays, keeps nobody from writing the rest.
 func revision(s *subject) hop.Refusals {
 	of, given := s.Object.GetLabels()[revisionLabel]
-	if !given || s.kind.asked && s.kind.rewrite == nil || !s.changed() && !s.relabelled() {
+	if !given || !s.Mesh.Carries() && !s.Mesh.Block || s.kind.asked && s.kind.rewrite == nil || !s.changed() && !s.relabelled() {
 		return nil
 	}
 	return hop.Refusals{{

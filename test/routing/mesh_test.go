@@ -263,11 +263,13 @@ func overlapping(sim *proxy) (out []string) {
 		at["0.0.0.0:15021"], at["0.0.0.0:15090"] = "health", "metrics"
 	}
 	for _, listener := range sim.Listeners {
-		address := fmt.Sprintf("%s:%d", listener.GetAddress().GetSocketAddress().GetAddress(), listener.GetAddress().GetSocketAddress().GetPortValue())
-		if other := at[address]; other != "" {
-			out = append(out, fmt.Sprintf("%s and %s at %s", listener.Name, other, address))
+		if socket := listener.GetAddress().GetSocketAddress(); socket != nil {
+			address := fmt.Sprintf("%s:%d", socket.GetAddress(), socket.GetPortValue())
+			if other := at[address]; other != "" {
+				out = append(out, fmt.Sprintf("%s and %s at %s", listener.Name, other, address))
+			}
+			at[address] = listener.Name
 		}
-		at[address] = listener.Name
 		seen := map[string]bool{}
 		for _, chain := range listener.FilterChains {
 			match := chain.GetFilterChainMatch()
