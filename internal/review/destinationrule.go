@@ -198,7 +198,7 @@ func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
 			// It says nothing of how the gateway is called, and for HTTP nor would a rule of ours.
 			continue
 		}
-		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host {
+		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host && closer.Before(rule, serving) {
 			continue
 		}
 		return hop.Refusals{wildcardRule("spec.host", fmt.Sprintf("%q covers host %q", rule.Host, host), host)}
@@ -210,7 +210,7 @@ func wildcardRule(at, what, host string) egress.Finding {
 	return egress.Finding{
 		Code: "wildcard-rule", Field: at,
 		Message: what + ", whose calls go to an egress gateway, which must not be called under its settings",
-		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, which stands before the wildcard", host),
+		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, without workloadSelector and exported to all who call the host: it stands before the wildcard", host),
 	}
 }
 
