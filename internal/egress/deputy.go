@@ -75,3 +75,6 @@ func numeric(label string) bool {
 
 // IsIstioPort says whether a port is one of those that Istio's proxies keep for themselves, their admin port first.
 func IsIstioPort(port uint32) bool { return port >= 15000 && port <= 15090 }
+
+// IsListener says whether it is one of those at which every sidecar listens: for calls out and in, health and metrics.
+func IsListener(port uint32) bool { return slices.Contains([]uint32{15001, 15006, 15021, 15090}, port) }

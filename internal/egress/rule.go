@@ -23,6 +23,8 @@ type Rule struct {
 	Subsets []any
 	// Selects says that the rule is for some workloads of its clients alone.
 	Selects bool
+	// ExportTo is as written.
+	ExportTo []string
 	// InForce says that it has something that calls to an egress gateway must not be under, Sealed that the stored form
 	// has nothing of it.
 	InForce, Sealed bool
@@ -36,7 +38,7 @@ func (m *Mesh) ReadRule(object *unstructured.Unstructured) *Rule {
 	host, _ := spec["host"].(string)
 	out := &Rule{
 		Namespace: object.GetNamespace(), Name: object.GetName(), Created: object.GetCreationTimestamp().Time,
-		Host: m.Qualify(host, object.GetNamespace()),
+		Host: m.Qualify(host, object.GetNamespace()), ExportTo: ExportTo(object),
 	}
 	out.Policy, _ = spec["trafficPolicy"].(map[string]any)
 	out.Subsets, _ = spec["subsets"].([]any)
@@ -47,6 +49,33 @@ func (m *Mesh) ReadRule(object *unstructured.Unstructured) *Rule {
 // Older orders rules: negative where r comes before another.
 func (r *Rule) Older(other *Rule) int {
 	return cmp.Or(r.Created.Compare(other.Created), cmp.Compare(r.Name, other.Name))
+}
+
+// Before says whether a rule of a host stands before a wildcard of its namespace for all who call the host by an entry: others
+// than the namespace itself see of the two what is exported to them, and no rule that is for some workloads.
+func (r *Rule) Before(wildcard *Rule, entry *Entry) bool {
+	if entry.Namespace != r.Namespace {
+		// Whoever else calls by it looks for the rules of its namespace.
+		return true
+	}
+	own, everybody := Clients(r.ExportTo, r.Namespace)
+	if r.Selects {
+		own, everybody = nil, false
+	}
+	var needed []string
+	callers, all := Clients(entry.ExportTo, entry.Namespace)
+	covered, allCovered := Clients(wildcard.ExportTo, wildcard.Namespace)
+	switch {
+	case all && allCovered:
+		return everybody
+	case all:
+		needed = covered
+	case allCovered:
+		needed = callers
+	default:
+		needed = slices.DeleteFunc(callers, func(name string) bool { return !slices.Contains(covered, name) })
+	}
+	return everybody || !slices.ContainsFunc(needed, func(name string) bool { return name != r.Namespace && !slices.Contains(own, name) })
 }
 
 // HasPolicy says whether calls are under a traffic policy; not so under a nil rule.

@@ -103,3 +103,22 @@ func TestARuleIsLeftToAnExitThatEncryptsAsItDoes(t *testing.T) {
 	view.Known = nil
 	assert.False(t, view.Mesh.Seals(simple, view))
 }
+
+// TestARuleStandsBeforeAWildcard for those who see both and call the host.
+func TestARuleStandsBeforeAWildcard(t *testing.T) {
+	t.Parallel()
+	own, b, bc, all := []string{"."}, []string{".", "b"}, []string{"b", "c"}, []string(nil)
+	for _, tc := range []struct {
+		closer, wildcard, entry []string
+		selects, want           bool
+	}{
+		{all, all, all, false, true}, {all, all, all, true, false}, {own, all, all, false, false}, {own, all, own, true, true},
+		{own, own, all, false, true}, {own, own, all, true, true}, {b, b, all, false, true}, {b, bc, all, false, false},
+		{b, all, b, false, true}, {b, all, bc, false, false}, {b, bc, b, false, true}, {own, b, bc, false, false},
+	} {
+		closer := &egress.Rule{Namespace: "a", ExportTo: tc.closer, Selects: tc.selects}
+		wildcard := &egress.Rule{Namespace: "a", ExportTo: tc.wildcard}
+		assert.Equal(t, tc.want, closer.Before(wildcard, &egress.Entry{Namespace: "a", ExportTo: tc.entry}), "%+v", tc)
+		assert.True(t, closer.Before(wildcard, &egress.Entry{Namespace: "z"}), "clients of another's entry look at its rules")
+	}
+}

@@ -27,8 +27,13 @@ func TestWhatARefusedRouteIsToldWorks(t *testing.T) {
 			"port-mapping", "lead the route to port 80 of the host, set headers.request.set.host: both.example.com:443 beside this destination",
 		},
 		"as that says": {`{hosts: [api.example.com], http: [{route: [{destination: {host: both.example.com, port: {number: 80}}, headers: {request: {set: {host: "both.example.com:443"}}}}]}]}`, "", ""},
-		"a wildcard":   {`{hosts: [api.example.com], http: [{route: [{destination: {host: "*.wild.example.com"}}]}]}`, "other-host", "to a name below *.wild.example.com"},
-		"a name below": {`{hosts: [api.example.com], http: [{route: [{destination: {host: "*.wild.example.com"}, headers: {request: {set: {host: a.wild.example.com}}}}]}]}`, "", ""},
+		"a third host, and another in the header": {
+			`{hosts: [api.example.com], http: [{rewrite: {authority: third.test}, headers: {request: {set: {Host: fourth.test}}}, route: [{destination: {host: both.example.com}, headers: {request: {set: {host: both.example.com}}}}]}]}`,
+			"other-host", "remove the host in spec.http[0].rewrite.authority and spec.http[0].headers.request.set, and set headers.request.set.host: both.example.com beside this destination",
+		},
+		"as is said of it": {`{hosts: [api.example.com], http: [{route: [{destination: {host: both.example.com}, headers: {request: {set: {host: both.example.com}}}}]}]}`, "", ""},
+		"a wildcard":       {`{hosts: [api.example.com], http: [{route: [{destination: {host: "*.wild.example.com"}}]}]}`, "other-host", "to a name below *.wild.example.com"},
+		"a name below":     {`{hosts: [api.example.com], http: [{route: [{destination: {host: "*.wild.example.com"}, headers: {request: {set: {host: a.wild.example.com}}}}]}]}`, "", ""},
 		"one port of several": {
 			`{hosts: [two.example.com], http: [{route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`,
 			"port-mapping", "or set headers.request.set.host: two.example.com:8080 beside this destination",

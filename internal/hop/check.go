@@ -1,7 +1,6 @@
 package hop
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -80,6 +79,9 @@ func CheckInternal(entry *egress.ServiceEntry, mesh *egress.Mesh, view egress.Vi
 	for i, host := range entry.Hosts {
 		checkName(&out, host, field.NewPath("spec", "hosts").Index(i), mesh)
 	}
+	for i, port := range entry.Ports {
+		refuseListener(&out, field.NewPath("spec", "ports").Index(i).Child("number"), port.Number)
+	}
 	out = append(out, CheckSpelling(entry.Hosts)...)
 	return append(out, mesh.Internal(entry, view)...)
 }
@@ -95,13 +97,7 @@ func checkPorts(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (
 			out.add("bad-port", path.Index(i), "names and numbers of ports must be given and unique", "give each port its own name and number")
 		}
 		names[port.Name], numbers[port.Number] = true, true
-		if called := cmp.Or(port.TargetPort, port.Number); egress.IsIstioPort(called) {
-			at := path.Index(i).Child("number")
-			if port.TargetPort != 0 {
-				at = path.Index(i).Child("targetPort")
-			}
-			refuseIstioPort(&out, at, called)
-		}
+		refuseIstioPorts(&out, port, path.Index(i))
 	}
 	return append(append(out, transportOf(gw).check(entry, gw)...), checkWildcardPorts(entry, gw)...)
 }
@@ -176,6 +172,26 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 		}
 	}
 	return out
+}
+
+// refuseIstioPorts refuses a port that a gateway is not to call, and one at which sidecars listen themselves: for calls to it they
+// would have no listener, or one for whose sake Envoy rejects their own.
+func refuseIstioPorts(out *Refusals, port egress.Port, path *field.Path) {
+	switch {
+	case egress.IsIstioPort(port.TargetPort):
+		refuseIstioPort(out, path.Child("targetPort"), port.TargetPort)
+	case port.TargetPort == 0 && egress.IsIstioPort(port.Number):
+		refuseIstioPort(out, path.Child("number"), port.Number)
+	default:
+		refuseListener(out, path.Child("number"), port.Number)
+	}
+}
+
+func refuseListener(out *Refusals, path *field.Path, port uint32) {
+	if egress.IsListener(port) {
+		out.add("istio-port", path, fmt.Sprintf("port %d is one at which sidecars listen themselves, so they could not await calls to it", port),
+			"give it another number, which the app then calls, and the port of the host as targetPort")
+	}
 }
 
 func refuseIstioPort(out *Refusals, path *field.Path, port uint32) {

@@ -116,12 +116,32 @@ func askingFix(vs *egress.VirtualService, route egress.Route) string {
 		return "remove the mirror: a copy asks for what the call itself asks for"
 	}
 	if vs.Of != "" {
-		return fmt.Sprintf("set the header Host to %s by a filter RequestHeaderModifier of this backend", route.Host())
+		first := ""
+		if len(askedBeside(route)) > 0 {
+			first = "remove the host that filters of the rule ask for, and "
+		}
+		return fmt.Sprintf("%sset the header Host to %s by a filter RequestHeaderModifier of this backend", first, route.Host())
+	}
+	first := ""
+	if beside := askedBeside(route); len(beside) > 0 {
+		first = fmt.Sprintf("remove the host in %s, and ", strings.Join(beside, " and "))
 	}
 	if egress.IsWildcard(route.Canonical) {
-		return fmt.Sprintf("set headers.request.set.host beside this destination, to a name below %s", route.Host())
+		return fmt.Sprintf("%sset headers.request.set.host beside this destination, to a name below %s", first, route.Host())
 	}
-	return fmt.Sprintf("set headers.request.set.host: %s beside this destination", route.Host())
+	return fmt.Sprintf("%sset headers.request.set.host: %s beside this destination", first, route.Host())
+}
+
+// askedBeside returns where a route asks for another host than it leads to, other than in the header that a fix has it set: each
+// counts.
+func askedBeside(route egress.Route) (out []string) {
+	header := route.HolderPath.Child("headers", "request", "set").String()
+	for _, target := range route.Targets {
+		if at := target.Path.String(); !target.OfSpec && at != header && target.Canonical != route.Canonical && !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
+	return out
 }
 
 // checkTLSPort refuses HTTP routes to a TLS port of a sealed host that could not be made to ask the gateway for it: they

@@ -43,24 +43,41 @@ func ClientRule(namespace, host string, spec map[string]any, gateway string) Obj
 
 // ClientRuleSpec returns the spec of the DestinationRule of ours by which clients of a namespace's own entries of a host call their
 // egress gateway by mutual TLS, and the gateway's name: it gives the calls of each port that needs one an SNI, and stands
-// before wildcard rules that would have the gateway called otherwise. Without need of either it is nil.
+// before wildcard rules that would have the gateway called otherwise. A namespace without an entry that has a rule of the host, with
+// no policy, is given one as well. Without need of either it is nil.
 func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
-	rule, own := view.Rule(namespace, host), seen(egress.ByMutualTLS(view.Entries(host), namespace))
-	sni := portsBySNI(mesh, own, host)
+	rule, entries := view.Rule(namespace, host), seen(egress.ByMutualTLS(view.Entries(host), namespace))
+	exportTo := exportedBy(entries)
+	if len(entries) == 0 {
+		entries, exportTo = hidden(rule, view, namespace, host), []any{"."}
+	}
+	sni := portsBySNI(mesh, entries, host)
 	covered := rule.HasPolicy() && rule.Host != host
-	if len(own) == 0 || len(sni) == 0 && !covered {
+	if len(entries) == 0 || len(sni) == 0 && !covered {
 		return nil, ""
 	}
 	var policy map[string]any
 	if rule.HasPolicy() {
 		policy = rule.Policy
 	}
-	gw, _ := mesh.GatewayByName(own[0].Gateway)
+	gw, _ := mesh.GatewayByName(entries[0].Gateway)
 	spec = map[string]any{"host": host, "trafficPolicy": clientPolicy(policy, sni, mutual(mesh, gw))}
-	if exportTo := exportedBy(own); len(exportTo) > 0 {
+	if len(exportTo) > 0 {
 		spec["exportTo"] = exportTo
 	}
 	return spec, gw.Name
+}
+
+// hidden returns the entries of another namespace by which a governed one finds a host, where a rule of its own for the host has
+// Istio look for none beside them. One that sets a policy is sealed, and calls the gateway as ours would; wildcards may cover any
+// number of hosts, and are refused.
+func hidden(rule *egress.Rule, view egress.View, namespace, host string) []*egress.Entry {
+	serving := egress.Serving(view.Entries(host), namespace)
+	if rule == nil || rule.Host != host || rule.HasPolicy() || view.GatewayOf(namespace) == "" ||
+		serving == nil || serving.Namespace == namespace || serving.Gateway == "" || serving.Transport != egress.MutualTLS {
+		return nil
+	}
+	return seen(egress.ByMutualTLS(view.Entries(host), serving.Namespace))
 }
 
 // seen leaves out the entries that are exported to nobody.

@@ -104,3 +104,29 @@ func TestAccounts(t *testing.T) {
 	assert.Nil(t, got)
 	assert.Empty(t, refusals)
 }
+
+// TestAClientsOwnRuleHidesNoPort: Istio looks for no rule of the entry's namespace where a client has one of its own.
+func TestAClientsOwnRuleHidesNoPort(t *testing.T) {
+	t.Parallel()
+	named := `portLevelSettings: [{port: {number: 443}, tls: ` + sniOfTLS + `}, {port: {number: 5432}, tls: ` + sniOfDB + `}]`
+	for rule, want := range map[string]string{
+		`{host: db.example.com, subsets: [{name: a}]}`:  named,
+		`{host: db.example.com}`:                        named,
+		`{host: db.example.com, trafficPolicy: {}}`:     "", // It is sealed itself.
+		`{host: "*.example.com", subsets: [{name: a}]}`: "",
+		`{host: other.example.com}`:                     "",
+	} {
+		mesh, view := mutual(t, []string{"*"}, nil)
+		view.Rules = append(view.Rules, mesh.ReadRule(object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: shop}\nspec: "+rule)))
+		spec, gateway := hop.ClientRuleSpec(mesh, view, "shop", "db.example.com")
+		if want == "" {
+			assert.Nil(t, spec, rule)
+			continue
+		}
+		assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, exportTo: ["."], trafficPolicy: {`+want+`}}}`).Object["spec"], spec, rule)
+		assert.Equal(t, "default", gateway, rule)
+		delete(view.Leaving, "shop")
+		spec, _ = hop.ClientRuleSpec(mesh, view, "shop", "db.example.com")
+		assert.Nil(t, spec, "nothing is written into a namespace that is not governed")
+	}
+}

@@ -204,10 +204,11 @@ func RuleInForce(intent *unstructured.Unstructured) bool {
 	return slices.ContainsFunc(ruleSlots(intent), inForce)
 }
 
-// CheckRule returns what the exit leg of a sealed host cannot have of a rule, as its author wrote it.
-func CheckRule(rule *egress.Rule) (out Refusals) {
+// CheckRule returns what the exit leg of a sealed host, by the transport of its entry, cannot have of a rule, as its author wrote it.
+func CheckRule(rule *egress.Rule, transport egress.Transport) (out Refusals) {
 	spec := field.NewPath("spec")
-	if rule.Selects && rule.HasPolicy() {
+	// By mutual TLS it stands in the place of a client rule, whatever it says.
+	if rule.Selects && (rule.HasPolicy() || transport == egress.MutualTLS) {
 		out.add("rule-selector", spec.Child("workloadSelector"), "an egress gateway does not know which workload calls, so the rule cannot be for some of them",
 			"remove the selector")
 	}

@@ -110,7 +110,7 @@ func TestWhatAnExitCannotHaveOfARule(t *testing.T) {
 		`{host: a, workloadSelector: {matchLabels: {a: b}}, trafficPolicy: {tls: {mode: SIMPLE}}}`:                                                              "rule-selector spec.workloadSelector",
 	} {
 		var got []string
-		for _, refusal := range hop.CheckRule(mesh().ReadRule(destinationRule(t, spec))) {
+		for _, refusal := range hop.CheckRule(mesh().ReadRule(destinationRule(t, spec)), egress.Plain) {
 			got = append(got, refusal.Code+" "+refusal.Field)
 			assert.NotEmpty(t, refusal.Fix)
 		}

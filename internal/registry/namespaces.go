@@ -140,7 +140,7 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 		for _, stored := range r.byNamespace[namespace] {
 			r.count(r.counting(stored))
 		}
-		change.Clients = clientsOf(namespace, change.Hosts)
+		change.Clients = clientsOf(namespace, slices.Concat(change.Hosts, r.ruledBy(namespace)))
 		change.Callers = r.calledFrom(namespace)
 		for _, host := range change.Callers {
 			if egress.IsWildcard(host) {

@@ -95,6 +95,7 @@ func New(mesh *egress.Mesh) *Registry {
 func (r *Registry) OnChange(listener func(Change)) {
 	r.mu.Lock()
 	all := r.all()
+	all.Clients = append(all.Clients, r.ruled(all.Hosts)...)
 	r.listeners = append(r.listeners, listener)
 	r.mu.Unlock()
 	listener(all)
@@ -208,7 +209,7 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	r.keep(name, next)
 	counting := r.counting(next)
 	change.Hosts = append(change.Hosts, r.count(counting)...)
-	change.Clients = clientsOf(name.Namespace, change.Hosts)
+	change.Clients = append(clientsOf(name.Namespace, change.Hosts), r.ruled(change.Hosts)...)
 	if last == nil && counting != nil {
 		r.grow(counting)
 	} else {

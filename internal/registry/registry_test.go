@@ -178,6 +178,25 @@ func TestWhoeverListensLateHearsEverything(t *testing.T) {
 	assert.Equal(t, []string{"c"}, heard[1].Namespaces)
 }
 
+// TestClientsWithARuleHearOfTheHost, whose entry is another namespace's.
+func TestClientsWithARuleHearOfTheHost(t *testing.T) {
+	t.Parallel()
+	of := registry.Client{Namespace: "b", Host: "api.example.com"}
+	r := newRegistry(t, "")
+	rule := object(t, "DestinationRule", "b", "r", "{host: api.example.com}", 0)
+	put(t, r, rule)
+	var told []registry.Client
+	r.OnChange(func(change registry.Change) { told = change.Clients })
+	put(t, r, object(t, "ServiceEntry", "a", "x", `{hosts: [api.example.com], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`, 0))
+	assert.Contains(t, told, of)
+	r.OnChange(func(change registry.Change) { told = change.Clients })
+	assert.Contains(t, told, of, "who listens late hears of it, too")
+	r.Remove(rule)
+	assert.Contains(t, told, of)
+	r.DeleteEntry("a", "x")
+	assert.NotContains(t, told, of)
+}
+
 // TestAStatusIsNoChange: what a controller writes into an entry's status does not come back to it.
 func TestAStatusIsNoChange(t *testing.T) {
 	t.Parallel()

@@ -173,6 +173,26 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 	r.tell(change)
 }
 
+// ruled returns hosts as those namespaces know them that have a rule of them.
+func (r *Registry) ruled(hosts []string) (out []Client) {
+	for _, host := range hosts {
+		for name := range r.rules.owners[host] {
+			out = append(out, Client{name.Namespace, host})
+		}
+	}
+	return out
+}
+
+// ruledBy returns the hosts of which a namespace has a rule.
+func (r *Registry) ruledBy(namespace string) (out []string) {
+	for name, rule := range r.rules.byName {
+		if name.Namespace == namespace && len(r.hosts[rule.Host]) > 0 {
+			out = append(out, rule.Host)
+		}
+	}
+	return out
+}
+
 // Below implements egress.View.
 func (r *Registry) Below(pattern string) []string {
 	r.mu.RLock()

@@ -32,5 +32,5 @@ func examineAPIRoute(s *subject) (egress.Facts, hop.Refusals) {
 	if !s.changed() {
 		return facts, nil
 	}
-	return facts, hop.CheckAPIRoute(route)
+	return facts, append(hop.CheckAPIRoute(route), hop.CheckExpressions(s.Object)...)
 }

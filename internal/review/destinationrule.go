@@ -141,7 +141,7 @@ func ruleForm(s *subject, sealed *unstructured.Unstructured) bool {
 
 // onExit returns what the exit of a rule's host cannot have of the rule.
 func onExit(s *subject, rule *egress.Rule, entry *egress.Entry) hop.Refusals {
-	out := hop.CheckRule(rule)
+	out := hop.CheckRule(rule, entry.Transport)
 	if s.oldIntent == nil || !equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) {
 		out = append(out, ruleConflicts(s, rule, entry)...)
 	}
@@ -177,7 +177,7 @@ func onOwnExits(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusa
 // coveredHosts refuses a wildcard rule that would be applied to calls of a sealed host: it covers others too, and cannot
 // be right for both.
 func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
-	if !egress.IsWildcard(rule.Host) || !rule.HasPolicy() {
+	if !egress.IsWildcard(rule.Host) {
 		return nil
 	}
 	inForce := hop.RuleInForce(s.intent)
@@ -194,7 +194,11 @@ func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
 		if mutual && serving.Namespace == rule.Namespace || !mutual && !inForce {
 			continue
 		}
-		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host {
+		if !rule.HasPolicy() && len(egress.PortsOf(serving.Ports, egress.FamilyHTTP)) == len(serving.Ports) {
+			// It says nothing of how the gateway is called, and for HTTP nor would a rule of ours.
+			continue
+		}
+		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host && closer.Before(rule, serving) {
 			continue
 		}
 		return hop.Refusals{wildcardRule("spec.host", fmt.Sprintf("%q covers host %q", rule.Host, host), host)}
@@ -206,7 +210,7 @@ func wildcardRule(at, what, host string) egress.Finding {
 	return egress.Finding{
 		Code: "wildcard-rule", Field: at,
 		Message: what + ", whose calls go to an egress gateway, which must not be called under its settings",
-		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, which stands before the wildcard", host),
+		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, without workloadSelector and exported to all who call the host: it stands before the wildcard", host),
 	}
 }
 

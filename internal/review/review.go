@@ -126,6 +126,7 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 		return &Outcome{Verdict: Allowed}, nil
 	default:
 		out.Facts, refusals = s.kind.examine(s)
+		refusals = append(refusals, revision(s)...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, evaluationTimeout)
 	defer cancel()

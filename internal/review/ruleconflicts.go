@@ -120,12 +120,12 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 		if rule == nil {
 			continue
 		}
-		name := fmt.Sprintf("DestinationRule %s/%s", rule.Namespace, rule.Name)
-		if rule.Host != host && rule.InForce && sealed.Transport != egress.MutualTLS {
-			out = append(out, wildcardRule(at, fmt.Sprintf("%s with host %q covers host %q", name, rule.Host, host), host))
+		if covers := s.covering(rule, host); covers != nil && sealed.Transport != egress.MutualTLS {
+			out = append(out, wildcardRule(at, fmt.Sprintf("DestinationRule %s/%s with host %q covers host %q", covers.Namespace, covers.Name, covers.Host, host), host))
 			continue
 		}
-		for _, refusal := range hop.CheckRule(rule) {
+		name := fmt.Sprintf("DestinationRule %s/%s", rule.Namespace, rule.Name)
+		for _, refusal := range hop.CheckRule(rule, sealed.Transport) {
 			out = append(out, egress.Finding{
 				Code: refusal.Code, Field: at, Message: fmt.Sprintf("%s of this host: %s: %s", name, refusal.Field, refusal.Message),
 				Fix: "in the rule, " + refusal.Fix,
@@ -144,4 +144,18 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 		}
 	}
 	return out
+}
+
+// covering returns the wildcard rule of the namespace under which clients of the entry would call a host, nil for none that is in
+// force; rule is what the namespace has for the host.
+func (s *subject) covering(rule *egress.Rule, host string) *egress.Rule {
+	entry := &egress.Entry{Namespace: s.Namespace.Name, ExportTo: egress.ExportTo(s.Object)}
+	wildcard, patterns := rule, egress.Patterns(host)
+	if rule.Host == host && len(patterns) > 1 {
+		wildcard = s.View.Rule(s.Namespace.Name, patterns[1])
+	}
+	if wildcard == nil || !wildcard.InForce || rule.Host == host && (wildcard == rule || rule.Before(wildcard, entry)) {
+		return nil
+	}
+	return wildcard
 }

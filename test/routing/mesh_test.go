@@ -255,9 +255,21 @@ func sni(t *testing.T, sim *proxy, name string) string {
 	return cmp.Or(context.Sni, "-")
 }
 
-// overlapping returns the conditions that two filter chains of one listener share.
+// overlapping returns the conditions that two filter chains of one listener share, and the addresses that two listeners do: a
+// sidecar has its health and its metrics beside what istiod gives it.
 func overlapping(sim *proxy) (out []string) {
+	at := map[string]string{}
+	if xdstest.ExtractListener("virtualOutbound", sim.Listeners) != nil {
+		at["0.0.0.0:15021"], at["0.0.0.0:15090"] = "health", "metrics"
+	}
 	for _, listener := range sim.Listeners {
+		if socket := listener.GetAddress().GetSocketAddress(); socket != nil {
+			address := fmt.Sprintf("%s:%d", socket.GetAddress(), socket.GetPortValue())
+			if other := at[address]; other != "" {
+				out = append(out, fmt.Sprintf("%s and %s at %s", listener.Name, other, address))
+			}
+			at[address] = listener.Name
+		}
 		seen := map[string]bool{}
 		for _, chain := range listener.FilterChains {
 			match := chain.GetFilterChainMatch()

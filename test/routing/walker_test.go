@@ -140,6 +140,18 @@ func TestTheOverlapIsSeen(t *testing.T) {
 	assert.NotEmpty(t, overlapping(newMesh(t, m.manifests+"\n---\n"+string(foreign)).gateway(t, "")))
 }
 
+// TestASidecarsOwnPortsAreSeen: what is refused (istio-port) would make sidecars of every namespace reject the listener for their
+// calls out, for those that come in, or that of the entry.
+func TestASidecarsOwnPortsAreSeen(t *testing.T) {
+	m := ofCase(t, "protocols/http-and-tls", "Plain")
+	assert.Empty(t, overlapping(m.sidecar(t, "other")))
+	for _, port := range []int{15001, 15006, 15021, 15090} {
+		entry := fmt.Sprintf("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: x, namespace: evil}\n"+
+			"spec: {hosts: [x.test], resolution: DNS, ports: [{number: %d, name: tls, protocol: TLS, targetPort: 443}]}", port)
+		assert.NotEmpty(t, overlapping(newMesh(t, m.manifests+"\n---\n"+entry).sidecar(t, "other")), port)
+	}
+}
+
 // TestAPairEndsWhereItsRouteLeads, under the name that it was called by.
 func TestAPairEndsWhereItsRouteLeads(t *testing.T) {
 	m := ofCase(t, "routes/pair", "Plain")

@@ -1,0 +1,123 @@
+package hop
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Istio has proxies reject an expression of more than 32768 steps, and with it all routes of those who import the object; it bounds
+// the length of one, and not what \p{L}{500} comes to. Proxies match bytes, and so a character may be many steps.
+const maxSteps = 16 << 10
+
+// maxExpressions bounds, in bytes, what is read of one object: people write dozens of short ones.
+const maxExpressions = 128 << 10
+
+// CheckExpressions refuses regular expressions of a route, of either API, that proxies would reject.
+func CheckExpressions(object *unstructured.Unstructured) Refusals {
+	of := expressions{left: maxExpressions}
+	of.check(object.Object["spec"], field.NewPath("spec"))
+	return of.out
+}
+
+// expressions are those of one object, as they are looked at.
+type expressions struct {
+	left int
+	out  Refusals
+}
+
+func (e *expressions) check(of any, path *field.Path) {
+	switch of := of.(type) {
+	case []any:
+		for i, item := range of {
+			e.check(item, path.Index(i))
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(of)) {
+			at := path.Child(key)
+			if expression, isText := of[key].(string); !isText {
+				e.check(of[key], at)
+			} else if key == "regex" || key == "match" && of["rewrite"] != nil || key == "value" && of["type"] == "RegularExpression" {
+				e.judge(expression, at)
+			}
+		}
+	}
+}
+
+func (e *expressions) judge(expression string, at *field.Path) {
+	if e.left < 0 {
+		return
+	}
+	switch e.left -= len(expression); {
+	case e.left < 0:
+		e.out.add("large-expression", at, "the expressions of the object are too long together to be looked at", "spread the routes over several objects")
+	case steps(expression) > maxSteps:
+		e.out.add("large-expression", at, fmt.Sprintf("expression %.200q is more steps than proxies take, and every one that sees the route would reject its configuration", expression),
+			"write one with fewer repetitions, or of fewer characters, such as [a-z0-9-]+")
+	}
+}
+
+// token is a part of an expression: a class, an escape, a repetition, a bracket, or a character.
+var token = regexp.MustCompile(`(?s)^(?:\[\^?\]?(?:\[:[^\]]*:\]|\\.|[^\]\\])*\]|\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\.|\{[0-9]+(?:,[0-9]*)?\}|.)`)
+
+// steps returns about how many an expression is to a proxy, rather more than fewer. It is read once, and not made.
+func steps(expression string) int {
+	groups, last := []int{0}, 0
+	for expression != "" {
+		part := token.FindString(expression)
+		if part == "" { // not UTF-8, which nobody stores
+			return maxSteps + 1
+		}
+		expression = expression[len(part):]
+		inner := len(groups) - 1
+		switch {
+		case part == "(":
+			groups = append(groups, 0)
+			continue
+		case part == ")" && inner > 0:
+			last = groups[inner] + 2
+			groups = groups[:inner]
+			inner--
+		case len(part) > 2 && part[0] == '{':
+			last *= max(0, repetitions(part)-1)
+		default:
+			last = stepsOf(part)
+		}
+		// Larger is not looked at, and does not overflow.
+		last = min(last, maxSteps+1)
+		if groups[inner] = min(groups[inner]+last, maxSteps+1); groups[inner] > maxSteps {
+			return maxSteps + 1
+		}
+	}
+	out := 0
+	for _, group := range groups {
+		out += group
+	}
+	return out
+}
+
+// repetitions returns the larger number of {2}, {2,} or {2,5}.
+func repetitions(part string) (out int) {
+	for number := range strings.SplitSeq(strings.Trim(part, "{}"), ",") {
+		count, _ := strconv.Atoi(number)
+		out = max(out+1, min(count, maxSteps))
+	}
+	return out
+}
+
+// stepsOf returns those of a character, or of a class: what is beyond ASCII takes several bytes, and \p{L} is hundreds of ranges.
+func stepsOf(part string) int {
+	const wide, property = 13, 3000
+	out := property * (strings.Count(part, `\p`) + strings.Count(part, `\P`))
+	if part == "." || strings.HasPrefix(part, "[^") || strings.ContainsAny(part, "\\") && strings.ContainsAny(part, "WDSx") {
+		out += wide
+	}
+	return out + 2*utf8.RuneCountInString(part) + 4*(len(part)-utf8.RuneCountInString(part))
+}
