@@ -45,7 +45,7 @@ type HostFact struct {
 	Host, Canonical string
 	// Stored is the spelling in which it will be stored; empty for that of Host.
 	Stored string
-	Path            *field.Path
+	Path   *field.Path
 	// InMesh is true under the cluster domain and for hosts of Services.
 	InMesh bool
 	// Leaves is true when the object leads traffic to the host out of the mesh.

@@ -38,15 +38,16 @@ func TestABaselineDoesAtMostWhatIsSaid(t *testing.T) {
 		}
 	}
 	assert.Empty(t, baselineOf(t, policy.Baseline{Enforcement: policy.Off}))
-	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	selector, other := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}, &metav1.LabelSelector{MatchLabels: map[string]string{"c": "d"}}
 	got := baselineOf(t, policy.Baseline{Enforcement: v1alpha1.Warn, NamespaceSelector: selector, Policies: map[string]policy.BaselinePolicy{
 		"gateway-binding": {Enforcement: v1alpha1.Deny}, "sidecar-outbound": {Enforcement: policy.Off},
-		"envoy-extensions": {Parameters: parameters(`{"namespaces": ["platform"]}`)},
+		"envoy-extensions": {Parameters: parameters(`{"namespaces": ["platform"]}`)}, "workload-entries": {NamespaceSelector: other},
 	}})
 	assert.Equal(t, v1alpha1.Deny, got["baseline-gateway-binding"].Spec.Enforcement)
 	assert.NotContains(t, got, "baseline-sidecar-outbound")
 	assert.JSONEq(t, `{"namespaces": ["platform"]}`, string(got["baseline-envoy-extensions"].Spec.Parameters.Raw))
 	assert.Equal(t, selector, got["baseline-mesh-hosts"].Spec.Match.NamespaceSelector)
+	assert.Equal(t, other, got["baseline-workload-entries"].Spec.Match.NamespaceSelector)
 }
 
 // TestAPolicyMayComeWithLess than the baseline does, unless the operator names it.

@@ -77,6 +77,10 @@ func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 	for _, match := range []*admissionv1.MatchPolicyType{mutate.MatchPolicy, validate.MatchPolicy, policy.MatchPolicy} {
 		assert.Equal(t, admissionv1.Equivalent, *match)
 	}
+	for _, webhook := range [][]admissionv1.MatchCondition{mutate.MatchConditions, validate.MatchConditions, validating.Webhooks[1].MatchConditions, policy.MatchConditions} {
+		require.Len(t, webhook, 1)
+		assert.Equal(t, "not-finalized", webhook[0].Name)
+	}
 	for _, effects := range []*admissionv1.SideEffectClass{mutate.SideEffects, validate.SideEffects, policy.SideEffects} {
 		assert.Equal(t, admissionv1.SideEffectClassNone, *effects)
 	}
