@@ -56,6 +56,9 @@ func TestAPodThatRunsIsNotTakenRoundItsProxy(t *testing.T) {
 	glass, _ := as(t, "before", "egress-governor:break-glass")
 	require.NoError(t, glass.Create(t.Context(), before))
 
+	meshed := podRow{metadata: `annotations: {sidecar.istio.io/status: "{}"}`, spec: "containers: [{name: app, image: app}, {name: istio-proxy, image: proxyv2, args: [proxy, sidecar]}]"}.pod(t, ns)
+	meshed.SetName("meshed")
+	require.NoError(t, shared.Client.Create(t.Context(), meshed))
 	excluded, free := `{"metadata":{"annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"0.0.0.0/0"}}}`, `{"metadata":{"labels":{"istio.io/dataplane-mode":"none"}}}`
 	c, heard := author(t)
 	for _, write := range map[string]func(pod client.Object, patch string) error{
@@ -68,6 +71,7 @@ func TestAPodThatRunsIsNotTakenRoundItsProxy(t *testing.T) {
 	} {
 		heard.texts = nil
 		caught(t, write(plain.DeepCopy(), excluded), "traffic", "metadata.annotations[traffic.sidecar.istio.io/excludeOutboundIPRanges]")
+		caught(t, write(meshed.DeepCopy(), `{"metadata":{"annotations":{"sidecar.istio.io/status":null}}}`), "injection", "metadata.annotations[sidecar.istio.io/status]")
 		caught(t, write(plain.DeepCopy(), free), "injection", "metadata.labels[istio.io/dataplane-mode]")
 		for _, harmless := range []string{`{"metadata":{"labels":{"role":"leader"}}}`, `{"metadata":{"annotations":{"ambient.istio.io/redirection":"pending"}}}`, `{"status":{"reason":"Tested"}}`} {
 			require.NoError(t, write(before.DeepCopy(), harmless), harmless)
