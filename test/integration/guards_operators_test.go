@@ -40,6 +40,7 @@ func TestIngressGatewaysAreUpgraded(t *testing.T) {
 	istiod, warned := as(t, "system:serviceaccount:istio-system:istiod", "system:serviceaccounts:istio-system")
 	require.NoError(t, istiod.Create(t.Context(), made.DeepCopy(), client.DryRunAll))
 	agent := podRow{metadata: `labels: {sidecar.istio.io/inject: "false"}`, spec: "containers: [{name: agentgateway, image: agentgateway}]"}.workloads(t, ns)["Deployment"]
+	agent.SetName("agent")
 	require.NoError(t, istiod.Create(t.Context(), agent.DeepCopy(), client.DryRunAll))
 	caught(t, c.Create(t.Context(), agent, client.DryRunAll), "injection", "spec.template.metadata.labels[sidecar.istio.io/inject]")
 	for name, more := range map[string]podRow{

@@ -59,7 +59,7 @@ func TestBypassesThatTheBaselineCloses(t *testing.T) {
 		"VirtualService in another script":             {"canonical-hosts", "VirtualService", `spec: {hosts: [bücher.lets.test], http: [{route: [{destination: {host: reviews}}]}]}`},
 		"VirtualService with half a wildcard":          {"canonical-hosts", "VirtualService", `spec: {hosts: ["*foo.lets.test"], http: [{route: [{destination: {host: reviews}}]}]}`},
 		"ServiceEntry of an impostor": {"honest-endpoints", "ServiceEntry",
-			`spec: {hosts: [bank.lets.test], resolution: DNS, endpoints: [{address: evil.example.net}], subjectAltNames: [evil.example.net], ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}]}`},
+			`spec: {hosts: [bank.lets.test], exportTo: [default], resolution: DNS, endpoints: [{address: evil.example.net}], subjectAltNames: [evil.example.net], ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}]}`},
 		"WasmPlugin":       {"envoy-extensions", "WasmPlugin", `spec: {url: "oci://evil.example.com/plugin"}`},
 		"TrafficExtension": {"envoy-extensions", "TrafficExtension", `spec: {lua: {inlineCode: "function envoy_on_request(h) end"}}`},
 		"ProxyConfig":      {"envoy-extensions", "ProxyConfig", `spec: {environmentVariables: {ISTIO_META_DNS_CAPTURE: "false"}}`},
