@@ -57,6 +57,6 @@ func beside(refusals hop.Refusals, denied []policy.Violation) []policy.Violation
 		said := slices.ContainsFunc(refusals, func(refusal egress.Finding) bool {
 			return refusal.Field == v.Field || strings.HasPrefix(refusal.Field, v.Field+".") || refusal.Code == v.Code
 		})
-		return strings.HasPrefix(v.Policy, policy.BaselinePrefix) && (said || v.Library == "require-egress-gateway")
+		return strings.HasPrefix(v.Policy, policy.BaselinePrefix) && (said || v.Library == "require-egress-gateway" || v.Code == "client-resolution")
 	})
 }
