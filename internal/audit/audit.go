@@ -38,11 +38,11 @@ type Entries interface {
 	OnChange(listener func(registry.Change))
 }
 
-// Policies says of the policies in force whose answers change with the time, which kinds one evaluates, nil for unknown, and what
-// tells its parameters from others.
+// Policies says of the policies in force whose answers change with the time, which kinds they evaluate, and what tells the
+// parameters of one from others.
 type Policies interface {
 	Timed() []string
-	KindsOf(name string) []v1alpha1.Kind
+	Kinds() []v1alpha1.Kind
 	ParametersOf(name string) string
 }
 

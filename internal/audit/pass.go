@@ -24,12 +24,12 @@ import (
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// kinds are those that are governed whether or not a policy asks for them: first that which may be suspended.
+// kinds are the governed ones: first that which may be suspended.
 var kinds = func() []string {
 	out := []string{serviceEntry}
-	for _, kind := range v1alpha1.DefaultKinds {
+	for _, kind := range review.Kinds() {
 		if kind != serviceEntry {
-			out = append(out, string(kind))
+			out = append(out, kind)
 		}
 	}
 	return out
@@ -41,10 +41,10 @@ const (
 	group = "networking.istio.io"
 )
 
-// ofMesh says whether a kind is one that every mesh has.
+// ofMesh says whether a kind is one that every mesh has, and that is governed whether or not a policy asks for it.
 func ofMesh(kind string) bool {
 	resource, _ := review.ResourceOf(kind)
-	return resource.Group == group
+	return resource.Group == group && !resource.Asked
 }
 
 // pageSize is how many objects one list returns.
@@ -256,12 +256,15 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 	return key, judged{uid: object.GetUID(), apiVersion: object.GetAPIVersion(), findings: outcome.Findings, sealed: sealed && key.Kind == serviceEntry}, true, nil
 }
 
-// served returns a kind with the version in which it is read, false where the cluster does not have it.
+// served returns a kind with the version in which it is read, false where the cluster does not have it, or nobody asks for it.
 func (a *Auditor) served(kind string) (schema.GroupVersionKind, bool, error) {
 	if ofMesh(kind) {
 		return gvk(kind), true, nil
 	}
 	resource, _ := review.ResourceOf(kind)
+	if resource.Asked && !slices.Contains(a.Policies.Kinds(), v1alpha1.Kind(kind)) {
+		return schema.GroupVersionKind{}, false, nil
+	}
 	mapping, err := a.Kinds.RESTMapping(schema.GroupKind{Group: resource.Group, Kind: kind})
 	if meta.IsNoMatchError(err) {
 		return schema.GroupVersionKind{}, false, nil

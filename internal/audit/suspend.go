@@ -31,9 +31,6 @@ func (a *Auditor) readPolicies(ctx context.Context) (map[string]policyState, err
 	}
 	out := map[string]policyState{}
 	for _, policy := range list.Items {
-		if !a.judges(policy.Name) {
-			continue
-		}
 		confirmed := policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == a.confirmation(&policy)
 		out[policy.Name] = policyState{policy.Spec.Suspends(), confirmed}
 	}
@@ -58,12 +55,6 @@ func (a *Auditor) stillConfirmed(ctx context.Context, before map[string]policySt
 		before[name] = state
 	}
 	return err
-}
-
-// judges says whether a policy is about some kind that is audited. Nothing is said of others: nobody looked.
-func (a *Auditor) judges(policy string) bool {
-	of := a.Policies.KindsOf(policy)
-	return len(of) == 0 || slices.ContainsFunc(of, func(kind v1alpha1.Kind) bool { return slices.Contains(kinds, string(kind)) })
 }
 
 // clocked says whether some policy that suspends reads the time.

@@ -13,7 +13,7 @@ import (
 )
 
 // Watch follows from a cache what changes of objects and of EgressPolicies, beside the specs of these: they are judged by
-// once they are in force. What not every mesh has is not followed, and judged again with everything.
+// once they are in force. What not every mesh has, or a policy must ask for, is not followed, and judged again with everything.
 func (a *Auditor) Watch(ctx context.Context, from cache.Cache) error {
 	for _, kind := range kinds {
 		if !ofMesh(kind) {

@@ -96,6 +96,8 @@ type BaselinePolicy struct {
 	Enforcement Switch `json:"enforcement,omitempty"`
 	// Parameters take the place of those that the policy comes with.
 	Parameters json.RawMessage `json:"parameters,omitempty"`
+	// NamespaceSelector takes the place of the baseline's.
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 }
 
 // Switch is On, Off, or a word of the field's own.

@@ -24,7 +24,7 @@ func (c *Configuration) Standards() policy.Baseline {
 		out.NamespaceSelector = &said.NamespaceSelector
 	}
 	for name, of := range said.Policies {
-		one := policy.BaselinePolicy{Enforcement: v1alpha1.Enforcement(of.Enforcement)}
+		one := policy.BaselinePolicy{Enforcement: v1alpha1.Enforcement(of.Enforcement), NamespaceSelector: of.NamespaceSelector}
 		if of.Parameters != nil {
 			one.Parameters = &apiextensionsv1.JSON{Raw: of.Parameters}
 		}

@@ -100,6 +100,9 @@ func (b Baseline) validate(bad *problems) {
 		if enforcement := string(b.Policies[name].Enforcement); enforcement != "" {
 			bad.unlessOneOf("baseline.policies."+name+".enforcement", enforcement, "Deny", "Warn", "Audit", "Off")
 		}
+		if _, err := metav1.LabelSelectorAsSelector(b.Policies[name].NamespaceSelector); err != nil {
+			bad.add("baseline.policies."+name+".namespaceSelector", "%w", err)
+		}
 	}
 }
 

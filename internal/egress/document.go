@@ -1,5 +1,11 @@
 package egress
 
+import (
+	"cmp"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
 // Document returns the facts as the policy input has them (docs/policies.md).
 func (f Facts) Document(mesh *Mesh) map[string]any {
 	hosts, routes, conflicts := make([]any, len(f.Hosts)), make([]any, len(f.Routes)), make([]any, len(f.Conflicts))
@@ -14,7 +20,7 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	for i, h := range f.Hosts {
 		host := map[string]any{
 			"host": h.Host, "canonical": h.Canonical, "wildcard": IsWildcard(h.Canonical), "ip": IsIP(h.Canonical),
-			"patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "endpoint": h.Endpoint, "field": h.Path.String(),
+			"stored": cmp.Or(h.Stored, h.Host), "patterns": patterns(h.Canonical), "inMesh": h.InMesh, "leaves": h.Leaves, "endpoint": h.Endpoint, "field": h.Path.String(),
 		}
 		if h.Owner != nil {
 			host["owner"] = ownerDocument(h.Owner)
@@ -30,15 +36,19 @@ func (f Facts) Document(mesh *Mesh) map[string]any {
 	for i, c := range f.Conflicts {
 		conflicts[i] = map[string]any{"host": c.Host, "owner": ownerDocument(c.Owner), "reason": c.Reason, "field": c.Path.String()}
 	}
-	onGateways := make([]any, len(f.OnGateways))
-	for i, path := range f.OnGateways {
-		onGateways[i] = path.String()
-	}
 	return map[string]any{
 		"clusterDomain": mesh.ClusterDomain, "gateway": f.Gateway, "internal": f.Internal, "clients": clients, "allClients": f.AllClients,
 		"hosts": hosts, "routes": routes, "conflicts": conflicts,
-		"onGateways": onGateways,
+		"onGateways": paths(f.OnGateways), "onGatewaysForOthers": paths(f.ForOthers),
 	}
+}
+
+func paths(of []*field.Path) []any {
+	out := make([]any, len(of))
+	for i, path := range of {
+		out[i] = path.String()
+	}
+	return out
 }
 
 func patterns(canonical string) []any { return list(Patterns(canonical)) }

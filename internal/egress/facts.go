@@ -36,12 +36,16 @@ type Facts struct {
 	Conflicts []Conflict
 	// OnGateways are the fields by which the object opens servers, or decides over calls, on the pods of an egress gateway.
 	OnGateways []*field.Path
+	// ForOthers are those by which it does so for more than the hosts that its own namespace calls there.
+	ForOthers []*field.Path
 }
 
 // HostFact is a host that the object names.
 type HostFact struct {
 	Host, Canonical string
-	Path            *field.Path
+	// Stored is the spelling in which it will be stored; empty for that of Host.
+	Stored string
+	Path   *field.Path
 	// InMesh is true under the cluster domain and for hosts of Services.
 	InMesh bool
 	// Leaves is true when the object leads traffic to the host out of the mesh.

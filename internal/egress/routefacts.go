@@ -1,5 +1,7 @@
 package egress
 
+import "slices"
+
 // RouteFacts returns the facts of a VirtualService as it will be stored; gw is the egress gateway of its namespace.
 func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 	out := routeFacts{
@@ -29,9 +31,13 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 	for _, target := range vs.Delegated {
 		out.ask(target)
 	}
+	called := !slices.ContainsFunc(vs.Hosts, func(host Target) bool { return Serving(view.Entries(host.Canonical), vs.Namespace) == nil })
 	for _, route := range vs.OnGateways {
 		if route.Bound.Egress {
 			out.OnGateways = append(out.OnGateways, route.Path)
+		}
+		if route.Bound.Egress && !called {
+			out.ForOthers = append(out.ForOthers, route.Path)
 		}
 	}
 	return out.Facts

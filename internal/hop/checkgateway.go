@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -33,6 +35,23 @@ func CheckBinding(binding *egress.Binding, gw egress.Gateway, service *egress.Se
 		case isPort(server.Port, gw.TLSPort, service) && slices.Contains(server.Hosts, gw.Namespace()+"/*"):
 			out.add("gateway-port", at, fmt.Sprintf("port %d of egress gateway %q has a server of hosts %s/* already, and of two that name the same Istio leaves one out as a whole", server.Port, gw.Name, gw.Namespace()),
 				"name hosts of your own; the calls of ServiceEntries need no Gateway")
+		}
+	}
+	return out
+}
+
+// ForOthers returns the servers of a Gateway object on an egress gateway's pods that are more than the hop of Istio's guides: for
+// hosts that its namespace calls, or nobody yet, on the ports of the gateway.
+func ForOthers(binding *egress.Binding, gw egress.Gateway, service *egress.Service, view egress.View) (out []*field.Path) {
+	called := func(written string) bool {
+		host := egress.Canonical(written[strings.IndexByte(written, '/')+1:])
+		entries := view.Entries(host)
+		return egress.Serving(entries, binding.Namespace) != nil || len(entries) == 0 && !egress.IsWildcard(host)
+	}
+	for _, server := range binding.Servers {
+		own := isPort(server.Port, gw.HTTPPort, service) || isPort(server.Port, gw.TLSPort, service)
+		if !own || slices.ContainsFunc(server.Hosts, func(host string) bool { return !called(host) }) {
+			out = append(out, server.Path)
 		}
 	}
 	return out

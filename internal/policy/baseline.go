@@ -33,6 +33,8 @@ type Baseline struct {
 type BaselinePolicy struct {
 	Enforcement v1alpha1.Enforcement
 	Parameters  *apiextensionsv1.JSON
+	// NamespaceSelector takes the place of the baseline's.
+	NamespaceSelector *metav1.LabelSelector
 }
 
 // standard is custom.baseline of a policy's METADATA: the policy is right for every cluster, and this is how.
@@ -101,6 +103,9 @@ func (b Baseline) policy(name string, module *ast.Module) (*v1alpha1.EgressPolic
 	}
 	if said.Parameters != nil {
 		out.Spec.Parameters = said.Parameters
+	}
+	if said.NamespaceSelector != nil {
+		out.Spec.Match.NamespaceSelector = said.NamespaceSelector
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -26,26 +27,43 @@ func baselineOf(t *testing.T, of policy.Baseline) map[string]*v1alpha1.EgressPol
 	return out
 }
 
-// TestABaselineDoesAtMostWhatIsSaid, and of a policy that comes with less, no more than that unless it is named.
+// TestABaselineDoesAtMostWhatIsSaid, and all of it.
 func TestABaselineDoesAtMostWhatIsSaid(t *testing.T) {
 	t.Parallel()
-	for enforcement, want := range map[v1alpha1.Enforcement][2]v1alpha1.Enforcement{
-		v1alpha1.Deny: {v1alpha1.Deny, v1alpha1.Warn}, v1alpha1.Warn: {v1alpha1.Warn, v1alpha1.Warn}, v1alpha1.Audit: {v1alpha1.Audit, v1alpha1.Audit},
-	} {
+	for _, enforcement := range []v1alpha1.Enforcement{v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit} {
 		got := baselineOf(t, policy.Baseline{Enforcement: enforcement})
-		assert.Equal(t, want[0], got["baseline-sidecar-outbound"].Spec.Enforcement)
-		assert.Equal(t, want[1], got["baseline-gateway-binding"].Spec.Enforcement)
+		require.NotEmpty(t, got)
+		for name, one := range got {
+			assert.Equal(t, enforcement, one.Spec.Enforcement, name)
+		}
 	}
 	assert.Empty(t, baselineOf(t, policy.Baseline{Enforcement: policy.Off}))
-	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	selector, other := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}, &metav1.LabelSelector{MatchLabels: map[string]string{"c": "d"}}
 	got := baselineOf(t, policy.Baseline{Enforcement: v1alpha1.Warn, NamespaceSelector: selector, Policies: map[string]policy.BaselinePolicy{
 		"gateway-binding": {Enforcement: v1alpha1.Deny}, "sidecar-outbound": {Enforcement: policy.Off},
-		"envoy-extensions": {Parameters: parameters(`{"namespaces": ["platform"]}`)},
+		"envoy-extensions": {Parameters: parameters(`{"namespaces": ["platform"]}`)}, "workload-entries": {NamespaceSelector: other},
 	}})
 	assert.Equal(t, v1alpha1.Deny, got["baseline-gateway-binding"].Spec.Enforcement)
 	assert.NotContains(t, got, "baseline-sidecar-outbound")
 	assert.JSONEq(t, `{"namespaces": ["platform"]}`, string(got["baseline-envoy-extensions"].Spec.Parameters.Raw))
 	assert.Equal(t, selector, got["baseline-mesh-hosts"].Spec.Match.NamespaceSelector)
+	assert.Equal(t, other, got["baseline-workload-entries"].Spec.Match.NamespaceSelector)
+}
+
+// TestAPolicyMayComeWithLess than the baseline does, unless the operator names it.
+func TestAPolicyMayComeWithLess(t *testing.T) {
+	t.Parallel()
+	e, err := policy.NewEngine(fstest.MapFS{"lax/lax.rego": {Data: []byte("# METADATA\n# custom: {baseline: {enforcement: Warn}}\npackage policies.lax\ndeny contains \"no\"\n")}})
+	require.NoError(t, err)
+	for want, of := range map[v1alpha1.Enforcement]policy.Baseline{
+		v1alpha1.Warn: {Enforcement: v1alpha1.Deny}, v1alpha1.Audit: {Enforcement: v1alpha1.Audit},
+		v1alpha1.Deny: {Enforcement: v1alpha1.Audit, Policies: map[string]policy.BaselinePolicy{"lax": {Enforcement: v1alpha1.Deny}}},
+	} {
+		got, err := e.Baseline(of)
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		assert.Equal(t, want, got[0].Spec.Enforcement)
+	}
 }
 
 func TestABaselineNamesWhatDoesNotFit(t *testing.T) {

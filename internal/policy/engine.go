@@ -166,7 +166,7 @@ func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 		if err == nil {
 			input.Insert(ast.InternedTerm("client"), review.client(client))
 			var left bool
-			if denied, warned, left, err = e.within(ctx, &by, policy, review.Namespace.Name, input); left {
+			if denied, warned, left, err = e.evaluate(ctx, &by, policy, review.Namespace.Name, input); left {
 				// It still reads the input.
 				input = nil
 			}

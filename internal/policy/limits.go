@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/metrics"
 	"sync"
 	"time"
@@ -24,14 +23,11 @@ const (
 	maxHeap = 64 << 20
 )
 
-var (
-	errTime   = fmt.Errorf("it took more than %v", budget)
-	errMemory = fmt.Errorf("it took more than %d MiB of memory", maxHeap>>20)
-	errBusy   = errors.New("it took too long for this namespace before, and is still being evaluated for it")
-)
+var errBusy = errors.New("it took too long for this namespace before, and is still being evaluated for it")
 
 // evaluation is one policy at work on one review.
 type evaluation struct {
+	bounds
 	cancel context.CancelCauseFunc
 	// before are the bytes that were in use when it was looked at first.
 	before uint64
@@ -68,8 +64,8 @@ func (e *evaluations) watch(one *evaluation) {
 	switch now := inUse(); {
 	case one.before == 0:
 		one.before = now
-	case longest && now > one.before+maxHeap:
-		one.cancel(errMemory)
+	case longest && now > one.before+one.heap:
+		one.cancel(one.large)
 	}
 }
 
@@ -153,71 +149,23 @@ func (w *worker) leave() {
 	}
 }
 
-// answer is what an evaluation came to.
-type answer struct {
-	denied, warned []Violation
-	err            error
-}
-
-// within evaluates one policy in time and memory. One that does not end when it is told to is left behind, which is true then:
+// evaluate evaluates one policy in time and memory. One that does not end when it is told to is left behind, which is true then:
 // it has the input still.
-func (e *Engine) within(ctx context.Context, by *worker, policy *compiled, namespace string, input ast.Object) (denied, warned []Violation, left bool, err error) {
+func (e *Engine) evaluate(ctx context.Context, by *worker, policy *compiled, namespace string, input ast.Object) (denied, warned []Violation, left bool, err error) {
 	if !policy.turns.begin(namespace) {
 		return nil, nil, false, errBusy
 	}
-	ctx, stop := context.WithTimeoutCause(ctx, budget, errTime)
-	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	one := &evaluation{cancel: cancel}
-	e.evaluations.begin(one)
-	done := make(chan answer, 1)
-	by.do(func() {
-		out := policy.guarded(ctx, input)
-		e.evaluations.end(one)
-		policy.turns.end(namespace, ctx.Err() != nil)
-		done <- out
+	var out struct{ denied, warned []Violation }
+	left, err = e.bounded(ctx, by, deciding, func(ctx context.Context) (err error) {
+		defer func() { policy.turns.end(namespace, ctx.Err() != nil) }()
+		out.denied, out.warned, err = policy.eval(ctx, input)
+		return err
 	})
-	out, left := e.await(ctx, one, done)
 	if left {
 		policy.turns.leave(namespace)
-		by.leave()
+		return nil, nil, true, err
 	}
-	return out.denied, out.warned, left, out.err
-}
-
-// guarded evaluates a policy, and survives it.
-func (c *compiled) guarded(ctx context.Context, input ast.Object) (out answer) {
-	defer func() {
-		if problem := recover(); problem != nil {
-			out = answer{err: fmt.Errorf("it panicked: %v", problem)}
-		}
-	}()
-	out.denied, out.warned, out.err = c.eval(ctx, input)
-	return out
-}
-
-// await waits for an evaluation, and looks after it while it lasts.
-func (e *Engine) await(ctx context.Context, one *evaluation, done <-chan answer) (out answer, left bool) {
-	look := time.NewTicker(quick)
-	defer look.Stop()
-	var over <-chan time.Time
-	for {
-		select {
-		case out = <-done:
-			if out.err != nil && ctx.Err() != nil {
-				out.err = context.Cause(ctx)
-			}
-			return out, false
-		case <-look.C:
-			e.evaluations.watch(one)
-			if over == nil && ctx.Err() != nil {
-				over = time.After(grace)
-			}
-		case <-over:
-			return answer{err: context.Cause(ctx)}, true
-		}
-	}
+	return out.denied, out.warned, false, err
 }
 
 // sentences returns of a result what violations reads: texts, and objects of texts. Whatever else a policy has in its results

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/print"
@@ -54,8 +53,8 @@ type Watch struct {
 	Idle bool
 }
 
-// observing is the time that one policy may take while it is observed, which is slower.
-const observing = 10 * budget
+// observing are the bounds of a policy that is observed, which is slower.
+var observing = within(10*budget, maxHeap)
 
 // Observe has a policy, which need not be in force, evaluate a review as Evaluate does, and says how it comes to its answer. What
 // is decided stays with Evaluate. The error is that of a policy that cannot be evaluated.
@@ -81,29 +80,29 @@ func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review 
 	}
 	input.Insert(ast.InternedTerm("client"), review.client(out.Client))
 	input.Insert(ast.InternedTerm("parameters"), policy.parameters)
-	ctx, cancel := context.WithTimeout(ctx, observing)
-	defer cancel()
-	return out, policy.observe(ctx, input, watch, &out)
+	var by worker
+	defer by.leave()
+	watched, trace := out, &trace{}
+	left, err := e.bounded(ctx, &by, observing, func(ctx context.Context) error { return policy.observe(ctx, input, watch, &watched, trace) })
+	if left {
+		// It is at it still.
+		return out, err
+	}
+	watched.Trace = trace.String()
+	return watched, err
 }
 
 // observe evaluates a policy, and fills in what it says by which rules.
-func (c *compiled) observe(ctx context.Context, input ast.Object, watch Watch, out *Observed) error {
+func (c *compiled) observe(ctx context.Context, input ast.Object, watch Watch, out *Observed, trace *trace) error {
 	rules := &exits{of: c}
 	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalQueryTracer(rules), rego.EvalPrintHook(printer{out})}
-	var trace *topdown.BufferTracer
 	if watch.Trace {
-		trace = topdown.NewBufferTracer()
 		options = append(options, rego.EvalQueryTracer(trace))
 	}
 	if watch.Coverage != nil {
-		options = append(options, rego.EvalQueryTracer(watch.Coverage.cover))
+		options = append(options, rego.EvalQueryTracer(watch.Coverage))
 	}
 	_, err := c.query.Eval(ctx, options...)
-	if trace != nil {
-		var text strings.Builder
-		topdown.PrettyTraceWithLocation(&text, *trace)
-		out.Trace = text.String()
-	}
 	out.Said = rules.said
 	return err
 }
@@ -196,38 +195,4 @@ func (p printer) Print(at print.Context, text string) error {
 	}
 	p.into.Printed = append(p.into.Printed, one)
 	return nil
-}
-
-// Coverage is which lines of policies were evaluated.
-type Coverage struct {
-	cover *cover.Cover
-}
-
-// NewCoverage returns one in which nothing was evaluated.
-func NewCoverage() *Coverage { return &Coverage{cover: cover.New()} }
-
-// Covered is how much of a policy was evaluated.
-type Covered struct {
-	Lines, Of int
-	// Missing are the first and last lines of what was not, in their order.
-	Missing [][2]int
-}
-
-// Of returns how much of the Rego of an EgressPolicy was evaluated, false for one that uses the library's. The error is that of
-// one that does not parse.
-func (c *Coverage) Of(policy *v1alpha1.EgressPolicy) (out Covered, own bool, err error) {
-	if policy.Spec.Rego == "" {
-		return out, false, nil
-	}
-	name := policy.Name + ".rego"
-	module, err := parse(name, policy.Spec.Rego)
-	if err != nil || module == nil {
-		return out, false, err
-	}
-	report := c.cover.Report(map[string]*ast.Module{name: module}).Files[name]
-	for _, missing := range report.NotCovered {
-		out.Missing = append(out.Missing, [2]int{missing.Start.Row, missing.End.Row})
-	}
-	out.Lines, out.Of = report.CoveredLines, report.CoveredLines+report.NotCoveredLines
-	return out, true, nil
 }

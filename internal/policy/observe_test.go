@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -118,4 +119,24 @@ func TestTheWebhookPrintsNothing(t *testing.T) {
 	decision := engine.Evaluate(t.Context(), policy.Review{Kind: "ServiceEntry", Namespace: policy.Namespace{Name: "app"}, Document: map[string]any{"name": "a"}})
 	assert.Len(t, decision.Denied, 2)
 	assert.Empty(t, decision.Failed)
+}
+
+// TestWhatExplodesIsCutOffWhileItIsObserved, as where it decides: in memory, long before its time is over, traced or not. What was
+// traced until then is there.
+func TestWhatExplodesIsCutOffWhileItIsObserved(t *testing.T) {
+	for _, name := range []string{"a range without end", "a network's addresses"} {
+		for _, watch := range []policy.Watch{{}, {Trace: true, Coverage: policy.NewCoverage()}} {
+			of := own("package loud\n\n" + exploding[name].rules + "\n")
+			out, err := observed(t, of, "a", watch)
+			require.ErrorContains(t, err, "MiB of memory", name)
+			assert.True(t, out.Asked)
+			assert.Equal(t, watch.Trace, out.Trace != "", name)
+			assert.LessOrEqual(t, strings.Count(out.Trace, "\n"), 110_000)
+			if watch.Coverage != nil {
+				covered, _, err := watch.Coverage.Of(of)
+				require.NoError(t, err)
+				assert.NotZero(t, covered.Of)
+			}
+		}
+	}
 }

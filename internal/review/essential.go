@@ -47,13 +47,16 @@ func essential(refusals hop.Refusals) (out hop.Refusals) {
 }
 
 // beside returns the denials that say more of a refused object than its refusals. The baseline says in general what a
-// refusal says exactly: of the same field, and that calls go past the gateway of what cannot be led through it.
+// refusal says exactly: of the same field or a part of it, by the same code, and that calls go past the gateway of what cannot be led
+// through it.
 func beside(refusals hop.Refusals, denied []policy.Violation) []policy.Violation {
 	if len(refusals) == 0 {
 		return denied
 	}
 	return slices.DeleteFunc(denied, func(v policy.Violation) bool {
-		said := slices.ContainsFunc(refusals, func(refusal egress.Finding) bool { return refusal.Field == v.Field })
-		return strings.HasPrefix(v.Policy, policy.BaselinePrefix) && (said || v.Library == "require-egress-gateway")
+		said := slices.ContainsFunc(refusals, func(refusal egress.Finding) bool {
+			return refusal.Field == v.Field || strings.HasPrefix(refusal.Field, v.Field+".") || refusal.Code == v.Code
+		})
+		return strings.HasPrefix(v.Policy, policy.BaselinePrefix) && (said || v.Library == "require-egress-gateway" || v.Code == "client-resolution")
 	})
 }

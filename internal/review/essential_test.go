@@ -84,6 +84,9 @@ func TestTheBaselineSaysNothingTwice(t *testing.T) {
 		{Policy: "baseline-mesh-hosts", Library: "mesh-hosts", Field: "spec.hosts[0]", Message: "no"},
 		{Policy: "baseline-mesh-hosts", Library: "mesh-hosts", Field: "spec.hosts[1]", Message: "no"},
 		{Policy: "baseline-require-egress-gateway", Library: "require-egress-gateway", Field: "spec.ports[0]", Message: "no"},
+		{Policy: "baseline-honest-endpoints", Library: "honest-endpoints", Field: "spec.resolution", Code: "client-resolution", Message: "no"},
+		{Policy: "baseline-gateway-binding", Library: "gateway-binding", Field: "spec.endpoints[0]", Message: "no"},
+		{Policy: "baseline-honest-endpoints", Library: "honest-endpoints", Field: "spec.location", Code: "not-internal", Message: "no"},
 		{Policy: "own", Library: "require-egress-gateway", Field: "spec.hosts[0]", Message: "no"},
 	}
 	policiesOf := func(spec string) (out []string) {
@@ -100,6 +103,8 @@ func TestTheBaselineSaysNothingTwice(t *testing.T) {
 		}
 		return out
 	}
-	assert.Equal(t, []string{"baseline-mesh-hosts spec.hosts[1]", "own spec.hosts[0]"}, policiesOf(`{hosts: [127.0.0.1], ports: [{number: 443, name: tls, protocol: TLS}]}`))
-	assert.Len(t, policiesOf(https), 4)
+	assert.Equal(t, []string{"baseline-mesh-hosts spec.hosts[1]", "baseline-gateway-binding spec.endpoints[0]", "baseline-honest-endpoints spec.location", "own spec.hosts[0]"}, policiesOf(`{hosts: [127.0.0.1], ports: [{number: 443, name: tls, protocol: TLS}]}`))
+	assert.Equal(t, []string{"baseline-mesh-hosts spec.hosts[0]", "baseline-mesh-hosts spec.hosts[1]", "own spec.hosts[0]"},
+		policiesOf(`{hosts: [a.test], location: MESH_INTERNAL, resolution: DNS, endpoints: [{address: b.test}], ports: [{number: 443, name: tls, protocol: TLS}]}`), "of a part of the field, and by its code")
+	assert.Len(t, policiesOf(https), 7)
 }

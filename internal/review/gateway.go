@@ -22,9 +22,12 @@ func asWritten(_ *subject, object *unstructured.Unstructured) (*unstructured.Uns
 func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 	binding := egress.ReadBinding(s.Object)
 	var refusals hop.Refusals
+	facts := egress.Facts{Gateway: s.gateway.Name}
 	opened := s.Mesh.Opened(binding, s.View)
 	for _, gw := range opened {
 		refusals = append(refusals, hop.CheckBinding(binding, gw, s.View.Service(gw.Service))...)
+		facts.OnGateways = []*field.Path{field.NewPath("spec", "selector")}
+		facts.ForOthers = append(facts.ForOthers, hop.ForOthers(binding, gw, s.View.Service(gw.Service), s.View)...)
 	}
 	if len(opened) > 0 {
 		for _, route := range s.View.Deciding(s.Namespace.Name, s.Object.GetName()) {
@@ -34,10 +37,6 @@ func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 				Fix:     "take the Gateway out of that VirtualService, or select other pods",
 			})
 		}
-	}
-	facts := egress.Facts{Gateway: s.gateway.Name}
-	if len(opened) > 0 {
-		facts.OnGateways = []*field.Path{field.NewPath("spec", "selector")}
 	}
 	return facts, refusals
 }

@@ -90,6 +90,11 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	refusals := checkSealed(s)
 	sealed := s.carrier(parsed)
 	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
+	if stored := listOf(s.Object, "hosts"); len(stored) == len(parsed.Hosts) {
+		for i := range stored {
+			facts.Hosts[i].Stored, _ = stored[i].(string)
+		}
+	}
 	s.export(&facts, refusals)
 	// A Service that came later, and claims what is stored already, keeps nobody from writing the rest.
 	if s.changed() {

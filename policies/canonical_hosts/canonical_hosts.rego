@@ -4,10 +4,12 @@
 # custom:
 #   fix: Write hosts in lower case, in ASCII, without a trailing dot, and wildcards of whole labels.
 #   kinds: [DestinationRule, ServiceEntry, VirtualService]
-#   baseline: {enforcement: Warn}
+#   baseline: {enforcement: Deny, parameters: {asStored: true}}
 #   parameters:
 #     type: object
 #     additionalProperties: false
+#     properties:
+#       asStored: {type: boolean}
 package policies.canonical_hosts
 
 import data.policies.lib.result
@@ -22,8 +24,13 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], [host.can
 	some host in input.egress.hosts
 	not host.endpoint
 	contains(host.host, ".")
-	host.host != host.canonical
+	_spelled(host) != host.canonical
 }
+
+_spelled(host) := host.host if not input.parameters.asStored
+
+# Letters are told apart by nobody who looks a host up.
+_spelled(host) := lower(host.stored) if input.parameters.asStored
 
 # METADATA
 # title: Partial wildcard

@@ -56,3 +56,15 @@ test_allow_addresses_as_endpoints if {
 	result := canonical_hosts.deny with input as {"kind": "ServiceEntry", "egress": {"hosts": [{"host": "203.0.113.7", "canonical": "203.0.113.7", "ip": true, "endpoint": true, "field": "f"}]}}
 	result == set()
 }
+
+_stored(host, stored, as_stored) := _codes({
+	"kind": "VirtualService", "parameters": {"asStored": as_stored},
+	"egress": {"hosts": [{"host": host, "stored": stored, "canonical": "api.example.com", "ip": false, "field": "spec.hosts[0]"}]},
+})
+
+test_as_stored if {
+	_stored("API.example.com.", "api.example.com", true) == set()
+	_stored("API.example.com", "API.example.com", true) == set()
+	_stored("api.example.com.", "api.example.com.", true) == {"not-canonical"}
+	_stored("API.example.com.", "api.example.com", false) == {"not-canonical"}
+}

@@ -4,7 +4,7 @@
 # custom:
 #   fix: Remove it, since a ServiceEntry needs neither a Gateway nor a route on the egress gateway.
 #   kinds: [Gateway, VirtualService]
-#   baseline: {enforcement: Warn}
+#   baseline: {enforcement: Deny, parameters: {ownHosts: true}}
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -14,6 +14,7 @@
 #         type: array
 #         uniqueItems: true
 #         items: {type: string}
+#       ownHosts: {type: boolean}
 package policies.gateway_binding
 
 import data.policies.lib.result
@@ -25,8 +26,15 @@ import data.policies.lib.result
 #   msg: it acts on the pods of an egress gateway, which carry the calls of others
 #   fix: remove it; a ServiceEntry leads its calls through the egress gateway by itself
 deny contains result.of(rego.metadata.rule(), field, [], []) if {
-	some field in input.egress.onGateways
+	some field in _fields
 	not input.namespace.name in _allowed
 }
+
+_fields := input.egress.onGateways if not _own_hosts
+
+# What is left is the hop of Istio's guides, for hosts that the namespace calls.
+_fields := input.egress.onGatewaysForOthers if _own_hosts
+
+_own_hosts if input.parameters.ownHosts
 
 _allowed := {namespace | some namespace in object.get(input.parameters, "namespaces", [])}

@@ -14,3 +14,17 @@ test_allow if {
 	_fields("shop", []) == set()
 	_fields("platform", ["spec.selector"]) == set()
 }
+
+_beside(for_others, parameters) := {result.field |
+	some result in gateway_binding.deny with input as {
+		"namespace": {"name": "shop"}, "parameters": parameters,
+		"egress": {"onGateways": ["spec.selector"], "onGatewaysForOthers": for_others},
+	}
+}
+
+test_own_hosts if {
+	_beside([], {"ownHosts": true}) == set()
+	_beside(["spec.servers[1]"], {"ownHosts": true}) == {"spec.servers[1]"}
+	_beside(["spec.servers[1]"], {"ownHosts": true, "namespaces": ["shop"]}) == set()
+	_beside([], {"ownHosts": false}) == {"spec.selector"}
+}

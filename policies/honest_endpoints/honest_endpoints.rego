@@ -4,13 +4,17 @@
 # custom:
 #   fix: Let DNS find the host, without endpoints, addresses or names of other hosts.
 #   kinds: [ServiceEntry]
-#   baseline: {enforcement: Audit}
+#   baseline: {enforcement: Deny, parameters: {asStored: true, endpoints: false, addresses: false, certificateNames: false}}
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       allowedEndpoints: {type: array, description: 'Hosts, addresses and ranges that endpoints may be.', uniqueItems: true, items: {type: string, format: host-or-cidr}}
 #       allowedAddresses: {type: array, description: Addresses and ranges that entries may claim., uniqueItems: true, items: {type: string, format: host-or-cidr}}
+#       asStored: {type: boolean, description: 'Judge entries as they are stored, sealed: what gateways really call.'}
+#       endpoints: {type: boolean, description: Whether endpoints are judged.}
+#       addresses: {type: boolean, description: Whether addresses are judged.}
+#       certificateNames: {type: boolean, description: Whether subjectAltNames are judged.}
 package policies.honest_endpoints
 
 import data.policies.lib.hosts
@@ -24,8 +28,9 @@ import data.policies.lib.result
 #   fix: remove the endpoint and set resolution DNS, or ask the platform team to allow it (allowedEndpoints)
 deny contains result.of(rego.metadata.rule(), sprintf("spec.endpoints[%d].address", [i]), [endpoint.address], []) if {
 	_external
+	_judged("endpoints")
 	some i, endpoint in input.object.spec.endpoints
-	not hosts.within(endpoint.address, _named | _parameter("allowedEndpoints"))
+	_foreign(endpoint)
 }
 
 # METADATA
@@ -36,6 +41,7 @@ deny contains result.of(rego.metadata.rule(), sprintf("spec.endpoints[%d].addres
 #   fix: remove the address, or ask the platform team to allow it (allowedAddresses)
 deny contains result.of(rego.metadata.rule(), sprintf("spec.addresses[%d]", [i]), [address], []) if {
 	input.kind == "ServiceEntry"
+	_judged("addresses")
 	some i, address in input.object.spec.addresses
 	not hosts.within(address, _parameter("allowedAddresses"))
 }
@@ -48,19 +54,37 @@ deny contains result.of(rego.metadata.rule(), sprintf("spec.addresses[%d]", [i])
 #   fix: remove it; the host's own name is checked without it
 deny contains result.of(rego.metadata.rule(), sprintf("spec.subjectAltNames[%d]", [i]), [name], []) if {
 	_external
+	_judged("certificateNames")
 	some i, name in input.object.spec.subjectAltNames
 	not hosts.covered(lower(name), _named)
 }
 
 # METADATA
+# title: Impersonation
+# description: Calls of other namespaces are led elsewhere, where a certificate passes that is none of the host's.
+# custom:
+#   msg: certificate name %q lets whoever is at the endpoints pass for the host, for other namespaces
+#   fix: remove it, or keep the entry to its own namespace (exportTo ["."]), or ask the platform team to allow the endpoints (allowedEndpoints)
+deny contains result.of(rego.metadata.rule(), sprintf("spec.subjectAltNames[%d]", [i]), [name], []) if {
+	_external
+	_for_others
+	some endpoint in input.object.spec.endpoints
+	_foreign(endpoint)
+	some i, name in input.object.spec.subjectAltNames
+	not lower(name) in _patterns
+	not hosts.covered(lower(name), _named)
+}
+
+# METADATA
 # title: Client resolution
-# description: With resolution NONE the client chooses the address for the host.
+# description: With resolution NONE the client chooses the address for the host, but where it is stored so that the gateway asks DNS.
 # custom:
 #   msg: resolution NONE lets the client choose the address
 #   fix: set resolution DNS
 deny contains result.of(rego.metadata.rule(), "spec.resolution", [], []) if {
 	_external
 	object.get(input.object.spec, "resolution", "NONE") == "NONE"
+	not _asks_dns
 }
 
 # METADATA
@@ -98,3 +122,31 @@ _named := {host.canonical |
 }
 
 _parameter(name) := {value | some value in object.get(input.parameters, name, [])}
+
+# Each is judged unless the parameters say false.
+_judged(name) if object.get(input.parameters, name, true)
+
+_foreign(endpoint) if not hosts.within(endpoint.address, _named | _parameter("allowedEndpoints"))
+
+_for_others if input.egress.allClients
+
+_for_others if {
+	some client in input.egress.clients
+	client.namespace != input.namespace.name
+}
+
+# Every name that a certificate of one of the hosts may have.
+_patterns := {pattern |
+	some host in input.egress.hosts
+	not host.endpoint
+	some pattern in host.patterns
+}
+
+# Calls of an entry that is carried to a gateway end where that leads them.
+_asks_dns if {
+	input.parameters.asStored
+	count(input.egress.routes) > 0
+	every route in input.egress.routes {
+		route.via == "gateway"
+	}
+}

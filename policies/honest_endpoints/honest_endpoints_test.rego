@@ -44,6 +44,9 @@ test_deny_foreign_name if {
 
 test_deny_client_resolution if {
 	_found({"resolution": "NONE"}, {}) == {"client-resolution spec.resolution"}
+	_sealed("gateway", true) == set()
+	_sealed("gateway", false) == {"client-resolution"}
+	_sealed("direct", true) == {"client-resolution"}
 	result := honest_endpoints.deny with input as {
 		"kind": "ServiceEntry",
 		"object": {"spec": {"hosts": ["api.example.com"]}},
@@ -51,6 +54,39 @@ test_deny_client_resolution if {
 		"parameters": {},
 	}
 	{r.code | some r in result} == {"client-resolution"}
+}
+
+_sealed(via, as_stored) := {result.code |
+	some result in honest_endpoints.deny with input as {
+		"kind": "ServiceEntry", "parameters": {"asStored": as_stored},
+		"object": {"spec": {"hosts": ["api.example.com"]}},
+		"egress": {"hosts": [], "routes": [{"from": "mesh", "via": via}, {"from": "gateway", "via": "gateway"}]},
+	}
+}
+
+test_parameters_that_let_pass if {
+	spec := {"endpoints": [{"address": "203.0.113.1"}], "addresses": ["192.0.2.1"], "subjectAltNames": ["evil.test"]}
+	_found(spec, {"endpoints": false, "addresses": false, "certificateNames": false}) == set()
+	_found(spec, {"addresses": false, "certificateNames": false}) == {"foreign-endpoint spec.endpoints[0].address"}
+}
+
+_passing(spec, egress, parameters) := {result.code |
+	some result in honest_endpoints.deny with input as {
+		"kind": "ServiceEntry", "namespace": {"name": "shop"},
+		"parameters": object.union({"endpoints": false, "addresses": false, "certificateNames": false}, parameters),
+		"object": {"spec": object.union({"hosts": ["api.example.com"], "resolution": "DNS"}, spec)},
+		"egress": object.union({"hosts": [{"canonical": "api.example.com", "patterns": ["api.example.com", "*.example.com", "*.com", "*"]}], "allClients": true, "clients": [{"namespace": "shop"}]}, egress),
+	}
+}
+
+test_deny_impersonation if {
+	spec := {"endpoints": [{"address": "evil.test"}], "subjectAltNames": ["evil.test"]}
+	_passing(spec, {}, {}) == {"impersonation"}
+	_passing(spec, {"allClients": false, "clients": [{"namespace": "shop"}, {"namespace": "till"}]}, {}) == {"impersonation"}
+	_passing(spec, {"allClients": false}, {}) == set()
+	_passing(spec, {}, {"allowedEndpoints": ["evil.test"]}) == set()
+	_passing(object.union(spec, {"endpoints": [{"address": "api.example.com"}]}), {}, {}) == set()
+	_passing(object.union(spec, {"subjectAltNames": ["*.example.com", "api.example.com"]}), {}, {}) == set()
 }
 
 test_deny_selected_workloads if {

@@ -41,9 +41,9 @@ func TestRightsToCloseNamespaces(t *testing.T) {
 		policies, ours []string
 		asked          bool
 	}{
-		"left":    {values{}, nil, nil, []string{"list", "delete"}, false},
-		"blocked": {values{"unregistered": "Block"}, []string{"get", "list", "watch", "create", "update"}, nil, []string{"list", "delete"}, true},
-		"managed": {values{"networkPolicies": "Manage"}, nil, []string{"create"}, []string{"get", "list", "watch", "update", "delete"}, false},
+		"left":    {values{}, []string{"list"}, nil, []string{"list", "delete"}, false},
+		"blocked": {values{"unregistered": "Block"}, []string{"list", "get", "list", "watch", "create", "update"}, nil, []string{"list", "delete"}, true},
+		"managed": {values{"networkPolicies": "Manage"}, []string{"list"}, []string{"create"}, []string{"get", "list", "watch", "update", "delete"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

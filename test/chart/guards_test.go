@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -38,7 +39,7 @@ func guards(t *testing.T, objects []*unstructured.Unstructured) (policies map[st
 // keys are the guards by their names in the values.
 var keys = map[string]string{
 	"traffic": "traffic", "injection": "injection", "host-network": "hostNetwork", "privileges": "privileges", "external-names": "externalNames",
-	"endpoints": "endpoints", "namespace-labels": "namespaceLabels", "entries": "entries", "entry-addresses": "entryAddresses", "exit-sets": "exitSets",
+	"endpoints": "endpoints", "proxy-exec": "proxyExec", "bindings": "traffic", "namespace-labels": "namespaceLabels", "entries": "entries", "entry-addresses": "entryAddresses", "exit-sets": "exitSets",
 }
 
 // TestGuardsAreClosed: each has its binding, holds in the governed namespaces, and says what is wrong and how to mend it.
@@ -49,9 +50,8 @@ func TestGuardsAreClosed(t *testing.T) {
 	policies, actions := guards(t, objects)
 	require.Len(t, policies, len(keys)+1)
 	for name, policy := range policies {
-		warns := name == "injection" || name == "namespace-labels" || name == "break-glass"
 		want := []admissionv1.ValidationAction{"Deny"}
-		if warns {
+		if name == "break-glass" {
 			want = []admissionv1.ValidationAction{"Warn", "Audit"}
 		}
 		assert.Equal(t, want, actions[name], name)
@@ -66,7 +66,7 @@ func TestGuardsAreClosed(t *testing.T) {
 			assert.Nil(t, policy.Spec.MatchConstraints.NamespaceSelector, name)
 		case "entries", "external-names", "endpoints":
 			assert.Equal(t, mutate.NamespaceSelector, policy.Spec.MatchConstraints.NamespaceSelector, name)
-		default:
+		default: // those of pods
 			selector := policy.Spec.MatchConstraints.NamespaceSelector.DeepCopy()
 			last := len(selector.MatchExpressions) - 1
 			assert.Equal(t, "egress-governor.io/exempt-pods", selector.MatchExpressions[last].Key)
@@ -170,4 +170,55 @@ func TestRoutesAloneNeedNoSealedEntry(t *testing.T) {
 	own["gateway"] = values{"create": true}
 	_, err := controlplane.Render(chart, own)
 	require.ErrorContains(t, err, "create")
+}
+
+// The roles of those who set the labels of namespaces, and who run commands in proxies.
+const (
+	labeller  = controlplane.Release + "-namespace-labels"
+	proxyExec = controlplane.Release + "-proxy-exec"
+)
+
+// TestRolesAreWhatTheirGuardsAskFor in the whole cluster, bound to nobody, and there where the guard is.
+func TestRolesAreWhatTheirGuardsAskFor(t *testing.T) {
+	t.Parallel()
+	for guard, want := range map[string]rbacv1.PolicyRule{
+		"namespace-labels": {APIGroups: []string{"egress-governor.io"}, Resources: []string{"namespaces"}, Verbs: []string{"label"}},
+		"proxy-exec":       {APIGroups: []string{"egress-governor.io"}, Resources: []string{"pods"}, Verbs: []string{"exec-proxy"}},
+	} {
+		name := controlplane.Release + "-" + guard
+		roleOf := func(objects []*unstructured.Unstructured) (out *rbacv1.ClusterRole) {
+			for _, object := range objects {
+				if object.GetKind() == "ClusterRole" && object.GetName() == name {
+					out = &rbacv1.ClusterRole{}
+					require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, out))
+				}
+				if object.GetKind() == "ClusterRoleBinding" {
+					role, _, _ := unstructured.NestedString(object.Object, "roleRef", "name")
+					assert.NotEqual(t, name, role)
+				}
+			}
+			return out
+		}
+		objects := rendered(t, nil)
+		role := roleOf(objects)
+		require.NotNil(t, role, name)
+		assert.Equal(t, []rbacv1.PolicyRule{want}, role.Rules)
+		for label := range role.Labels {
+			assert.NotContains(t, label, "aggregate-to", "nobody has it by the roles of tenants")
+		}
+		policies, _ := guards(t, objects)
+		asks := ""
+		for _, variable := range policies[guard].Spec.Variables {
+			if variable.Name == "may" {
+				asks = variable.Expression
+			}
+		}
+		assert.Contains(t, asks, `authorizer.group("egress-governor.io").resource("`+want.Resources[0]+`")`)
+		assert.Contains(t, asks, `.check("`+want.Verbs[0]+`").allowed()`)
+		assert.NotContains(t, asks, ".namespace(", "rights in one namespace are none")
+		for _, validation := range policies[guard].Spec.Validations {
+			assert.Contains(t, validation.Message+validation.MessageExpression, "ClusterRole "+name)
+		}
+		assert.Nil(t, roleOf(rendered(t, values{"guards": values{keys[guard]: values{"enforcement": "Off"}}})))
+	}
 }

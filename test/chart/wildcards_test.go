@@ -16,7 +16,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/config"
 )
 
-// filterVerbs are what the webhook may do with EnvoyFilters, by namespace; nowhere else may it do anything.
+// filterVerbs are what the webhook may do with EnvoyFilters, by namespace; elsewhere it may list them, for the audit.
 func filterVerbs(t *testing.T, objects []*unstructured.Unstructured) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
@@ -28,8 +28,10 @@ func filterVerbs(t *testing.T, objects []*unstructured.Unstructured) map[string]
 		require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, role))
 		for _, rule := range role.Rules {
 			for _, resource := range rule.Resources {
-				if resource == "envoyfilters" {
-					require.Equal(t, "Role", object.GetKind())
+				switch {
+				case resource == "envoyfilters" && object.GetKind() == "ClusterRole":
+					require.Equal(t, []string{"list"}, rule.Verbs)
+				case resource == "envoyfilters":
 					out[role.Namespace] = append(out[role.Namespace], rule.Verbs...)
 				}
 			}

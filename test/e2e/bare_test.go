@@ -17,7 +17,8 @@ func TestPodsWithoutASidecar(t *testing.T) {
 		t.Run(wayOf(from).name, func(t *testing.T) {
 			bare := podOf(from, "bare", probeImage(), "app")
 			bare.Labels["sidecar.istio.io/inject"] = "false"
-			require.NoError(t, shared.Create(t.Context(), bare))
+			require.ErrorContains(t, shared.Create(t.Context(), bare.DeepCopy()), "metadata.labels[sidecar.istio.io/inject]", "what the guard keeps out")
+			require.NoError(t, shared.glass.Create(t.Context(), bare))
 			t.Cleanup(func() { shared.gone(t, bare) })
 			address, err := shared.started(t.Context(), bare)
 			require.NoError(t, err)

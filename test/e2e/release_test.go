@@ -21,16 +21,20 @@ import (
 
 // values returns those of the chart that a case configures, beside its gateways; nothing for one that takes what is installed.
 func values(of *proof.Case) map[string]any {
-	configuration := map[string]any{}
+	out, configuration := map[string]any{}, map[string]any{}
 	for name, value := range of.Configuration {
-		if name != "gateways" && name != "namespaceSelector" {
+		switch name {
+		case "gateways", "namespaceSelector":
+		case "baseline":
+			out[name] = value
+		default:
 			configuration[name] = value
 		}
 	}
-	if len(configuration) == 0 {
-		return nil
+	if len(configuration) > 0 {
+		out["config"] = configuration
 	}
-	return map[string]any{"config": configuration}
+	return out
 }
 
 // reconfigured upgrades the release as long as the test runs.

@@ -218,10 +218,10 @@ func selects(selector, labels map[string]string) bool {
 	return true
 }
 
-// starts runs a pod as long as the test does.
+// starts runs a pod as long as the test does, with a sidecar or without.
 func (s *stage) starts(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
-	require.NoError(t, s.Create(t.Context(), pod))
+	require.NoError(t, s.glass.Create(t.Context(), pod))
 	t.Cleanup(func() { s.gone(t, pod) })
 	address, err := s.started(t.Context(), pod)
 	require.NoError(t, err)

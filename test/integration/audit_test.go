@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -114,6 +115,27 @@ func TestALabelHasEverythingJudgedAgain(t *testing.T) {
 	eventually(t, func() bool { return violations(t, policy) == 0 }, "it is not selected")
 	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"test":"audit-label"}}}`)
 	eventually(t, func() bool { return violations(t, policy) == 1 }, "it is selected")
+}
+
+// TestWhatAPolicyAsksForIsFoundThoughItWasThereBefore: kinds that are evaluated and nothing else.
+func TestWhatAPolicyAsksForIsFoundThoughItWasThereBefore(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, map[string]string{"egress-governor.io/exempt": "true"})
+	before := map[string]string{
+		"sidecar": "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: sidecar}\nspec: {outboundTrafficPolicy: {mode: ALLOW_ANY}}",
+		"filter":  "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: filter}\nspec: {}",
+		"plugin":  "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: plugin}\nspec: {url: 'oci://evil.example.com/plugin'}",
+		"outside": "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: outside}\nspec: {address: 203.0.113.7}",
+	}
+	for _, manifest := range before {
+		require.NoError(t, shared.Client.Create(t.Context(), object(t, ns, manifest)))
+	}
+	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/exempt":null}}}`)
+	for name, of := range map[string]string{"sidecar": "baseline-sidecar-outbound", "filter": "baseline-envoy-extensions", "plugin": "baseline-envoy-extensions", "outside": "baseline-workload-entries"} {
+		require.Eventually(t, func() bool { return strings.Contains(strings.Join(eventsAbout(t, ns, name), "\n"), of) }, 3*within, 100*time.Millisecond, name)
+		policy := object(t, "", "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: "+of+"}")
+		eventually(t, func() bool { return violations(t, policy) > 0 }, of)
+	}
 }
 
 // TestAnEntryPastTheWebhookIsNamed: stored where nobody was asked.

@@ -31,8 +31,6 @@ type trick struct {
 	// Refused says that the manifest of its name is not stored, by the transports of By (both by default).
 	Refused *answer  `json:"refused,omitempty"`
 	By      []string `json:"by,omitempty"`
-	// Warned says that it is stored, and its author told.
-	Warned *answer `json:"warned,omitempty"`
 	// Case is the routing case that proves it harmless, Object the trick's in there where it has several.
 	Case   string `json:"case,omitempty"`
 	Object string `json:"object,omitempty"`
@@ -42,7 +40,7 @@ type trick struct {
 	Limit string `json:"limit,omitempty"`
 }
 
-// answer is what a refusal or a warning must say: a code of ours, a policy of the library or a guard, and the field.
+// answer is what a refusal must say: a code of ours, a policy of the library or a guard, and the field.
 type answer struct{ Code, Field string }
 
 // in says whether a text gives the answer.
@@ -116,11 +114,8 @@ func TestTheCatalogueIsWhole(t *testing.T) {
 				names[trick.Name] = true
 				object := row.manifest(t, trick.Name)
 				assert.True(t, trick.Refused != nil || trick.Case != "" || trick.Test != "" || trick.Limit != "", "%s: nothing holds it", trick.Name)
-				if trick.Refused != nil || trick.Warned != nil {
+				if trick.Refused != nil {
 					assert.NotNil(t, object, "%s: has no manifest", trick.Name)
-				}
-				if trick.Warned != nil {
-					assert.NotEmpty(t, trick.Limit, "%s: what is stored is a limit", trick.Name)
 				}
 				if trick.Test != "" {
 					assert.Contains(t, tests, trick.Test, trick.Name)

@@ -12,11 +12,16 @@ import (
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
-// TestWhatWasThereBeforeTheGuardsGoesOn: it is scaled, and its pods come again, until its template changes.
+// TestWhatWasThereBeforeTheGuardsGoesOn: it is scaled and rolled out again, and its pods come again, until its template changes.
 func TestWhatWasThereBeforeTheGuardsGoesOn(t *testing.T) {
 	guarded(t)
+	for name, row := range map[string]podRow{"Traffic": podRows["excludeOutboundPorts"], "Injection": podRows["no injection, by label"]} {
+		t.Run(name, func(t *testing.T) { goesOn(t, row) })
+	}
+}
+
+func goesOn(t *testing.T, row podRow) {
 	ns := namespace(t, injected)
-	row := podRows["excludeOutboundPorts"]
 	glass, _ := as(t, "before", "egress-governor:break-glass")
 	c, _ := author(t)
 	deployment := row.workloads(t, ns)["Deployment"]
@@ -25,11 +30,15 @@ func TestWhatWasThereBeforeTheGuardsGoesOn(t *testing.T) {
 		return c.Patch(t.Context(), deployment.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
 	}
 	require.NoError(t, patch(`{"metadata":{"labels":{"a":"b"}},"spec":{"replicas":3}}`))
+	require.NoError(t, patch(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-11-27T00:00:00Z"}}}}}`), "kubectl rollout restart")
 	controller, heard := as(t, "system:serviceaccount:kube-system:replicaset-controller")
 	require.NoError(t, controller.Create(t.Context(), row.pod(t, ns), client.DryRunAll))
 	assert.Empty(t, heard.texts)
-	caught(t, patch(`{"spec":{"template":{"metadata":{"labels":{"b":"c"}}}}}`), row.guard, "spec.template."+row.field)
-	require.NoError(t, patch(`{"spec":{"template":{"metadata":{"annotations":null}}}}`), "mended")
+	const other = `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"other"}]}}}}`
+	caught(t, patch(other), row.guard, "spec.template."+row.field)
+	caught(t, patch(`{"spec":{"template":{"metadata":{"annotations":{"sidecar.istio.io/logLevel":"debug"}}}}}`), row.guard, "spec.template."+row.field)
+	require.NoError(t, patch(`{"spec":{"template":{"metadata":{"annotations":null,"labels":{"sidecar.istio.io/inject":null}}}}}`), "mended")
+	require.NoError(t, patch(other))
 }
 
 // TestEphemeralContainersAreNobodysProxy, whatever they are called.

@@ -10,9 +10,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
@@ -68,9 +70,11 @@ func TestServicesStayInTheCluster(t *testing.T) {
 	caught(t, patch(`{"spec":{"externalName":"other.example.com"}}`), "external-names", "spec.externalName")
 }
 
-// TestLabelsOfNamespaces that decide on egress: others than whom the values name are warned.
+// TestLabelsOfNamespaces that decide on egress are the platform team's to set.
 func TestLabelsOfNamespaces(t *testing.T) {
 	guarded(t)
+	bind(t, "cluster-admin", rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "administrators"})
+	bind(t, "egress-governor-namespace-labels", rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "labellers"})
 	for name, tc := range map[string]struct {
 		before, after map[string]string
 		says          string
@@ -84,6 +88,11 @@ func TestLabelsOfNamespaces(t *testing.T) {
 		"istio-injection removed":     {injected, nil, "metadata.labels[istio-injection]: "},
 		"istio.io/rev removed":        {map[string]string{"istio.io/rev": "a"}, nil, "metadata.labels[istio.io/rev]: "},
 		"istio.io/rev of nobody":      {map[string]string{"istio.io/rev": "a"}, map[string]string{"istio.io/rev": "b"}, "metadata.labels[istio.io/rev]: "},
+		"istio.io/rev called enabled": {map[string]string{"istio.io/rev": "a"}, map[string]string{"istio.io/rev": "enabled"}, "metadata.labels[istio.io/rev]: "},
+		"istio-injection beside it":   {map[string]string{"istio.io/rev": "a"}, map[string]string{"istio.io/rev": "a", "istio-injection": "enabled"}, "metadata.labels[istio-injection]: "},
+		"istio-injection: a word":     {nil, map[string]string{"istio-injection": "on"}, "metadata.labels[istio-injection]: "},
+		"istio.io/rev beside it":      {injected, map[string]string{"istio-injection": "enabled", "istio.io/rev": "a"}, ""},
+		"injected by a revision":      {nil, map[string]string{"istio.io/rev": "a"}, ""},
 		"ambient":                     {nil, map[string]string{"istio.io/dataplane-mode": "ambient"}, "metadata.labels[istio.io/dataplane-mode]: "},
 		"waypoint":                    {nil, map[string]string{"istio.io/use-waypoint": "mine"}, "metadata.labels[istio.io/use-waypoint]: "},
 		"a share by another waypoint": {nil, map[string]string{"istio.io/use-waypoint-canary": "mine"}, "metadata.labels[istio.io/use-waypoint-canary]: "},
@@ -102,27 +111,62 @@ func TestLabelsOfNamespaces(t *testing.T) {
 				in.Labels[key] = value
 			}
 			c, heard := author(t)
-			require.NoError(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll))
-			said(t, heard, tc.says)
+			labelRefused(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll), tc.says)
 			if tc.before == nil {
-				c, heard := author(t)
-				require.NoError(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: tc.after}}, client.DryRunAll))
-				said(t, heard, tc.says)
+				labelRefused(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: tc.after}}, client.DryRunAll), tc.says)
 			}
-			c, heard = as(t, "platform", "system:masters")
-			require.NoError(t, c.Update(t.Context(), in, client.DryRunAll))
 			assert.Empty(t, heard.texts)
+			for _, platform := range []string{"system:masters", "administrators", "labellers"} {
+				c, heard = as(t, "platform", platform)
+				require.NoError(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll), platform)
+				assert.Empty(t, heard.texts)
+			}
 		})
 	}
 }
 
-func said(t *testing.T, heard *warnings, text string) {
+// bind gives somebody a role in the whole cluster.
+func bind(t *testing.T, role string, to rbacv1.Subject) {
+	t.Helper()
+	require.NoError(t, client.IgnoreAlreadyExists(shared.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: named("", role+"-"+to.Name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}, Subjects: []rbacv1.Subject{to},
+	})))
+}
+
+// labelRefused asserts that the guard of namespaces answers with a text, and nobody where that is empty.
+func labelRefused(t *testing.T, err error, text string) {
 	t.Helper()
 	if text == "" {
-		assert.Empty(t, heard.texts)
+		require.NoError(t, err)
 		return
 	}
-	assert.Contains(t, strings.Join(heard.texts, "\n"), text)
+	caught(t, err, "namespace-labels", "metadata.labels")
+	assert.Contains(t, err.Error(), text)
+}
+
+// TestWhoOwnsANamespaceDoesNotTakeItOut: every right in a namespace is none over the labels that decide on its egress.
+func TestWhoOwnsANamespaceDoesNotTakeItOut(t *testing.T) {
+	guarded(t)
+	in := &corev1.Namespace{}
+	require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Name: namespace(t, injected)}, in))
+	require.NoError(t, shared.Client.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: named(in.Name, "owner"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "owner"}},
+	}))
+	config := rest.CopyConfig(shared.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "owner"}
+	owner, err := client.New(config, client.Options{Scheme: shared.Client.Scheme()})
+	require.NoError(t, err)
+	labelled := func(labels string) error {
+		return owner.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":`+labels+`}}`)), client.DryRunAll)
+	}
+	eventually(t, func() bool { return labelled(`{"team":"a"}`) == nil }, "the namespace is the owner's to write")
+	for labels, says := range map[string]string{
+		`{"egress-governor.io/exempt":"true"}`: "the namespace's egress is not governed", `{"egress-governor.io/exempt-pods":"true"}`: "exempt-pods",
+		`{"istio-injection":null}`: "istio-injection", `{"egress":"pci"}`: "by egress gateway 'pci'",
+	} {
+		labelRefused(t, labelled(labels), says)
+	}
 }
 
 // TestExitSetsAreOursAlone: a tenant with every right does not write, relabel or delete them, nor client rules; what goes with
@@ -168,7 +212,7 @@ func TestExitSetsAreOursAlone(t *testing.T) {
 	}, "we take the exit away ourselves")
 }
 
-// TestTheGuardSelectsAsLabelSelectorsDo: each operator, in the place of the values' own. It is not parallel: it warns everybody.
+// TestTheGuardSelectsAsLabelSelectorsDo: each operator, in the place of the values' own. It is not parallel: it holds for everybody.
 func TestTheGuardSelectsAsLabelSelectorsDo(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -194,21 +238,21 @@ func TestTheGuardSelectsAsLabelSelectorsDo(t *testing.T) {
 	full := map[string]string{"mesh": "on", "tier": "b", "team": "x", "zone": "d"}
 	in := &corev1.Namespace{}
 	require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Name: namespace(t, full)}, in))
-	warnedOf := func(key, value string) bool {
+	refusedFor := func(key, value string) bool {
 		with := in.DeepCopy()
 		with.Labels[key] = value
 		if value == "" {
 			delete(with.Labels, key)
 		}
-		c, heard := author(t)
-		require.NoError(t, c.Update(t.Context(), with, client.DryRunAll))
-		return strings.Contains(strings.Join(heard.texts, "\n"), "'"+guard+"' with binding '"+guard+"': metadata.labels: with these the namespace's egress is not governed")
+		c, _ := author(t)
+		err := c.Update(t.Context(), with, client.DryRunAll)
+		return strings.Contains(fmt.Sprint(err), "'"+guard+"' with binding '"+guard+"' denied request: metadata.labels: with these the namespace's egress is not governed")
 	}
-	eventually(t, func() bool { return warnedOf("mesh", "") }, "the guard is in force")
-	for change, warns := range map[[2]string]bool{
+	eventually(t, func() bool { return refusedFor("mesh", "") }, "the guard is in force")
+	for change, refuses := range map[[2]string]bool{
 		{"mesh", "off"}: true, {"tier", "c"}: true, {"tier", ""}: true, {"tier", "a"}: false, {"zone", "c"}: true, {"zone", ""}: false,
 		{"team", ""}: true, {"team", "y"}: false, {"free", "x"}: true, {"other", "x"}: false,
 	} {
-		assert.Equal(t, warns, warnedOf(change[0], change[1]), change)
+		assert.Equal(t, refuses, refusedFor(change[0], change[1]), change)
 	}
 }

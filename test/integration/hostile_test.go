@@ -124,7 +124,7 @@ func TestNobodyTakesThePortsOfTheGateway(t *testing.T) {
 		require.ErrorContains(t, err, "spec.servers[0].port", name)
 	}
 	require.NoError(t, shared.Client.Create(t.Context(), object(t, tenant,
-		"apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: harmless}\nspec: {selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}")))
+		"apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: harmless}\nspec: {selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [nobodys-ports.example.com]}]}")))
 	routes := func(spec string) error {
 		return shared.Client.Create(t.Context(), object(t, tenant, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {generateName: taker-}\nspec: "+spec))
 	}
@@ -133,7 +133,13 @@ func TestNobodyTakesThePortsOfTheGateway(t *testing.T) {
 	}, "a route that takes the calls of others")
 	err := routes("{hosts: [" + host + "], gateways: [not-there], http: [{route: [{destination: {host: collector}}]}]}")
 	assert.Equal(t, int32(422), code(err), "%v", err)
-	require.NoError(t, routes("{hosts: ["+host+"], gateways: [harmless], http: [{route: [{destination: {host: "+host+", port: {number: 80}}}]}]}"))
+	hop := func(of string) error {
+		return routes("{hosts: [" + of + "], gateways: [harmless], http: [{route: [{destination: {host: " + of + ", port: {number: 80}}}]}]}")
+	}
+	require.ErrorContains(t, hop(host), "(gateway-binding)", "a host that he does not call")
+	const own = "own-ports.example.com"
+	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", tenant, "own", "{hosts: ["+own+"], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")))
+	eventually(t, func() bool { return hop(own) == nil }, "the hop of the guides")
 }
 
 // TestEncryptionIsAgreed: nobody has calls of others encrypted, or sent in clear, by a rule of his own.

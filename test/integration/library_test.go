@@ -54,6 +54,12 @@ func TestBypassesThatTheBaselineCloses(t *testing.T) {
 		"Sidecar that captures nothing": {"sidecar-outbound", "Sidecar", `spec: {egress: [{hosts: ["./*"], captureMode: NONE}]}`},
 		"EnvoyFilter": {"envoy-extensions", "EnvoyFilter",
 			`spec: {configPatches: [{applyTo: CLUSTER, match: {context: SIDECAR_OUTBOUND}, patch: {operation: REMOVE}}]}`},
+		"Gateway for every host on the egress gateway": {"gateway-binding", "Gateway", `spec: {selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}`},
+		"Gateway on another port of it":                {"gateway-binding", "Gateway", `spec: {selector: {istio: egressgateway}, servers: [{port: {number: 9080, name: http, protocol: HTTP}, hosts: [a.lets.test]}]}`},
+		"VirtualService in another script":             {"canonical-hosts", "VirtualService", `spec: {hosts: [bücher.lets.test], http: [{route: [{destination: {host: reviews}}]}]}`},
+		"VirtualService with half a wildcard":          {"canonical-hosts", "VirtualService", `spec: {hosts: ["*foo.lets.test"], http: [{route: [{destination: {host: reviews}}]}]}`},
+		"ServiceEntry of an impostor": {"honest-endpoints", "ServiceEntry",
+			`spec: {hosts: [bank.lets.test], exportTo: [default], resolution: DNS, endpoints: [{address: evil.example.net}], subjectAltNames: [evil.example.net], ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}]}`},
 		"WasmPlugin":       {"envoy-extensions", "WasmPlugin", `spec: {url: "oci://evil.example.com/plugin"}`},
 		"TrafficExtension": {"envoy-extensions", "TrafficExtension", `spec: {lua: {inlineCode: "function envoy_on_request(h) end"}}`},
 		"ProxyConfig":      {"envoy-extensions", "ProxyConfig", `spec: {environmentVariables: {ISTIO_META_DNS_CAPTURE: "false"}}`},
@@ -86,6 +92,9 @@ func TestWhatTheBaselineLets(t *testing.T) {
 		{"", "Sidecar", `spec: {egress: [{hosts: ["./*", "istio-system/*"]}]}`},
 		{"", "Sidecar", `spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}`},
 		{"", "WorkloadGroup", `spec: {template: {serviceAccount: default}}`},
+		{"", "ServiceEntry", `spec: {hosts: [API.lets.test.], exportTo: ["."], ports: [{number: 80, name: http, protocol: HTTP}]}`},
+		{"", "ServiceEntry", `spec: {hosts: [static.lets.test], exportTo: ["."], resolution: STATIC, endpoints: [{address: 203.0.113.9}], ports: [{number: 80, name: http, protocol: HTTP}]}`},
+		{"", "Gateway", `spec: {selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [guide.lets.test]}]}`},
 		{"", "DestinationRule", `spec: {host: reviews, subsets: [{name: v1, labels: {tunnel: v1}}]}`},
 	} {
 		require.NoError(t, row.create(t, namespace(t, nil)), row.body)

@@ -32,6 +32,10 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 		require.NoError(t, shared.Client.Create(t.Context(), in))
 	}
 	eventually(t, func() bool { return ready(get(t, goes), "True") && ready(get(t, stays), "True") }, "ExitReady")
+	held := entry(t, "v1", ns, "held", spec("held.example.com"))
+	held.SetFinalizers([]string{"tenant.example/hold", "tenant.example/another"})
+	require.NoError(t, shared.Client.Create(t.Context(), held))
+	require.NoError(t, shared.Client.Delete(t.Context(), held))
 	require.NoError(t, shared.StopWebhook())
 
 	err := shared.Client.Create(t.Context(), entry(t, "v1", ns, "new", spec("new.example.com")))
@@ -40,6 +44,7 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 	require.NoError(t, shared.Client.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: named(ns, "free")}), "everything else is unaffected")
 	exempt := namespace(t, map[string]string{"egress-governor.io/exempt": "true"})
 	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", exempt, "free", spec("free.example.com"))), "exempt namespaces are unaffected")
+	finalized(t, held)
 	require.NoError(t, shared.Client.Delete(t.Context(), goes))
 	_, vs := exits(t, "stays.example.com")
 	require.NoError(t, shared.Client.Delete(t.Context(), vs))
@@ -60,6 +65,26 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 	for _, in := range []client.Object{stays, marker} {
 		require.NoError(t, shared.Client.Delete(t.Context(), in))
 	}
+}
+
+// finalized: what is being deleted loses its finalizers and goes while nobody answers, and nothing else of it changes.
+func finalized(t *testing.T, of client.Object) {
+	t.Helper()
+	patch := func(body string) error {
+		return shared.Client.Patch(t.Context(), get(t, of), client.RawPatch(types.MergePatchType, []byte(body)))
+	}
+	for _, more := range []string{
+		`"labels":{"a":"b"}`, `"annotations":{"egress-governor.io/intent":null}`, `"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"a","uid":"b"}]`,
+	} {
+		err := patch(`{"metadata":{"finalizers":null,` + more + `}}`)
+		require.Error(t, err, more)
+		assert.True(t, apierrors.IsInternalError(err), err)
+	}
+	require.Error(t, patch(`{"metadata":{"finalizers":null},"spec":{"endpoints":null}}`))
+	require.NoError(t, patch(`{"metadata":{"finalizers":["tenant.example/hold"]}}`))
+	require.NoError(t, patch(`{"metadata":{"finalizers":null}}`))
+	left := of.DeepCopyObject().(client.Object)
+	assert.True(t, apierrors.IsNotFound(shared.Client.Get(t.Context(), client.ObjectKeyFromObject(of), left)), "it is gone")
 }
 
 // versions returns the resourceVersion of every exit object.

@@ -97,7 +97,7 @@ func gateways() map[string]any {
 	// For namespaces in ambient mode alone.
 	pci["waypoint"] = map[string]any{"name": "waypoint", "namespace": waypointNamespace}
 	// However many entries tests store, no more than five are suspended at once.
-	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "clusterCIDRs": []any{"10.96.0.0/12"}, "gateways": []any{
+	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "guards": map[string]any{"injection": map[string]any{"allowedServiceAccounts": []any{"jobs/migrate"}}}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "clusterCIDRs": []any{"10.96.0.0/12"}, "gateways": []any{
 		pci, vault,
 		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}

@@ -1,17 +1,27 @@
 {{/* CEL: the pod, or the template of pods, of an object. */}}
 {{- define "egress-governor.guard.templateOf" -}}
-request.resource.resource == "pods" ? dyn({{ . }}) :
-request.resource.resource == "cronjobs" ? dyn({{ . }}).spec.jobTemplate.spec.template : dyn({{ . }}).spec.template
+request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource == "cronjobs" ? dyn({{ . }}).spec.jobTemplate.spec.template : request.resource.resource == "controllerrevisions" ? dyn({{ . }}).data.spec.template : dyn({{ . }}).spec.template
 {{- end -}}
 
-{{/* CEL: whether one of an object's maps of metadata, the argument, says otherwise than before how calls are captured. Whether they
+{{/* CEL: the names of labels and annotations that say how calls are captured. */}}
+{{- define "egress-governor.guard.ofIstio" -}}
+'^((traffic[.]sidecar|sidecar|inject|proxy|ambient)[.])?istio[.]io/'
+{{- end -}}
+
+{{/* CEL: whether one of the maps of a template's metadata, the argument, says otherwise than before how calls are captured. Whether they
 are, Istio's CNI writes down there itself. */}}
 {{- define "egress-governor.guard.captureChanged" -}}
-{{- $now := printf "dyn(object).metadata.?%s" . -}}
-{{- $before := printf "dyn(oldObject).metadata.?%s" . -}}
-{{- $counts := "key.matches('^((traffic[.]sidecar|sidecar|inject|proxy|ambient)[.])?istio[.]io/') && key != 'ambient.istio.io/redirection'" -}}
+{{- $now := printf "(%s).?metadata.?%s" (include "egress-governor.guard.templateOf" "object") . -}}
+{{- $before := printf "(%s).?metadata.?%s" (include "egress-governor.guard.templateOf" "oldObject") . -}}
+{{- $counts := printf "key.matches(%s) && key != 'ambient.istio.io/redirection'" (include "egress-governor.guard.ofIstio" .) -}}
 ({{ $now }}.orValue({}).exists(key, {{ $counts }} && {{ $before }}[?key].orValue("") != {{ $now }}[?key].orValue("")) ||
 {{ $before }}.orValue({}).exists(key, {{ $counts }} && !(key in {{ $now }}.orValue({}))))
+{{- end -}}
+
+{{/* CEL: whether one of Kubernetes' own controllers writes, which make workloads and pods of templates. */}}
+{{- define "egress-governor.guard.isController" -}}
+(request.userInfo.username in ["system:kube-controller-manager",
+{{- range $i, $name := list "cronjob" "daemon-set" "deployment" "job" "replicaset" "replication" "statefulset" }}{{ if $i }},{{ end }} "system:serviceaccount:kube-system:{{ $name }}-controller"{{ end }}])
 {{- end -}}
 
 {{/* What the guards of pods look at. Kubernetes' own controllers copy templates that were looked at, or were there before the
@@ -41,6 +51,11 @@ matchConstraints:
       apiVersions: [v1]
       resources: [daemonsets, deployments, replicasets, statefulsets]
       operations: [CREATE, UPDATE]
+    # A revision is a template that pods are made of, and never changes.
+    - apiGroups: [apps]
+      apiVersions: [v1]
+      resources: [controllerrevisions]
+      operations: [CREATE]
     - apiGroups: [batch]
       apiVersions: [v1]
       resources: [cronjobs, jobs]
@@ -50,27 +65,27 @@ matchConditions:
   {{- if eq .Values.guards.pods.ofControllers "Leave" }}
   - name: not-a-controller
     expression: >-
-      !(request.userInfo.username in ["system:kube-controller-manager",
-      "system:serviceaccount:kube-system:cronjob-controller", "system:serviceaccount:kube-system:daemon-set-controller",
-      "system:serviceaccount:kube-system:deployment-controller", "system:serviceaccount:kube-system:job-controller",
-      "system:serviceaccount:kube-system:replicaset-controller", "system:serviceaccount:kube-system:replication-controller",
-      "system:serviceaccount:kube-system:statefulset-controller"])
+      !{{ include "egress-governor.guard.isController" . }}
   {{- end }}
-  # A template that stays as it was may be scaled, and a pod that was there before labelled.
+  - name: of-pods
+    expression: >-
+      request.resource.resource != "controllerrevisions" || has(dyn(object).data) && has(dyn(object).data.spec) && has(dyn(object).data.spec.template)
+  # A template that stays as it was in what is looked at may be scaled and rolled out again, and a pod that was there before
+  # labelled.
   - name: changed
     expression: >-
-      request.operation == "CREATE" || request.?subResource.orValue("") == "ephemeralcontainers" || (request.resource.resource == "pods" ?
+      request.operation == "CREATE" || request.?subResource.orValue("") == "ephemeralcontainers" ||
       {{ include "egress-governor.guard.captureChanged" "labels" | nindent 6 | trim }} ||
-      {{ include "egress-governor.guard.captureChanged" "annotations" | nindent 6 | trim }} :
-      ({{ include "egress-governor.guard.templateOf" "object" | nindent 6 | trim }}) !=
-      ({{ include "egress-governor.guard.templateOf" "oldObject" | nindent 6 | trim }}))
+      {{ include "egress-governor.guard.captureChanged" "annotations" | nindent 6 | trim }} ||
+      request.resource.resource != "pods" && ({{ include "egress-governor.guard.templateOf" "object" }}).spec !=
+      ({{ include "egress-governor.guard.templateOf" "oldObject" }}).spec
 variables:
   - name: template
     expression: >-
       {{- include "egress-governor.guard.templateOf" "object" | nindent 6 }}
   - name: at
     expression: >-
-      request.resource.resource == "pods" ? "" : request.resource.resource == "cronjobs" ? "spec.jobTemplate.spec.template." : "spec.template."
+      request.resource.resource == "pods" ? "" : request.resource.resource == "cronjobs" ? "spec.jobTemplate.spec.template." : request.resource.resource == "controllerrevisions" ? "data.spec.template." : "spec.template."
   - name: labels
     expression: variables.template.?metadata.?labels.orValue({})
   - name: annotations
@@ -93,4 +108,9 @@ variables:
 {{/* How a pod may be exempted, the end of each sentence. */}}
 {{- define "egress-governor.guard.podsFix" -}}
 or ask the platform team to label the namespace egress-governor.io/exempt-pods=true
+{{- end -}}
+
+{{/* How a pod may go without a sidecar. */}}
+{{- define "egress-governor.guard.injectionFix" -}}
+or ask the platform team to name the service account (guards.injection.allowedServiceAccounts), or to label the namespace egress-governor.io/exempt-pods=true
 {{- end -}}

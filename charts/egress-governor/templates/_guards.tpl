@@ -31,7 +31,12 @@ metadata:
     {{- include "egress-governor.labels" .root | nindent 4 }}
 spec:
   policyName: {{ include "egress-governor.guard.name" . }}
-  validationActions: [{{ get (dict "Deny" "Deny" "Warn" "Warn, Audit" "Audit" "Audit") (get .root.Values.guards .name).enforcement }}]
+  validationActions: {{ include "egress-governor.guard.actions" (get .root.Values.guards .name) }}
+{{- end -}}
+
+{{/* The actions of a guard of these values. */}}
+{{- define "egress-governor.guard.actions" -}}
+[{{ get (dict "Deny" "Deny" "Warn" "Warn, Audit" "Audit" "Audit") .enforcement }}]
 {{- end -}}
 
 {{/* CEL: whether the user is one of .users, or in one of .groups. */}}

@@ -118,6 +118,16 @@ matchExpressions:
   scope: Namespaced
 {{- end -}}
 
+{{/* What is not sent: an object that is being deleted and loses finalizers, and nothing else. There is nothing to decide then, and it
+goes while the webhook is down. */}}
+{{- define "egress-governor.matchConditions" -}}
+- name: not-finalized
+  expression: >-
+    request.operation != "UPDATE" || !has(object.metadata.deletionTimestamp) || !has(oldObject.metadata.deletionTimestamp) ||
+    object.?spec != oldObject.?spec || object.metadata.?labels != oldObject.metadata.?labels ||
+    object.metadata.?annotations != oldObject.metadata.?annotations || object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences
+{{- end -}}
+
 {{/* Where a webhook is served: the path is the argument. The self-managed caBundle is the webhook's own to write. */}}
 {{- define "egress-governor.clientConfig" -}}
 service:
