@@ -9,7 +9,7 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       asStored: {type: boolean}
+#       asStored: {type: boolean, description: Judge the spelling in which a host will be stored.}
 package policies.canonical_hosts
 
 import data.policies.lib.result

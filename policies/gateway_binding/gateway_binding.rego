@@ -14,7 +14,7 @@
 #         type: array
 #         uniqueItems: true
 #         items: {type: string}
-#       ownHosts: {type: boolean}
+#       ownHosts: {type: boolean, description: Leave alone what acts on nothing but calls for hosts of the own namespace.}
 package policies.gateway_binding
 
 import data.policies.lib.result
