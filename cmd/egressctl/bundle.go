@@ -150,6 +150,7 @@ Any web server can serve it to the webhook; policy push puts it into a registry.
 	}
 	flags.bind(out)
 	out.Flags().StringVarP(&output, "output", "o", "bundle.tar.gz", "file that is written")
+	_ = out.MarkFlagFilename("output", "tar.gz") // the flag is there
 	return out
 }
 

@@ -53,7 +53,7 @@ func TestDocumentsShowWhatIsPrinted(t *testing.T) {
 			ran++
 		}
 	}
-	assert.Equal(t, 20, ran)
+	assert.Equal(t, 21, ran)
 	for _, file := range []string{"policies/tests/payments-hosts_test.yaml", "wrong.yaml"} {
 		shown := strings.ReplaceAll("    "+strings.TrimSpace(strings.ReplaceAll(content(t, file), "\n", "\n    ")), "\n    \n", "\n\n")
 		assert.Contains(t, content(t, filepath.Join(root, "docs/egressctl.md")), shown, file)

@@ -44,6 +44,7 @@ func graphCommand() *cobra.Command {
 	i.bindApplied(out)
 	out.Flags().StringSliceVar(&of, "of", nil, "draw what these namespaces have, or are exported by name, alone")
 	out.Flags().StringVarP(&output, "output", "o", "mermaid", "dot, json, mermaid or svg")
+	completes(out, "output", report.GraphFormats...)
 	return out
 }
 

@@ -107,6 +107,7 @@ func pullCommand() *cobra.Command {
 	}
 	flags.bind(out)
 	out.Flags().StringVarP(&output, "output", "o", "bundle.tar.gz", "file that is written")
+	_ = out.MarkFlagFilename("output", "tar.gz") // the flag is there
 	out.Flags().BoolVar(&plain, "plain-http", false, "call the registry without TLS")
 	return out
 }

@@ -49,6 +49,7 @@ With --serve=ADDRESS, 127.0.0.1:8080 without one, it is served until interrupted
 	}
 	i.bindApplied(out)
 	out.Flags().StringVarP(&output, "output", "o", "", "file of the page (default: standard output)")
+	_ = out.MarkFlagFilename("output", "html") // the flag is there
 	out.Flags().StringVar(&serve, "serve", "", "serve the page at this address until interrupted, and read anew meanwhile")
 	out.Flags().Lookup("serve").NoOptDefVal = "127.0.0.1:8080"
 	out.Flags().DurationVar(&every, "every", 5*time.Second, "with --serve, how often it reads anew")

@@ -50,7 +50,7 @@ func TestGuardsAnswerByTheirTexts(t *testing.T) {
 		"exempt by its namespace":     {object: deployment, namespace: strings.ReplaceAll(injected, "istio-injection", "egress-governor.io/exempt-pods: \"true\", istio-injection")},
 		"as it was before":            {object: deployment, old: deployment, namespace: injected},
 		"the glass is broken":         {object: deployment, namespace: injected, user: "jane", groups: []string{"egress-governor:break-glass"}, warned: "user jane is exempt from the guards"},
-		"a namespace out of the mesh": {object: strings.ReplaceAll(injected, "enabled", "disabled"), warned: "metadata.labels[istio-injection]: decides which proxy"},
+		"a namespace out of the mesh": {object: strings.ReplaceAll(injected, "enabled", "disabled"), denied: "metadata.labels[istio-injection]: decides which proxy"},
 		"of an administrator":         {object: strings.ReplaceAll(injected, "enabled", "disabled"), user: "admin", groups: []string{"system:masters"}},
 		"an entry past the gateway":   {object: entry, namespace: injected, denied: `serviceentries.networking.istio.io "api" is forbidden: ValidatingAdmissionPolicy 'egress-governor-entries'`},
 		"in another version":          {object: strings.ReplaceAll(entry, "/v1\n", "/v1beta1\n"), namespace: injected, denied: "ValidatingAdmissionPolicy 'egress-governor-entries'"},

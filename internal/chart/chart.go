@@ -30,8 +30,11 @@ const (
 	cluster = "v1.31.0"
 )
 
+// modeLabel is that by which a namespace has another mode than the release.
+const modeLabel = "egress-governor.io/mode"
+
 // elsewhere are the fields of a configuration that are not among the values config.
-var elsewhere = []string{"apiVersion", "kind", "namespaceSelector", "baseline", "audit", "suspend"}
+var elsewhere = []string{"apiVersion", "kind", "namespaceSelector", "observe", "baseline", "audit", "suspend"}
 
 // Guards returns the ValidatingAdmissionPolicies and their bindings that the chart installs where the webhook has a configuration, in a
 // namespace, with the enforcement that comes with the chart. The error is that of a configuration that it cannot install.
@@ -68,7 +71,8 @@ func Guards(of *config.Configuration, namespace string) ([]*unstructured.Unstruc
 			if err := yaml.Unmarshal([]byte(text), &object.Object); err != nil {
 				return nil, fmt.Errorf("chart: %s: %w", name, err)
 			}
-			if len(object.Object) > 0 {
+			// What a guard has beside it, such as a role, guards nothing.
+			if strings.HasPrefix(object.GetKind(), "ValidatingAdmissionPolicy") {
 				out = append(out, object)
 			}
 		}
@@ -78,9 +82,14 @@ func Guards(of *config.Configuration, namespace string) ([]*unstructured.Unstruc
 
 // valuesOf returns the values by which the chart writes a configuration, in a namespace.
 func valuesOf(of *config.Configuration, namespace string) (map[string]any, error) {
-	selector := of.NamespaceSelector.DeepCopy()
+	selector, mode := of.NamespaceSelector.DeepCopy(), "Enforce"
+	if slices.ContainsFunc(selector.MatchExpressions, func(each metav1.LabelSelectorRequirement) bool {
+		return each.Key == modeLabel && each.Operator == metav1.LabelSelectorOpIn
+	}) {
+		mode = "Observe"
+	}
 	selector.MatchExpressions = slices.DeleteFunc(selector.MatchExpressions, func(each metav1.LabelSelectorRequirement) bool {
-		return written(of, namespace, each)
+		return each.Key == modeLabel || written(of, namespace, each)
 	})
 	raw, err := json.Marshal(of)
 	if err != nil {
@@ -98,7 +107,7 @@ func valuesOf(of *config.Configuration, namespace string) (map[string]any, error
 	if len(selector.MatchLabels) > 0 {
 		governed["matchLabels"] = selector.MatchLabels
 	}
-	plain, err := json.Marshal(map[string]any{"namespaceSelector": governed, "config": fields})
+	plain, err := json.Marshal(map[string]any{"mode": mode, "namespaceSelector": governed, "config": fields})
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func TestWhoSpeaksFirst(t *testing.T) {
 		"an invalid policy":     {applied: []string{change(deny, "parameters", "enforcement: Never, parameters")}, verdict: review.Refused, code: "invalid", policy: "API server", at: "spec.enforcement", says: `EgressPolicy.egress-governor.io "hosts" is invalid: `},
 		"a policy of no use":    {applied: []string{change(deny, "allowed-hosts", "allowed-host")}, verdict: review.Refused, code: "unfit-policy", says: `EgressPolicy "hosts": spec.policy`},
 		"a guard":               {applied: []string{change(labelled, "team: app", "istio-injection: enabled"), workload}, verdict: review.Denied, code: "guard", policy: "egress-governor-host-network", at: "spec.template.spec.hostNetwork", says: `deployments.apps "web" is forbidden`, fix: "remove it; or ask"},
-		"a guard that warns":    {applied: []string{change(labelled, "team: app", "istio-injection: disabled")}, unanswered: true, code: "guard", policy: "egress-governor-namespace-labels", at: "metadata.labels[istio-injection]", warnings: 1, fix: "leave it as it is"},
+		"a guard of namespaces": {applied: []string{change(labelled, "team: app", "istio-injection: disabled")}, verdict: review.Denied, says: `namespaces "app" is forbidden`, code: "guard", policy: "egress-governor-namespace-labels", at: "metadata.labels[istio-injection]", fix: "leave it as it is"},
 		"a harmless Deployment": {applied: []string{labelled, workload}, unanswered: true},
 		"a kind among the manifests": {applied: []string{"apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a, namespace: app}\nspec: {size: large}", strings.TrimSpace(`
 apiVersion: apiextensions.k8s.io/v1

@@ -3,13 +3,13 @@
 package lint
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -93,7 +93,10 @@ func list(path string) (out []string, err error) {
 	return out, err
 }
 
-// read returns what a file holds. One that is not named itself, and in which nothing is said of an EgressPolicy, may be anything.
+// ofPolicies finds that a file may hold EgressPolicies.
+var ofPolicies = regexp.MustCompile(`\bkind"?\s*:\s*"?'?EgressPolicy\b`)
+
+// read returns what a file holds. One that is not named itself, and in which no object is an EgressPolicy, may be anything.
 func read(file string, named bool) (out []*Source, err error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -103,7 +106,7 @@ func read(file string, named bool) (out []*Source, err error) {
 		one := &Source{File: file, Rego: string(raw)}
 		return []*Source{one}, one.parse()
 	}
-	if !named && !bytes.Contains(raw, []byte("EgressPolicy")) {
+	if !named && !ofPolicies.Match(raw) {
 		return nil, nil
 	}
 	objects, err := manifest.Parse(file, raw)

@@ -116,7 +116,9 @@ func (d document) read(file string) ([]Object, error) {
 func suite(file string, content *goyaml.Node) bool {
 	of := strings.TrimSuffix(file, filepath.Ext(file))
 	cases := child(content, "cases")
-	return cases != nil && cases.Kind == goyaml.SequenceNode && child(content, "kind") == nil && child(content, "apiVersion") == nil && strings.HasSuffix(of, "_test")
+	// What is merged into it whole may be an object.
+	own := child(content, "kind") == nil && child(content, "apiVersion") == nil && child(content, "<<") == nil
+	return cases != nil && cases.Kind == goyaml.SequenceNode && own && strings.HasSuffix(of, "_test")
 }
 
 // list returns the items of a List.
