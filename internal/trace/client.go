@@ -74,6 +74,12 @@ func (p *proxy) virtualHost(name string, of asking) (found []*route, is bool) {
 	if len(exact) > 0 {
 		return nil, true
 	}
+	// Calls of another name are among those of the host that it stands for.
+	if to := (cluster{host: name, port: of.port}); service.alias != "" {
+		if led, _ := p.aliased(&to); led != nil {
+			return p.virtualHost(to.host, of)
+		}
+	}
 	for _, wildcard := range egress.Patterns(name)[1:] {
 		if by := p.naming(wildcard); len(by) > 0 {
 			return p.applicable(by[0].http, of), true
