@@ -138,7 +138,8 @@ func TestModes(t *testing.T) {
 			if label == "" {
 				delete(of, "egress-governor.io/mode")
 			}
-			assert.Equal(t, is, [2]bool{mesh.Governed.Matches(of), mesh.Observes(of)}, "%s, labelled %q", mode, label)
+			got := [2]bool{mesh.Governed.Matches(of), mesh.Observes(of)}
+			assert.Equal(t, is, got, "%s, labelled %q", mode, label)
 		}
 		assert.False(t, mesh.Observes(labels.Set{"kubernetes.io/metadata.name": "kube-system"}))
 		assert.False(t, mesh.Observes(labels.Set{"kubernetes.io/metadata.name": "payments", "egress-governor.io/exempt": "true", "egress-governor.io/mode": "Observe"}))
