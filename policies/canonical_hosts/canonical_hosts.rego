@@ -27,11 +27,6 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], [host.can
 	_spelled(host) != host.canonical
 }
 
-_spelled(host) := host.host if not input.parameters.asStored
-
-# Letters are told apart by nobody who looks a host up.
-_spelled(host) := lower(host.stored) if input.parameters.asStored
-
 # METADATA
 # title: Partial wildcard
 # description: A wildcard that is not a whole label at the front matches hosts of other owners.
@@ -57,3 +52,8 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 	not host.endpoint
 	host.ip
 }
+
+_spelled(host) := host.host if not input.parameters.asStored
+
+# Letters are told apart by nobody who looks a host up.
+_spelled(host) := lower(host.stored) if input.parameters.asStored

@@ -9,8 +9,16 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       allowedEndpoints: {type: array, description: 'Hosts, addresses and ranges that endpoints may be.', uniqueItems: true, items: {type: string, format: host-or-cidr}}
-#       allowedAddresses: {type: array, description: Addresses and ranges that entries may claim., uniqueItems: true, items: {type: string, format: host-or-cidr}}
+#       allowedEndpoints:
+#         description: Hosts, addresses and ranges that endpoints may be.
+#         type: array
+#         uniqueItems: true
+#         items: {type: string, format: host-or-cidr}
+#       allowedAddresses:
+#         description: Addresses and ranges that entries may claim.
+#         type: array
+#         uniqueItems: true
+#         items: {type: string, format: host-or-cidr}
 #       asStored: {type: boolean, description: 'Judge entries as they are stored, sealed: what gateways really call.'}
 #       endpoints: {type: boolean, description: Whether endpoints are judged.}
 #       addresses: {type: boolean, description: Whether addresses are judged.}
