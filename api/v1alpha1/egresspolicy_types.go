@@ -134,11 +134,13 @@ type Message string
 // +kubebuilder:validation:XValidation:rule="has(self.policy) != has(self.rego)",message="exactly one of policy and rego must be given"
 // +kubebuilder:validation:XValidation:rule="!has(self.existing) || self.existing != 'Suspend' || !has(self.enforcement) || self.enforcement == 'Deny'",message="Suspend needs enforcement Deny",fieldPath=".existing"
 type EgressPolicySpec struct {
-	// Enforcement says what a violation does.
+	// Enforcement says what a violation does: Deny refuses the object, Warn lets it pass with a warning to its author, and Audit lets
+	// it pass and records the violation in logs, metrics and the API server's audit log.
 	// +kubebuilder:default=Deny
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
-	// Existing says what becomes of objects that are stored and violate the policy.
+	// Existing says what becomes of objects that are stored and violate the policy: Report has them counted and told of, and Suspend
+	// closes the exits of ServiceEntries as well, until they do not violate it any more; it needs enforcement Deny.
 	// +kubebuilder:default=Report
 	// +optional
 	Existing Existing `json:"existing,omitempty"`

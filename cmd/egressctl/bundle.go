@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -94,7 +95,17 @@ func checkBundle(folder string, of *bundle.Bundle) (digest string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return engine.CheckBundle(filepath.Clean(folder), of)
+	if digest, err = engine.CheckBundle(filepath.Clean(folder), of); err != nil {
+		return "", err
+	}
+	used := func(file bundle.ModuleFile) bool {
+		path := file.Parsed.Package.Path
+		return len(path) == 3 && (path[1].Equal(ast.StringTerm("policies")) || path[1].Equal(ast.StringTerm("system")))
+	}
+	if !slices.ContainsFunc(of.Modules, used) {
+		return "", fmt.Errorf("%s: there is no policy in it: a bundle has files of Rego whose packages are policies.<name>, and the Rego of EgressPolicies is not among them", folder)
+	}
+	return digest, nil
 }
 
 // bindBundles makes bundles a flag of a command.

@@ -77,6 +77,7 @@ func TestABundleThatTheWebhookRefusesIsNotBuilt(t *testing.T) {
 		"package policies.a\n\ndeny contains http.send({}).raw_body\n": "a.rego:3",
 		"package policies.a\n\ndeny contains \"x\" if input.obejct\n":  "a.rego:3",
 		"package policies.lib.hosts\n\ncovered(_, _)\n":                "is the library's own",
+		"package other\n\nx := 1\n":                                    "there is no policy in it",
 		"package system.log\n\nmask contains data.acme.x\n":            "reads input and itself alone",
 	} {
 		folder := t.TempDir()

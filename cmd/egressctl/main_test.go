@@ -126,7 +126,7 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 	assert.Equal(t, "Error: stdin:1: Namespace has no name\nError: stdin:4: is not an object: it has no kind\n", errs)
 	code, _, errs = run(t, "\napiVersion: networking.istio.io/v2\nkind: Gateway\nmetadata: {name: a, namespace: b}\n", "review", "-f", "-")
 	assert.Equal(t, failed, code)
-	assert.Equal(t, "Error: stdin:2: Gateway b/a: version \"v2\" of Gateway is not known; known are [v1 v1beta1 v1alpha3]\n", errs)
+	assert.Equal(t, "Error: stdin:2: Gateway b/a: version \"v2\" of Gateway is not known; known are v1, v1beta1, v1alpha3\n", errs)
 	code, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml", "-p", "testdata/manifests")
 	assert.Equal(t, failed, code)
 	assert.Contains(t, errs, "Error: testdata/manifests/entry.yaml:1: Namespace payments is not an EgressPolicy\n")

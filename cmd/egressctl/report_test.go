@@ -16,6 +16,17 @@ import (
 )
 
 // TestTheReportSaysWhatIsWrong by now, whatever was found when it was stored.
+// TestNothingIsNoCluster: a picture of nothing would look like one of a cluster in which all is well.
+func TestNothingIsNoCluster(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"report", "graph", "trace shop https://api.example.com"} {
+		code, out, errs := run(t, "", strings.Fields(line)...)
+		assert.Equal(t, failed, code, line)
+		assert.Empty(t, out, line)
+		assert.Contains(t, errs, "there is no cluster to look at", line)
+	}
+}
+
 func TestTheReportSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	code, out, errs := run(t, "", "report", "--cluster", "testdata/mesh.yaml")

@@ -67,7 +67,7 @@ func opaTest(t *testing.T, paths ...string) string {
 func taken(t *testing.T, line string) {
 	t.Helper()
 	var from, to string
-	_, err := fmt.Sscanf(line, "yq .spec.rego %s > %s", &from, &to)
+	_, err := fmt.Sscanf(line, "yq -r .spec.rego %s > %s", &from, &to)
 	require.NoError(t, err, line)
 	var of v1alpha1.EgressPolicy
 	require.NoError(t, yaml.Unmarshal([]byte(content(t, from)), &of))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,9 @@ type world struct {
 // world returns the cluster of files, or of a kubeconfig, once the manifests are applied. One that is there is taken as it is where
 // none are: what its controllers have not done yet is not done. Manifests that the webhook would refuse are told of, and left out.
 func (i *inputs) world(cmd *cobra.Command, namespaces ...string) (*world, error) {
+	if len(i.files)+len(i.stored) == 0 && !i.isLive() {
+		return nil, errors.New("there is no cluster to look at: name one by --kubeconfig or --context, files of one by --cluster, or manifests by --filename")
+	}
 	out := &world{}
 	var err error
 	if len(i.files) == 0 {
@@ -49,7 +53,7 @@ func (i *inputs) world(cmd *cobra.Command, namespaces ...string) (*world, error)
 	if out.mesh, err = configuration.Mesh(); err != nil {
 		return nil, err
 	}
-	if len(i.files) == 0 && i.kubeconfig+i.context != "" {
+	if len(i.files) == 0 && i.isLive() {
 		for _, object := range i.sources {
 			out.objects = append(out.objects, object.Unstructured)
 		}

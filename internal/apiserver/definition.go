@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	structuraldefaulting "k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	apiservervalidation "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
@@ -75,6 +76,21 @@ var ours = sync.OnceValue(func() map[schema.GroupKind]*definition {
 	}
 	return out
 })
+
+// Unmatched returns what kubectl says of a kind, or of a version of one, that its group does not have; nil for those of groups of which
+// nothing is known.
+func (s *Server) Unmatched(kind schema.GroupVersionKind) error {
+	for known := range s.definitions {
+		if known.Group != kind.Group {
+			continue
+		}
+		if of, err := s.versionOf(kind); of != nil || err != nil {
+			return err
+		}
+		return &meta.NoKindMatchError{GroupKind: kind.GroupKind(), SearchedVersions: []string{kind.Version}}
+	}
+	return nil
+}
 
 // versionOf returns the kind of an object, compiled; nil for one that nobody defines, or does not serve.
 func (s *Server) versionOf(kind schema.GroupVersionKind) (*version, error) {

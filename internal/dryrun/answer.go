@@ -147,6 +147,9 @@ func (s *Session) set(of *v1alpha1.EgressPolicy) error {
 // policyOf reads an EgressPolicy as the API server does. The first error is that of one that no cluster stores, unknown that of
 // fields that it would leave out, or kubectl refuse.
 func policyOf(object manifest.Object) (of *v1alpha1.EgressPolicy, unknown, err error) {
+	if version := v1alpha1.GroupVersion.String(); object.GetAPIVersion() != version {
+		return nil, nil, fmt.Errorf("apiVersion: must be %s, is %q", version, object.GetAPIVersion())
+	}
 	raw, err := object.MarshalJSON()
 	if err != nil {
 		return nil, nil, err

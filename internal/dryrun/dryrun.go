@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -207,7 +208,7 @@ func (s *Session) sent(object manifest.Object) (bool, error) {
 		return false, nil
 	}
 	if !slices.Contains(resource.Versions, kind.Version) {
-		return false, fmt.Errorf("version %q of %s is not known; known are %v", kind.Version, kind.Kind, resource.Versions)
+		return false, fmt.Errorf("version %q of %s is not known; known are %s", kind.Version, kind.Kind, strings.Join(resource.Versions, ", "))
 	}
 	// The chart has Sidecars sent in any case where they are closed.
 	closed := kind.Kind == "Sidecar" && s.mesh.Block

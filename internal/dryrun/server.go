@@ -40,7 +40,13 @@ func (s *Session) read(object manifest.Object) (manifest.Object, error) {
 	if s.server == nil {
 		return object, nil
 	}
-	s.heard = append(s.heard, s.server.Deprecation(object.GroupVersionKind())...)
+	kind := object.GroupVersionKind()
+	if _, governed := review.ResourceOf(kind.Kind); !governed {
+		if err := s.server.Unmatched(kind); err != nil {
+			return object, err
+		}
+	}
+	s.heard = append(s.heard, s.server.Deprecation(kind)...)
 	read, err := s.server.Read(object.Unstructured)
 	if err == nil {
 		object.Unstructured = read

@@ -106,6 +106,17 @@ spec: {group: example.com, scope: Namespaced, names: {kind: Thing, plural: thing
 	}
 }
 
+// TestAKindThatItsGroupHasNotIsAnError, and one of a group of which nothing is known is nobody's business.
+func TestAKindThatItsGroupHasNotIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"apiVersion: networking.istio.io/v1\nkind: ServicEntry", "apiVersion: telemetry.istio.io/v9\nkind: Telemetry", "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolic", "apiVersion: egress-governor.io/v1\nkind: EgressPolicy"} {
+		_, err := served(t).Apply(t.Context(), objects(t, text+"\nmetadata: {name: a, namespace: app}\n"), func() {})
+		assert.ErrorContains(t, err, "no matches for kind", text)
+	}
+	_, err := served(t).Apply(t.Context(), objects(t, "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a, namespace: app}\n"), func() {})
+	assert.NoError(t, err)
+}
+
 // TestWhatTheServerRefusesIsNotThere for what comes after it, and neither is a policy in force.
 func TestWhatTheServerRefusesIsNotThere(t *testing.T) {
 	t.Parallel()

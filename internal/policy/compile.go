@@ -103,7 +103,8 @@ func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, poli
 		return fmt.Errorf("rego: %w", err)
 	}
 	if shares {
-		return errUnread
+		source := policy.Spec.ParametersFrom
+		return fmt.Errorf("%w: key %q of ConfigMap %q in the webhook's namespace", errUnread, source.Key, source.ConfigMap)
 	}
 	return nil
 }

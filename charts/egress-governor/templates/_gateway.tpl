@@ -38,6 +38,9 @@ ports:
   http: 80
   tls: 443
 transport: MutualTLS
+{{- if and (eq .Values.gateway.wildcards "Resolve") (not .Values.config.clusterCIDRs) }}
+{{- fail "gateway.wildcards: Resolve needs config.clusterCIDRs, the ranges of pods, Services and nodes: no name below a wildcard is to lead the gateway there" }}
+{{- end }}
 wildcards: {{ .Values.gateway.wildcards }}
 serviceAccount: {{ include "egress-governor.gateway.name" . }}
 namespaceSelector: {}
