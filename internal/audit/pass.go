@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,55 +10,18 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// kinds are the governed ones: first that which may be suspended.
-var kinds = func() []string {
-	out := []string{serviceEntry}
-	for _, kind := range review.Kinds() {
-		if kind != serviceEntry {
-			out = append(out, kind)
-		}
-	}
-	return out
-}()
-
-const (
-	serviceEntry = "ServiceEntry"
-	// group is that of the kinds that every mesh has.
-	group = "networking.istio.io"
-)
-
-// ofMesh says whether a kind is one that every mesh has, and that is governed whether or not a policy asks for it.
-func ofMesh(kind string) bool {
-	resource, _ := review.ResourceOf(kind)
-	return resource.Group == group && !resource.Asked
-}
-
 // pageSize is how many objects one list returns.
 const pageSize = 100
-
-// objectKey names a stored object of the governed kinds.
-type objectKey struct{ Kind, Namespace, Name string }
-
-func (k objectKey) compare(other objectKey) int {
-	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Kind, other.Kind), cmp.Compare(k.Name, other.Name))
-}
-
-func (k objectKey) name() types.NamespacedName {
-	return types.NamespacedName{Namespace: k.Namespace, Name: k.Name}
-}
 
 // judged is what is wrong with a stored object.
 type judged struct {
@@ -76,7 +38,8 @@ type judged struct {
 // pass judges all objects of some kinds. On error what is known of the rest stays.
 func (a *Auditor) pass(ctx context.Context, of []string) error {
 	began, objects := a.Now(), 0
-	if len(of) == len(kinds) {
+	whole := len(of) == len(kinds)
+	if whole {
 		a.begin()
 	}
 	policies, err := a.readPolicies(ctx)
@@ -84,7 +47,6 @@ func (a *Auditor) pass(ctx context.Context, of []string) error {
 		return err
 	}
 	var rehearsal *rehearsal
-	whole := len(of) == len(kinds)
 	if whole {
 		if rehearsal, err = a.rehearse(ctx); err != nil {
 			return err
@@ -254,29 +216,6 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 	}
 	_, sealed := hop.SealedTo(object, a.Mesh)
 	return key, judged{uid: object.GetUID(), apiVersion: object.GetAPIVersion(), findings: outcome.Findings, sealed: sealed && key.Kind == serviceEntry}, true, nil
-}
-
-// served returns a kind with the version in which it is read, false where the cluster does not have it, or nobody asks for it.
-func (a *Auditor) served(kind string) (schema.GroupVersionKind, bool, error) {
-	if ofMesh(kind) {
-		return gvk(kind), true, nil
-	}
-	resource, _ := review.ResourceOf(kind)
-	if resource.Asked && !slices.Contains(a.Policies.Kinds(), v1alpha1.Kind(kind)) {
-		return schema.GroupVersionKind{}, false, nil
-	}
-	mapping, err := a.Kinds.RESTMapping(schema.GroupKind{Group: resource.Group, Kind: kind})
-	if meta.IsNoMatchError(err) {
-		return schema.GroupVersionKind{}, false, nil
-	}
-	if err != nil {
-		return schema.GroupVersionKind{}, false, err
-	}
-	return mapping.GroupVersionKind, slices.Contains(resource.Versions, mapping.GroupVersionKind.Version), nil
-}
-
-func gvk(kind string) schema.GroupVersionKind {
-	return schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind}
 }
 
 // Unsealed returns the entries of governed namespaces that lead straight out, by name.
