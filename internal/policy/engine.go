@@ -208,6 +208,14 @@ func (c *compiled) eval(ctx context.Context, input ast.Object) (denied, warned [
 	return denied, warned, nil
 }
 
+// otherwise tells a result without a message by what else it says.
+func otherwise(of Violation) string {
+	if of.Code+of.Field == "" {
+		return ""
+	}
+	return fmt.Sprintf(", with code %q and field %q", of.Code, of.Field)
+}
+
 // violations reads a set of results: each a string, or an object with msg and perhaps code, field and fix.
 func (c *compiled) violations(binding any) ([]Violation, error) {
 	items, _ := binding.([]any)
@@ -231,7 +239,7 @@ func (c *compiled) violations(binding any) ([]Violation, error) {
 			violation.Fix = c.fix
 		}
 		if violation.Message == "" {
-			return nil, fmt.Errorf("a result is a string or an object with msg, not %v", item)
+			return nil, fmt.Errorf("a result is a string or an object with msg: one is neither%s", otherwise(violation))
 		}
 		c.wording.say(&violation)
 		out = append(out, violation)
