@@ -111,7 +111,7 @@ func TestAKindThatItsGroupHasNotIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"apiVersion: networking.istio.io/v1\nkind: ServicEntry", "apiVersion: telemetry.istio.io/v9\nkind: Telemetry", "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolic", "apiVersion: egress-governor.io/v1\nkind: EgressPolicy"} {
 		_, err := served(t).Apply(t.Context(), objects(t, text+"\nmetadata: {name: a, namespace: app}\n"), func() {})
-		assert.ErrorContains(t, err, "no matches for kind", text)
+		require.ErrorContains(t, err, "no matches for kind", text)
 	}
 	_, err := served(t).Apply(t.Context(), objects(t, "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a, namespace: app}\n"), func() {})
 	assert.NoError(t, err)
