@@ -108,7 +108,7 @@ alerts: ## Try the chart's alerts by Prometheus' own evaluation.
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.
-	cd test && go test -race -count=1 -timeout 20m ./integration
+	cd test && go test -race -count=1 -timeout 40m ./integration
 
 CASES ?=
 
