@@ -55,7 +55,7 @@ func configAs(t *testing.T, of *controlplane.ControlPlane, user string, groups .
 	grant(t, of, everyRight, rbacv1.PolicyRule{Verbs: []string{"*"}, Resources: []string{"*"}, APIGroups: []string{
 		"", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch", "coordination.k8s.io",
 		"discovery.k8s.io", "events.k8s.io", "extensions.istio.io", "gateway.networking.k8s.io", "gateway.networking.x-k8s.io", "networking.istio.io", "networking.k8s.io",
-		"openreports.io", "policy", "rbac.authorization.k8s.io", "security.istio.io", "wgpolicyk8s.io",
+		"openreports.io", "policy", "rbac.authorization.k8s.io", "security.istio.io", "telemetry.istio.io", "wgpolicyk8s.io",
 	}}, rbacv1.PolicyRule{Verbs: []string{"*"}, Resources: []string{"egresspolicies", "egresspolicies/status"}, APIGroups: []string{"egress-governor.io"}})
 	heard := &warnings{}
 	out := rest.CopyConfig(of.Config)
