@@ -118,13 +118,20 @@ func (f *fleet) stand(t *testing.T) {
 	}
 }
 
-// arrive waits until the gateways lead the calls of every stored entry on: what was closed in between is open again.
+// arrive waits until the gateways lead the calls of every stored entry on: what was closed in between is open again. Of two entries
+// that contradict each other and were stored in the same instant, the author of one is told that it has no exit.
 func (f *fleet) arrive(t *testing.T) {
 	t.Helper()
 	for name, all := range f.of {
-		namespace, _, _ := strings.Cut(name, "/")
+		namespace, entry, _ := strings.Cut(name, "/")
 		for _, of := range all {
-			await(t, f.proxies[namespaces[namespace]].Until(func(s *State) bool { return s.Reaches(of.Call, mesh()) }), fmt.Sprintf("the exit of %s:%d, for %s", of.Host, of.Port, name))
+			select {
+			case <-f.proxies[namespaces[namespace]].Until(func(s *State) bool { return s.Reaches(of.Call, mesh()) }):
+			case <-time.After(within):
+				stored := (drawer{namespace: namespace}).object("ServiceEntry", entry, nil)
+				require.NoError(t, tenant.Get(t.Context(), client.ObjectKeyFromObject(stored), stored))
+				require.Equal(t, "HostConflict", controlplane.ConditionOf(stored, "ExitReady", "reason"), "the exit of %s:%d, for %s", of.Host, of.Port, name)
+			}
 		}
 	}
 }
