@@ -118,20 +118,24 @@ func (f *fleet) stand(t *testing.T) {
 	}
 }
 
-// arrive waits until the gateways lead the calls of every stored entry on: what was closed in between is open again. Of two entries
-// that contradict each other and were stored in the same instant, the author of one is told that it has no exit.
+// arrive waits until the gateways lead the calls of every stored entry on: what was closed in between is open again. Where an exit
+// cannot be, as of one of two contradicting entries that were stored in the same instant, its author is told.
 func (f *fleet) arrive(t *testing.T) {
 	t.Helper()
 	for name, all := range f.of {
 		namespace, entry, _ := strings.Cut(name, "/")
+		stored := (drawer{namespace: namespace}).object("ServiceEntry", entry, nil)
 		for _, of := range all {
-			select {
-			case <-f.proxies[namespaces[namespace]].Until(func(s *State) bool { return s.Reaches(of.Call, mesh()) }):
-			case <-time.After(within):
-				stored := (drawer{namespace: namespace}).object("ServiceEntry", entry, nil)
-				require.NoError(t, tenant.Get(t.Context(), client.ObjectKeyFromObject(stored), stored))
-				require.Equal(t, "HostConflict", controlplane.ConditionOf(stored, "ExitReady", "reason"), "the exit of %s:%d, for %s", of.Host, of.Port, name)
-			}
+			led := f.proxies[namespaces[namespace]].Until(func(s *State) bool { return s.Reaches(of.Call, mesh()) })
+			require.Eventually(t, func() bool {
+				select {
+				case <-led:
+					return true
+				default:
+				}
+				err := tenant.Get(t.Context(), client.ObjectKeyFromObject(stored), stored)
+				return err == nil && controlplane.ConditionOf(stored, "ExitReady", "status") == "False"
+			}, within, 100*time.Millisecond, "the exit of %s:%d, for %s: %v", of.Host, of.Port, name, stored.Object["status"])
 		}
 	}
 }
