@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -46,13 +47,8 @@ func (i *inputs) world(cmd *cobra.Command, namespaces ...string) (*world, error)
 	if err != nil {
 		return nil, err
 	}
-	configuration, err := i.configuration(i.sources)
-	if err != nil {
-		return nil, err
-	}
-	if out.mesh, err = configuration.Mesh(); err != nil {
-		return nil, err
-	}
+	var configuration *config.Configuration
+	configuration, out.mesh = out.session.Configuration()
 	if len(i.files) == 0 && i.isLive() {
 		for _, object := range i.sources {
 			out.objects = append(out.objects, object.Unstructured)

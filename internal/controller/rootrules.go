@@ -73,11 +73,18 @@ func reaching(rules []rootRule, host string, entry *egress.Entry) *egress.Rule {
 
 // passedBy says which rules of Istio's root namespace lead calls to the addresses that apps dialled, past an egress gateway.
 func passedBy(mesh *egress.Mesh, view egress.View, gw egress.Gateway, rules []rootRule) (out []egress.Finding) {
+	if !slices.ContainsFunc(rules, func(rule rootRule) bool { return len(hop.CheckPassthrough(rule.Rule)) > 0 }) {
+		// As nearly always: no entry has to be looked at.
+		return nil
+	}
 	said := map[string]bool{}
 	for _, host := range slices.Sorted(slices.Values(view.Below("*"))) {
 		for _, entry := range view.Entries(host) {
+			if entry.Leg() != gw.Leg() {
+				continue
+			}
 			root := over(mesh, view, rules, host, entry)
-			if entry.Leg() != gw.Leg() || root == nil || said[root.Name] || !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool {
+			if root == nil || said[root.Name] || !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool {
 				balancer, _ := root.Settings(port.Number)["loadBalancer"].(map[string]any)
 				return egress.IsPassthrough(balancer)
 			}) {

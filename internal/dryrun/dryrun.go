@@ -108,6 +108,11 @@ func New(options Options) (*Session, error) {
 	return out, nil
 }
 
+// Configuration returns the webhook's, and the mesh as it has it.
+func (s *Session) Configuration() (*config.Configuration, *egress.Mesh) {
+	return s.options.Configuration, s.mesh
+}
+
 // Standards returns the policies that the baseline of a configuration has in force. The error names what the library does not have.
 func Standards(of *config.Configuration) (*policy.Engine, error) {
 	out, err := policy.NewEngine(policies.Library())

@@ -114,15 +114,11 @@ func (a Answer) Told(said policy.Said) (review.Finding, bool) {
 // Judge says what is wrong with a stored object by now, as the audit does, and which policies were asked; nothing for one that
 // nobody governs, and for those of ours. The error is that of an object that cannot be evaluated.
 func (s *Session) Judge(ctx context.Context, object *unstructured.Unstructured) (findings []review.Finding, asked []string, err error) {
-	sent, err := s.sent(manifest.Object{Unstructured: object})
-	if err != nil || !sent || s.keeps(object) {
-		return nil, nil, err
+	if s.keeps(object) {
+		return nil, nil, nil
 	}
-	outcome, err := s.cluster.Audit(ctx, object)
-	if err != nil || outcome == nil {
-		return nil, nil, err
-	}
-	return outcome.Findings, outcome.Asked, nil
+	of, err := s.audit(ctx, manifest.Object{Unstructured: object})
+	return of.Findings, of.Asked, err
 }
 
 // Set puts a policy in force, and remembers which one is.

@@ -24,6 +24,8 @@ type Stored struct {
 	Facts egress.Facts
 	// Exit says that it is an entry that has one.
 	Exit bool
+	// Asked are the policies that were asked.
+	Asked []string
 }
 
 // Audit judges objects that are stored, in their order, by the EgressPolicies in force. It calls done after each. The error is that
@@ -55,7 +57,7 @@ func (s *Session) audit(ctx context.Context, object manifest.Object) (Stored, er
 	}
 	_, sealed := hop.SealedTo(object.Unstructured, s.mesh)
 	out.Verdict, out.Message, out.Warnings, out.Findings = outcome.Verdict, outcome.Message(), outcome.Warnings(), outcome.Findings
-	out.Facts, out.Exit = outcome.Facts, sealed && object.GetKind() == "ServiceEntry"
+	out.Facts, out.Asked, out.Exit = outcome.Facts, outcome.Asked, sealed && object.GetKind() == "ServiceEntry"
 	return out, nil
 }
 

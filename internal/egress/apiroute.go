@@ -73,7 +73,7 @@ func (r *APIRoute) parent(ref map[string]any, path *field.Path) APIParent {
 	kind := cmp.Or(text(ref, "kind"), "Gateway")
 	out := APIParent{
 		Kind: kind, Namespace: cmp.Or(text(ref, "namespace"), r.Namespace), Name: text(ref, "name"),
-		Port: number(ref["port"]), Path: path,
+		Port: Number(ref["port"]), Path: path,
 	}
 	switch group + "/" + kind {
 	case networking + "/ServiceEntry":

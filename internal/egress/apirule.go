@@ -56,7 +56,7 @@ func (r *APIRoute) destination(backend map[string]any) map[string]any {
 		host = "unsupported." + r.mesh.ClusterDomain
 	}
 	out := map[string]any{"host": host}
-	if port := number(backend["port"]); port != 0 {
+	if port := Number(backend["port"]); port != 0 {
 		out["port"] = map[string]any{"number": int64(port)}
 	}
 	return out

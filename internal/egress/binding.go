@@ -41,7 +41,7 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 		raw, _ := item.(map[string]any)
 		port, _ := raw["port"].(map[string]any)
 		protocol, _ := port["protocol"].(string)
-		server := Server{Port: number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
+		server := Server{Port: Number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
 		server.Hosts, _ = stringList(raw["hosts"])
 		if tls, given := raw["tls"].(map[string]any); given {
 			server.Mode, _ = tls["mode"].(string)

@@ -33,7 +33,7 @@ func (d Destination) Host() string {
 // Port returns the destination's port number, 0 when it is left to Istio.
 func (d Destination) Port() uint32 {
 	port, _ := d.Raw["port"].(map[string]any)
-	return number(port["number"])
+	return Number(port["number"])
 }
 
 // Family is the family of calls that reach the destination's section.
@@ -98,7 +98,7 @@ func Matches(route map[string]any) []map[string]any {
 }
 
 // MatchesPort says whether a match block takes calls of this port only.
-func MatchesPort(match map[string]any, port uint32) bool { return number(match["port"]) == port }
+func MatchesPort(match map[string]any, port uint32) bool { return Number(match["port"]) == port }
 
 // Reach says which proxies apply a route.
 type Reach struct{ Mesh, Gateway bool }
@@ -153,8 +153,8 @@ func stringList(value any) ([]string, bool) {
 	return out, true
 }
 
-// number reads a JSON number of whichever Go type the decoder chose; 0 for anything else.
-func number(value any) uint32 {
+// Number reads a JSON number of whichever Go type the decoder chose; 0 for anything else.
+func Number(value any) uint32 {
 	switch n := value.(type) {
 	case int64:
 		return uint32(n)

@@ -71,7 +71,7 @@ func (r *Routing) add(route map[string]any, http bool, gateways []string, path *
 		if own, found := stringList(match["gateways"]); found && len(own) > 0 && !reach(own).Mesh || (!found || len(own) == 0) && !reach(gateways).Mesh {
 			continue
 		}
-		of.port = number(match["port"])
+		of.port = Number(match["port"])
 		of.names, _ = stringList(match["sniHosts"])
 		of.some = match["sourceLabels"] != nil || match["sourceNamespace"] != nil || match["destinationSubnets"] != nil
 		r.routes = append(r.routes, of)

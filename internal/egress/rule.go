@@ -125,7 +125,7 @@ func (r *Rule) Settings(port uint32) map[string]any {
 // PortOf returns the port of the settings of one.
 func PortOf(level map[string]any) uint32 {
 	of, _ := level["port"].(map[string]any)
-	return number(of["number"])
+	return Number(of["number"])
 }
 
 // TLS returns the settings by which the rule encrypts calls of a port, as a gateway has them; nil where it does not.

@@ -1,6 +1,10 @@
 package trace
 
-import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
 
 // fields are those of an object.
 type fields = map[string]any
@@ -36,16 +40,9 @@ func labelsOf(of fields, path ...string) map[string]string {
 	return out
 }
 
-// numberOf reads a number of whichever Go type the decoder chose; 0 for anything else.
 func numberOf(of fields, path ...string) uint32 {
 	value, _, _ := unstructured.NestedFieldNoCopy(of, path...)
-	switch n := value.(type) {
-	case int64:
-		return uint32(n)
-	case float64:
-		return uint32(n)
-	}
-	return 0
+	return egress.Number(value)
 }
 
 // within says whether all labels of one set are in another.

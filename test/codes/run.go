@@ -6,19 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/registry"
 	"github.com/egress-governor/egress-governor/internal/review"
 	"github.com/egress-governor/egress-governor/policies"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 // now is when examples are applied.
@@ -59,7 +58,7 @@ func (e *Example) answer(ctx context.Context, text string) (out Answer, err erro
 	if err != nil {
 		return out, err
 	}
-	standards, err := standardsOf(configuration)
+	standards, err := proof.Standards(configuration)
 	if err != nil {
 		return out, err
 	}
@@ -194,22 +193,4 @@ func patched(object *unstructured.Unstructured, patch map[string]any) (*unstruct
 	}
 	out := &unstructured.Unstructured{}
 	return out, out.UnmarshalJSON(merged)
-}
-
-// engines have what baselines have in force: examples share them.
-var engines sync.Map
-
-func standardsOf(configuration *config.Configuration) (*policy.Engine, error) {
-	said, err := json.Marshal(configuration.Standards())
-	if err != nil {
-		return nil, err
-	}
-	if known, is := engines.Load(string(said)); is {
-		return known.(*policy.Engine), nil
-	}
-	out, err := dryrun.Standards(configuration)
-	if err == nil {
-		engines.Store(string(said), out)
-	}
-	return out, err
 }

@@ -88,7 +88,7 @@ func (c *Case) Session(by string) (cluster *dryrun.Session, given, applied []*un
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	standards, err := standardsOf(configuration)
+	standards, err := Standards(configuration)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -108,10 +108,11 @@ func (c *Case) Session(by string) (cluster *dryrun.Session, given, applied []*un
 // server knows the kinds of cases; what guards judge is no matter of calls.
 var server = apiserver.New()
 
-// engines have what baselines have in force: cases share them.
+// engines have what baselines have in force: cases share them, and so do examples.
 var engines sync.Map
 
-func standardsOf(configuration *config.Configuration) (*policy.Engine, error) {
+// Standards are dryrun.Standards, made once for each baseline.
+func Standards(configuration *config.Configuration) (*policy.Engine, error) {
 	said, err := json.Marshal(configuration.Standards())
 	if err != nil {
 		return nil, err

@@ -118,24 +118,13 @@ func (f *fleet) stand(t *testing.T) {
 	}
 }
 
-// arrive waits until the gateways lead the calls of every stored entry on: what was closed in between is open again. Where an exit
-// cannot be, as of one of two contradicting entries that were stored in the same instant, its author is told.
+// arrive waits until the gateways lead the calls of every stored entry on: what was closed in between is open again.
 func (f *fleet) arrive(t *testing.T) {
 	t.Helper()
 	for name, all := range f.of {
-		namespace, entry, _ := strings.Cut(name, "/")
-		stored := (drawer{namespace: namespace}).object("ServiceEntry", entry, nil)
+		namespace, _, _ := strings.Cut(name, "/")
 		for _, of := range all {
-			led := f.proxies[namespaces[namespace]].Until(func(s *State) bool { return s.Reaches(of.Call, mesh()) })
-			require.Eventually(t, func() bool {
-				select {
-				case <-led:
-					return true
-				default:
-				}
-				err := tenant.Get(t.Context(), client.ObjectKeyFromObject(stored), stored)
-				return err == nil && controlplane.ConditionOf(stored, "ExitReady", "status") == "False"
-			}, within, 100*time.Millisecond, "the exit of %s:%d, for %s: %v", of.Host, of.Port, name, stored.Object["status"])
+			await(t, f.proxies[namespaces[namespace]].Until(func(s *State) bool { return s.Reaches(of.Call, mesh()) }), fmt.Sprintf("the exit of %s:%d, for %s", of.Host, of.Port, name))
 		}
 	}
 }
