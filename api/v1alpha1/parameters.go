@@ -38,6 +38,24 @@ func (p *EgressPolicy) Whole(namespace string, data func(configMap string) (map[
 	return out, p.Sharing(namespace, err)
 }
 
+// Check holds the policy to a check, with the parameters that it shares now, as Whole reads them. That these or its bundle are missing is
+// a warning: one apply may bring all of it, in whatever order.
+func (p *EgressPolicy) Check(namespace string, data func(configMap string) (map[string]string, bool, error), check func(*EgressPolicy) error) (warnings []string, err error) {
+	whole, err := p.Whole(namespace, data)
+	var missing *ParametersMissing
+	switch {
+	case errors.As(err, &missing):
+		warnings, err = append(warnings, missing.Warning()), check(p)
+	case err == nil:
+		err = p.Sharing(namespace, check(whole))
+	}
+	var absent *BundleMissing
+	if errors.As(err, &absent) {
+		return append(warnings, absent.Warning()), nil
+	}
+	return warnings, err
+}
+
 // Sharing says of an error by which shared parameters it came, where the policy shares some.
 func (p *EgressPolicy) Sharing(namespace string, err error) error {
 	source := p.Spec.ParametersFrom

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"sigs.k8s.io/yaml"
 
@@ -32,6 +33,8 @@ type definition struct {
 	read     func() (*apiextensionsv1.CustomResourceDefinition, error)
 	lock     sync.Mutex
 	versions map[string]*version
+	// typed has the fields of all versions, for server-side apply.
+	typed managedfields.TypeConverter
 }
 
 // version is one of a kind's, compiled.

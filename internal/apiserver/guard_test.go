@@ -43,8 +43,10 @@ func TestGuardsAnswerByTheirTexts(t *testing.T) {
 		groups                 []string
 		denied, warned         string
 	}{
-		"in the network of the node":  {object: deployment, namespace: injected, denied: denied},
-		"by a name":                   {object: deployment, namespace: injected, user: "jane", denied: denied},
+		"in the network of the node": {object: deployment, namespace: injected, denied: denied},
+		"by a name":                  {object: deployment, namespace: injected, user: "jane", denied: denied},
+		"a repository of the node's": {object: strings.ReplaceAll(deployment, "hostNetwork: true", "volumes: [{name: a, gitRepo: {repository: 'https://evil.example.net/a'}}]"), namespace: injected,
+			denied: strings.ReplaceAll(denied, "spec.template.spec.hostNetwork: ", "spec.template.spec.volumes: the node mounts files")},
 		"harmless":                    {object: strings.ReplaceAll(deployment, "hostNetwork: true", "hostNetwork: false"), namespace: injected},
 		"not in the mesh":             {object: deployment, namespace: strings.ReplaceAll(injected, ", istio-injection: enabled", "")},
 		"exempt by its namespace":     {object: deployment, namespace: strings.ReplaceAll(injected, "istio-injection", "egress-governor.io/exempt-pods: \"true\", istio-injection")},

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +57,21 @@ func (convertor) Convert(in, out, _ any) error {
 	to.Object = maps.Clone(from.Object)
 	to.SetGroupVersionKind(kind)
 	return nil
+}
+
+// ConvertToVersion implements runtime.ObjectConvertor.
+func (c convertor) ConvertToVersion(in runtime.Object, version runtime.GroupVersioner) (runtime.Object, error) {
+	from, is := in.(*unstructured.Unstructured)
+	if !is {
+		return nil, errors.New("is not of a custom resource")
+	}
+	kind, is := version.KindForGroupVersionKinds([]schema.GroupVersionKind{from.GroupVersionKind()})
+	if !is {
+		return nil, fmt.Errorf("%s has no version %s", from.GetKind(), version.Identifier())
+	}
+	out := &unstructured.Unstructured{Object: maps.Clone(from.Object)}
+	out.SetGroupVersionKind(kind)
+	return out, nil
 }
 
 // lister knows the namespace of one request.

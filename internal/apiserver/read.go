@@ -3,6 +3,7 @@ package apiserver
 import (
 	"errors"
 	"fmt"
+	"regexp"
 
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	structuraldefaulting "k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
@@ -22,23 +23,31 @@ var native = json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Schem
 // Read returns an object as the API server has it before anybody is asked: with the defaults of its kind. The error is the API server's
 // answer to one that it cannot read, or that has fields which nobody knows: kubectl asks it to be strict.
 func (s *Server) Read(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	out, wrong, err := s.read(object)
+	if err == nil {
+		err = unreadable(object.GroupVersionKind(), wrong)
+	}
+	return out, err
+}
+
+// read is Read; wrong is what is wrong with the object.
+func (s *Server) read(object *unstructured.Unstructured) (out *unstructured.Unstructured, wrong, err error) {
 	kind := object.GroupVersionKind()
 	of, err := s.versionOf(kind)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case of == nil && s.definitions[kind.GroupKind()] == nil && scheme.Scheme.Recognizes(kind):
-		_, err := readNative(object)
-		return object, unreadable(kind, err)
+		_, wrong = readNative(object)
+		return object, wrong, nil
 	case of == nil:
-		return object, nil
+		return object, nil, nil
 	}
-	out := object.DeepCopy()
-	if err := of.coerce(out); err != nil {
-		return nil, unreadable(kind, err)
+	out = object.DeepCopy()
+	if wrong = of.coerce(out); wrong == nil {
+		structuraldefaulting.Default(out.Object, of.structural)
 	}
-	structuraldefaulting.Default(out.Object, of.structural)
-	return out, nil
+	return out, wrong, nil
 }
 
 // unreadable is the API server's answer to what it cannot read.
@@ -94,14 +103,16 @@ func (v *version) coerce(object *unstructured.Unstructured) error {
 	return nil
 }
 
-// Unknown returns the fields that an error of Read says nobody knows.
+// Unknown returns the fields that an error of Read, Applied or ServerSide says nobody knows.
 func Unknown(err error) (out []string) {
 	var status *apierrors.StatusError
 	if !errors.As(err, &status) {
 		return nil
 	}
-	for _, match := range unknownField.FindAllStringSubmatch(status.ErrStatus.Message, -1) {
-		out = append(out, match[1])
+	for _, of := range []*regexp.Regexp{unknownField, undeclared} {
+		for _, match := range of.FindAllStringSubmatch(status.ErrStatus.Message, -1) {
+			out = append(out, match[1])
+		}
 	}
 	return out
 }

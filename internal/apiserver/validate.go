@@ -3,6 +3,7 @@ package apiserver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"regexp"
 
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
@@ -22,7 +23,14 @@ import (
 	"k8s.io/apiserver/pkg/cel/common"
 )
 
-var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
+// errStale is the API server's word for an object that its author had read before somebody else wrote it.
+var errStale = errors.New("the object has been modified; please apply your changes to the latest version and try again")
+
+// unknownField and undeclared are how the API server names a field that nobody knows, of objects and of what is applied to them.
+var (
+	unknownField = regexp.MustCompile(`unknown field \\?"([^"\\]+)\\?"`)
+	undeclared   = regexp.MustCompile(`\.(\S+): field not declared in schema`)
+)
 
 // Validate holds an object that is to be stored, in the place of an old one or of none, to the schema and the rules of its kind. The
 // error is the API server's answer; warnings are what the author reads besides. Of Kubernetes' own kinds nothing is asked here: what they
@@ -45,9 +53,13 @@ func (s *Server) Validate(ctx context.Context, object, old *unstructured.Unstruc
 		if status, is := old.Object["status"]; is && of.status {
 			object.Object["status"] = status
 		}
-		// It is as new as what it takes the place of, and the same.
+		if version := object.GetResourceVersion(); version != "" && old.GetResourceVersion() != "" && version != old.GetResourceVersion() {
+			resource, _ := s.resource(kind, of)
+			return nil, apierrors.NewConflict(resource.GroupResource(), object.GetName(), errStale)
+		}
+		// It is as new as what it takes the place of, and the same where it does not say otherwise.
 		object.SetResourceVersion(cmp.Or(old.GetResourceVersion(), "1"))
-		object.SetUID(old.GetUID())
+		object.SetUID(cmp.Or(object.GetUID(), old.GetUID()))
 		object.SetCreationTimestamp(old.GetCreationTimestamp())
 		object.SetGeneration(old.GetGeneration())
 		errs = of.update(ctx, object, old)

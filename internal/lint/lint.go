@@ -60,12 +60,13 @@ func Lint(sources []*Source) ([]Finding, error) {
 	of := &linter{engine: engine, schema: schema}
 	of.strict(sources)
 	for _, source := range sources {
-		if source.tests() {
+		if source.tests() || source.library() {
 			continue
 		}
 		of.pure(source)
 		of.pkg(source)
 		of.metadata(source)
+		of.flaws(source)
 		of.tested(source)
 	}
 	return sorted(of.found), nil
@@ -141,6 +142,10 @@ func (l *linter) fits(source *Source) {
 	}
 	if err != nil {
 		l.found = append(l.found, Finding{RuleStrict, source.File, source.Object.Line, strings.ReplaceAll(err.Error(), "\n", "; ")})
+		return
+	}
+	for _, unread := range l.engine.Unread(of) {
+		l.found = append(l.found, Finding{RuleStrict, source.File, source.Object.Line, unread})
 	}
 }
 
@@ -185,6 +190,16 @@ func (l *linter) metadata(source *Source) {
 	fix := policy.Custom(source.module, "fix") != nil
 	for _, rule := range asking {
 		l.rule(source, rule, fix)
+	}
+}
+
+// flaws are of files alone: an EgressPolicy's are among what does not fit it.
+func (l *linter) flaws(source *Source) {
+	if source.inline() {
+		return
+	}
+	for _, flaw := range policy.Flaws(source.module) {
+		l.find(RuleMetadata, source, flaw.Location.Row, "%s", flaw.Message)
 	}
 }
 

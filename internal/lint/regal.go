@@ -93,7 +93,7 @@ func regal(ctx context.Context, program string, args []string, by map[string]*So
 	}
 	for _, violation := range got.Violations {
 		source := by[filepath.Clean(violation.Location.File)]
-		if source == nil {
+		if source == nil || source.library() {
 			continue
 		}
 		out = append(out, Finding{"regal/" + violation.Title, source.File, source.at(max(violation.Location.Row, 1)), violation.Description})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/policies"
 )
 
 // Source is a module of Rego, and where it stands.
@@ -56,6 +57,25 @@ func (s *Source) at(line int) int {
 
 // tests says whether it is a test of opa test.
 func (s *Source) tests() bool { return !s.inline() && strings.HasSuffix(s.File, "_test.rego") }
+
+// library says whether it is a file of the library as egressctl library --write writes it, wherever that was, without its tests: what is
+// in it is nobody's to mend.
+func (s *Source) library() bool {
+	if s.inline() {
+		return false
+	}
+	if _, err := os.Stat(strings.TrimSuffix(s.File, ".rego") + "_test.rego"); err == nil {
+		return false
+	}
+	folder, file := filepath.Split(filepath.Clean(s.File))
+	name := filepath.ToSlash(filepath.Join(filepath.Base(folder), file))
+	for _, name := range []string{name, "lib/" + name} {
+		if raw, err := fs.ReadFile(policies.Library(), name); err == nil && string(raw) == s.Rego {
+			return true
+		}
+	}
+	return false
+}
 
 // Find returns the Rego of files and, at any depth, of folders: what ends in .rego, and EgressPolicies that have their own in YAML and
 // JSON. To find none is an error, which names file and line of everything that cannot be read.

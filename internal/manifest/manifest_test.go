@@ -1,10 +1,12 @@
 package manifest_test
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -100,9 +102,33 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 		"apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: 1}}\n":      "x.yaml:1: Namespace: json: cannot unmarshal number",
 		"apiVersion: v1\nkind: List\nitems:\n- {kind: A}\n- {apiVersion: v1}\n":       "x.yaml:4: A has no apiVersion\nx.yaml:5: is not an object: it has no kind",
 		"{\"apiVersion\": \"v1\", \"kind\": \"Namespace\",\n \"metadata\": {\"name\"": "x.yaml:2: ",
+		"---\nkind: A\nmetadata: {name: {{ .Values.name }}}\n":                        "is a template",
+		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n":          "x.yaml:1: a Kustomization is built",
 	} {
 		_, err := manifest.Parse("x.yaml", []byte(text))
 		require.ErrorContains(t, err, want, text)
+	}
+}
+
+// TestNoDocumentIsOverlooked: of several that no line --- parts, and of UTF-16, a reader of YAML sees the first alone.
+func TestNoDocumentIsOverlooked(t *testing.T) {
+	t.Parallel()
+	const one, other = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n", "apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n"
+	for between, line := range map[string]string{"...\n": "x.yaml:4: ", "--- !!map\n": "x.yaml:4: ", "--- {}\n---\n": "x.yaml:4: "} {
+		_, err := manifest.Parse("x.yaml", []byte(one+between+other))
+		require.ErrorContains(t, err, line, between)
+	}
+	for _, text := range []string{one + "...\n", one + "...\n---\n" + other, "\ufeff" + one} {
+		_, err := manifest.Parse("x.yaml", []byte(text))
+		require.NoError(t, err, text)
+	}
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		text := order.AppendUint16(nil, 0xfeff)
+		for _, unit := range utf16.Encode([]rune(one + "---\n" + other)) {
+			text = order.AppendUint16(text, unit)
+		}
+		_, err := manifest.Parse("x.yaml", text)
+		require.ErrorContains(t, err, "x.yaml: is in UTF-16")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -25,6 +26,9 @@ type document struct {
 
 // Parse reads the objects of a file, those of Lists one by one. The error names file and line.
 func Parse(file string, raw []byte) (out []Object, err error) {
+	if bytes.HasPrefix(raw, []byte("\xff\xfe")) || bytes.HasPrefix(raw, []byte("\xfe\xff")) {
+		return nil, fmt.Errorf("%s: is in UTF-16, of which kubectl reads the first object alone; save it as UTF-8", file)
+	}
 	var errs []error
 	for _, document := range split(raw) {
 		objects, err := document.read(file)
@@ -80,9 +84,15 @@ func splitJSON(raw []byte) (out []document) {
 // read returns the objects of a document, none of an empty one.
 func (d document) read(file string) ([]Object, error) {
 	root := &goyaml.Node{}
-	readable := goyaml.Unmarshal(d.text, root) == nil && len(root.Content) > 0
+	decoder := goyaml.NewDecoder(bytes.NewReader(d.text))
+	readable := decoder.Decode(root) == nil && len(root.Content) > 0
 	if readable && suite(file, root.Content[0]) {
 		return nil, nil
+	}
+	if readable {
+		if err := d.ends(file, decoder); err != nil {
+			return nil, err
+		}
 	}
 	converted, err := yaml.YAMLToJSONStrict(d.text)
 	if err != nil {
@@ -109,6 +119,18 @@ func (d document) read(file string) ([]Object, error) {
 		return nil, err
 	}
 	return []Object{one}, nil
+}
+
+// ends says whether nothing follows the first document of a text, of which alone kubectl knows.
+func (d document) ends(file string, decoder *goyaml.Decoder) error {
+	next := &goyaml.Node{}
+	switch err := decoder.Decode(next); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return d.wrong(file, err)
+	}
+	return fmt.Errorf("%s: begins another document, which kubectl does not read: write --- on a line of its own before it", Place(file, d.before+next.Line))
 }
 
 // suite says whether a document is a suite of cases, which stand beside policies; it is no object that anybody could apply, and may
@@ -156,6 +178,9 @@ func (o Object) of(raw []byte) (Object, error) {
 	if o.GetAPIVersion() == "" {
 		return o, fmt.Errorf("%s: %s has no apiVersion", Place(o.File, o.Line), o.GetKind())
 	}
+	if o.GetKind() == "Kustomization" && strings.HasPrefix(o.GetAPIVersion(), "kustomize.config.k8s.io/") {
+		return o, fmt.Errorf("%s: a Kustomization is built, and not applied: give what kustomize build prints, by -f -", Place(o.File, o.Line))
+	}
 	if o.GetName() == "" && o.GetGenerateName() == "" {
 		return o, fmt.Errorf("%s: %s has no name", Place(o.File, o.Line), o.GetKind())
 	}
@@ -173,6 +198,9 @@ func (d document) wrong(file string, err error) error {
 		if of, err := strconv.Atoi(match[1]); err == nil {
 			line = of
 		}
+	}
+	if bytes.Contains(d.text, []byte("{{")) {
+		text += "; {{ }} is a template: give what helm template prints, by -f -"
 	}
 	return fmt.Errorf("%s: %s", Place(file, d.before+line), text)
 }

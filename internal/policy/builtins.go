@@ -35,6 +35,24 @@ func Capabilities() *ast.Capabilities {
 	return out
 }
 
+// builtinTypes has the types of all built-ins that policies may call.
+var builtinTypes = sync.OnceValue(func() *ast.TypeEnv {
+	compiler := ast.NewCompiler().WithCapabilities(Capabilities())
+	compiler.Compile(map[string]*ast.Module{})
+	return compiler.TypeEnv
+})
+
+// sharingTypes has a compiler without a schema look built-ins up where all others do: it makes types of its own for them, and keeps
+// them as long as the policy is in force.
+func sharingTypes(compiler *ast.Compiler) *ast.Compiler {
+	return compiler.WithStageAfterID(ast.StageCheckRecursion, ast.CompilerStageDefinition{
+		Name: "ShareTypes", MetricName: "compile_stage_share_types", Stage: func(compiler *ast.Compiler) *ast.Error {
+			compiler.TypeEnv = builtinTypes()
+			return nil
+		},
+	})
+}
+
 const (
 	// maxText is the longest string that a built-in takes or gives, maxValue the most that it takes altogether, in bytes.
 	maxText  = 1 << 20

@@ -176,7 +176,7 @@ func storeOf(data []byte) (storage.Store, error) {
 
 // compiler compiles modules beside what all policies share; data is nil for none.
 func (l *library) compiler(modules map[string]*ast.Module, data storage.Store) (*ast.Compiler, error) {
-	return l.compilerOf(modules, data, func(of *ast.Compiler) *ast.Compiler { return of })
+	return l.compilerOf(modules, data, sharingTypes)
 }
 
 func (l *library) compilerOf(modules map[string]*ast.Module, data storage.Store, with func(*ast.Compiler) *ast.Compiler) (*ast.Compiler, error) {

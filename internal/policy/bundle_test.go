@@ -168,7 +168,7 @@ func TestABadBundleChangesNothing(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
 			require.ErrorContains(t, e.SetBundle("acme", tc.of), tc.says)
-			assert.Less(t, time.Since(began), 20*time.Second)
+			assert.Less(t, time.Since(began), time.Minute, "what explodes would not end")
 			assert.Equal(t, digest, e.BundleDigest("acme"))
 			require.NoError(t, e.Set(of))
 			assert.Len(t, e.Evaluate(t.Context(), asked("b.test")).Denied, 1)

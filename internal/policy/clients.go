@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"math/bits"
 	"slices"
 
@@ -50,6 +51,30 @@ func newPlaces(size int) places { return make(places, (size+63)/64) }
 func (p places) add(i int) { p[i/64] |= 1 << (i % 64) }
 
 func (p places) remove(i int) { p[i/64] &^= 1 << (i % 64) }
+
+func (p places) has(i int) bool { return p[i/64]&(1<<(i%64)) != 0 }
+
+// both returns the places that are in both.
+func (p places) both(other places) places {
+	out := make(places, len(p))
+	for i := range p {
+		out[i] = p[i] & other[i]
+	}
+	return out
+}
+
+// all goes through the places in their order.
+func (p places) all() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, word := range p {
+			for ; word != 0; word &= word - 1 {
+				if !yield(i*64 + bits.TrailingZeros64(word)) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // common returns the first place that is in both, and how many are.
 func (p places) common(other places) (first, count int) {
@@ -108,13 +133,13 @@ func (c *compiled) selected(governed Namespaces) places {
 	return next.selected
 }
 
-// selects says whether a policy is asked about an object, and for which of its other clients: for none where it selects the
-// object's own namespace, or else for the first by name.
-func (c *compiled) selects(review Review, others places) (client Client, asked bool) {
-	if !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)) || !c.match.object(review.Labels) {
+// selects says whether a policy that evaluates the kind is asked about an object, and for which of its other clients: for none
+// where it selects the object's own namespace, or else for the first by name.
+func (c *compiled) selects(review Review, own bool, others places) (client Client, asked bool) {
+	if !c.match.object(review.Labels) {
 		return Client{}, false
 	}
-	if c.match.namespace(review.Namespace.Name, review.Namespace.Labels) {
+	if own {
 		return Client{}, true
 	}
 	if others == nil {
@@ -129,8 +154,11 @@ func (c *compiled) selects(review Review, others places) (client Client, asked b
 }
 
 // asks says whether a policy is asked about a review: it selects it, and applies to its user, who is exempt otherwise.
-func (c *compiled) asks(review Review, others places) (client Client, asked, exempt bool) {
-	client, selected := c.selects(review, others)
+func (c *compiled) asks(review Review) (client Client, asked, exempt bool) {
+	if !slices.Contains(c.kinds, v1alpha1.Kind(review.Kind)) {
+		return Client{}, false, false
+	}
+	client, selected := c.selects(review, c.match.namespace(review.Namespace.Name, review.Namespace.Labels), review.others())
 	exempt = selected && c.match.exempts(review.User)
 	return client, selected && !exempt, exempt
 }

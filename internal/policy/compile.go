@@ -1,16 +1,16 @@
 package policy
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -22,7 +22,7 @@ type compiled struct {
 	match         matching
 	wording       wording
 	kinds         []v1alpha1.Kind
-	query         rego.PreparedEvalQuery
+	query         *query
 	parameters    *ast.Term
 	// digest tells the parameters from others.
 	digest string
@@ -73,13 +73,13 @@ func (l *library) compile(policy *v1alpha1.EgressPolicy) (*compiled, error) {
 
 // prepare makes a policy ready to evaluate; from is nil for one that is of no bundle.
 func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, policy *v1alpha1.EgressPolicy) error {
-	query, err := entrypoints(module)
-	if err != nil {
+	if _, err := entrypoints(module); err != nil {
 		return err
 	}
+	var err error
 	shares := policy.Spec.ParametersFrom != nil
 	if !shares {
-		if out.parameters, err = parameters(module, policy.Spec.Parameters); err != nil {
+		if out.parameters, err = l.parameters(module, policy.Spec.Parameters); err != nil {
 			return err
 		}
 		if given := policy.Spec.Parameters; given != nil {
@@ -90,18 +90,14 @@ func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, poli
 		return err
 	}
 	out.fix, _ = custom(module, "fix").(string)
-	compiler, data, err := l.compiled(module, from)
+	of, err := l.ready(module, from)
 	if err != nil {
 		return err
 	}
 	if from != nil {
 		out.digest += from.digest
 	}
-	out.timed = timed(compiler, module)
-	out.query, err = rego.New(append(data, rego.Compiler(compiler), rego.Query(query), rego.StrictBuiltinErrors(true))...).PrepareForEval(context.Background())
-	if err != nil {
-		return fmt.Errorf("rego: %w", err)
-	}
+	out.timed, out.query = of.timed, of.query
 	if shares {
 		source := policy.Spec.ParametersFrom
 		return fmt.Errorf("%w: key %q of ConfigMap %q in the webhook's namespace", errUnread, source.Key, source.ConfigMap)
@@ -109,18 +105,81 @@ func (l *library) prepare(out *compiled, module *ast.Module, from *bundled, poli
 	return nil
 }
 
-// compiled returns a compiler with a policy, and what else its evaluation needs.
-func (l *library) compiled(module *ast.Module, from *bundled) (*ast.Compiler, []func(*rego.Rego), error) {
+// ready is the Rego of a policy, compiled.
+type ready struct {
+	query *query
+	timed bool
+}
+
+// shares is what was made of policies of the library, by their modules: EgressPolicies that use one differ in their parameters alone,
+// and share the rest. The zero value is ready for use.
+type shares[T any] struct {
+	mu sync.Mutex
+	of map[*ast.Module]T
+}
+
+// made returns what is made of a module, once; what fails is made anew.
+func (s *shares[T]) made(module *ast.Module, anew func() (T, error)) (T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, is := s.of[module]; is {
+		return known, nil
+	}
+	out, err := anew()
+	if err == nil {
+		if s.of == nil {
+			s.of = map[*ast.Module]T{}
+		}
+		s.of[module] = out
+	}
+	return out, err
+}
+
+// own says whether a module is a policy of the library itself.
+func (l *library) own(module *ast.Module) bool {
+	for _, of := range l.policies {
+		if of == module {
+			return true
+		}
+	}
+	return false
+}
+
+// ready compiles a policy, of the library once.
+func (l *library) ready(module *ast.Module, from *bundled) (ready, error) {
+	if from != nil || l.prints || !l.own(module) {
+		return l.readyAnew(module, from)
+	}
+	return l.prepared.made(module, func() (ready, error) { return l.readyAnew(module, nil) })
+}
+
+func (l *library) readyAnew(module *ast.Module, from *bundled) (out ready, err error) {
+	asked, err := entrypoints(module)
+	if err != nil {
+		return out, err
+	}
+	compiler, data, err := l.compiled(module, from)
+	if err != nil {
+		return out, err
+	}
+	out.timed = timed(compiler, module)
+	if out.query, err = newQuery(asked, compiler, data); err != nil {
+		return out, fmt.Errorf("rego: %w", err)
+	}
+	return out, nil
+}
+
+// compiled returns a compiler with a policy, and the data that it may read, nil for none.
+func (l *library) compiled(module *ast.Module, from *bundled) (*ast.Compiler, storage.Store, error) {
 	if from == nil {
 		out, err := l.compiler(map[string]*ast.Module{module.Package.Location.File: module}, nil)
 		return out, nil, err
 	}
-	data := []func(*rego.Rego){rego.Store(from.store)}
 	if !l.prints {
-		return from.compiler, data, nil
+		return from.compiler, from.store, nil
 	}
 	out, err := l.compiler(from.modules, from.store)
-	return out, data, err
+	return out, from.store, err
 }
 
 // errUnread is the error of a policy of whose parameters some are elsewhere (EgressPolicy.WithParameters): without them it might

@@ -8,7 +8,8 @@ import (
 )
 
 // add files what one policy said for a client, as its enforcement has it.
-func (d *Decision) add(policy *compiled, client Client, denied, warned []Violation, err error) {
+func (d *Decision) add(asked question, said answer) {
+	policy, client, denied, warned, err := asked.policy, asked.client, said.denied, said.warned, said.err
 	if err != nil && policy.enforcement == v1alpha1.Deny {
 		d.Failed = append(d.Failed, Failure{Policy: policy.name, Client: client, Err: err, Docs: policy.wording.docs})
 		return

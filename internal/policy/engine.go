@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -23,9 +21,11 @@ type Engine struct {
 	library atomic.Pointer[library]
 	// writing serialises changes; readers take the snapshot.
 	writing  sync.Mutex
-	snapshot atomic.Pointer[[]*compiled]
+	snapshot atomic.Pointer[snapshot]
 	// evaluations are those under way.
 	evaluations evaluations
+	// deciding bounds each evaluation that decides.
+	deciding bounds
 }
 
 // NewEngine returns an engine without policies. The error is that of a library file that does not parse.
@@ -35,15 +35,15 @@ func NewEngine(files fs.FS) (*Engine, error) {
 		return nil, err
 	}
 	boundBuiltins()
-	out := &Engine{}
+	out := &Engine{deciding: within(budget, maxHeap)}
 	out.library.Store(library)
-	out.snapshot.Store(&[]*compiled{})
+	out.snapshot.Store(newSnapshot(nil))
 	return out, nil
 }
 
 // Clone returns an engine with the same policies in force, which then changes by itself.
 func (e *Engine) Clone() *Engine {
-	out := &Engine{}
+	out := &Engine{deciding: e.deciding}
 	out.library.Store(e.library.Load())
 	out.snapshot.Store(e.snapshot.Load())
 	return out
@@ -64,7 +64,7 @@ func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(speaks(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
+	return errors.Join(speaks(module), described(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;
@@ -78,37 +78,29 @@ func (e *Engine) Set(policy *v1alpha1.EgressPolicy) error {
 	case err != nil:
 		next.broken = fmt.Errorf("it does not compile: %w", err)
 	}
-	e.change(func(policies map[string]*compiled) {
-		last := policies[policy.Name]
+	e.change(policy.Name, func(last *compiled) *compiled {
 		if err == nil || last == nil || last.broken != nil {
-			policies[policy.Name] = next
+			return next
 		}
+		return last
 	})
 	return err
 }
 
 // Remove takes a policy out of force.
 func (e *Engine) Remove(name string) {
-	e.change(func(policies map[string]*compiled) { delete(policies, name) })
+	e.change(name, func(*compiled) *compiled { return nil })
 }
 
 // Kinds returns the kinds that a policy in force evaluates, sorted.
 func (e *Engine) Kinds() []v1alpha1.Kind {
-	out := map[v1alpha1.Kind]bool{}
-	for _, policy := range *e.snapshot.Load() {
-		for _, kind := range policy.kinds {
-			out[kind] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(out))
+	return slices.Sorted(maps.Keys(e.snapshot.Load().kinds))
 }
 
 // KindsOf returns the kinds that a policy in force evaluates, nil where none of the name is.
 func (e *Engine) KindsOf(name string) []v1alpha1.Kind {
-	for _, policy := range *e.snapshot.Load() {
-		if policy.name == name {
-			return policy.kinds
-		}
+	if policy := e.snapshot.Load().named(name); policy != nil {
+		return policy.kinds
 	}
 	return nil
 }
@@ -116,93 +108,75 @@ func (e *Engine) KindsOf(name string) []v1alpha1.Kind {
 // ParametersOf returns what tells the parameters of a policy in force, and the bundle that it uses, from others; empty where there
 // is neither.
 func (e *Engine) ParametersOf(name string) string {
-	for _, policy := range *e.snapshot.Load() {
-		if policy.name == name {
-			return policy.digest
-		}
+	if policy := e.snapshot.Load().named(name); policy != nil {
+		return policy.digest
 	}
 	return ""
 }
 
-func (e *Engine) change(apply func(map[string]*compiled)) {
+// change puts a policy in the place of the one of a name; nil is none.
+func (e *Engine) change(name string, next func(last *compiled) *compiled) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
-	byName := map[string]*compiled{}
-	for _, policy := range *e.snapshot.Load() {
-		byName[policy.name] = policy
-	}
-	apply(byName)
-	next := slices.SortedFunc(maps.Values(byName), func(a, b *compiled) int { return cmp.Or(rank(a)-rank(b), cmp.Compare(a.name, b.name)) })
-	e.snapshot.Store(&next)
-}
-
-// rank puts the policies that decide before those that only tell.
-func rank(policy *compiled) int {
-	return slices.Index([]v1alpha1.Enforcement{v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit}, policy.enforcement)
+	e.snapshot.Store(e.snapshot.Load().with(name, next))
 }
 
 // Evaluate asks every policy that selects the review by the namespace of the object or of a client, those that deny first. A
 // policy that cannot answer, or not within its budget and before the context ends, is a failure and never a yes.
 func (e *Engine) Evaluate(ctx context.Context, review Review) Decision {
 	var out Decision
-	var input ast.Object
-	others := review.others()
-	var by worker
-	defer by.leave()
-	for _, policy := range *e.snapshot.Load() {
-		client, asked, exempt := policy.asks(review, others)
-		if exempt {
-			out.Exempt = append(out.Exempt, policy.name)
+	var asked []question
+	asked, out.Exempt = e.snapshot.Load().asked(review)
+	answers := e.bounded(ctx, e.deciding, len(asked), func() job { return evaluating(ctx, review, asked) })
+	for i, question := range asked {
+		if answers[i].left {
+			question.policy.turns.leave(review.Namespace.Name)
 		}
-		if !asked {
-			continue
-		}
-		out.Asked = append(out.Asked, policy.name)
-		err := policy.broken
-		var denied, warned []Violation
-		if err == nil && input == nil {
-			input, err = object(review.Document)
-		}
-		if err == nil {
-			input.Insert(ast.InternedTerm("client"), review.client(client))
-			var left bool
-			if denied, warned, left, err = e.evaluate(ctx, &by, policy, review.Namespace.Name, input); left {
-				// It still reads the input.
-				input = nil
-			}
-		}
-		out.add(policy, client, denied, warned, err)
+		out.Asked = append(out.Asked, question.policy.name)
+		out.add(question, answers[i])
 	}
 	out.sort()
 	return out
 }
 
-func object(document map[string]any) (ast.Object, error) {
-	value, err := ast.InterfaceToValue(document)
-	if err != nil {
-		return nil, err
+// evaluating returns a job that asks policies about a review. What their inputs have in common is converted once for all of them.
+func evaluating(ctx context.Context, review Review, asked []question) job {
+	inputs := newInputs(review.Document)
+	known := &results{}
+	var clients struct {
+		of   Client
+		term *ast.Term
 	}
-	out, ok := value.(ast.Object)
-	if !ok {
-		return nil, fmt.Errorf("the document is %s, not an object", ast.ValueName(value))
+	return func(one *evaluation, number int) (out answer) {
+		policy, client := asked[number].policy, asked[number].client
+		ctx, part := begun(ctx, policy, client)
+		defer func() { tell(part, out) }()
+		if policy.broken != nil {
+			return answer{err: policy.broken}
+		}
+		namespace := review.Namespace.Name
+		if !policy.turns.begin(namespace) {
+			return answer{err: errBusy}
+		}
+		defer func() { policy.turns.end(namespace, one.stopped() != nil) }()
+		if clients.term == nil || clients.of != client {
+			clients.of, clients.term = client, review.client(client)
+		}
+		out.denied, out.warned, out.err = policy.eval(ctx, one, inputs.of(clients.term, policy.parameters), known)
+		return out
 	}
-	return out, nil
 }
 
-// eval evaluates one policy. The input is converted once for all policies of a review; each puts its parameters in.
-func (c *compiled) eval(ctx context.Context, input ast.Object) (denied, warned []Violation, err error) {
-	input.Insert(ast.InternedTerm("parameters"), c.parameters)
-	results, err := c.query.Eval(ctx, rego.EvalParsedInput(input), rego.EvalGenerateJSON(sentences))
+// eval evaluates one policy.
+func (c *compiled) eval(ctx context.Context, one *evaluation, input ast.Object, known *results) (denied, warned []Violation, err error) {
+	deny, warn, err := c.query.ask(ctx, one, input, known, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(results) != 1 {
-		return nil, nil, fmt.Errorf("%d results where one was expected", len(results))
-	}
-	if denied, err = c.violations(results[0].Bindings["deny"]); err != nil {
+	if denied, err = c.violations(sentences(deny)); err != nil {
 		return nil, nil, fmt.Errorf("deny: %w", err)
 	}
-	if warned, err = c.violations(results[0].Bindings["warn"]); err != nil {
+	if warned, err = c.violations(sentences(warn)); err != nil {
 		return nil, nil, fmt.Errorf("warn: %w", err)
 	}
 	return denied, warned, nil
@@ -217,8 +191,7 @@ func otherwise(of Violation) string {
 }
 
 // violations reads a set of results: each a string, or an object with msg and perhaps code, field and fix.
-func (c *compiled) violations(binding any) ([]Violation, error) {
-	items, _ := binding.([]any)
+func (c *compiled) violations(items []any) ([]Violation, error) {
 	var out []Violation
 	for _, item := range items {
 		violation := Violation{Policy: c.name, Library: c.library}

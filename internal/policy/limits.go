@@ -1,19 +1,24 @@
 package policy
 
 import (
-	"context"
 	"errors"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/egress-governor/egress-governor/internal/processor"
 )
 
 const (
 	// budget is the time that one policy may take, so that none takes another's.
 	budget = time.Second
+	// starved is how many times its budget it may take on the clock where the process has had less of the processors meanwhile: a busy
+	// machine, or a limit on processor time, is not the policy's fault.
+	starved = 2
 	// grace is how long it may take to notice that its time is over, until it is left behind.
 	grace = 250 * time.Millisecond
 	// quick is how long an evaluation runs before it is looked after, and how often that is then.
@@ -23,14 +28,65 @@ const (
 	maxHeap = 64 << 20
 )
 
+// started stands for the beginning of the process, where it cannot be told what that has had of the processors.
+var started = time.Now()
+
 var errBusy = errors.New("it took too long for this namespace before, and is still being evaluated for it")
 
 // evaluation is one policy at work on one review.
 type evaluation struct {
 	bounds
-	cancel context.CancelCauseFunc
-	// before are the bytes that were in use when it was looked at first.
+	began time.Time
+	// cancel is what OPA looks at between steps.
+	cancel topdown.Cancel
+	// why is the first reason for which it was stopped, and when.
+	why atomic.Pointer[reason]
+	// before are the bytes that were in use when it was looked at first, spent what the process had had of the processors.
 	before uint64
+	spent  time.Duration
+}
+
+type reason struct {
+	err  error
+	when time.Time
+}
+
+func newEvaluation(of bounds) *evaluation {
+	return &evaluation{bounds: of, began: time.Now(), cancel: topdown.NewCancel()}
+}
+
+// stop tells it to end.
+func (e *evaluation) stop(now time.Time, why error) {
+	e.why.CompareAndSwap(nil, &reason{why, now})
+	e.cancel.Cancel()
+}
+
+// stopped returns why it was told to end, nil where it was not.
+func (e *evaluation) stopped() error {
+	if why := e.why.Load(); why != nil {
+		return why.err
+	}
+	return nil
+}
+
+// processors is what the process has had of the processors.
+func processors() time.Duration {
+	if out, err := processor.Time(); err == nil {
+		return out
+	}
+	return time.Since(started)
+}
+
+// late says whether its time is over.
+func (e *evaluation) late(now time.Time) bool {
+	took := now.Sub(e.began)
+	return took > e.time && (processors()-e.spent > e.time || took > starved*e.time)
+}
+
+// overdue says whether it was told to end, and had time to notice.
+func (e *evaluation) overdue(now time.Time) bool {
+	why := e.why.Load()
+	return why != nil && now.Sub(why.when) > grace
 }
 
 // evaluations are those under way, the longest first.
@@ -57,15 +113,15 @@ func (e *evaluations) end(one *evaluation) {
 }
 
 // watch cuts an evaluation off that is the longest and has taken too much memory.
-func (e *evaluations) watch(one *evaluation) {
+func (e *evaluations) watch(one *evaluation, at time.Time) {
 	e.mu.Lock()
 	longest := len(e.order) > 0 && e.order[0] == one
 	e.mu.Unlock()
 	switch now := inUse(); {
 	case one.before == 0:
-		one.before = now
+		one.before, one.spent = now, processors()
 	case longest && now > one.before+one.heap:
-		one.cancel(one.large)
+		one.stop(at, one.tooBig)
 	}
 }
 
@@ -80,7 +136,7 @@ func inUse() uint64 {
 // requests are answered at once then, and leave the webhook to others.
 type turns struct {
 	mu sync.Mutex
-	of map[string]*turn
+	of map[string]turn
 }
 
 type turn struct {
@@ -92,17 +148,14 @@ func (t *turns) begin(namespace string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	of := t.of[namespace]
-	switch {
-	case of == nil && t.of == nil:
-		t.of = map[string]*turn{}
-		fallthrough
-	case of == nil:
-		of = &turn{}
-		t.of[namespace] = of
-	case of.late && of.running > 0:
+	if of.late && of.running > 0 {
 		return false
 	}
+	if t.of == nil {
+		t.of = map[string]turn{}
+	}
 	of.running++
+	t.of[namespace] = of
 	return true
 }
 
@@ -113,71 +166,35 @@ func (t *turns) end(namespace string, late bool) {
 	of.running--
 	if of.late = late; !late && of.running == 0 {
 		delete(t.of, namespace)
+		return
 	}
+	t.of[namespace] = of
 }
 
 // leave has one go on without anybody waiting for it.
 func (t *turns) leave(namespace string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if of := t.of[namespace]; of != nil {
+	if of, running := t.of[namespace]; running {
 		of.late = true
+		t.of[namespace] = of
 	}
-}
-
-// worker evaluates the policies of one review, one after the other: a goroutine for each would grow a stack for each.
-type worker struct{ jobs chan func() }
-
-func (w *worker) do(job func()) {
-	if w.jobs == nil {
-		jobs := make(chan func())
-		w.jobs = jobs
-		go func() {
-			for job := range jobs {
-				job()
-			}
-		}()
-	}
-	w.jobs <- job
-}
-
-// leave lets it end when it is done with what it is at.
-func (w *worker) leave() {
-	if w.jobs != nil {
-		close(w.jobs)
-		w.jobs = nil
-	}
-}
-
-// evaluate evaluates one policy in time and memory. One that does not end when it is told to is left behind, which is true then:
-// it has the input still.
-func (e *Engine) evaluate(ctx context.Context, by *worker, policy *compiled, namespace string, input ast.Object) (denied, warned []Violation, left bool, err error) {
-	if !policy.turns.begin(namespace) {
-		return nil, nil, false, errBusy
-	}
-	var out struct{ denied, warned []Violation }
-	left, err = e.bounded(ctx, by, deciding, func(ctx context.Context) (err error) {
-		defer func() { policy.turns.end(namespace, ctx.Err() != nil) }()
-		out.denied, out.warned, err = policy.eval(ctx, input)
-		return err
-	})
-	if left {
-		policy.turns.leave(namespace)
-		return nil, nil, true, err
-	}
-	return out.denied, out.warned, false, err
 }
 
 // sentences returns of a result what violations reads: texts, and objects of texts. Whatever else a policy has in its results
 // is left where it is.
-func sentences(term *ast.Term, _ *rego.EvalContext) (any, error) {
+func sentences(term *ast.Term) (out []any) {
+	if term == nil {
+		return nil
+	}
 	set, is := term.Value.(ast.Set)
 	if !is {
-		return nil, nil
+		return nil
 	}
-	out := make([]any, 0, set.Len())
-	set.Foreach(func(item *ast.Term) { out = append(out, sentence(item)) })
-	return out, nil
+	for _, item := range set.Slice() {
+		out = append(out, sentence(item))
+	}
+	return out
 }
 
 func sentence(item *ast.Term) any {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -37,7 +39,7 @@ func kindsOf(module *ast.Module) ([]v1alpha1.Kind, error) {
 // parameters checks a policy's parameters against the JSON Schema in its package's METADATA (custom.parameters) and
 // returns them as Rego sees them: an array whose schema says uniqueItems is a set, so that asking whether it holds a
 // host costs the same for ten hosts and ten thousand.
-func parameters(module *ast.Module, given *apiextensionsv1.JSON) (*ast.Term, error) {
+func (l *library) parameters(module *ast.Module, given *apiextensionsv1.JSON) (*ast.Term, error) {
 	raw := []byte("{}")
 	if given != nil && len(given.Raw) > 0 {
 		raw = given.Raw
@@ -51,7 +53,11 @@ func parameters(module *ast.Module, given *apiextensionsv1.JSON) (*ast.Term, err
 		return nil, err
 	}
 	if schema != nil {
-		if err := validateParameters(schema, value); err != nil {
+		validator, err := l.validator(module, schema)
+		if err == nil {
+			err = validateParameters(validator, value)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -103,21 +109,34 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("a schema of parameters may refer to its own definitions alone")
 }
 
-func validateParameters(schema map[string]any, value any) error {
+// validator returns that of a schema of parameters, which is made once for a policy of the library.
+func (l *library) validator(module *ast.Module, schema map[string]any) (*jsonschema.Schema, error) {
+	if !l.own(module) {
+		return newValidator(schema)
+	}
+	return l.validators.made(module, func() (*jsonschema.Schema, error) { return newValidator(schema) })
+}
+
+func newValidator(schema map[string]any) (*jsonschema.Schema, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(noLoader{})
 	compiler.AssertFormat()
 	compiler.RegisterFormat(&jsonschema.Format{Name: "host-or-cidr", Validate: hostOrCIDR})
-	if err := compiler.AddResource(schemaURL, schema); err != nil {
-		return fmt.Errorf("rego: custom.parameters: %w", err)
+	err := compiler.AddResource(schemaURL, schema)
+	var out *jsonschema.Schema
+	if err == nil {
+		out, err = compiler.Compile(schemaURL)
 	}
-	validator, err := compiler.Compile(schemaURL)
 	if err != nil {
-		return fmt.Errorf("rego: custom.parameters: %w", err)
+		return nil, fmt.Errorf("rego: custom.parameters: %w", err)
 	}
+	return out, nil
+}
+
+func validateParameters(validator *jsonschema.Schema, value any) error {
 	var invalid *jsonschema.ValidationError
 	if err := validator.Validate(value); errors.As(err, &invalid) {
-		return fmt.Errorf("spec.parameters: %s", explain(invalid))
+		return errors.New(explain(invalid, validator))
 	} else if err != nil {
 		return fmt.Errorf("spec.parameters: %w", err)
 	}
@@ -134,17 +153,48 @@ func hostOrCIDR(value any) error {
 	return err
 }
 
-// explain names each parameter that does not fit, sorted.
-func explain(err *jsonschema.ValidationError) string {
-	var lines []string
+// explain names each parameter that does not fit at its field, sorted, and says what is taken there, as far as the schema does.
+func explain(err *jsonschema.ValidationError, schema *jsonschema.Schema) string {
+	whole, lines := []string{}, []string{}
 	for _, unit := range err.BasicOutput().Errors {
-		if unit.Error != nil {
-			at := strings.TrimPrefix(strings.ReplaceAll(unit.InstanceLocation, "/", "."), ".")
-			lines = append(lines, strings.TrimPrefix(at+": "+unit.Error.String(), ": "))
+		switch {
+		case unit.Error == nil:
+		case unit.InstanceLocation == "":
+			whole = append(whole, unit.Error.String())
+		default:
+			at, takes := locate(schema, unit.InstanceLocation)
+			lines = append(lines, at.String()+": "+unit.Error.String()+takes)
 		}
 	}
+	slices.Sort(whole)
 	slices.Sort(lines)
+	if len(whole) > 0 {
+		lines = append([]string{parameters.String() + ": " + strings.Join(slices.Compact(whole), "; ")}, lines...)
+	}
 	return strings.Join(slices.Compact(lines), "; ")
+}
+
+// parameters is the field that they stand in.
+var parameters = field.NewPath("spec", "parameters")
+
+// locate returns the field of a JSON pointer, and the description that the schema has of it, or of the nearest one around it.
+func locate(schema *jsonschema.Schema, pointer string) (at *field.Path, takes string) {
+	at = parameters
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		step = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
+		if schema == nil {
+			schema = &jsonschema.Schema{}
+		}
+		if n, err := strconv.Atoi(step); err == nil && schema.Items2020 != nil {
+			at, schema = at.Index(n), schema.Items2020
+		} else {
+			at, schema = at.Child(step), schema.Properties[step]
+		}
+		if schema != nil && schema.Description != "" {
+			takes = " (it takes: " + strings.TrimSuffix(schema.Description, ".") + ")"
+		}
+	}
+	return at, takes
 }
 
 func sets(value ast.Value, schema map[string]any) ast.Value {

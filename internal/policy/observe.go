@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/print"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -66,7 +65,7 @@ func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review 
 		return out, err
 	}
 	var exempt bool
-	if out.Client, out.Asked, exempt = policy.asks(review, review.others()); exempt {
+	if out.Client, out.Asked, exempt = policy.asks(review); exempt {
 		out.Why = fmt.Sprintf("it does not apply to user %q: %s", review.User.Name, match(of.Spec.Match))
 	} else {
 		out.Why = why(of, policy, review, out)
@@ -74,35 +73,33 @@ func (e *Engine) Observe(ctx context.Context, of *v1alpha1.EgressPolicy, review 
 	if err != nil || !out.Asked || watch.Idle {
 		return out, err
 	}
-	input, err := object(review.Document)
-	if err != nil {
-		return out, err
-	}
-	input.Insert(ast.InternedTerm("client"), review.client(out.Client))
-	input.Insert(ast.InternedTerm("parameters"), policy.parameters)
-	var by worker
-	defer by.leave()
+	input := newInputs(review.Document).of(review.client(out.Client), policy.parameters)
 	watched, trace := out, &trace{}
-	left, err := e.bounded(ctx, &by, observing, func(ctx context.Context) error { return policy.observe(ctx, input, watch, &watched, trace) })
-	if left {
+	said := e.bounded(ctx, observing, 1, func() job {
+		return func(one *evaluation, _ int) answer {
+			return answer{err: policy.observe(ctx, one, input, watch, &watched, trace)}
+		}
+	})[0]
+	if said.left {
 		// It is at it still.
-		return out, err
+		return out, said.err
 	}
 	watched.Trace = trace.String()
-	return watched, err
+	return watched, said.err
 }
 
 // observe evaluates a policy, and fills in what it says by which rules.
-func (c *compiled) observe(ctx context.Context, input ast.Object, watch Watch, out *Observed, trace *trace) error {
+func (c *compiled) observe(ctx context.Context, one *evaluation, input ast.Object, watch Watch, out *Observed, trace *trace) error {
 	rules := &exits{of: c}
-	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalQueryTracer(rules), rego.EvalPrintHook(printer{out})}
-	if watch.Trace {
-		options = append(options, rego.EvalQueryTracer(trace))
-	}
-	if watch.Coverage != nil {
-		options = append(options, rego.EvalQueryTracer(watch.Coverage))
-	}
-	_, err := c.query.Eval(ctx, options...)
+	_, _, err := c.query.ask(ctx, one, input, &results{}, func(query *topdown.Query) {
+		query.WithQueryTracer(rules).WithPrintHook(printer{out})
+		if watch.Trace {
+			query.WithQueryTracer(trace)
+		}
+		if watch.Coverage != nil {
+			query.WithQueryTracer(watch.Coverage)
+		}
+	})
 	out.Said = rules.said
 	return err
 }

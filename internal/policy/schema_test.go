@@ -51,9 +51,27 @@ func TestSchemaLoadsNothing(t *testing.T) {
 	assert.Zero(t, asked.Load())
 }
 
+// TestAParameterThatDoesNotFitIsNamedByItsField, with what the schema says of it.
+func TestAParameterThatDoesNotFitIsNamedByItsField(t *testing.T) {
+	t.Parallel()
+	const schema = "{type: object, additionalProperties: false, required: [hosts], properties: {" +
+		"hosts: {description: Hosts., type: array, items: {type: string}}, by: {type: object, properties: {0/a: {type: integer}}}}}"
+	for given, want := range map[string]string{
+		`{"hosts": ["a", 1]}`:               `spec.parameters.hosts[1]: got number, want string (it takes: Hosts)`,
+		`{"hosts": [1, 2]}`:                 `spec.parameters.hosts[0]: got number, want string (it takes: Hosts); spec.parameters.hosts[1]: got number, want string (it takes: Hosts)`,
+		`{"hosts": [], "by": {"0/a": "x"}}`: `spec.parameters.by.0/a: got string, want integer`,
+		`{"host": 1}`:                       `spec.parameters: additional properties 'host' not allowed; missing property 'hosts'`,
+		`{"host": 1, "hosts": 1}`:           `spec.parameters: additional properties 'host' not allowed; spec.parameters.hosts: got number, want array (it takes: Hosts)`,
+	} {
+		rego := "# METADATA\n# custom:\n#   parameters: " + schema + "\npackage any\n\ndeny contains \"no\" if input.parameters.hosts == input.parameters.by\n"
+		err := engine(t).Check(egressPolicy("p", v1alpha1.EgressPolicySpec{Rego: rego, Parameters: parameters(given)}))
+		require.EqualError(t, err, want, given)
+	}
+}
+
 func TestSchemaRefersToItsOwnDefinitions(t *testing.T) {
 	t.Parallel()
 	err := engine(t).Check(withSchema("{$ref: '#/definitions/name'}"))
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), "spec.parameters: x: ")
+	assert.Contains(t, err.Error(), "spec.parameters.x: ")
 }

@@ -77,12 +77,11 @@ func Custom(module *ast.Module, key string) any { return custom(module, key) }
 
 // Only returns an engine in which no other policy is in force. The error is that of one that is not.
 func (e *Engine) Only(name string) (*Engine, error) {
-	for _, policy := range *e.snapshot.Load() {
-		if policy.name == name {
-			out := e.Clone()
-			out.snapshot.Store(&[]*compiled{policy})
-			return out, nil
-		}
+	policy := e.snapshot.Load().named(name)
+	if policy == nil {
+		return nil, fmt.Errorf("no EgressPolicy %q is in force", name)
 	}
-	return nil, fmt.Errorf("no EgressPolicy %q is in force", name)
+	out := e.Clone()
+	out.snapshot.Store(newSnapshot([]*compiled{policy}))
+	return out, nil
 }

@@ -11,7 +11,7 @@ var inputTime = ast.MustParseRef("input.time")
 
 // Timed returns the policies in force whose answers may change with the time, by name.
 func (e *Engine) Timed() (out []string) {
-	for _, policy := range *e.snapshot.Load() {
+	for _, policy := range e.snapshot.Load().policies {
 		if policy.timed {
 			out = append(out, policy.name)
 		}

@@ -94,8 +94,8 @@ func codeOf(title string) string {
 	return strings.Trim(notInCode.ReplaceAllString(strings.ToLower(title), "-"), "-")
 }
 
-func readsMetadata(rule *ast.Rule) (out bool) {
-	ast.WalkRefs(rule, func(ref ast.Ref) bool {
+func readsMetadata(node any) (out bool) {
+	ast.WalkRefs(node, func(ref ast.Ref) bool {
 		out = out || ref.HasPrefix(ruleMetadata)
 		return out
 	})

@@ -6,11 +6,9 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/audit"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/manifest"
@@ -85,7 +83,7 @@ func foresee(session *dryrun.Session, after []dryrun.Stored, policies dryrun.Rep
 	suspending := map[string]bool{}
 	for _, policy := range session.Policies() {
 		if policy.Spec.Suspends() {
-			suspending[policy.Name] = slices.Contains(untouched(session, policies), policy.Name) && confirmed(session, policy.EgressPolicy)
+			suspending[policy.Name] = slices.Contains(untouched(session, policies), policy.Name) && audit.Confirmed(policy.EgressPolicy, session.ParametersOf)
 		}
 	}
 	var entries []audit.Entry
@@ -118,15 +116,6 @@ func untouched(session *dryrun.Session, policies dryrun.Replacement) (out []stri
 		}
 	}
 	return out
-}
-
-// confirmed says whether somebody let a policy suspend as many as it says, as the audit reads it.
-func confirmed(session *dryrun.Session, policy *v1alpha1.EgressPolicy) bool {
-	word := strconv.FormatInt(policy.Generation, 10)
-	if policy.Spec.ParametersFrom != nil {
-		word += "-" + session.ParametersOf(policy.Name)
-	}
-	return policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == word
 }
 
 func nameOf(of dryrun.Stored) types.NamespacedName {

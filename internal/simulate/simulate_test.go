@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,7 +30,7 @@ func run(t *testing.T, stored, policies []string, change func(*simulate.Options)
 	t.Helper()
 	installed, err := config.Installed()
 	require.NoError(t, err)
-	session, err := dryrun.New(dryrun.Options{Configuration: installed, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Namespace: "default"})
+	session, err := dryrun.New(dryrun.Options{Configuration: installed, Sending: dryrun.Sending{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, Namespace: "default"})
 	require.NoError(t, err)
 	held := objects(t, stored...)
 	require.NoError(t, session.Store(held...))
@@ -179,6 +180,37 @@ func TestSomebodysWordStands(t *testing.T) {
 	got = run(t, append(stored, confirmed), []string{strings.ReplaceAll(confirmed, "h6.", "h5.")}, nil)
 	assert.Empty(t, got.Exits.Suspended)
 	assert.Equal(t, map[string]int{"hosts": 6}, got.Exits.Held)
+}
+
+// TestSomebodysWordStandsForABundle, as the audit has it: for the content that he looked at.
+func TestSomebodysWordStandsForABundle(t *testing.T) {
+	t.Parallel()
+	const rego = "package policies.nobody\n\ndeny contains {\"msg\": \"no\", \"code\": \"nobody\"} if input.kind == \"ServiceEntry\"\n"
+	installed, err := config.Installed()
+	require.NoError(t, err)
+	standards, err := dryrun.Standards(installed)
+	require.NoError(t, err)
+	standards.ExpectBundles("acme")
+	require.NoError(t, standards.SetBundle("acme", &bundle.Bundle{Data: map[string]any{}, Modules: []bundle.ModuleFile{{Path: "/nobody.rego", Raw: []byte(rego)}}}))
+	stored := []string{namespaces}
+	for i := range 6 {
+		stored = append(stored, entry("a", fmt.Sprintf("e%d", i), fmt.Sprintf("h%d.example.com", i)))
+	}
+	simulated := func(word string) (*simulate.Simulation, *dryrun.Session) {
+		session, err := dryrun.New(dryrun.Options{Configuration: installed, Standards: standards, Sending: dryrun.Sending{Time: time.Unix(1e9, 0)}, Namespace: "default"})
+		require.NoError(t, err)
+		confirmed := strings.ReplaceAll(policy("hosts", "existing: Suspend, policy: acme/nobody"), "{name: hosts}", "{name: hosts, generation: 3, annotations: {egress-governor.io/confirm-suspend: '"+word+"'}}")
+		held := objects(t, append(stored, confirmed)...)
+		require.NoError(t, session.Store(held...))
+		out, err := simulate.Run(t.Context(), session, held, simulate.Options{Policies: objects(t, policy("other", "enforcement: Audit, "+allowed("'*'"))), MaxShare: 0.2}, func() {})
+		require.NoError(t, err)
+		return out, session
+	}
+	got, session := simulated("3")
+	assert.Equal(t, map[string]int{"hosts": 6}, got.Exits.Held)
+	got, _ = simulated("3-" + session.ParametersOf("hosts"))
+	assert.Empty(t, got.Exits.Held)
+	assert.Len(t, got.Exits.Suspended, 6)
 }
 
 // TestWhatTheWebhookWouldRefuseIsAnError, as is what is the baseline's.

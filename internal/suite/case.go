@@ -48,7 +48,7 @@ func (r *running) run(ctx context.Context, policies []manifest.Object) error {
 		return err
 	}
 	if namespaces, selecting := session.Unlabelled(); len(namespaces) > 0 {
-		r.out.Notes = append(r.out.Notes, fmt.Sprintf("nothing declares namespace %s, so it has no labels, by which selects: %s; give namespaces",
+		r.out.Notes = append(r.out.Notes, fmt.Sprintf("nothing declares namespace %s, so it has no labels; what selects by labels of namespaces may pass it over: %s; give namespaces",
 			strings.Join(namespaces, ", "), strings.Join(selecting, ", ")))
 	}
 	last := len(answers) - 1

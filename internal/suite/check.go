@@ -36,19 +36,23 @@ func fieldsOf(part string) (out []string) {
 	return out
 }
 
-// wrong says errors of the reader of YAML as compilers do.
-func wrong(file string, err error) error {
+// wrong says errors of the reader of YAML as compilers do, and of fields of another kind what they must be.
+func wrong(file string, raw []byte, err error) error {
 	said := []string{err.Error()}
 	var typed *yaml.TypeError
 	if errors.As(err, &typed) {
 		said = typed.Errors
 	}
-	var errs []error
+	errs := misshapen(file, raw)
+	told := len(errs) > 0
 	for _, each := range said {
 		match := lined.FindStringSubmatch(each)
 		place := file
 		if match[1] != "" {
 			place += ":" + match[1]
+		}
+		if told && strings.HasPrefix(each[len(match[0]):], "cannot unmarshal ") {
+			continue
 		}
 		each = unknown.ReplaceAllStringFunc(each[len(match[0]):], func(of string) string {
 			parts := unknown.FindStringSubmatch(of)

@@ -97,7 +97,7 @@ func (s *Suite) Run(ctx context.Context, options Options) (*Outcome, error) {
 			continue
 		}
 		run := &running{suite: s, of: one, options: options, asked: asked, out: Result{File: s.File, Line: one.line, Name: one.Name.value}}
-		run.base = dryrun.Options{Configuration: configuration, Standards: standards, Server: server, Time: options.Time}
+		run.base = dryrun.Options{Configuration: configuration, Standards: standards, Server: server, Sending: dryrun.Sending{Time: options.Time}}
 		run.out.Err = run.run(ctx, out.Policies)
 		out.Results = append(out.Results, run.out)
 		if ctx.Err() != nil {

@@ -140,7 +140,7 @@ func Parse(file string, raw []byte) (*Suite, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(out); err != nil && !errors.Is(err, io.EOF) {
-		return nil, wrong(file, err)
+		return nil, wrong(file, raw, err)
 	}
 	if err := decoder.Decode(&yaml.Node{}); err == nil {
 		return nil, fmt.Errorf("%s: a suite is one document", file)

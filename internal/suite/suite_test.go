@@ -248,13 +248,16 @@ func TestWrongSuitesAreToldWithTheirLines(t *testing.T) {
 	t.Parallel()
 	manifest := "  manifest: a.yaml\n"
 	for text, want := range map[string]string{
-		"":                               "s.yaml:1: the suite has no cases",
-		"cases: []\n":                    "s.yaml:1: the suite has no cases",
-		"a: [\n":                         "s.yaml:",
-		"cases: []\n---\ncases: []\n":    "a suite is one document",
-		"cases:\n- nam: a\n":             `s.yaml:2: unknown field "nam"; a case has name, manifest,`,
-		"polices: []\ncases: []\n":       `s.yaml:1: unknown field "polices"; a suite has policies,`,
-		"cases:\n- name: a\n" + manifest: `s.yaml:2: case "a" expects nothing, so it cannot fail`,
+		"":                            "s.yaml:1: the suite has no cases",
+		"cases: []\n":                 "s.yaml:1: the suite has no cases",
+		"a: [\n":                      "s.yaml:",
+		"cases: []\n---\ncases: []\n": "a suite is one document",
+		"cases:\n- nam: a\n":          `s.yaml:2: unknown field "nam"; a case has name, manifest,`,
+		"policies: {a: b}\nnamespaces: {app: team}\ncases: x\n": "s.yaml:1: policies must be a list, is an object\ns.yaml:2: namespaces.app must be an object, is \"team\"\ns.yaml:3: cases must be a list, is \"x\"",
+		"- a\n": "s.yaml:1: a suite must be an object of policies, enforcement, baseline,",
+		"cases:\n- name: [a]\n  user: ada\n  nam: x\n  expect: denied\n":                          "s.yaml:2: cases[0].name must be a text, is a list\ns.yaml:3: cases[0].user must be an object of name, groups, is \"ada\"\ns.yaml:5: cases[0].expect must be an object of decision, policy, code, field, message, findings, stored, is \"denied\"\ns.yaml:4: unknown field \"nam\"",
+		"polices: []\ncases: []\n":                                                                `s.yaml:1: unknown field "polices"; a suite has policies,`,
+		"cases:\n- name: a\n" + manifest:                                                          `s.yaml:2: case "a" expects nothing, so it cannot fail`,
 		"cases:\n- name: a\n" + manifest + "  expect: {message: ''}\n":                            `expects nothing`,
 		"cases:\n- name: a\n" + manifest + "  expect: {stored: {}}\n":                             `expects nothing`,
 		"cases:\n- name: a\n" + manifest + "  expect: {findings: [{}]}\n":                         `s.yaml:2: case "a": findings[0] is empty`,

@@ -27,8 +27,8 @@ import data.policies.lib.result
 # description: A host or an endpoint that the object leads traffic to is covered by no pattern of the list.
 # custom:
 #   msg: host %q is not allowed in namespace %q
-#   fix: 'ask the platform team to add it to this EgressPolicy, or use one of: %s'
-deny contains result.of(rego.metadata.rule(), host.field, [host.host, input.client.name], [hosts.listed(_allowed)]) if {
+#   fix: 'ask the platform team to add it to this EgressPolicy, %s'
+deny contains result.of(rego.metadata.rule(), host.field, [host.host, input.client.name], [_otherwise]) if {
 	some host in input.egress.hosts
 	host.leaves
 	not _covered(host)
@@ -46,6 +46,10 @@ _covered(host) if {
 	host.ip
 	hosts.within(host.canonical, input.parameters.hosts)
 }
+
+default _otherwise := "which lists none yet"
+
+_otherwise := sprintf("or use one of: %s", [hosts.listed(_allowed)]) if count(_allowed) > 0
 
 default _allowed := set()
 

@@ -19,8 +19,10 @@ test_deny_unlisted_host if {
 }
 
 test_deny_without_list if {
-	result := allowed_hosts.deny with input as _input("api.stripe.com", ["api.stripe.com", "*.stripe.com", "*.com", "*"], true, {})
-	count(result) == 1
+	every parameters in [{}, {"hosts": []}] {
+		result := allowed_hosts.deny with input as _input("api.stripe.com", ["api.stripe.com", "*.stripe.com", "*.com", "*"], true, parameters)
+		{finding.fix | some finding in result} == {"ask the platform team to add it to this EgressPolicy, which lists none yet"}
+	}
 }
 
 test_allow_listed_host if {

@@ -38,7 +38,7 @@ overlaps("*", patterns) if count(patterns) > 0
 # scope: document
 # title: Listed
 # description: At most five patterns, sorted, for a sentence.
-listed(patterns) := "none are allowed yet" if count(patterns) == 0
+listed(patterns) := "none yet" if count(patterns) == 0
 
 listed(patterns) := concat(", ", sort(patterns)) if {
 	count(patterns) > 0
