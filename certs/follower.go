@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,6 +53,10 @@ func (f *follower) Start(ctx context.Context) error {
 func (f *follower) take(ctx context.Context, obj any) {
 	secret, ok := obj.(*corev1.Secret)
 	if !ok || len(secret.Data[corev1.TLSCertKey]) == 0 {
+		return
+	}
+	if unborn(secret, time.Now()) {
+		f.renew(ctx, secret)
 		return
 	}
 	logger := ctrl.LoggerFrom(ctx).WithValues("secret", f.secret)

@@ -49,6 +49,8 @@ func served(t *testing.T, source Source) int64 {
 		_ = tls.Server(server, &tls.Config{GetCertificate: source.GetCertificate}).Handshake()
 		_ = server.Close()
 	}()
+	// What the server still has to say nobody reads.
+	defer func() { _ = client.Close() }()
 	conn := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test looks at the serial alone
 	if err := conn.HandshakeContext(t.Context()); err != nil {
 		return 0

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,32 @@ import (
 type drainingServer struct {
 	webhook.Server
 	stopping *atomic.Bool
+	// failed is how long it serves on where the manager ends by itself, as it does when it loses its lease: nobody else knows of
+	// that end. What the replica knows of the cluster is as old then as whatever kept it from the lease.
+	failed time.Duration
+	// served is waited for before the program ends.
+	served *sync.WaitGroup
+	// answer is called as an answer begins, and what it returns at its end.
+	answer func() (done func())
+}
+
+// failedDelay is how many times longer a replica serves on that nobody told to stop: the Service learns of it by its probes alone.
+const failedDelay = 2
+
+// Start implements manager.Runnable.
+func (s drainingServer) Start(ctx context.Context) error {
+	s.served.Add(1)
+	defer s.served.Done()
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	context.AfterFunc(ctx, func() {
+		if s.stopping.Swap(true) {
+			cancel() // the delay is over
+			return
+		}
+		time.AfterFunc(s.failed, cancel)
+	})
+	return s.Server.Start(serving)
 }
 
 // Register wraps the handler of a path.
@@ -23,6 +50,7 @@ func (s drainingServer) Register(path string, handler http.Handler) {
 		if s.stopping.Load() {
 			w.Header().Set("Connection", "close")
 		}
+		defer s.answer()()
 		handler.ServeHTTP(w, r)
 	}))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,7 @@ import (
 func TestDrainingServerSendsClientsElsewhere(t *testing.T) {
 	t.Parallel()
 	stopping := &atomic.Bool{}
-	server := drainingServer{webhook.NewServer(webhook.Options{}), stopping}
+	server := drainingServer{Server: webhook.NewServer(webhook.Options{}), stopping: stopping, answer: func() func() { return func() {} }}
 	paths := map[string]int{"/mutate": http.StatusOK, "/validate": http.StatusBadRequest, "/validate-policy": http.StatusInternalServerError}
 	for path, status := range paths {
 		server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
@@ -35,6 +36,19 @@ func TestDrainingServerSendsClientsElsewhere(t *testing.T) {
 	for path := range paths {
 		assert.Equal(t, "close", connection(path), "%s gives its connection up while the replica goes", path)
 	}
+}
+
+// TestWhatIsAnsweredIsTold, as long as it is: the work in the background gives way to it.
+func TestWhatIsAnsweredIsTold(t *testing.T) {
+	t.Parallel()
+	answering := 0
+	server := drainingServer{Server: webhook.NewServer(webhook.Options{}), stopping: &atomic.Bool{}, answer: func() func() {
+		answering++
+		return func() { answering-- }
+	}}
+	server.Register("/mutate", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { assert.Equal(t, 1, answering) }))
+	server.WebhookMux().ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mutate", nil))
+	assert.Zero(t, answering)
 }
 
 func TestDrainContextEndsADelayAfterItsParent(t *testing.T) {
@@ -78,4 +92,40 @@ func TestDrainContextWithoutDelayEndsWithItsParent(t *testing.T) {
 		<-ctx.Done()
 		assert.True(t, stopping.Load())
 	})
+}
+
+// fakeServer serves until its context ends.
+type fakeServer struct{ webhook.Server }
+
+func (fakeServer) Start(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// TestDrainingServerServesOnWhereTheManagerFails: who loses the lease is not told to stop, and nobody is told that it does.
+func TestDrainingServerServesOnWhereTheManagerFails(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"told": true, "by itself": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const delay = 10 * time.Second
+				stopping, served := &atomic.Bool{}, &sync.WaitGroup{}
+				server := drainingServer{fakeServer{}, stopping, delay, served, nil}
+				ctx, end := context.WithCancel(t.Context())
+				go func() { assert.NoError(t, server.Start(ctx)) }()
+				synctest.Wait()
+				stopping.Store(told)
+				began := time.Now()
+				end()
+				served.Wait()
+				assert.True(t, stopping.Load())
+				if told {
+					assert.Zero(t, time.Since(began), "the delay was before")
+				} else {
+					assert.Equal(t, delay, time.Since(began))
+				}
+			})
+		})
+	}
 }

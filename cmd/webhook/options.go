@@ -10,8 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	ctrl "sigs.k8s.io/controller-runtime"
-	ctrlzap "sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/egress-governor/egress-governor/internal/version"
 )
@@ -33,15 +31,16 @@ type options struct {
 	port                                  int
 	probeAddress, metricsAddress          string
 	metricsAuth                           bool
-	leaderElect                           bool
+	leaderElect, http2                    bool
 	shutdownDelay                         time.Duration
 	logLevel, pprofAddress                string
 	// level is what is logged now.
 	level zap.AtomicLevel
 }
 
-func command() *cobra.Command {
-	var o options
+// command logs from level on, which its flag sets.
+func command(level zap.AtomicLevel) *cobra.Command {
+	o := options{level: level}
 	out := &cobra.Command{
 		Use: "webhook", Short: "Governs how traffic leaves an Istio mesh", Version: version.String(),
 		Args: cobra.NoArgs, SilenceUsage: true,
@@ -49,13 +48,15 @@ func command() *cobra.Command {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			level, _ := zapcore.ParseLevel(o.logLevel) // validated above
-			o.level = zap.NewAtomicLevelAt(level)
-			ctrl.SetLogger(ctrlzap.New(ctrlzap.Level(&o.level)))
+			from, _ := zapcore.ParseLevel(o.logLevel) // validated above
+			o.level.SetLevel(from)
+			limitMemory(cgroupLimits)
 			return run(cmd.Context(), o)
 		},
 	}
 	o.bind(out)
+	out.CompletionOptions.DisableDefaultCmd = true
+	out.AddCommand(testCommand())
 	return out
 }
 
@@ -71,6 +72,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	flags.StringVar(&o.webhookConfiguration, "webhook-configuration", "egress-governor", "name of both webhook configurations")
 	flags.StringSliceVar(&o.extraDNSNames, "extra-dns-names", nil, "further names of the webhook for its certificate")
 	flags.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS version: 1.2 or 1.3")
+	flags.BoolVar(&o.http2, "enable-http2", true, "speak HTTP/2 to clients that do. HTTP/1.1 is cheaper and spreads an API server's requests over replicas, but one that stops may lose a request")
 	flags.StringVar(&o.clientCA, "client-ca", "", "file with the authority of the API server's client certificate; everybody is answered without it")
 	flags.StringVar(&o.host, "host", "", "address to serve on (default all)")
 	flags.IntVar(&o.port, "port", 9443, "port to serve admission on")

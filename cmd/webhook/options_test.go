@@ -32,7 +32,7 @@ func parsed(t *testing.T, args ...string) options {
 func executed(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := command()
+	cmd := command(zap.NewAtomicLevel())
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SetErr(io.Discard)
@@ -49,7 +49,7 @@ func TestDefaultsNeedTheNamespaceAlone(t *testing.T) {
 		certMode: "self-managed", certDir: "/etc/egress-governor/certs",
 		secret: "egress-governor-webhook-cert", service: "egress-governor-webhook", webhookConfiguration: "egress-governor",
 		tlsMinVersion: "1.3", port: 9443, probeAddress: ":8081", metricsAddress: ":8080",
-		leaderElect: true, shutdownDelay: 5 * time.Second, logLevel: "info",
+		leaderElect: true, http2: true, shutdownDelay: 5 * time.Second, logLevel: "info",
 	}, o)
 	assert.Equal(t, "other", parsed(t, "--namespace=other").namespace, "the flag counts more than the environment")
 
@@ -65,7 +65,7 @@ func TestFlagsReachTheirOption(t *testing.T) {
 		leaderElect: false, shutdownDelay: time.Minute, logLevel: "debug", pprofAddress: "127.0.0.1:6060",
 	}, parsed(t, "--config=c", "--namespace=n", "--cert-mode=files", "--cert-dir=d", "--secret-name=s", "--service-name=svc",
 		"--webhook-configuration=w", "--extra-dns-names=a,b", "--tls-min-version=1.2", "--host=h", "--port=1", "--probe-address=p",
-		"--metrics-address=0", "--leader-elect=false", "--shutdown-delay=1m", "--log-level=debug", "--pprof-address=127.0.0.1:6060"))
+		"--metrics-address=0", "--leader-elect=false", "--enable-http2=false", "--shutdown-delay=1m", "--log-level=debug", "--pprof-address=127.0.0.1:6060"))
 }
 
 func TestABadFlagIsNamed(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/controller"
@@ -31,7 +32,7 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 	if out, err = controller.SetupPolicies(mgr, engine, standards, o.namespace, rules.Changed); err != nil {
 		return nil, err
 	}
-	return out, errors.Join(mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
+	return out, errors.Join(metrics.Registry.Register(out.States()), mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
 }
 
 // resource is how the API server knows a kind that it sends only while a policy asks for it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,16 +55,21 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	stopping := &atomic.Bool{}
-	hosts := registry.New(mesh)
-	mgr, err := newManager(o, source, hosts, stopping)
+	spans, err := newTracing(ctx, ctrl.Log.WithName("traces"))
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(source.AddTo(mgr), metrics.Registry.Register(expiry(source))); err != nil {
+	yield := &controller.Yield{}
+	draining := drainingServer{stopping: &atomic.Bool{}, failed: failedDelay * o.shutdownDelay, served: &sync.WaitGroup{}, answer: yield.Answer}
+	hosts := registry.New(mesh)
+	mgr, err := newManager(o, source, hosts, spans, draining)
+	if err != nil {
 		return err
 	}
-	parts, err := assemble(ctx, mgr, mesh, hosts, configuration, o)
+	if err := errors.Join(source.AddTo(mgr), metrics.Registry.Register(expiry(source)), mgr.Add(spareMemory{})); err != nil {
+		return err
+	}
+	parts, err := assemble(ctx, mgr, mesh, hosts, configuration, yield, o)
 	if err != nil {
 		return err
 	}
@@ -74,7 +80,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	ready := func(request *http.Request) error {
-		if stopping.Load() {
+		if draining.stopping.Load() {
 			return errors.New("stopping")
 		}
 		return errors.Join(parts.ready(), source.Ready(), mgr.GetWebhookServer().StartedChecker()(request))
@@ -82,10 +88,22 @@ func run(ctx context.Context, o options) error {
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", ready)); err != nil {
 		return err
 	}
-	return mgr.Start(drainContext(ctx, o.shutdownDelay, stopping))
+	err = mgr.Start(drainContext(ctx, o.shutdownDelay, draining.stopping))
+	draining.served.Wait()
+	return errors.Join(err, spans.stop(ctx))
 }
 
-func newManager(o options, source certs.Source, hosts *registry.Registry, stopping *atomic.Bool) (ctrl.Manager, error) {
+// protocols are what the webhook's port speaks. By HTTP/2 a replica that goes tells on an idle connection what it has read last, and the
+// API server sends the rest elsewhere. By HTTP/1.1 whatever is on its way then fails.
+func (o options) protocols() []string {
+	if o.http2 {
+		return []string{"h2", "http/1.1"}
+	}
+	return []string{"http/1.1"}
+}
+
+// newManager has admission served by a draining server, which has none yet.
+func newManager(o options, source certs.Source, hosts *registry.Registry, spans *tracing, draining drainingServer) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
@@ -100,22 +118,26 @@ func newManager(o options, source certs.Source, hosts *registry.Registry, stoppi
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
+	restConfig.Wrap(spans.transport)
+	draining.Server = spans.serving(webhook.NewServer(webhook.Options{
+		Host: o.host, Port: o.port,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion = o.minVersion()
+			c.GetCertificate = source.GetCertificate
+			c.NextProtos = o.protocols()
+			_ = onlyClientsOf(c, o.clientCA) // read above
+		}},
+	}))
 	return ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                 scheme,
+		BaseContext:            spans.context,
 		HealthProbeBindAddress: o.probeAddress,
 		PprofBindAddress:       o.pprofAddress,
 		Metrics:                metricsOptions(o),
 		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Cache:                         cache.Options{ByObject: caches, DefaultTransform: cache.TransformStripManagedFields()},
-		WebhookServer: drainingServer{webhook.NewServer(webhook.Options{
-			Host: o.host, Port: o.port,
-			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-				c.MinVersion = o.minVersion()
-				c.GetCertificate = source.GetCertificate
-				_ = onlyClientsOf(c, o.clientCA) // read above
-			}},
-		}), stopping},
+		WebhookServer:                 draining,
 	})
 }
 
@@ -161,7 +183,7 @@ func (p parts) ready() error {
 	return nil
 }
 
-func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, configuration *config.Configuration, o options) (*parts, error) {
+func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, configuration *config.Configuration, yield *controller.Yield, o options) (*parts, error) {
 	out := &parts{}
 	var err error
 	if out.synced, err = hosts.Watch(ctx, mgr.GetCache()); err != nil {
@@ -174,17 +196,17 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if out.policies, err = setupPolicies(mgr, engine, configuration.Standards(), o); err != nil {
 		return nil, err
 	}
-	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced, metrics.Registry); err != nil {
+	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced, yield, metrics.Registry); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(controller.SetupRules(mgr, hosts), controller.SetupRoutes(mgr, mesh, hosts)); err != nil {
+	if err := controller.SetupRoutes(mgr, mesh, hosts); err != nil {
 		return nil, err
 	}
 	recorder, err := record.New(metrics.Registry)
 	if err != nil {
 		return nil, err
 	}
-	tally := &controller.Tally{Client: mgr.GetClient(), Now: time.Now}
+	tally := &controller.Tally{Client: mgr.GetClient(), Now: time.Now, Yield: yield}
 	recorder.Tell(counting(tally))
 	if err := setupOPA(mgr, engine, out.policies, recorder, configuration.OPA); err != nil {
 		return nil, err
@@ -261,7 +283,7 @@ func fence(configuration *config.Configuration) *hop.Fence {
 
 func preflight(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Registry, meshConfig config.MeshConfig, o options) *controller.Preflight {
 	return &controller.Preflight{
-		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, Ungoverned: hosts.Ungoverned, View: hosts, MeshConfig: meshConfig.Key(),
+		Mesh: mesh, Live: mgr.GetAPIReader(), Foreign: hosts.Foreign, Ungoverned: hosts.Ungoverned, View: hosts, MeshConfig: meshConfig.Key(), Configuration: o.webhookConfiguration,
 		Recorder: mgr.GetEventRecorder("egress-governor"), Metrics: metrics.Registry, Status: mgr.GetClient(),
 		Regarding: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service}},
 	}

@@ -5,10 +5,10 @@ package admit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/review"
+	"github.com/egress-governor/egress-governor/internal/span"
 )
 
 // Paths of the handlers; the chart's webhook configurations name the same.
@@ -79,16 +80,20 @@ func New(options Options) *Handler {
 
 // Register serves the handler on a webhook server.
 func (h *Handler) Register(server webhook.Server) {
-	server.Register(MutatePath, &webhook.Admission{Handler: h.bounded("mutate", h.Mutate)})
-	server.Register(ValidatePath, &webhook.Admission{Handler: h.bounded("validate", h.Validate)})
-	server.Register(ValidatePolicyPath, &webhook.Admission{Handler: h.bounded("validate-policy", h.ValidatePolicy)})
+	for path, handle := range map[string]admission.HandlerFunc{MutatePath: h.Mutate, ValidatePath: h.Validate, ValidatePolicyPath: h.ValidatePolicy} {
+		name := strings.TrimPrefix(path, "/")
+		server.Register(path, &webhook.Admission{Handler: traced(name, h.bounded(name, handle))})
+	}
 }
 
 // bounded lets a request wait for its turn. One whose client has left is not worked on.
 func (h *Handler) bounded(name string, handle admission.HandlerFunc) admission.HandlerFunc {
 	return func(ctx context.Context, req admission.Request) admission.Response {
+		_, turn := span.Part(ctx, "turn")
+		defer turn.End()
 		select {
 		case h.inFlight <- struct{}{}:
+			turn.End()
 			began := time.Now()
 			defer func() {
 				<-h.inFlight
@@ -96,7 +101,8 @@ func (h *Handler) bounded(name string, handle admission.HandlerFunc) admission.H
 			}()
 			return handle(ctx, req)
 		case <-ctx.Done():
-			return admission.Errored(http.StatusServiceUnavailable, fmt.Errorf("waited for %d requests before this one: %w", maxInFlight, ctx.Err()))
+			late := fmt.Errorf("waited for %d requests before this one: %w", maxInFlight, ctx.Err())
+			return (&problem{http.StatusServiceUnavailable, late}).response(ctx, req)
 		}
 	}
 }
@@ -104,54 +110,58 @@ func (h *Handler) bounded(name string, handle admission.HandlerFunc) admission.H
 // Mutate rewrites an object into the form in which it will be stored. One that cannot be rewritten is refused here, together
 // with everything else that is wrong with it: the API server's own policies come before Validate, and say less.
 func (h *Handler) Mutate(ctx context.Context, req admission.Request) admission.Response {
-	in, problem := h.read(ctx, req)
+	in, problem := h.decoded(ctx, req)
 	if problem != nil {
-		return problem.response()
+		return problem.response(ctx, req)
+	}
+	if in.Operation == review.Delete {
+		return malformed("operation %q rewrites nothing", req.Operation).response(ctx, req)
 	}
 	if review.Finalizing(in.Object, in.Old) {
 		return admission.Allowed("")
 	}
-	rewritten, err := h.Reviewer.Rewrite(in)
+	rewritten, err := h.rewrite(ctx, in)
 	var refusals review.Refusals
 	if errors.As(err, &refusals) {
 		if outcome, err := h.review(ctx, in); err != nil || outcome.Verdict != review.Allowed {
-			return h.answer(ctx, in, outcome, err)
+			return h.answer(ctx, req, in, outcome, err)
 		}
 		// What it waited for is there now.
-		rewritten, err = h.Reviewer.Rewrite(in)
+		rewritten, err = h.rewrite(ctx, in)
 	}
 	switch {
 	case errors.As(err, &refusals):
 		return admission.Allowed("")
 	case err != nil:
-		return admission.Errored(http.StatusInternalServerError, err)
+		return broken(err).response(ctx, req)
 	}
-	raw, err := json.Marshal(rewritten)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode object: %w", err))
+	out := admission.Allowed("")
+	if rewritten != in.Object {
+		out.Patches = patch(in.Object.Object, rewritten.Object)
 	}
-	return admission.PatchResponseFromRaw(req.Object.Raw, raw)
+	return out
 }
 
 // Validate evaluates the object that will be stored.
 func (h *Handler) Validate(ctx context.Context, req admission.Request) admission.Response {
-	in, problem := h.read(ctx, req)
+	in, problem := h.decoded(ctx, req)
 	if problem != nil {
-		return problem.response()
+		return problem.response(ctx, req)
 	}
 	if review.Finalizing(in.Object, in.Old) {
 		return admission.Allowed("")
 	}
 	outcome, err := h.review(ctx, in)
-	return h.answer(ctx, in, outcome, err)
+	return h.answer(ctx, req, in, outcome, err)
 }
 
-func (h *Handler) answer(ctx context.Context, in review.Request, outcome *review.Outcome, err error) admission.Response {
+func (h *Handler) answer(ctx context.Context, req admission.Request, in review.Request, outcome *review.Outcome, err error) admission.Response {
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return broken(err).response(ctx, req)
 	}
 	h.Recorder.Record(ctx, in, outcome)
-	return answer(outcome)
+	decided(span.Current(ctx), outcome)
+	return answer(in, outcome)
 }
 
 const (
@@ -162,37 +172,44 @@ const (
 
 // review decides on an object, and once more while it is refused for want of one that was applied just before it.
 func (h *Handler) review(ctx context.Context, in review.Request) (outcome *review.Outcome, err error) {
+	outcome, err = h.reviewed(ctx, in)
+	if err != nil || !outcome.Waits() {
+		return outcome, err
+	}
 	// The lag bounds how often it is looked at, and not how long the policies may take.
-	waiting := wait.PollUntilContextTimeout(ctx, lookAgain, lag, true, func(context.Context) (bool, error) {
-		outcome, err = h.Reviewer.Review(ctx, in)
+	_ = wait.PollUntilContextTimeout(ctx, lookAgain, lag, false, func(context.Context) (bool, error) {
+		outcome, err = h.reviewed(ctx, in)
 		return err != nil || !outcome.Waits(), nil
 	})
-	if outcome == nil && err == nil {
-		err = waiting
-	}
 	return outcome, err
+}
+
+func (h *Handler) reviewed(ctx context.Context, in review.Request) (*review.Outcome, error) {
+	ctx, part := span.Part(ctx, "review")
+	defer part.End()
+	return h.Reviewer.Review(ctx, in)
 }
 
 // ValidatePolicy refuses an EgressPolicy that does not compile or whose parameters do not fit, with file and line.
 func (h *Handler) ValidatePolicy(ctx context.Context, req admission.Request) admission.Response {
 	if req.Kind.Group != v1alpha1.GroupVersion.Group || req.Kind.Kind != "EgressPolicy" {
-		return malformed("kind %s %s is not an EgressPolicy", req.Kind.Group, req.Kind.Kind).response()
+		return malformed("kind %s %s is not an EgressPolicy", req.Kind.Group, req.Kind.Kind).response(ctx, req)
 	}
 	if len(req.Object.Raw) == 0 {
-		return malformed("object: is empty").response()
+		return malformed("object: is empty").response(ctx, req)
 	}
 	egressPolicy := &v1alpha1.EgressPolicy{}
 	if err := h.decoder.Decode(req, egressPolicy); err != nil {
-		return malformed("object: %w", err).response()
+		return malformed("object: %w", err).response(ctx, req)
 	}
 	if unchanged, err := h.unchanged(req, egressPolicy); err != nil {
-		return malformed("oldObject: %w", err).response()
+		return malformed("oldObject: %w", err).response(ctx, req)
 	} else if unchanged {
 		return admission.Allowed("")
 	}
 	warnings, err := h.Checker.Check(ctx, egressPolicy)
 	if err != nil {
-		return no(review.Refused, review.PolicyMessage(req.Name, err))
+		return unfit(ctx, req, err)
 	}
 	return admission.Allowed("").WithWarnings(warnings...)
 }

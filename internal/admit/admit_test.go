@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -361,7 +363,7 @@ func TestWhoIsExcludedIsTold(t *testing.T) {
 		assert.Equal(t, decision.Denied == nil, response.Allowed)
 		require.NotEmpty(t, response.Warnings)
 		assert.Equal(t, "user firefighter is excluded from EgressPolicy a, b, which did not look at this. Fix: write as another user where that is not meant (spec.match.excludeUsers, excludeGroups)", response.Warnings[0])
-		assert.Equal(t, map[string]string{"exempt-user": "firefighter", "exempt-from": "EgressPolicy a, b"}, response.AuditAnnotations)
+		assert.Equal(t, map[string]string{"exempt-user": "firefighter", "exempt-from": "EgressPolicy a, b", "request-id": "1"}, response.AuditAnnotations)
 	}
 }
 
@@ -377,4 +379,43 @@ func TestALabelIsNoWall(t *testing.T) {
 		assert.True(t, response.Allowed)
 		assert.Equal(t, told, strings.Contains(strings.Join(response.Warnings, "\n"), "whoever labels it otherwise escapes"), spec)
 	}
+}
+
+// TestEachNoHasOneLine of the log, by the ID under which the API server's audit log has the request; a yes has none.
+func TestEachNoHasOneLine(t *testing.T) {
+	t.Parallel()
+	policyRequest := func(h *admit.Handler) func(context.Context, admission.Request) admission.Response {
+		h.Checker = checker{errors.New("hosts.rego:3: of 10 hosts")}
+		return h.ValidatePolicy
+	}
+	malformed := request("ServiceEntry", "{")
+	egressPolicy := request("EgressPolicy", `{"apiVersion":"egress-governor.io/v1alpha1","kind":"EgressPolicy","metadata":{"name":"p"},"spec":{}}`)
+	egressPolicy.Kind.Group = v1alpha1.GroupVersion.Group
+	for name, of := range map[string]struct {
+		by   func(*admit.Handler) func(context.Context, admission.Request) admission.Response
+		in   admission.Request
+		line string
+	}{
+		"denied":    {func(h *admit.Handler) func(context.Context, admission.Request) admission.Response { return h.Validate }, request("ServiceEntry", sealedJSON()), `"verdict"="denied" "operation"="CREATE" "reasons"=["host-denied at spec.hosts[0] by p"]`},
+		"and more":  {func(h *admit.Handler) func(context.Context, admission.Request) admission.Response { return h.Mutate }, request("ServiceEntry", entryJSON(`{"hosts":["10.0.0.1"],"ports":[{"number":443,"name":"tls","protocol":"TLS"}]}`)), `"ip-host at spec.hosts[0]"`},
+		"malformed": {func(h *admit.Handler) func(context.Context, admission.Request) admission.Response { return h.Validate }, malformed, `"verdict"="failed" "operation"="CREATE" "status"=400`},
+		"a policy":  {policyRequest, egressPolicy, `"verdict"="refused" "operation"="CREATE" "reasons"=["unfit-policy"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := handler(t, evaluator(func(policy.Review) policy.Decision {
+				return policy.Decision{Denied: []policy.Violation{{Policy: "p", Code: "host-denied", Field: "spec.hosts[0]", Message: "no"}}}
+			}))
+			var lines []string
+			logger := funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{})
+			response := of.by(h)(logr.NewContext(t.Context(), logger), of.in)
+			require.False(t, response.Allowed)
+			assert.Equal(t, "1", response.AuditAnnotations["request-id"])
+			require.Len(t, lines, 1)
+			assert.Contains(t, lines[0], `"msg"="Not allowed"`)
+			assert.Contains(t, lines[0], of.line)
+		})
+	}
+	h := handler(t, evaluator(silent))
+	assert.Empty(t, h.Validate(t.Context(), request("ServiceEntry", sealedJSON())).AuditAnnotations)
 }

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/egress-governor/egress-governor/internal/review"
@@ -25,7 +26,15 @@ type problem struct {
 	err  error
 }
 
-func (p *problem) response() admission.Response { return admission.Errored(p.code, p.err) }
+// response says so to the client and in the log.
+func (p *problem) response(ctx context.Context, req admission.Request) admission.Response {
+	log.FromContext(ctx).Info("Not allowed", "verdict", review.Failed, "operation", req.Operation, "status", p.code, "error", p.err.Error())
+	out := admission.Errored(p.code, p.err)
+	out.AuditAnnotations = map[string]string{byRequest: string(req.UID)}
+	return out
+}
+
+func broken(err error) *problem { return &problem{http.StatusInternalServerError, err} }
 
 func malformed(format string, args ...any) *problem {
 	return &problem{http.StatusBadRequest, fmt.Errorf(format, args...)}
@@ -35,6 +44,7 @@ func malformed(format string, args ...any) *problem {
 var operations = map[admissionv1.Operation]review.Operation{
 	admissionv1.Create: review.Create,
 	admissionv1.Update: review.Update,
+	admissionv1.Delete: review.Delete,
 }
 
 // read takes a request apart. It refuses whatever it was not made for: a rule that is too wide in a webhook
@@ -49,9 +59,13 @@ func (h *Handler) read(ctx context.Context, req admission.Request) (review.Reque
 	if problem := governed(req); problem != nil {
 		return out, problem
 	}
+	raw, what := req.Object.Raw, "object"
+	if out.Operation == review.Delete {
+		raw, what = req.OldObject.Raw, "oldObject"
+	}
 	var err error
-	if out.Object, err = decode(req.Object.Raw, req.Kind.Kind, req.Namespace); err != nil {
-		return out, malformed("object: %w", err)
+	if out.Object, err = decode(raw, req.Kind.Kind, req.Namespace); err != nil {
+		return out, malformed("%s: %w", what, err)
 	}
 	if out.Operation == review.Update {
 		if out.Old, err = decode(req.OldObject.Raw, req.Kind.Kind, req.Namespace); err != nil {
@@ -60,7 +74,7 @@ func (h *Handler) read(ctx context.Context, req admission.Request) (review.Reque
 	}
 	namespace, err := h.namespace(ctx, req.Namespace)
 	if err != nil {
-		return out, &problem{http.StatusInternalServerError, fmt.Errorf("namespace %q cannot be read: %w", req.Namespace, err)}
+		return out, broken(fmt.Errorf("namespace %q cannot be read: %w", req.Namespace, err))
 	}
 	out.Namespace = review.Namespace{Name: req.Namespace, Labels: namespace.Labels, Annotations: namespace.Annotations}
 	return out, nil
@@ -82,7 +96,7 @@ func governed(req admission.Request) *problem {
 	if !slices.Contains(resource.Versions, req.Kind.Version) {
 		return malformed("version %q of %s is not known", req.Kind.Version, req.Kind.Kind)
 	}
-	if operations[req.Operation] == "" {
+	if operations[req.Operation] == "" || operations[req.Operation] == review.Delete && !resource.Leaves {
 		return malformed("operation %q is not governed here", req.Operation)
 	}
 	if req.Namespace == "" {

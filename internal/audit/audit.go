@@ -4,6 +4,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +90,10 @@ type Auditor struct {
 	late bool
 	// taken is when entries were suspended lately that nobody had confirmed.
 	taken map[types.NamespacedName]time.Time
-	wake  chan struct{}
+	// left is a pass that did not end, patience how a page is asked for again.
+	left     *walk
+	patience wait.Backoff
+	wake     chan struct{}
 
 	mu      sync.Mutex
 	found   map[objectKey]judged
@@ -99,6 +103,8 @@ type Auditor struct {
 	stale bool
 	ended time.Time
 	took  time.Duration
+	// meanwhile is what was written while a pass goes on.
+	meanwhile meanwhile
 }
 
 // New returns an Auditor.
@@ -107,13 +113,14 @@ func New(options Options) *Auditor {
 		Options: options, limiter: flowcontrol.NewTokenBucketRateLimiter(float32(options.PerSecond), max(1, options.PerSecond/10)),
 		metrics: newGauges(options.Now), told: map[notice]telling{}, wake: make(chan struct{}, 1),
 		found: map[objectKey]judged{}, touched: map[objectKey]bool{}, taken: map[types.NamespacedName]time.Time{},
+		patience: wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 6},
 	}
 }
 
 const (
 	// settle is how long changes that come together are waited for.
 	settle = 500 * time.Millisecond
-	// retry is when a pass that did not end is tried again, and what was too much at once is gone on with.
+	// retry is when a pass that did not end is gone on with, and what was too much at once is gone on with.
 	retry = 10 * time.Second
 )
 
@@ -158,13 +165,12 @@ func (a *Auditor) run(ctx context.Context) {
 			case a.outdated(ctx):
 				err = a.pass(ctx, kinds)
 			case a.clocked(ctx):
-				err = a.pass(ctx, kinds[:1])
+				err = a.hour(ctx)
 			}
 			minute.Reset(a.toMinute())
 		}
 		if err != nil && ctx.Err() == nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Audit is incomplete")
-			a.dirt(true)
+			ctrl.LoggerFrom(ctx).Error(err, "Audit is incomplete", "left", a.left.names())
 		}
 		if err != nil || a.late || a.untold() {
 			again.Reset(retry)
@@ -172,14 +178,18 @@ func (a *Auditor) run(ctx context.Context) {
 	}
 }
 
-// changes judges what changed since: everything, or some objects.
+// changes judges what changed since: everything, or some objects and what is left of a pass that did not end.
 func (a *Auditor) changes(ctx context.Context) error {
 	dirty, touched := a.take()
 	switch {
 	case dirty:
 		return a.pass(ctx, kinds)
+	case len(touched) > 0 && a.left != nil:
+		return errors.Join(a.again(ctx, touched), a.walk(ctx, a.left))
 	case len(touched) > 0:
 		return a.again(ctx, touched)
+	case a.left != nil:
+		return a.walk(ctx, a.left)
 	case a.late:
 		a.publish(ctx)
 		return nil
@@ -211,6 +221,7 @@ func (a *Auditor) Touched(kind, namespace, name string) {
 	if wrong {
 		a.touched[key] = true
 	}
+	a.meanwhile.add(key)
 	a.mu.Unlock()
 	if wrong {
 		a.ring()

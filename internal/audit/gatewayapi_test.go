@@ -46,13 +46,14 @@ spec:
 		assert.Equal(t, apiGroup+"/"+version, found.apiVersion)
 	}
 	assert.Empty(t, s.found[objectKey{"TCPRoute", "app", "r"}], "a version that nobody here reads")
-	s.live.broken = apierrors.NewNotFound(schema.GroupResource{}, "")
-	for _, kind := range []string{"HTTPRoute", "TLSRoute"} {
-		found, seen, err := s.judgeAll(t.Context(), kind, nil)
-		require.NoError(t, err, "the cluster has them no longer")
-		assert.Empty(t, found)
-		assert.Zero(t, seen)
+	for _, err := range []error{apierrors.NewNotFound(schema.GroupResource{}, ""), &meta.NoKindMatchError{}} {
+		s.live.broken = err
+		for _, kind := range []string{"HTTPRoute", "TLSRoute"} {
+			at := newPlace()
+			require.NoError(t, s.judgeAll(t.Context(), kind, at, nil), "the cluster has them no longer")
+			assert.Empty(t, at.found)
+			assert.Zero(t, at.governed)
+		}
+		require.Error(t, s.judgeAll(t.Context(), serviceEntry, newPlace(), nil))
 	}
-	_, _, err := s.judgeAll(t.Context(), serviceEntry, nil)
-	require.Error(t, err)
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -65,6 +67,14 @@ func (a *Auditor) served(kind string) (schema.GroupVersionKind, bool, error) {
 	return mapping.GroupVersionKind, slices.Contains(resource.Versions, mapping.GroupVersionKind.Version), nil
 }
 
+// unserved says whether a list failed since the cluster does not have the kind: it was asked for that longer ago than the client, or the
+// other way round.
+func unserved(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
+
 func gvk(kind string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind}
+}
+
+func keyOf(object *unstructured.Unstructured) objectKey {
+	return objectKey{object.GetKind(), object.GetNamespace(), object.GetName()}
 }

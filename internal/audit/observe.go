@@ -118,7 +118,7 @@ func (a *Auditor) observe(ctx context.Context, of *rehearsal) error {
 		if err := a.limiter.Wait(ctx); err != nil {
 			return err
 		}
-		key := objectKey{object.GetKind(), object.GetNamespace(), object.GetName()}
+		key := keyOf(object)
 		outcome, err := of.Adopt(ctx, object)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Observed object cannot be judged", "kind", key.Kind, "namespace", key.Namespace, "name", key.Name)

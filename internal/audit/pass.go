@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,9 +19,6 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
-
-// pageSize is how many objects one list returns.
-const pageSize = 100
 
 // judged is what is wrong with a stored object.
 type judged struct {
@@ -35,51 +32,70 @@ type judged struct {
 	changes  []string
 }
 
-// pass judges all objects of some kinds. On error what is known of the rest stays.
+// pass judges all objects of some kinds. On error what is known of the rest stays, and the pass can be gone on with.
 func (a *Auditor) pass(ctx context.Context, of []string) error {
-	began, objects := a.Now(), 0
-	whole := len(of) == len(kinds)
-	if whole {
-		a.begin()
-	}
-	policies, err := a.readPolicies(ctx)
+	next, err := a.set(ctx, of)
 	if err != nil {
+		a.dirt(true)
 		return err
 	}
-	var rehearsal *rehearsal
-	if whole {
-		if rehearsal, err = a.rehearse(ctx); err != nil {
-			return err
-		}
-	}
-	for _, kind := range of {
-		found, seen, err := a.judgeAll(ctx, kind, rehearsal)
-		if err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
-		}
-		objects += seen
-		a.know(kind, found)
-		if kind == serviceEntry {
-			if err := a.stillConfirmed(ctx, policies); err != nil {
-				return err
+	return a.walk(ctx, next)
+}
+
+// walk goes on with a pass, and keeps what is left of it. A kind that cannot be read keeps no other from being judged, but an API
+// server that does not answer is asked for no other.
+func (a *Auditor) walk(ctx context.Context, of *walk) error {
+	began := a.Now()
+	defer func() { of.took += a.Now().Sub(began) }()
+	var errs []error
+	for _, kind := range slices.Clone(of.kinds) {
+		if err := a.walkKind(ctx, kind, of); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", kind, err))
+			if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+				break
 			}
-			// It closes exits, and waits for nothing.
-			a.policies = policies
-			a.decide()
+			continue
 		}
+		of.done(kind)
 	}
-	if whole {
-		if err := a.observe(ctx, rehearsal); err != nil {
+	if err := errors.Join(errs...); err != nil {
+		a.left = of
+		return err
+	}
+	if a.left == of {
+		a.left = nil
+	}
+	if of.whole {
+		if err := a.observe(ctx, of.rehearsal); err != nil {
 			return err
 		}
+	}
+	a.over()
+	took := of.took + a.Now().Sub(began)
+	if of.whole {
+		a.ended, a.took = a.Now(), took
+		a.metrics.passed(a.ended, of.objects())
 	}
 	a.publish(ctx)
-	took := a.Now().Sub(began)
-	if whole {
-		a.ended, a.took = a.Now(), took
-		a.metrics.passed(a.ended, objects)
+	a.log(ctx, of.objects(), took)
+	return nil
+}
+
+// walkKind judges what is left of a kind, and takes in what was found.
+func (a *Auditor) walkKind(ctx context.Context, kind string, of *walk) error {
+	if err := a.judgeAll(ctx, kind, of.place(kind), of.rehearsal); err != nil {
+		return err
 	}
-	a.log(ctx, objects, took)
+	a.know(kind, of.place(kind).found)
+	if kind != serviceEntry {
+		return nil
+	}
+	if err := a.stillConfirmed(ctx, of.policies); err != nil {
+		return err
+	}
+	// It closes exits, and waits for nothing.
+	a.policies = of.policies
+	a.decide()
 	return nil
 }
 
@@ -95,76 +111,49 @@ func (a *Auditor) log(ctx context.Context, objects int, took time.Duration) {
 		"suspended", len(a.Entries.Suspensions()), "held", len(a.held), "unsealed", len(a.Unsealed()), "observed", observed, "took", took.String())
 }
 
-// begin says that whatever was written so far is what the pass is about.
-func (a *Auditor) begin() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.dirty, a.stale = false, false
-}
-
-// know takes in what was found wrong with the objects of a kind.
-func (a *Auditor) know(kind string, found map[objectKey]judged) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	maps.DeleteFunc(a.found, func(key objectKey, of judged) bool { return key.Kind == kind && !of.observed })
-	maps.Copy(a.found, found)
-}
-
-// judgeAll reads the objects of a kind page by page. A rehearsal takes them in.
-func (a *Auditor) judgeAll(ctx context.Context, kind string, rehearsal *rehearsal) (found map[objectKey]judged, seen int, err error) {
-	found = map[objectKey]judged{}
+// judgeAll reads the objects of a kind page by page, from where that ended last. A rehearsal takes them in.
+func (a *Auditor) judgeAll(ctx context.Context, kind string, at *place, rehearsal *rehearsal) error {
 	of, served, err := a.served(kind)
-	if err != nil || !served {
-		return found, 0, err
+	if err != nil {
+		return err
 	}
-	next := ""
-	for {
-		if err := a.limiter.Wait(ctx); err != nil {
-			return nil, seen, err
-		}
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(of.GroupVersion().WithKind(kind + "List"))
-		err := a.Live.List(ctx, list, client.Limit(pageSize), client.Continue(next))
-		if from := goesOn(err); from != "" && from != next {
-			// What was read so far is of an older moment.
-			next = from
-			continue
-		}
-		if apierrors.IsNotFound(err) && !ofMesh(kind) {
+	for served && !at.end {
+		list, err := a.page(ctx, of, at)
+		if unserved(err) && !ofMesh(kind) {
 			// It was served when that was asked for last.
-			return map[objectKey]judged{}, 0, nil
+			served = false
+			break
 		}
 		if err != nil {
-			return nil, seen, err
+			return err
 		}
 		for i := range list.Items {
-			key, judged, governed, err := a.judge(ctx, &list.Items[i])
-			if err == nil {
-				err = rehearsal.take(&list.Items[i])
-			}
-			if err != nil {
-				return nil, seen, err
-			}
-			if governed {
-				seen++
-			}
-			if len(judged.findings) > 0 {
-				found[key] = judged
+			if err := a.judgeOne(ctx, &list.Items[i], at, rehearsal); err != nil {
+				return err
 			}
 		}
-		if next = list.GetContinue(); next == "" {
-			return found, seen, nil
-		}
+		at.turned(list)
 	}
+	if !served {
+		*at = *newPlace()
+	}
+	return nil
 }
 
-// goesOn returns where a list that took too long can be gone on with.
-func goesOn(err error) string {
-	var status apierrors.APIStatus
-	if apierrors.IsResourceExpired(err) && errors.As(err, &status) {
-		return status.Status().Continue
+// judgeOne judges an object of a page, unless it was judged as it is.
+func (a *Auditor) judgeOne(ctx context.Context, object *unstructured.Unstructured, at *place, rehearsal *rehearsal) error {
+	if at.knows(object) {
+		return nil
 	}
-	return ""
+	key, judged, governed, err := a.judge(ctx, object)
+	if err == nil {
+		err = rehearsal.take(object)
+	}
+	if err != nil {
+		return err
+	}
+	at.take(object, key, judged, governed)
+	return nil
 }
 
 // again judges single objects.
@@ -178,6 +167,7 @@ func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
 			_, of, _, err = a.judge(ctx, object)
 		}
 		if client.IgnoreNotFound(err) != nil {
+			a.untouched(touched)
 			return err
 		}
 		a.mu.Lock()
@@ -185,6 +175,7 @@ func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
 			a.found[key] = of
 		}
 		a.mu.Unlock()
+		delete(touched, key)
 	}
 	a.decide()
 	a.publish(ctx)
@@ -194,7 +185,7 @@ func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
 // judge judges one object in its turn; those of namespaces that are not governed are nobody's to judge. One that cannot be
 // judged is as it was. The error is that of the context.
 func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) (key objectKey, out judged, governed bool, err error) {
-	key = objectKey{object.GetKind(), object.GetNamespace(), object.GetName()}
+	key = keyOf(object)
 	namespace := &corev1.Namespace{}
 	unread := a.Cached.Get(ctx, types.NamespacedName{Name: key.Namespace}, namespace)
 	if apierrors.IsNotFound(unread) || (unread == nil && !a.Mesh.Governed.Matches(labels.Set(namespace.Labels))) {

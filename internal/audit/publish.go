@@ -22,8 +22,12 @@ import (
 )
 
 // publish tells what is known: in metrics, in the status of EgressPolicies, by Events and in reports.
-// What cannot be written is told again later, and nothing judged again for it.
+// What cannot be written is told again later, and nothing judged again for it. Until everything was judged once, what the last
+// leader told stands.
 func (a *Auditor) publish(ctx context.Context) {
+	if a.ended.IsZero() {
+		return
+	}
 	a.count()
 	a.remember()
 	a.notify()
@@ -88,7 +92,7 @@ func (a *Auditor) setHeld(policy *v1alpha1.EgressPolicy) string {
 	case held:
 		condition.Status, condition.Reason = metav1.ConditionTrue, "TooMany"
 		condition.Message = fmt.Sprintf("this policy would suspend %d exits at once, of %d, and suspends none of them; correct it, or let it through by the annotation %s: %q",
-			exits, a.Entries.Sealed(), v1alpha1.AnnotationConfirmSuspend, a.confirmation(policy))
+			exits, a.Entries.Sealed(), v1alpha1.AnnotationConfirmSuspend, confirmation(policy, a.Policies.ParametersOf))
 	case apimeta.FindStatusCondition(policy.Status.Conditions, condition.Type) != nil:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "NotHeld", "nothing is held back"
 	default:
@@ -155,9 +159,9 @@ func (a *Auditor) notify() {
 // note is what an Event says of a finding.
 func (j judged) note(finding review.Finding) string {
 	if j.observed {
-		return "if its namespace were governed: " + reasonOf(finding)
+		return "if its namespace were governed: " + finding.OneLine()
 	}
-	return reasonOf(finding)
+	return finding.OneLine()
 }
 
 // untold says whether there are violations that no Event was written of yet.

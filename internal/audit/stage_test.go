@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -70,6 +71,7 @@ func newStage(t *testing.T) *stage {
 		Now: func() time.Time { return out.now },
 	})
 	out.limiter = turns{out}
+	out.patience = wait.Backoff{Duration: time.Millisecond, Factor: 1, Steps: 3}
 	out.namespace("app", nil)
 	return out
 }
@@ -167,10 +169,13 @@ func (s *stage) told() (out []string) {
 // pages lists as the API server does, by pages; the fake client knows none.
 type pages struct {
 	client.Reader
-	// pages counts the lists of each kind, expire is the list whose token has expired, broken what lists answer.
-	pages  map[string]int
-	expire int
-	broken error
+	// pages counts the lists of each kind, expire is the list whose token has expired, forgotten that nobody says where to go
+	// on. Broken is what lists answer, fails what those of a kind do.
+	pages     map[string]int
+	expire    int
+	forgotten bool
+	broken    error
+	fails     func(kind string, list int) error
 }
 
 func (p *pages) List(ctx context.Context, into client.ObjectList, options ...client.ListOption) error {
@@ -180,10 +185,17 @@ func (p *pages) List(ctx context.Context, into client.ObjectList, options ...cli
 	if p.broken != nil {
 		return p.broken
 	}
+	if p.fails != nil {
+		if err := p.fails(kind, p.pages[kind]); err != nil {
+			return err
+		}
+	}
 	of := (&client.ListOptions{}).ApplyOptions(options)
 	if p.pages[kind] == p.expire && kind == "ServiceEntryList" {
 		err := apierrors.NewResourceExpired("too old")
-		err.ErrStatus.Continue = "again-" + of.Continue
+		if !p.forgotten {
+			err.ErrStatus.Continue = "again-" + of.Continue
+		}
 		return err
 	}
 	if err := p.Reader.List(ctx, list); err != nil {
@@ -205,4 +217,28 @@ func lastNumber(token string) string {
 		}
 	}
 	return token
+}
+
+func (s *stage) entry(name string) *unstructured.Unstructured {
+	s.t.Helper()
+	out := &unstructured.Unstructured{}
+	out.SetGroupVersionKind(gvk(serviceEntry))
+	require.NoError(s.t, s.cluster.Get(s.t.Context(), types.NamespacedName{Namespace: "app", Name: name}, out))
+	return out
+}
+
+func (p *pages) Get(ctx context.Context, name client.ObjectKey, into client.Object, options ...client.GetOption) error {
+	if p.broken != nil {
+		return p.broken
+	}
+	return p.Reader.Get(ctx, name, into, options...)
+}
+
+// mend has an entry name a host that is allowed.
+func (s *stage) mend(name string) {
+	s.t.Helper()
+	entry := s.entry(name)
+	require.NoError(s.t, unstructured.SetNestedStringSlice(entry.Object, []string{"ok.test"}, "spec", "hosts"))
+	require.NoError(s.t, s.cluster.Update(s.t.Context(), entry))
+	s.registry.PutEntry(s.registry.Read(entry))
 }

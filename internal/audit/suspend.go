@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -31,18 +30,22 @@ func (a *Auditor) readPolicies(ctx context.Context) (map[string]policyState, err
 	}
 	out := map[string]policyState{}
 	for _, policy := range list.Items {
-		confirmed := policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == a.confirmation(&policy)
-		out[policy.Name] = policyState{policy.Spec.Suspends(), confirmed}
+		out[policy.Name] = policyState{policy.Spec.Suspends(), Confirmed(&policy, a.Policies.ParametersOf)}
 	}
 	return out, nil
 }
 
+// Confirmed says whether somebody has confirmed that a policy may suspend any number at once.
+func Confirmed(policy *v1alpha1.EgressPolicy, parametersOf func(policy string) string) bool {
+	return policy.Annotations[v1alpha1.AnnotationConfirmSuspend] == confirmation(policy, parametersOf)
+}
+
 // confirmation is the word by which somebody confirms what he looked at: the generation of a policy and, where it shares
 // parameters or uses a bundle, which change without that, these.
-func (a *Auditor) confirmation(policy *v1alpha1.EgressPolicy) string {
+func confirmation(policy *v1alpha1.EgressPolicy, parametersOf func(policy string) string) string {
 	out := strconv.FormatInt(policy.Generation, 10)
 	if policy.Spec.ParametersFrom != nil || policy.Spec.Bundle() != "" {
-		out += "-" + a.Policies.ParametersOf(policy.Name)
+		out += "-" + parametersOf(policy.Name)
 	}
 	return out
 }
@@ -144,15 +147,10 @@ func suspending(findings []review.Finding, policies map[string]policyState, last
 		switch {
 		case said || !policies[finding.Policy].suspends:
 		case finding.Effect == review.Denied:
-			out = append(out, cause{finding.Policy, reasonOf(finding)})
+			out = append(out, cause{finding.Policy, finding.OneLine()})
 		case finding.Effect == review.Failed && was:
 			out = append(out, cause{finding.Policy, last})
 		}
 	}
 	return out
-}
-
-// reasonOf is a finding on one line, as a condition takes it.
-func reasonOf(finding review.Finding) string {
-	return strings.ReplaceAll(finding.Sentence(), "\n", " ")
 }

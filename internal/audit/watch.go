@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -29,7 +29,7 @@ func (a *Auditor) Watch(ctx context.Context, from cache.Cache) error {
 			if unknown, is := obj.(toolscache.DeletedFinalStateUnknown); is {
 				obj = unknown.Obj
 			}
-			if object, is := obj.(metav1.Object); is {
+			if object, err := meta.Accessor(obj); err == nil {
 				a.Touched(kind, object.GetNamespace(), object.GetName())
 			}
 		}

@@ -30,9 +30,6 @@ const (
 	cluster = "v1.31.0"
 )
 
-// modeLabel is that by which a namespace has another mode than the release.
-const modeLabel = "egress-governor.io/mode"
-
 // elsewhere are the fields of a configuration that are not among the values config.
 var elsewhere = []string{"apiVersion", "kind", "namespaceSelector", "observe", "baseline", "audit", "suspend"}
 
@@ -84,12 +81,12 @@ func Guards(of *config.Configuration, namespace string) ([]*unstructured.Unstruc
 func valuesOf(of *config.Configuration, namespace string) (map[string]any, error) {
 	selector, mode := of.NamespaceSelector.DeepCopy(), "Enforce"
 	if slices.ContainsFunc(selector.MatchExpressions, func(each metav1.LabelSelectorRequirement) bool {
-		return each.Key == modeLabel && each.Operator == metav1.LabelSelectorOpIn
+		return each.Key == config.ModeLabel && each.Operator == metav1.LabelSelectorOpIn
 	}) {
 		mode = "Observe"
 	}
 	selector.MatchExpressions = slices.DeleteFunc(selector.MatchExpressions, func(each metav1.LabelSelectorRequirement) bool {
-		return each.Key == modeLabel || written(of, namespace, each)
+		return each.Key == config.ModeLabel || written(of, namespace, each)
 	})
 	raw, err := json.Marshal(of)
 	if err != nil {

@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -65,15 +67,30 @@ func (b *Baseline) ensure(ctx context.Context, want *v1alpha1.EgressPolicy, stor
 		return nil
 	}
 	next := stored[i].DeepCopy()
-	next.Spec = *want.Spec.DeepCopy()
 	next.Labels = union(next.Labels, map[string]string{hop.ManagedByLabel: hop.Manager})
-	if equality.Semantic.DeepEqual(stored[i], *next) {
+	if sameSpec(next.Spec, want.Spec) && maps.Equal(next.Labels, stored[i].Labels) {
 		return nil
 	}
+	next.Spec = *want.Spec.DeepCopy()
 	if err := b.Client.Update(ctx, next); err != nil {
 		return fmt.Errorf("update EgressPolicy %s: %w", want.Name, err)
 	}
 	return nil
+}
+
+// sameSpec says whether two say the same, however the JSON of their parameters is written: the API server writes it in a way of its own.
+func sameSpec(a, b v1alpha1.EgressPolicySpec) bool {
+	parameters := func(of *v1alpha1.EgressPolicySpec) (out any) {
+		if of.Parameters == nil {
+			return nil
+		}
+		raw := of.Parameters.Raw
+		if of.Parameters = nil; json.Unmarshal(raw, &out) != nil {
+			return raw
+		}
+		return out
+	}
+	return equality.Semantic.DeepEqual(parameters(&a), parameters(&b)) && equality.Semantic.DeepEqual(a, b)
 }
 
 // ofBaseline says whether a stored policy is, or was, one of a baseline's.

@@ -1,16 +1,19 @@
 package controller
 
 import (
+	"context"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -48,6 +51,30 @@ func TestTheBaselineIsStoredAsItIs(t *testing.T) {
 	changed := &v1alpha1.EgressPolicy{}
 	require.NoError(t, c.Get(t.Context(), client.ObjectKey{Name: "baseline-changed"}, changed))
 	assert.Equal(t, map[string]string{"team": "a", hop.ManagedByLabel: hop.Manager}, changed.Labels)
+}
+
+// TestTheBaselineIsWrittenOnce, however its parameters are written, and once more when it says something else.
+func TestTheBaselineIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	of := func(parameters string) *v1alpha1.EgressPolicy {
+		out := egressPolicyOf("baseline-a", "a", ours)
+		out.Spec.Parameters = &apiextensionsv1.JSON{Raw: []byte(parameters)}
+		return out
+	}
+	for parameters, want := range map[string]int{`{"users": ["a"], "groups": [ "b" ]}`: 0, `{"groups": ["c"]}`: 1} {
+		updates := 0
+		c := interceptor.NewClient(policiesIn(t, of(`{"groups":["b"],"users":["a"]}`)).(client.WithWatch), interceptor.Funcs{
+			Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+				updates++
+				return c.Update(ctx, object, options...)
+			},
+		})
+		b := &Baseline{Client: c, Policies: []*v1alpha1.EgressPolicy{of(parameters)}}
+		for range 2 {
+			require.NoError(t, b.keep(t.Context()))
+		}
+		assert.Equal(t, want, updates, parameters)
+	}
 }
 
 // inForce is an engine that knows what it was given.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -30,15 +30,27 @@ func (p *Policies) UseBundles(bundles Bundles, recorder events.EventRecorder) {
 	p.bundles, p.events = bundles, recorder
 }
 
-// BundleChanged has the policies that use a bundle put in force again, and these alone. It waits for nobody.
+// BundleChanged has the policies that use a bundle put in force again, and these alone. Before the controller begins nobody needs to be
+// told: it puts all in force then.
 func (p *Policies) BundleChanged(bundle string) {
-	changed := &v1alpha1.EgressPolicy{Spec: v1alpha1.EgressPolicySpec{Policy: bundle + "/"}}
-	go func() { p.changes <- event.GenericEvent{Object: changed} }()
+	if tell := p.bundleChanged.Load(); tell != nil {
+		(*tell)(bundle)
+	}
 }
 
-// using returns the policies that use the bundle of another.
-func (p *Policies) using(ctx context.Context, changed client.Object) (out []ctrl.Request) {
-	bundle := changed.(*v1alpha1.EgressPolicy).Spec.Bundle()
+// followBundles enqueues the policies of bundles that change from now on.
+func (p *Policies) followBundles(ctx context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+	tell := func(bundle string) {
+		for _, request := range p.using(ctx, bundle) {
+			queue.Add(request)
+		}
+	}
+	p.bundleChanged.Store(&tell)
+	return nil
+}
+
+// using returns the policies that use a bundle.
+func (p *Policies) using(ctx context.Context, bundle string) (out []ctrl.Request) {
 	var stored v1alpha1.EgressPolicyList
 	if err := p.client.List(ctx, &stored); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Policies that use a bundle are not known", "bundle", bundle)
@@ -80,7 +92,7 @@ func (p *Policies) tell(policy *v1alpha1.EgressPolicy, reason, message string) {
 		return
 	}
 	const longest = 1024 // of an Event's note
-	p.events.Eventf(policy, nil, corev1.EventTypeWarning, reason, "Bundle", "%s", message[:min(len(message), longest)])
+	p.events.Eventf(policy, nil, corev1.EventTypeWarning, reason, "Bundle", "%s", strings.ToValidUTF8(message[:min(len(message), longest)], ""))
 }
 
 // reasonBundleMissing is that of a policy whose bundle has not come yet.

@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -104,10 +103,15 @@ func TestABundleHasItsOwnPoliciesFollow(t *testing.T) {
 	for name, policy := range map[string]string{"a": "acme/saas-hosts", "b": "acme/other", "c": "acme2/saas-hosts", "d": "no-wildcards", "e": ""} {
 		builder = builder.WithObjects(&v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.EgressPolicySpec{Policy: policy}})
 	}
-	p := &Policies{client: builder.Build(), changes: make(chan event.GenericEvent)}
+	p := &Policies{client: builder.Build()}
+	p.BundleChanged("acme")
+	queue := queueOf[ctrl.Request](t)
+	require.NoError(t, p.followBundles(t.Context(), queue))
+	assert.Zero(t, queue.Len(), "before the controller begins nobody is told")
 	p.BundleChanged("acme")
 	var names []string
-	for _, request := range p.using(t.Context(), (<-p.changes).Object) {
+	for queue.Len() > 0 {
+		request, _ := queue.Get()
 		names = append(names, request.Name)
 	}
 	assert.ElementsMatch(t, []string{"a", "b"}, names)

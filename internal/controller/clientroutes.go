@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -38,24 +37,17 @@ func (c *ClientRoutes) Reconcile(ctx context.Context, key exitKey) (reconcile.Re
 
 // keep writes what is to be first, and takes away the rest of ours then: no call is without a route in between that had one.
 func (c *ClientRoutes) keep(ctx context.Context, key exitKey, want []*unstructured.Unstructured, others bool) error {
-	wanted := map[string]bool{}
+	wanted := map[objectName]bool{}
 	for _, object := range want {
 		if err := c.objects.ensure(ctx, object); err != nil {
 			return err
 		}
-		wanted[object.GetName()] = true
+		wanted[nameOf(object)] = true
 	}
 	if others {
 		return nil
 	}
-	stored := emptyList(istio("VirtualService"))
-	err := c.objects.stored.List(ctx, stored, client.InNamespace(key.Namespace), client.MatchingFields{byHost: key.Host})
-	for i := range stored.Items {
-		if object := &stored.Items[i]; !wanted[object.GetName()] && ofToday(c.mesh, object) {
-			err = errors.Join(err, c.objects.remove(ctx, object))
-		}
-	}
-	return err
+	return c.objects.keepOnly(ctx, c.mesh, key, wanted, istio("VirtualService"))
 }
 
 // straight says which routes of the namespace's authors lead calls of the host past the gateway; nil where none do.
@@ -97,5 +89,5 @@ func (e *ExitReady) led(name types.NamespacedName, entry *egress.Entry, host str
 	if err := straight(e.entries, exitKey{entry.Namespace, host}); err != nil {
 		return err.Error(), true
 	}
-	return e.routes.awaitRule(exitKey{entry.Namespace, host}, name, specsOf(hop.ClientRoutes(e.mesh, e.entries, entry.Namespace, host)))
+	return e.routes.awaitRule(exitKey{entry.Namespace, host}, name, specsOf(hop.ClientRoutes(e.mesh, e.entries, entry.Namespace, host)), false)
 }

@@ -97,7 +97,7 @@ func TestExitReadyNeedsTheRoute(t *testing.T) {
 	name := types.NamespacedName{Namespace: "app", Name: "a"}
 	_, err := s.ready.Reconcile(t.Context(), name)
 	require.NoError(t, err)
-	assert.Empty(t, s.registry.Stored(name).Conditions, "the exit stands, the route does not")
+	assert.Empty(t, s.registry.Stored(name).Conditions(), "the exit stands, the route does not")
 	s.drain()
 	assert.Equal(t, "True", s.condition("app", "a")["status"])
 

@@ -2,11 +2,13 @@ package controller
 
 import (
 	"context"
+	"sync"
+	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -15,20 +17,42 @@ import (
 
 // ClientRules keeps, in the namespaces of entries that leave by mutual TLS, the DestinationRules by which their clients
 // call the gateway. Only the leader runs it.
-type ClientRules struct{ clients }
+type ClientRules struct {
+	clients
+	// settled is how long gateways are given to be told of a passage, passable since when those of a rule stand.
+	settled  time.Duration
+	mu       sync.Mutex
+	passable map[exitKey]time.Time
+	// rewritten looks at rules of authors' again.
+	rewritten func(rules []types.NamespacedName)
+	// written tells of a host whose rule is as it is to be.
+	written func(host string)
+}
 
 func (c *ClientRules) setup(mgr ctrl.Manager, stored cache.Cache) error {
 	return c.watch(mgr, stored, "clientrules", istio("DestinationRule"), c)
 }
 
-// Reconcile implements reconcile.TypedReconciler.
+// Reconcile implements reconcile.TypedReconciler. A rule goes for entries that pass once the gateway takes what comes without it.
 func (c *ClientRules) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
 	spec, gateway := hop.ClientRuleSpec(c.mesh, c.entries, key.Namespace, key.Host)
+	of, passing := c.passing(key)
+	unnamed := spec == nil && passing
+	if wait, goes := c.goes(key, of, unnamed); !goes {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
 	err := c.keep(ctx, key, hop.ClientRule(key.Namespace, key.Host, spec, gateway))
 	if c.waitOut(key, spec, err) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	c.settle(key, ruleState{spec: spec, err: err}, c.own)
+	state := ruleState{spec: spec, err: err, passing: hop.Passing(c.entries, key.Namespace, key.Host), unnamed: err == nil && unnamed}
+	c.settle(key, state, c.own)
+	if state.unnamed {
+		c.rewritten(c.theirs(key))
+	}
+	if err == nil {
+		c.written(key.Host)
+	}
 	return reconcile.Result{}, err
 }
 
@@ -44,10 +68,7 @@ func (c *ClientRules) keep(ctx context.Context, key exitKey, want hop.Object) er
 	if want != nil {
 		return c.objects.ensure(ctx, want)
 	}
-	stored := empty(istio("DestinationRule"))
-	err := c.objects.stored.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: hop.ClientRuleName(key.Host)}, stored)
-	if err == nil && ofToday(c.mesh, stored) {
-		err = c.objects.remove(ctx, stored)
-	}
-	return client.IgnoreNotFound(err)
+	return c.objects.drop(ctx, istio("DestinationRule"), types.NamespacedName{Namespace: key.Namespace, Name: hop.ClientRuleName(key.Host)}, func(stored *unstructured.Unstructured) bool {
+		return ofToday(c.mesh, stored)
+	})
 }

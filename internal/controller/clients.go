@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -22,6 +21,7 @@ import (
 
 // keeper is what those have in common who keep objects of a kind beside entries.
 type keeper struct {
+	yield    *Yield
 	synced   func() bool
 	mesh     *egress.Mesh
 	entries  Entries
@@ -39,15 +39,18 @@ func (k *keeper) settle(key exitKey, state ruleState, own func(exitKey) []types.
 }
 
 // clients keeps its objects beside clients, by namespace and host.
-type clients struct{ keeper }
+type clients struct {
+	keeper
+	waker[exitKey]
+}
 
 // watch starts a keeper, which looks at a host of a namespace when its entries or the stored objects of the kind change.
 func (c *clients) watch(mgr ctrl.Manager, stored cache.Cache, name string, kind schema.GroupVersionKind, by reconcile.TypedReconciler[exitKey]) error {
-	of, err := controller.NewTyped(name, mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: by}, func(key exitKey) []string { return []string{key.Namespace} }))
+	of, err := controller.NewTyped(name, mgr, working(name, by, c.yield, func(key exitKey) []string { return []string{key.Namespace} }))
 	if err != nil {
 		return err
 	}
-	err = of.Watch(source.TypedKind[client.Object](stored, empty(kind), handler.TypedEnqueueRequestsFromMapFunc(c.keyOf)))
+	err = of.Watch(source.TypedKind[client.Object](stored, empty(kind), news(c.objects.expected, c.keyOf)))
 	return errors.Join(err, of.Watch(source.TypedFunc[exitKey](c.follow)))
 }
 
@@ -64,6 +67,7 @@ func (c *clients) follow(ctx context.Context, queue workqueue.TypedRateLimitingI
 	if err := whenSynced(ctx, c.synced); err != nil {
 		return err
 	}
+	c.begin(queue)
 	c.entries.OnChange(func(change registry.Change) {
 		for _, of := range change.Clients {
 			queue.Add(exitKey{of.Namespace, of.Host})

@@ -158,10 +158,5 @@ func (c *Closing) networkPolicy(ctx context.Context, namespace string) error {
 	if c.closes(namespace) {
 		return c.objects.ensure(ctx, c.fence.NetworkPolicy(c.mesh, c.namespaces, namespace))
 	}
-	stored := empty(networkPolicyKind)
-	err := c.objects.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: hop.ClosingName}, stored)
-	if err == nil {
-		err = c.objects.remove(ctx, stored)
-	}
-	return client.IgnoreNotFound(err)
+	return c.objects.drop(ctx, networkPolicyKind, types.NamespacedName{Namespace: namespace, Name: hop.ClosingName}, always)
 }

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
@@ -71,7 +70,7 @@ func newClosingStage(t *testing.T, mesh *egress.Mesh, fence *hop.Fence, settings
 		meshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"}, sidecars: slimSidecars{out.cluster},
 		objects: owned{stored: marked{slimReader{slimSidecars{out.cluster}}}, live: out.cluster, writer: out.cluster},
 	}
-	require.NoError(t, out.closing.follow(t.Context(), workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]())))
+	require.NoError(t, out.closing.follow(t.Context(), queueOf[string](t)))
 	return out
 }
 

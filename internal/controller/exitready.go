@@ -24,7 +24,7 @@ import (
 
 // Reasons of registry.ConditionExitReady, beside those of findings.
 const (
-	reasonConfigured = "ExitConfigured"
+	reasonConfigured = registry.ReasonConfigured
 	reasonConflict   = "HostConflict"
 	reasonFailed     = "ExitFailed"
 )
@@ -34,6 +34,7 @@ const again = 200 * time.Millisecond
 
 // ExitReady writes registry.ConditionExitReady. Only the leader runs it.
 type ExitReady struct {
+	waker[types.NamespacedName]
 	mesh     *egress.Mesh
 	entries  Entries
 	standing *standing
@@ -43,11 +44,10 @@ type ExitReady struct {
 	recorder events.EventRecorder
 	moves    *moves
 	states   *exitStates
-	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
 }
 
-func (e *ExitReady) setup(mgr ctrl.Manager) error {
-	c, err := controller.NewTyped("exitready", mgr, fairly(controller.TypedOptions[types.NamespacedName]{Reconciler: e}, namespaceOf))
+func (e *ExitReady) setup(mgr ctrl.Manager, yield *Yield) error {
+	c, err := controller.NewTyped("exitready", mgr, working("exitready", e, yield, namespaceOf))
 	if err != nil {
 		return err
 	}
@@ -56,25 +56,9 @@ func (e *ExitReady) setup(mgr ctrl.Manager) error {
 
 // follow enqueues entries that are there, come and change.
 func (e *ExitReady) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
-	e.standing.mu.Lock()
-	e.queue = queue
-	e.standing.mu.Unlock()
+	e.begin(queue)
 	e.entries.OnChange(func(change registry.Change) { e.wake(change.Entries) })
 	return nil
-}
-
-// wake looks at entries again.
-func (e *ExitReady) wake(entries []types.NamespacedName) {
-	e.standing.mu.Lock()
-	queue := e.queue
-	e.standing.mu.Unlock()
-	if queue == nil {
-		// Everything there is comes when the controller starts.
-		return
-	}
-	for _, name := range entries {
-		queue.Add(name)
-	}
 }
 
 // Reconcile implements reconcile.TypedReconciler.
@@ -84,9 +68,12 @@ func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (r
 		e.forget(name)
 		return reconcile.Result{}, nil
 	}
+	if next := stored.Entry.Moving; stored.Entry.Gateway == "" && next != (egress.Leg{}) {
+		return e.ahead(ctx, name, stored)
+	}
 	if stored.Entry.Gateway == "" {
 		e.forget(name)
-		if !told(stored.Conditions, registry.ConditionExitReady) {
+		if !told(stored.Conditions(), registry.ConditionExitReady) {
 			return reconcile.Result{}, nil
 		}
 		return e.write(ctx, stored, exitReady("False", "NotCarried", "no egress gateway of the configuration carries this entry"))
@@ -102,37 +89,31 @@ func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (r
 	return e.moves.move(ctx, name, stored.Entry)
 }
 
+// ahead tells of an entry that is not sealed yet whether its exit stands for the time when it is.
+func (e *ExitReady) ahead(ctx context.Context, name types.NamespacedName, stored *registry.Stored) (reconcile.Result, error) {
+	sealed := *stored.Entry
+	sealed.Gateway, sealed.Transport, sealed.Moving = sealed.Moving.Gateway, sealed.Moving.Transport, egress.Leg{}
+	gw, _ := e.mesh.GatewayByName(sealed.Gateway)
+	e.states.forget(name)
+	want, known := e.condition(gw, name, &sealed)
+	if !known {
+		return reconcile.Result{}, nil
+	}
+	if want.Status == "True" {
+		want.Reason, want.Message = registry.ReasonAhead, fmt.Sprintf("egress gateway %q has the exit of every host; the entry is not sealed, and its calls leave directly", gw.Name)
+	}
+	return e.write(ctx, stored, want)
+}
+
 // condition is what is to be said of an entry. It is not known before every exit set has been looked at; the change
 // that brings the last one brings the entry back.
 func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entry *egress.Entry) (out condition, known bool) {
 	known = true
 	for _, host := range entry.Hosts {
-		key := exitKey{gw.Namespace(), host}
-		definition := entry.Definition.Under(e.entries.Rule(entry.Namespace, host))
-		against := e.entries.Exit(host, key.Namespace).Against(definition)
-		e.standing.lose(key, name, against.Owner != nil)
-		state, stands, ok := e.standing.await(key, name, func(state exitState) bool {
-			return state.err == nil && state.exit.Covers(definition) && state.exit.Serves(entry.Leg()) && state.exit.Admits(entry)
-		})
-		failed, ruled := e.ruled(name, entry, host)
-		unled, led := e.led(name, entry, host)
-		service := e.mesh.ServiceOf(host, e.entries)
-		switch {
-		case out.Type != "":
-		case service != "":
-			out = exitReady("False", "ServiceHost", fmt.Sprintf("host %q is Service %s of the mesh by now, which clients reach instead", host, service))
-		case against.Owner != nil:
-			out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
-				host, against.Owner.Namespace, against.Owner.Name, against.Reason))
-		case stands && state.err != nil:
-			out = exitReady("False", reasonFailed, state.err.Error())
-		case failed != "":
-			out = exitReady("False", reasonFailed, fmt.Sprintf("the DestinationRule %s/%s by which clients call the gateway cannot be written: %s",
-				entry.Namespace, hop.ClientRuleName(host), failed))
-		case unled != "":
-			out = exitReady("False", reasonFailed, fmt.Sprintf("the routes of host %q to the gateway do not stand: %s", host, unled))
-		case !ok || !ruled || !led:
-			known = false
+		// Each is looked at, so that what it waits for brings the entry back.
+		of, looked := e.ofHost(gw, name, entry, host)
+		if out.Type == "" {
+			out, known = of, known && looked
 		}
 	}
 	if why, suspended := e.entries.Suspended(name); suspended {
@@ -146,11 +127,11 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 		return exitReady("False", "GatewayNotReady", problems[0].Message), known
 	}
 	if entry.Waypoint.Name != "" {
-		if failed, stands := e.standing.awaitRule(policyKey(name), name, hop.WaypointPolicySpec(e.mesh, e.entries, entry)); failed != "" {
+		failed, stands := e.standing.awaitRule(policyKey(name), name, hop.WaypointPolicySpec(e.mesh, e.entries, entry), false)
+		known = known && stands
+		if failed != "" {
 			return exitReady("False", reasonFailed, fmt.Sprintf("AuthorizationPolicy %s/%s, by which waypoint %s knows who may call, cannot be written: %s",
 				entry.Namespace, hop.WaypointPolicyName(entry.Name), entry.Waypoint, failed)), true
-		} else if !stands {
-			known = false
 		}
 		if e.entries.Service(e.mesh.WaypointService(entry.Waypoint)) == nil {
 			return exitReady("False", "WaypointNotReady", fmt.Sprintf("waypoint %s has no Service: calls of pods in ambient mode reach the egress gateway without it, and nobody checks who calls", entry.Waypoint)), known
@@ -159,13 +140,45 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
 }
 
-// ruled says whether the client rule of an entry for a host stands, where there is to be one.
+// ofHost is what is wrong with one host of an entry, the zero value for nothing, and whether that is known yet.
+func (e *ExitReady) ofHost(gw egress.Gateway, name types.NamespacedName, entry *egress.Entry, host string) (out condition, known bool) {
+	key := exitKey{gw.Namespace(), host}
+	definition := entry.Definition.Under(e.entries.Rule(entry.Namespace, host))
+	against := e.entries.Exit(host, key.Namespace).Against(definition)
+	e.standing.lose(key, name, against.Owner != nil)
+	state, stands, ok := e.standing.await(key, name, func(state exitState) bool {
+		return state.err == nil && state.exit.Covers(definition) && state.exit.Serves(entry.Leg()) && state.exit.Admits(entry, definition)
+	})
+	failed, ruled := e.ruled(name, entry, host)
+	unled, led := e.led(name, entry, host)
+	service := e.mesh.ServiceOf(host, e.entries)
+	switch {
+	case service != "":
+		out = exitReady("False", "ServiceHost", fmt.Sprintf("host %q is Service %s of the mesh by now, which clients reach instead", host, service))
+	case against.Owner != nil:
+		out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
+			host, against.Owner.Namespace, against.Owner.Name, against.Reason))
+	case stands && state.err != nil:
+		out = exitReady("False", reasonFailed, state.err.Error())
+	case failed != "":
+		out = exitReady("False", reasonFailed, fmt.Sprintf("the DestinationRule %s/%s by which clients call the gateway cannot be written: %s",
+			entry.Namespace, hop.ClientRuleName(host), failed))
+	case unled != "":
+		out = exitReady("False", reasonFailed, fmt.Sprintf("the routes of host %q to the gateway do not stand: %s", host, unled))
+	default:
+		return out, ok && ruled && led
+	}
+	return out, true
+}
+
+// ruled says whether the client rule of an entry for a host stands, where there is to be one, and is gone where it passes.
 func (e *ExitReady) ruled(name types.NamespacedName, entry *egress.Entry, host string) (failed string, stands bool) {
-	if entry.Transport != egress.MutualTLS {
+	passing := hop.Passing(e.entries, entry.Namespace, host)
+	if !passing && (entry.Transport != egress.MutualTLS || e.entries.Named(name.Namespace, name.Name).IsStraight()) {
 		return "", true
 	}
 	spec, _ := hop.ClientRuleSpec(e.mesh, e.entries, entry.Namespace, host)
-	return e.standing.awaitRule(exitKey{entry.Namespace, host}, name, spec)
+	return e.standing.awaitRule(exitKey{entry.Namespace, host}, name, spec, passing)
 }
 
 // forget takes an entry that is gone, or leads to no gateway, from whoever waits.
@@ -173,6 +186,7 @@ func (e *ExitReady) forget(name types.NamespacedName) {
 	e.standing.forget(name)
 	e.routes.forget(name)
 	e.states.forget(name)
+	e.moves.forget(name)
 }
 
 func exitReady(status, reason, message string) condition {
@@ -181,7 +195,7 @@ func exitReady(status, reason, message string) condition {
 
 // write puts the condition among the others of the stored entry, unless it is there.
 func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want condition) (reconcile.Result, error) {
-	conditions, changed := want.among(stored.Conditions, time.Now())
+	conditions, changed := want.among(stored.Conditions(), time.Now())
 	if !changed {
 		return reconcile.Result{}, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -34,9 +34,9 @@ import (
 // Entries is what the controllers ask of the stored ServiceEntries.
 type Entries interface {
 	egress.View
+	StoredRules
 	Stored(name types.NamespacedName) *registry.Stored
 	Problems(gw egress.Gateway) []egress.Finding
-	Uses(leg egress.Leg) bool
 	Pair(name string) (egress.Pair, bool)
 	ExitSet(namespace, host string) ([]hop.Object, error)
 	GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string)
@@ -44,7 +44,6 @@ type Entries interface {
 	Straight(namespace, host string) []string
 	PairsTo(host string) []string
 	Suspended(name types.NamespacedName) (why string, is bool)
-	OnChange(listener func(registry.Change))
 }
 
 // whenSynced waits for entries to be known. No worker of a controller runs before its sources have started.
@@ -63,16 +62,27 @@ type Exits struct {
 	standing *standing
 	// tell wakes the controller of conditions.
 	tell func(entries []types.NamespacedName)
+	// ruled wakes the controller of client rules.
+	ruled func(rules []exitKey)
+	// settle is how long proxies are given to be told of a client rule.
+	settle time.Duration
+
+	// opened has, by the name of an egress gateway, the names of what was last kept for all of its hosts, lingers since when client rules
+	// stand for which passages linger.
+	mu      sync.Mutex
+	opened  map[string][]string
+	lingers map[exitKey]time.Time
+	waker[exitKey]
 }
 
 // byHost is the index of our objects by the host they serve.
 const byHost = "host"
 
-// SetupExits runs the controllers of exit sets and of what authors are told of them. Our objects are read from a cache
-// of their own that holds nothing else, and little of them.
+// SetupExits runs the controllers of exit sets, of the rules and routes by which clients call them and of what authors are told of
+// them. Our objects are read from a cache of their own that holds nothing else, and little of them.
 // synced says that the entries stored at start are known: what is stored of ours is held against them, and not before.
-// Metrics takes how many there are.
-func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries, synced func() bool, metrics prometheus.Registerer) error {
+// Metrics takes how many there are. All of it gives way to requests.
+func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entries Entries, synced func() bool, yield *Yield, metrics prometheus.Registerer) error {
 	stored, err := newCache(mgr, mesh)
 	if err != nil {
 		return fmt.Errorf("cache of exit sets: %w", err)
@@ -86,7 +96,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 		return err
 	}
 	ready.moves = &moves{mesh: mesh, entries: entries, standing: state, live: mgr.GetAPIReader(), writer: mgr.GetClient(), recorder: ready.recorder}
-	exits := &Exits{synced: synced, mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient()}, standing: state, tell: ready.wake}
+	exits := &Exits{synced: synced, mesh: mesh, entries: entries, objects: owned{stored: stored, live: mgr.GetAPIReader(), writer: mgr.GetClient(), expected: newExpected()}, standing: state, tell: ready.wake}
 	if exits.kinds, err = kindsOf(mgr.GetClient()); err != nil {
 		return err
 	}
@@ -95,36 +105,38 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 			return fmt.Errorf("index of %s: %w", kind.Kind, err)
 		}
 	}
-	c, err := controller.NewTyped("exits", mgr, fairly(controller.TypedOptions[exitKey]{Reconciler: exits}, exits.tenants))
+	c, err := controller.NewTyped("exits", mgr, working("exits", exits, yield, exits.tenants))
 	if err != nil {
 		return err
 	}
 	watches := []source.TypedSource[exitKey]{source.TypedFunc[exitKey](exits.follow)}
 	for _, kind := range exits.kinds {
-		watches = append(watches, source.TypedKind[client.Object](stored, empty(kind), handler.TypedEnqueueRequestsFromMapFunc(exits.keyOf)))
+		watches = append(watches, source.TypedKind[client.Object](stored, empty(kind), news(exits.objects.expected, exits.keyOf)))
 	}
 	for _, watch := range watches {
 		if err := c.Watch(watch); err != nil {
 			return err
 		}
 	}
-	beside := keeper{synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
-	rules := &ClientRules{clients{beside}}
-	if err := rules.setup(mgr, stored); err != nil {
+	beside := keeper{yield: yield, synced: synced, mesh: mesh, entries: entries, objects: exits.objects, standing: state, tell: ready.wake}
+	rules := &ClientRules{clients: clients{keeper: beside}, settled: settle, written: exits.look}
+	exits.ruled, exits.settle = rules.wake, settle
+	theirs := rules.rewrites()
+	if err := errors.Join(rules.setup(mgr, stored), theirs.setup(mgr)); err != nil {
 		return err
 	}
-	routes := &ClientRoutes{clients{beside}}
+	routes := &ClientRoutes{clients{keeper: beside}}
 	routes.standing = ready.routes
 	if err := routes.setup(mgr, stored); err != nil {
 		return err
 	}
 	if hasWaypoints(mesh) {
-		policies := &WaypointPolicies{beside}
+		policies := &WaypointPolicies{keeper: beside}
 		if err := policies.setup(mgr, stored); err != nil {
 			return err
 		}
 	}
-	return ready.setup(mgr)
+	return ready.setup(mgr, yield)
 }
 
 func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
@@ -141,6 +153,8 @@ func newCache(mgr ctrl.Manager, mesh *egress.Mesh) (cache.Cache, error) {
 		DefaultNamespaces:    namespaces,
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{hop.ManagedByLabel: hop.Manager}),
 		DefaultTransform:     slim, ByObject: byObject,
+		// Nobody changes what he reads of them.
+		DefaultUnsafeDisableDeepCopy: new(true),
 	})
 }
 
@@ -165,6 +179,7 @@ func (e *Exits) follow(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	if err := whenSynced(ctx, e.synced); err != nil {
 		return err
 	}
+	e.begin(queue)
 	namespaces := map[string]bool{}
 	for _, gw := range e.mesh.Gateways {
 		namespaces[gw.Namespace()] = true
@@ -206,15 +221,25 @@ func keyOf(_ context.Context, object client.Object) []exitKey {
 
 // Reconcile implements reconcile.TypedReconciler.
 func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, error) {
-	if err := e.gateways(ctx, key.Namespace); err != nil {
+	if err := e.gateways(ctx, key.Namespace, key.Host == ""); err != nil {
 		return reconcile.Result{}, err
 	}
 	if key.Host == "" {
 		return reconcile.Result{}, nil
 	}
 	exit := e.entries.Exit(key.Host, key.Namespace)
+	if e.entries.Exit(e.reached(key), key.Namespace).Kept() {
+		if stands, err := e.stays(ctx, key); err != nil || !stands {
+			// What is observed makes no exit.
+			return reconcile.Result{}, err
+		}
+	}
 	set, foreign := e.entries.ExitSet(key.Namespace, key.Host)
-	err := errors.Join(foreign, e.apply(ctx, key, set))
+	lingering, err := e.lingering(ctx, key, exit, set)
+	if err == nil {
+		err = e.apply(ctx, key, set, lingering)
+	}
+	err = errors.Join(foreign, err)
 	if egress.IsReserved(key.Host) {
 		return reconcile.Result{}, err
 	}
@@ -229,6 +254,10 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 		e.tell(e.standing.losersOf(key))
 	}
 	e.tell(e.standing.waitingFor(key))
+	e.ruled(e.standing.rulesWaitingFor(key))
+	if foreign == nil && err == nil && len(lingering) > 0 {
+		return reconcile.Result{RequeueAfter: e.lookAgain(key)}, nil
+	}
 	if foreign != nil {
 		// The rule's going brings the host back.
 		return reconcile.Result{}, nil
@@ -237,9 +266,12 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 }
 
 // apply writes the exit set, in its order, and then takes away what is no longer part of it, in the other: a route never
-// leads to a host that the gateway does not know, and a host is never without its routes in between.
-func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error {
-	wanted := map[string]bool{}
+// leads to a host that the gateway does not know, and a host is never without its routes in between. What lingers is left as it is stored.
+func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object, lingering []objectName) error {
+	wanted := map[objectName]bool{}
+	for _, name := range lingering {
+		wanted[name] = true
+	}
 	for _, object := range set {
 		if err := e.objects.ensure(ctx, object); err != nil {
 			return err
@@ -248,22 +280,7 @@ func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object) error 
 		if err != nil {
 			return err
 		}
-		wanted[kind.Kind+"/"+object.GetName()] = true
+		wanted[objectName{kind.GroupKind(), client.ObjectKeyFromObject(object)}] = true
 	}
-	for _, kind := range slices.Backward(e.kinds) {
-		stored := emptyList(kind)
-		err := e.objects.stored.List(ctx, stored, client.InNamespace(key.Namespace), client.MatchingFields{byHost: key.Host})
-		if err != nil {
-			return err
-		}
-		for i := range stored.Items {
-			if object := &stored.Items[i]; !wanted[kind.Kind+"/"+object.GetName()] && ofToday(e.mesh, object) {
-				err = errors.Join(err, e.objects.remove(ctx, object))
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.objects.keepOnly(ctx, e.mesh, key, wanted, e.kinds...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -59,6 +60,49 @@ func TestOneOfManyEntriesCostsTheSame(t *testing.T) {
 		s.drain()
 		assert.LessOrEqual(t, s.evaluated, 1, change.what)
 		assert.LessOrEqual(t, len(s.writes), 1, change.what)
+	}
+}
+
+// TestManyHostsAtOnce: by several workers each host has its exit, written once, and each entry is told.
+func TestManyHostsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.Mesh())
+	const hosts = 20
+	for i := range 2 * hosts {
+		entry := defaultEntry(fmt.Sprint(i), "TLS")
+		entry.Spec.Hosts = []string{fmt.Sprintf("host-%d.example.com", i%hosts)}
+		s.store(entry)
+	}
+	for range workers {
+		go func() {
+			for key, over := s.exitQueue.Get(); !over; key, over = s.exitQueue.Get() {
+				_, err := s.exits.Reconcile(t.Context(), key)
+				assert.NoError(t, err)
+				s.exitQueue.Done(key)
+			}
+		}()
+		go func() {
+			for name, over := s.readyQueue.Get(); !over; name, over = s.readyQueue.Get() {
+				_, err := s.ready.Reconcile(t.Context(), name)
+				assert.NoError(t, err)
+				s.readyQueue.Done(name)
+			}
+		}()
+	}
+	require.Eventually(t, func() bool { return s.exitQueue.Len() == 0 }, time.Minute, time.Millisecond)
+	s.exitQueue.ShutDownWithDrain() // what is being done wakes entries
+	require.Eventually(t, func() bool { return s.readyQueue.Len() == 0 }, time.Minute, time.Millisecond)
+	s.readyQueue.ShutDownWithDrain()
+	written := map[string]int{}
+	for _, write := range s.writes {
+		written[write]++
+	}
+	assert.Equal(t, 1, written["create Gateway istio-system"])
+	assert.Equal(t, hosts, written["create ServiceEntry istio-system"])
+	assert.Equal(t, hosts, written["create VirtualService istio-system"])
+	for i := range 2 * hosts {
+		s.see("app", fmt.Sprint(i))
+		assert.Equal(t, "True", s.condition("app", fmt.Sprint(i))["status"])
 	}
 }
 

@@ -19,9 +19,14 @@ type fair[T comparable] struct {
 	// it was done at, it is passed over.
 	waiting map[T]bool
 	in      map[T][]string
+	// most is how many were waiting at once since none was.
+	most int
 }
 
 var _ workqueue.Queue[string] = (*fair[string])(nil)
+
+// few may wait without that anything is made of it.
+const few = 100
 
 func newFair[T comparable](of func(T) []string) *fair[T] {
 	return &fair[T]{of: of, lists: map[string][]T{}, waiting: map[T]bool{}, in: map[T][]string{}}
@@ -33,6 +38,7 @@ func (f *fair[T]) Touch(item T) { f.list(item) }
 // Push implements workqueue.Queue.
 func (f *fair[T]) Push(item T) {
 	f.waiting[item] = true
+	f.most = max(f.most, len(f.waiting))
 	f.list(item)
 }
 
@@ -64,6 +70,10 @@ func (f *fair[T]) Pop() T {
 		delete(f.waiting, item)
 		if len(f.lists[tenant]) > 0 {
 			f.turns = append(f.turns[1:], tenant)
+		}
+		if len(f.waiting) == 0 && f.most > few {
+			// All that there is waits at the start, and a map stays as large as it was.
+			*f = *newFair(f.of)
 		}
 		return item
 	}

@@ -113,3 +113,22 @@ func TestWhoseWorkAnExitIs(t *testing.T) {
 	s.registry.DeleteEntry("app", "a")
 	assert.Equal(t, []string{"app"}, s.exits.tenants(key), "a tenant's leftovers are its own")
 }
+
+// TestNothingIsLeftOfABurst, and the next comes in the same order.
+func TestNothingIsLeftOfABurst(t *testing.T) {
+	t.Parallel()
+	queue := newFair(namespaceOf)
+	for range 2 {
+		for i := range 2 * few {
+			queue.Push(types.NamespacedName{Namespace: "greedy", Name: fmt.Sprint(i)})
+		}
+		queue.Push(types.NamespacedName{Namespace: "modest", Name: "one"})
+		require.Equal(t, "0", queue.Pop().Name)
+		require.Equal(t, "modest", queue.Pop().Namespace)
+		for i := 1; i < 2*few; i++ {
+			require.Equal(t, fmt.Sprint(i), queue.Pop().Name)
+		}
+		assert.Zero(t, queue.Len())
+		assert.Zero(t, queue.most)
+	}
+}

@@ -51,7 +51,7 @@ func (p *Preflight) hazards(gw egress.Gateway, around surroundings, given []core
 	if !takesMutualTLS(gw) {
 		return out, nil
 	}
-	out = slices.Concat(out, trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh))
+	out = slices.Concat(out, trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh), defaultExport(gw, p.Mesh, around.mesh))
 	forwarded, err := forwardedCertificate(gw, around.mesh, given)
 	out = append(out, forwarded...)
 	if p.View != nil {
@@ -101,6 +101,20 @@ func autoMTLS(gw egress.Gateway, mesh *meshSettings) []egress.Finding {
 		Code:    "auto-mtls-off",
 		Message: fmt.Sprintf("the mesh's enableAutoMtls is false: HTTP calls reach egress gateway %q without mutual TLS, and it refuses them", gw.Name),
 		Fix:     "set meshConfig.enableAutoMtls to true, or leave it out",
+	}}
+}
+
+// defaultExport says where exits let in more callers than see the entries: those whose author left exportTo out.
+func defaultExport(gw egress.Gateway, configured *egress.Mesh, mesh *meshSettings) []egress.Finding {
+	_, all := egress.Clients(mesh.DefaultServiceExportTo, "")
+	if all || configured.OwnNamespace || len(configured.Gateways) > 1 {
+		return nil
+	}
+	return []egress.Finding{{
+		Code: "default-export",
+		Message: fmt.Sprintf("the mesh's defaultServiceExportTo is %s: entries whose authors leave exportTo out are not seen by everybody, and egress gateway %q lets everybody in to their hosts",
+			strings.Join(mesh.DefaultServiceExportTo, ", "), gw.Name),
+		Fix: "set exportTo in the configuration to OwnNamespace, and have the entries written once",
 	}}
 }
 

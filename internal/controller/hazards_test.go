@@ -108,6 +108,8 @@ func TestEveryHazardOfMutualTLSIsSeen(t *testing.T) {
 		"all as by default":                        {[]client.Object{closedMesh("trustDomain: cluster.local\nenableAutoMtls: true")}, nil},
 		"another trust domain":                     {[]client.Object{closedMesh("trustDomain: corp.example")}, []string{"trust-domain"}},
 		"no automatic mutual TLS":                  {[]client.Object{closedMesh("enableAutoMtls: false")}, []string{"auto-mtls-off"}},
+		"entries that are not seen by everybody":   {[]client.Object{closedMesh(`defaultServiceExportTo: ["."]`)}, []string{"default-export"}},
+		"entries that everybody sees":              {[]client.Object{closedMesh(`defaultServiceExportTo: ["*"]`)}, nil},
 		"pods of another account":                  {[]client.Object{proxyPod("a", "egress", ""), proxyPod("b", "default", "")}, []string{"gateway-identity"}},
 		"clients' own certificates, by the mesh":   {[]client.Object{closedMesh(passed)}, []string{"forwarded-client-cert"}},
 		"what is set by default":                   {[]client.Object{closedMesh("defaultConfig: {gatewayTopology: {forwardClientCertDetails: SANITIZE_SET}}")}, nil},
@@ -143,14 +145,14 @@ func TestEveryHazardOfMutualTLSIsSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := looking(t, secure(), tc.stored...).problems(t.Context())
+			got, err := looking(t, secure(), tc.stored...).Look(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, codes(got))
 			for _, problem := range got {
-				assert.Equal(t, "default", problem.gateway)
+				assert.Equal(t, "default", problem.Gateway)
 				assert.NotEmpty(t, problem.Fix)
 			}
-			plain, err := looking(t, gateway(), tc.stored...).problems(t.Context())
+			plain, err := looking(t, gateway(), tc.stored...).Look(t.Context())
 			require.NoError(t, err)
 			assert.Empty(t, plain, "a gateway that is called as the app speaks")
 		})
@@ -172,7 +174,7 @@ func TestARuleOfTheEntrysNamespaceStandsBeforeTheRoots(t *testing.T) {
 			t.Parallel()
 			p := looking(t, secure(), root, off)
 			p.View.(*egresstest.Cluster).Rules = []*egress.Rule{{Namespace: "payments", Host: "*.example.com", Policy: tc.policy}}
-			got, err := p.problems(t.Context())
+			got, err := p.Look(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, codes(got))
 		})
@@ -203,10 +205,10 @@ func TestTheOldestPeerAuthenticationCounts(t *testing.T) {
 		out.SetCreationTimestamp(metav1.Unix(int64(second), 0))
 		return out
 	}
-	got, err := looking(t, secure(), policy("a", "DISABLE", 2), policy("b", "STRICT", 1)).problems(t.Context())
+	got, err := looking(t, secure(), policy("a", "DISABLE", 2), policy("b", "STRICT", 1)).Look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, got)
-	got, err = looking(t, secure(), policy("a", "STRICT", 2), policy("b", "DISABLE", 1)).problems(t.Context())
+	got, err = looking(t, secure(), policy("a", "STRICT", 2), policy("b", "DISABLE", 1)).Look(t.Context())
 	require.NoError(t, err)
 	require.Len(t, got, 1)
 	assert.Contains(t, got[0].sentence(), `PeerAuthentication payments/b has mode DISABLE for the namespace`)
@@ -218,14 +220,14 @@ func TestWithoutIstiosConfigMapNothingIsSaidOfIt(t *testing.T) {
 	t.Parallel()
 	p := looking(t, secure())
 	p.Mesh.TrustDomain = "corp.example"
-	got, err := p.problems(t.Context())
+	got, err := p.Look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, got)
 }
 
 func TestAnUnreadableAnnotationIsAnError(t *testing.T) {
 	t.Parallel()
-	_, err := looking(t, secure(), proxyPod("a", "egress", "{")).problems(t.Context())
+	_, err := looking(t, secure(), proxyPod("a", "egress", "{")).Look(t.Context())
 	require.ErrorContains(t, err, "annotation proxy.istio.io/config of pod ways/a")
 }
 
@@ -236,12 +238,12 @@ func TestWhatCallsAreUnderDecides(t *testing.T) {
 	p := looking(t, secure(), peerAuthn(t, "istio-system", "{mtls: {mode: DISABLE}}"), rootRuleOf(t, `{host: web.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`))
 	view := p.View.(*egresstest.Cluster)
 	view.Known = view.Known[:1]
-	got, err := p.problems(t.Context())
+	got, err := p.Look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, got)
 
 	p = looking(t, secure(), peerAuthn(t, "payments", "{selector: {matchLabels: {security.istio.io/tlsMode: istio}}, mtls: {mode: DISABLE}}"), closedMesh("rootNamespace: payments"))
-	got, err = p.problems(t.Context())
+	got, err = p.Look(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, got)
 }
@@ -265,7 +267,7 @@ func TestARootRuleLeadsPastAnyGateway(t *testing.T) {
 	for _, entry := range p.View.(*egresstest.Cluster).Known {
 		entry.Transport = egress.Plain
 	}
-	found, err := p.problems(t.Context())
+	found, err := p.Look(t.Context())
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	assert.Equal(t, "root-rule-passthrough", found[0].Code)

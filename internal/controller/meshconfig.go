@@ -24,6 +24,8 @@ type meshSettings struct {
 	DefaultConfig proxyConfig `json:"defaultConfig"`
 	// DefaultDestinationRuleExportTo stands for an exportTo that a DestinationRule leaves out.
 	DefaultDestinationRuleExportTo []string `json:"defaultDestinationRuleExportTo"`
+	// DefaultServiceExportTo stands for that of a ServiceEntry.
+	DefaultServiceExportTo []string `json:"defaultServiceExportTo"`
 	// ServiceEntryVisibility is heeded by ambient mode, which goes by no exportTo.
 	ServiceEntryVisibility entryVisibility `json:"serviceEntryVisibility"`
 }
@@ -53,6 +55,15 @@ func CapturesDNS(mesh string) (bool, error) {
 func RegistryOnly(mesh string) (bool, error) {
 	settings, err := readMeshSettings(mesh)
 	return err == nil && settings.registryOnly(), err
+}
+
+// RootNamespace is Istio's, by the same key. The error is that of one that is not YAML.
+func RootNamespace(mesh string) (string, error) {
+	settings, err := readMeshSettings(mesh)
+	if err != nil {
+		return "", err
+	}
+	return settings.RootNamespace, nil
 }
 
 // registryOnly says whether calls to hosts that nobody registered are dropped.

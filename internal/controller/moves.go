@@ -35,7 +35,7 @@ type moves struct {
 func (m *moves) move(ctx context.Context, name types.NamespacedName, entry *egress.Entry) (reconcile.Result, error) {
 	gw, leaves := m.gatewayOf(name.Namespace)
 	if !m.mesh.Seal || !leaves || gw.Leg() == entry.Leg() && gw.WaypointOf(name.Namespace) == entry.Waypoint {
-		m.told.Delete(name)
+		m.forget(name)
 		return reconcile.Result{}, nil
 	}
 	if reason, ready := m.await(gw, name, entry); reason != "" {
@@ -70,6 +70,9 @@ func (m *moves) move(ctx context.Context, name types.NamespacedName, entry *egre
 	return reconcile.Result{}, nil
 }
 
+// forget has the author of an entry told anew, should it ever have to move.
+func (m *moves) forget(name types.NamespacedName) { m.told.Delete(name) }
+
 // gatewayOf returns the gateway of a namespace, as its entries are sealed to it.
 func (m *moves) gatewayOf(namespace string) (out egress.Gateway, leaves bool) {
 	governed := m.entries.Governed()
@@ -100,9 +103,67 @@ func (m *moves) await(gw egress.Gateway, name types.NamespacedName, entry *egres
 		if stands && state.err != nil {
 			return state.err.Error(), false
 		}
-		ready = ready && ok
+		failed, ruled := m.ruled(gw, name, entry, host)
+		if failed == "" && ruled {
+			failed, ruled = m.rewritten(gw, name, entry, host)
+		} else if failed != "" {
+			failed = fmt.Sprintf("%s/%s, by which clients call gateways, cannot be written: %s", entry.Namespace, hop.ClientRuleName(host), failed)
+		}
+		if failed != "" {
+			return "the DestinationRule " + failed, false
+		}
+		ready = ready && ok && ruled
 	}
 	return "", ready
+}
+
+// ruled says whether the client rule of an entry for a host is as its calls go by at both gateways: gone where one of them is by mutual TLS
+// and takes calls without it, and of both names where both are.
+func (m *moves) ruled(gw egress.Gateway, name types.NamespacedName, entry *egress.Entry, host string) (failed string, stands bool) {
+	passing := hop.Passing(m.entries, entry.Namespace, host)
+	if !passing && (gw.Transport != egress.MutualTLS || entry.Transport != egress.MutualTLS) {
+		return "", true
+	}
+	spec, _ := hop.ClientRuleSpec(m.mesh, m.entries, entry.Namespace, host)
+	return m.standing.awaitRule(exitKey{entry.Namespace, host}, name, spec, passing)
+}
+
+// rewritten says whether the rules of authors', which may be in force in the place of client rules, have calls made under no name of a port by
+// now: at a gateway that is not by mutual TLS none has one. Other namespaces that call by the entry hold nobody up whose rule cannot be stored anew.
+func (m *moves) rewritten(gw egress.Gateway, name types.NamespacedName, entry *egress.Entry, host string) (failed string, are bool) {
+	if gw.Transport == egress.MutualTLS || entry.Transport != egress.MutualTLS || !hop.Passing(m.entries, entry.Namespace, host) {
+		return "", true
+	}
+	are, entries := true, m.entries.Entries(host)
+	for _, namespace := range m.entries.Ruled(host) {
+		serving := egress.Serving(entries, namespace)
+		if own := namespace == entry.Namespace; !own && (serving == nil || serving.Namespace != entry.Namespace || m.entries.GatewayOf(namespace) == "") {
+			continue
+		}
+		rule, why, is := m.named(exitKey{namespace, host}, name)
+		spec, _ := hop.ClientRuleSpec(m.mesh, m.entries, namespace, host)
+		switch {
+		case spec == nil && !m.standing.isGone(exitKey{namespace, host}):
+			are = false
+		case is && why == "":
+			are = false
+		case is && namespace == entry.Namespace:
+			return fmt.Sprintf("%s, by which calls are made by mutual TLS, cannot be stored anew: %s", rule, why), false
+		}
+	}
+	return "", are
+}
+
+// named says whether a rule of a namespace's author still has calls made under the names of ports, and why that cannot be stored anew, empty for
+// nothing. The entry waits before the rule is asked for, so that it misses no change.
+func (m *moves) named(key exitKey, entry types.NamespacedName) (rule types.NamespacedName, why string, is bool) {
+	m.standing.awaitRewrite(key, entry)
+	of := m.entries.Rule(key.Namespace, key.Host)
+	if of == nil || !of.ByMutualTLS || hop.EncryptsItself(of) {
+		return rule, "", false
+	}
+	rule = types.NamespacedName{Namespace: of.Namespace, Name: of.Name}
+	return rule, m.standing.whyNot(rule), true
 }
 
 // stays tells an entry's author, once for each reason, why it stays where it is.

@@ -5,13 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -19,7 +22,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // owned keeps stored objects of ours equal to what they should be, of whatever kind.
@@ -27,6 +32,8 @@ type owned struct {
 	// stored has what slim keeps of every object with our label, live is the same past any cache and label.
 	stored, live client.Reader
 	writer       client.Client
+	// expected are the writes that stored does not know of yet; nil where it is not asked.
+	expected *expected
 }
 
 // digestKey is where a slim object has the digest of its content.
@@ -45,11 +52,36 @@ func slim(obj any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	object.SetManagedFields(nil)
 	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": object.GetAPIVersion(), "kind": object.GetKind(), "metadata": object.Object["metadata"], digestKey: sum,
+		"apiVersion": registry.Same(object.GetAPIVersion()), "kind": registry.Same(object.GetKind()), "metadata": slimMetadata(object), digestKey: sum,
 	}}, nil
 }
+
+// slimMetadata are those by which an object is found, compared and written: of thousands the rest would be the most. What says the
+// same is the same.
+func slimMetadata(object *unstructured.Unstructured) map[string]any {
+	from, _, _ := unstructured.NestedFieldNoCopy(object.Object, "metadata")
+	of, _ := from.(map[string]any)
+	out := make(map[string]any, 8) // most have no more, and a larger map is twice as large
+	for _, key := range kept {
+		if value, has := of[key]; has {
+			out[key] = value
+		}
+	}
+	if namespace, is := out["namespace"].(string); is {
+		out["namespace"] = registry.Same(namespace)
+	}
+	if labels, is := out["labels"].(map[string]any); is && maps.Equal(labels, onlyOurs) {
+		out["labels"] = onlyOurs
+	}
+	return out
+}
+
+// kept are the fields of metadata that a slim object has. An update without the others leaves them as they are.
+var kept = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "labels", "annotations", "ownerReferences", "finalizers"}
+
+// onlyOurs are the labels of an object that has no others, of all of them: nobody changes what he reads of a cache.
+var onlyOurs = map[string]any{hop.ManagedByLabel: hop.Manager}
 
 // digest is equal for two objects that say the same, whoever they are and whatever is said of them in their status.
 func digest(object *unstructured.Unstructured) (string, error) {
@@ -92,26 +124,42 @@ func (o *owned) ensure(ctx context.Context, object hop.Object) error {
 	if err != nil {
 		return err
 	}
-	have := empty(want.GroupVersionKind())
-	err = o.stored.Get(ctx, client.ObjectKeyFromObject(want), have)
+	say, err := sayingOf(want)
+	if err != nil {
+		return err
+	}
+	of, have := nameOf(want), empty(want.GroupVersionKind())
+	err = o.stored.Get(ctx, of.NamespacedName, have)
 	if apierrors.IsNotFound(err) {
-		if err = o.writer.Create(ctx, want.DeepCopy()); err == nil {
+		if o.expected.has(of, say, "") {
+			return nil
+		}
+		o.expected.begin(of, say, "")
+		if err = o.writer.Create(ctx, want); err == nil {
 			tell(ctx, "Created", want)
 			return nil
 		}
+		o.expected.drop(of)
 		if apierrors.IsAlreadyExists(err) {
 			have, err = o.hidden(ctx, want)
 		}
 	}
-	if err != nil {
+	if err != nil || say.saidBy(have) || o.expected.has(of, say, have.GetResourceVersion()) {
 		return err
 	}
-	if same, err := upToDate(have, want); err != nil || same {
-		return err
-	}
+	return o.repair(ctx, have, want, say)
+}
+
+// repair writes an object in the place of what is stored.
+func (o *owned) repair(ctx context.Context, have, want *unstructured.Unstructured, say said) error {
 	want.Object["metadata"] = merged(have, want)
 	tell(ctx, "Repaired", want)
-	return o.writer.Update(ctx, want)
+	o.expected.begin(nameOf(want), say, have.GetResourceVersion())
+	err := o.writer.Update(ctx, want)
+	if err != nil {
+		o.expected.drop(nameOf(want))
+	}
+	return err
 }
 
 // hidden returns an object that is stored and that the cache does not know: because the cache lags, or because the
@@ -132,18 +180,73 @@ func (o *owned) hidden(ctx context.Context, want *unstructured.Unstructured) (*u
 	return slimmed.(*unstructured.Unstructured), nil
 }
 
-// remove deletes an object that the cache knows as ours.
-func (o *owned) remove(ctx context.Context, object *unstructured.Unstructured) error {
-	tell(ctx, "Removed", object)
-	return client.IgnoreNotFound(o.writer.Delete(ctx, object))
+// of returns the stored objects of a kind that are for a host in a namespace.
+func (o *owned) of(ctx context.Context, kind schema.GroupVersionKind, namespace, host string) ([]unstructured.Unstructured, error) {
+	stored := emptyList(kind)
+	err := o.stored.List(ctx, stored, client.InNamespace(namespace), client.MatchingFields{byHost: host})
+	return stored.Items, err
 }
 
-func upToDate(have, want *unstructured.Unstructured) (bool, error) {
-	sum, err := digest(want)
-	if err != nil {
-		return false, err
+// drop deletes an object of ours, if it is there and goes.
+func (o *owned) drop(ctx context.Context, kind schema.GroupVersionKind, name types.NamespacedName, goes func(*unstructured.Unstructured) bool) error {
+	stored := empty(kind)
+	o.expected.dropWrite(objectName{kind.GroupKind(), name})
+	err := o.stored.Get(ctx, name, stored)
+	if err == nil && goes(stored) {
+		err = o.remove(ctx, stored)
 	}
-	return have.Object[digestKey] == sum && holds(have.GetLabels(), want.GetLabels()) && holds(have.GetAnnotations(), want.GetAnnotations()), nil
+	return client.IgnoreNotFound(err)
+}
+
+// keepOnly takes away what is stored for a host in a namespace and is not wanted, of some kinds, which are in the order of writing, in
+// the other; what is for a gateway that the configuration no longer has stays.
+func (o *owned) keepOnly(ctx context.Context, mesh *egress.Mesh, of exitKey, wanted map[objectName]bool, kinds ...schema.GroupVersionKind) error {
+	o.expected.dropOthers(of.Namespace, of.Host, wanted)
+	for _, kind := range slices.Backward(kinds) {
+		stored, err := o.of(ctx, kind, of.Namespace, of.Host)
+		for i := range stored {
+			if object := &stored[i]; !wanted[nameOf(object)] && ofToday(mesh, object) {
+				err = errors.Join(err, o.remove(ctx, object))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove deletes an object that the cache knows as ours, once.
+func (o *owned) remove(ctx context.Context, object *unstructured.Unstructured) error {
+	if o.expected.goes(nameOf(object), object.GetResourceVersion()) {
+		return nil
+	}
+	tell(ctx, "Removed", object)
+	err := client.IgnoreNotFound(o.writer.Delete(ctx, object))
+	if err != nil {
+		o.expected.drop(nameOf(object))
+	}
+	return err
+}
+
+// said is what an object of ours is to say.
+type said struct {
+	digest              string
+	labels, annotations map[string]string
+}
+
+func sayingOf(want *unstructured.Unstructured) (said, error) {
+	sum, err := digest(want)
+	return said{sum, want.GetLabels(), want.GetAnnotations()}, err
+}
+
+// saidBy says whether a slim object says it.
+func (s said) saidBy(have *unstructured.Unstructured) bool {
+	return have.Object[digestKey] == s.digest && holds(have.GetLabels(), s.labels) && holds(have.GetAnnotations(), s.annotations)
+}
+
+func (s said) equal(other said) bool {
+	return s.digest == other.digest && maps.Equal(s.labels, other.labels) && maps.Equal(s.annotations, other.annotations)
 }
 
 // merged is the metadata of have with the labels and annotations of want.
@@ -178,7 +281,7 @@ func empty(kind schema.GroupVersionKind) *unstructured.Unstructured {
 
 // cacheOf is a cache beside the manager's own, which runs it.
 func cacheOf(mgr ctrl.Manager, options cache.Options) (cache.Cache, error) {
-	options.HTTPClient, options.Scheme, options.Mapper = mgr.GetHTTPClient(), mgr.GetScheme(), mgr.GetRESTMapper()
+	options.HTTPClient, options.Scheme, options.Mapper = mgr.GetHTTPClient(), mgr.GetScheme(), &mapper{RESTMapper: mgr.GetRESTMapper()}
 	out, err := cache.New(mgr.GetConfig(), options)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,36 +18,35 @@ import (
 
 // whole returns a policy with the parameters that it shares with others.
 func (p *Policies) whole(ctx context.Context, from client.Reader, policy *v1alpha1.EgressPolicy) (*v1alpha1.EgressPolicy, error) {
-	return policy.Whole(p.namespace, func(name string) (map[string]string, bool, error) {
+	return policy.Whole(p.namespace, p.data(ctx, from))
+}
+
+// data reads what a ConfigMap of the webhook's namespace has, false where there is none.
+func (p *Policies) data(ctx context.Context, from client.Reader) func(configMap string) (map[string]string, bool, error) {
+	return func(configMap string) (map[string]string, bool, error) {
 		stored := &corev1.ConfigMap{}
-		err := from.Get(ctx, types.NamespacedName{Namespace: p.namespace, Name: name}, stored)
+		err := from.Get(ctx, types.NamespacedName{Namespace: p.namespace, Name: configMap}, stored)
 		if apierrors.IsNotFound(err) {
 			return nil, false, nil
 		}
 		return stored.Data, err == nil, err
-	})
+	}
 }
 
 // Check says what is wrong with a policy, by the parameters that it shares now; the warnings are what its author may not have meant.
 func (p *Policies) Check(ctx context.Context, policy *v1alpha1.EgressPolicy) (warnings []string, err error) {
-	warnings = p.warnings(policy)
-	whole, err := p.whole(ctx, p.live, policy)
-	var missing *v1alpha1.ParametersMissing
-	switch {
-	case errors.As(err, &missing):
-		warnings = append(warnings, missing.Warning())
-		err = p.engine.Check(policy)
-	case err == nil:
-		err = policy.Sharing(p.namespace, p.engine.Check(whole))
-	}
-	var absent *v1alpha1.BundleMissing
-	if errors.As(p.bundleProblem(policy, err), &absent) {
-		return append(warnings, absent.Warning()), nil
-	}
+	warnings, err = policy.Check(p.namespace, p.data(ctx, p.live), func(whole *v1alpha1.EgressPolicy) error {
+		err := p.engine.Check(whole)
+		var absent *v1alpha1.BundleMissing
+		if errors.As(err, &absent) {
+			return p.bundleProblem(policy, err)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return warnings, nil
+	return slices.Concat(p.warnings(policy), warnings), nil
 }
 
 // enforce puts a policy in force with its shared parameters, and returns by which version of all that is. Where they are not

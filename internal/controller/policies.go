@@ -3,21 +3,23 @@ package controller
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -51,15 +53,20 @@ type Policies struct {
 	namespace string
 	cache     manager.Manager
 	loaded    atomic.Bool
-	// bundles are nil for none; changes has those that came, events tells of those that did not.
+	// bundles are nil for none; events tells of those that did not come.
 	bundles Bundles
-	changes chan event.GenericEvent
 	events  events.EventRecorder
+	// bundleChanged is told of a bundle that came, nil before the controller begins.
+	bundleChanged atomic.Pointer[func(bundle string)]
 
 	mu sync.Mutex
 	// inForce has the versions that the engine was given.
 	inForce map[string]string
+	states  policyStates
 }
+
+// States tell of each stored policy whether it is in force.
+func (p *Policies) States() prometheus.Collector { return &p.states }
 
 // OnChange calls back once another version of a policy is in force, or none. Call it before the manager starts.
 func (p *Policies) OnChange(enforcing func()) { p.enforcing = enforcing }
@@ -71,7 +78,9 @@ func (p *Policies) enforced(name, version string) {
 		p.inForce = map[string]string{}
 	}
 	last := p.inForce[name]
-	p.inForce[name] = version
+	if delete(p.inForce, name); version != "" {
+		p.inForce[name] = version
+	}
 	p.mu.Unlock()
 	if last != version && p.enforcing != nil && p.Loaded() {
 		p.enforcing()
@@ -84,7 +93,7 @@ func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressP
 	everywhere := false
 	out := &Policies{
 		engine: engine, baseline: map[string]*v1alpha1.EgressPolicy{}, changed: changed, client: mgr.GetClient(), cache: mgr,
-		live: mgr.GetAPIReader(), namespace: namespace, changes: make(chan event.GenericEvent),
+		live: mgr.GetAPIReader(), namespace: namespace,
 	}
 	for _, policy := range baseline {
 		out.baseline[policy.Name] = policy
@@ -92,7 +101,7 @@ func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressP
 	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
 		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(out.sharing)).
-		WatchesRawSource(source.Channel(out.changes, handler.EnqueueRequestsFromMapFunc(out.using))).
+		WatchesRawSource(source.Func(out.followBundles)).
 		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
 		Complete(out); err != nil {
 		return nil, fmt.Errorf("egresspolicy controller: %w", err)
@@ -126,12 +135,15 @@ func (l loader) Start(ctx context.Context) error {
 			return fmt.Errorf("baseline: %w", err)
 		}
 	}
-	for i := range stored.Items {
+	workqueue.ParallelizeUntil(ctx, runtime.GOMAXPROCS(0), len(stored.Items), func(i int) {
 		version, err := l.set(ctx, &stored.Items[i])
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
 		}
 		l.enforced(stored.Items[i].Name, version)
+	})
+	if ctx.Err() != nil {
+		return nil // not all are in force
 	}
 	l.loaded.Store(true)
 	if l.changed != nil {
@@ -143,10 +155,16 @@ func (l loader) Start(ctx context.Context) error {
 // set puts a stored policy in force, and returns in which version. One of the baseline is, as the configuration has it; one of
 // another version's baseline is for that version's replicas.
 func (p *Policies) set(ctx context.Context, policy *v1alpha1.EgressPolicy) (version string, err error) {
-	if _, pinned := p.baseline[policy.Name]; pinned || ofBaseline(policy) {
+	_, pinned := p.baseline[policy.Name]
+	if !pinned && ofBaseline(policy) {
 		return fmt.Sprint(policy.Generation), nil
 	}
-	return p.enforce(ctx, policy)
+	version = fmt.Sprint(policy.Generation)
+	if !pinned {
+		version, err = p.enforce(ctx, policy)
+	}
+	p.states.set(policy, err)
+	return version, err
 }
 
 // remove takes a policy that is not stored any more out of force, unless it is of the baseline.
@@ -165,6 +183,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
 		if apierrors.IsNotFound(err) {
 			p.remove(req.Name)
+			p.states.forget(req.Name)
 			p.enforced(req.Name, "")
 			return ctrl.Result{}, nil
 		}

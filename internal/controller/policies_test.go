@@ -1,8 +1,12 @@
 package controller
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,4 +75,54 @@ func TestReadySaysOfWhatToBeware(t *testing.T) {
 	require.Len(t, stored.Status.Conditions, 1)
 	assert.Equal(t, metav1.ConditionTrue, stored.Status.Conditions[0].Status)
 	assert.Contains(t, stored.Status.Conditions[0].Message, "the policy is in force; beware: spec.match.objectSelector: ")
+}
+
+// TestItIsToldWhichVersionOfAPolicyIsInForce, of each that is stored.
+func TestItIsToldWhichVersionOfAPolicyIsInForce(t *testing.T) {
+	t.Parallel()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
+	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 3}}
+	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	by := &choosy{engine: engine{}}
+	p := &Policies{engine: by, client: cluster}
+	says := func(inForce, generation int) {
+		t.Helper()
+		_, err := p.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "p"}})
+		require.NoError(t, err)
+		assert.NoError(t, testutil.CollectAndCompare(p.States(), strings.NewReader(fmt.Sprintf(`
+# HELP egress_governor_policy_generation The generation of an EgressPolicy that is in force in this replica, 0 for none.
+# TYPE egress_governor_policy_generation gauge
+egress_governor_policy_generation{policy="p"} %d
+# HELP egress_governor_policy_in_force 1 while a stored EgressPolicy is in force in this replica; 0 while its last good version is, or, where there is none, whatever it selects fails.
+# TYPE egress_governor_policy_in_force gauge
+egress_governor_policy_in_force{policy="p"} %d
+`, generation, inForce))))
+	}
+	by.refuses = errors.New("it does not compile")
+	says(0, 0)
+	by.refuses = nil
+	says(1, 3)
+	require.NoError(t, cluster.Get(t.Context(), types.NamespacedName{Name: "p"}, stored))
+	stored.Generation = 4
+	require.NoError(t, cluster.Update(t.Context(), stored))
+	by.refuses = errors.New("it does not compile any more")
+	says(0, 3)
+	require.NoError(t, cluster.Delete(t.Context(), stored))
+	_, err := p.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "p"}})
+	require.NoError(t, err)
+	assert.Zero(t, testutil.CollectAndCount(p.States()), "one that is gone is not told of")
+}
+
+// choosy is an engine that refuses policies.
+type choosy struct {
+	engine
+	refuses error
+}
+
+func (c *choosy) Set(policy *v1alpha1.EgressPolicy) error {
+	if c.refuses != nil {
+		return c.refuses
+	}
+	return c.engine.Set(policy)
 }

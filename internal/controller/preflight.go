@@ -45,6 +45,8 @@ type Preflight struct {
 	View egress.View
 	// MeshConfig is Istio's ConfigMap.
 	MeshConfig types.NamespacedName
+	// Configuration is the name of the ValidatingWebhookConfiguration; empty where whether admission is stopped is no matter.
+	Configuration string
 	// Recorder writes Events about Regarding.
 	Recorder  events.EventRecorder
 	Regarding runtime.Object
@@ -54,21 +56,21 @@ type Preflight struct {
 	Status client.StatusClient
 
 	gauge *prometheus.GaugeVec
-	known map[problem]bool
+	known map[Problem]bool
 }
 
-// problem is a finding about one egress gateway, or about the mesh and so about all of them where gateway is empty.
-type problem struct {
+// Problem is a finding about one egress gateway, or about the mesh and so about all of them where Gateway is empty.
+type Problem struct {
 	egress.Finding
-	gateway string
+	Gateway string
 }
 
 // sentence says what is wrong and how to mend it.
-func (p problem) sentence() string { return p.Message + "; " + p.Fix }
+func (p Problem) sentence() string { return p.Message + "; " + p.Fix }
 
 // Start implements manager.Runnable. It returns when the context ends.
 func (p *Preflight) Start(ctx context.Context) error {
-	p.known = map[problem]bool{}
+	p.known = map[Problem]bool{}
 	p.gauge = newGauge()
 	if err := p.Metrics.Register(p.gauge); err != nil {
 		return err
@@ -85,7 +87,7 @@ func newGauge() *prometheus.GaugeVec {
 }
 
 func (p *Preflight) look(ctx context.Context) {
-	found, err := p.problems(ctx)
+	found, err := p.Look(ctx)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Preflight is incomplete")
 	} else if err := p.write(ctx, found); err != nil {
@@ -96,15 +98,18 @@ func (p *Preflight) look(ctx context.Context) {
 	}
 }
 
-// problems looks at everything. With an error come the problems that were found all the same.
-func (p *Preflight) problems(ctx context.Context) (out []problem, err error) {
+// Look returns what is wrong now. With an error come the problems that were found all the same.
+func (p *Preflight) Look(ctx context.Context) (out []Problem, err error) {
 	add := func(found []egress.Finding, gateway string) {
 		for _, finding := range found {
-			out = append(out, problem{finding, gateway})
+			out = append(out, Problem{finding, gateway})
 		}
 	}
-	mesh, err := meshSettingsOf(ctx, p.Live, p.MeshConfig)
+	stop, err := p.stopped(ctx)
+	add(stop, "")
 	errs := []error{err}
+	mesh, err := meshSettingsOf(ctx, p.Live, p.MeshConfig)
+	errs = append(errs, err)
 	around, err := p.around(ctx, mesh)
 	errs = append(errs, err)
 	for _, gw := range p.Mesh.Gateways {
@@ -150,21 +155,21 @@ func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway, around surro
 	return slices.Concat(out, pods(gw, given), hazards), err
 }
 
-func (p *Preflight) tell(ctx context.Context, found []problem) {
+func (p *Preflight) tell(ctx context.Context, found []Problem) {
 	log := ctrl.LoggerFrom(ctx)
-	now := map[problem]bool{}
+	now := map[Problem]bool{}
 	p.gauge.Reset()
 	for _, problem := range found {
 		now[problem] = true
-		p.gauge.WithLabelValues(problem.Code, problem.gateway).Set(1)
+		p.gauge.WithLabelValues(problem.Code, problem.Gateway).Set(1)
 		if !p.known[problem] {
-			log.Info("Problem", "code", problem.Code, "gateway", problem.gateway, "message", problem.sentence())
+			log.Info("Problem", "code", problem.Code, "gateway", problem.Gateway, "message", problem.sentence())
 			p.Recorder.Eventf(p.Regarding, nil, corev1.EventTypeWarning, problem.Reason(), "Preflight", "%s", problem.sentence())
 		}
 	}
 	for problem := range p.known {
 		if !now[problem] {
-			log.Info("Problem is gone", "code", problem.Code, "gateway", problem.gateway, "message", problem.Message)
+			log.Info("Problem is gone", "code", problem.Code, "gateway", problem.Gateway, "message", problem.Message)
 		}
 	}
 	p.known = now

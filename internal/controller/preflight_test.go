@@ -54,7 +54,7 @@ func clusterOf(t *testing.T, stored ...client.Object) client.WithWatch {
 	return builder.WithStatusSubresource(&networkingv1.Gateway{}).Build()
 }
 
-func codes(problems []problem) []string {
+func codes(problems []Problem) []string {
 	var out []string
 	for _, problem := range problems {
 		out = append(out, problem.Code)
@@ -85,7 +85,7 @@ func TestEveryProblemIsSeen(t *testing.T) {
 				Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: clusterOf(t, tc.stored...),
 				MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
 			}
-			got, err := w.problems(t.Context())
+			got, err := w.Look(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, codes(got))
 		})
@@ -107,7 +107,7 @@ func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
 		Ungoverned: func() []string { return []string{"a/a", "b/b", "c/c", "d/d"} },
 		Unsealed:   func() []string { return []string{"e/e"} },
 	}
-	found, err := p.problems(t.Context())
+	found, err := p.Look(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry"}, codes(found))
 	assert.Contains(t, found[1].Message, "a/a, b/b, c/c and 1 more")
@@ -123,7 +123,7 @@ func TestEachProblemIsToldOnce(t *testing.T) {
 	w := &Preflight{
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster, Recorder: recorder, Regarding: service(), Metrics: prometheus.NewRegistry(), Status: cluster,
 		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
-		known:      map[problem]bool{}, gauge: newGauge(),
+		known:      map[Problem]bool{}, gauge: newGauge(),
 	}
 	w.look(t.Context())
 	w.look(t.Context())
@@ -151,7 +151,7 @@ func TestAProblemIsToldWhereItIs(t *testing.T) {
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway(), other}}, Live: cluster, Status: cluster,
 		Recorder: events.NewFakeRecorder(10), Regarding: service(),
 		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
-		known:      map[problem]bool{}, gauge: newGauge(),
+		known:      map[Problem]bool{}, gauge: newGauge(),
 	}
 	p.look(t.Context())
 	assert.Equal(t, "NoProblem", reason(t, cluster, healthy))

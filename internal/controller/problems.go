@@ -103,7 +103,7 @@ const conditionReady = "Ready"
 
 // write tells of the problems in the status of the Gateway object of every egress gateway that they concern, when it
 // does not say so already. A Gateway that is not there yet is told of them later.
-func (p *Preflight) write(ctx context.Context, found []problem) error {
+func (p *Preflight) write(ctx context.Context, found []Problem) error {
 	var errs []error
 	for _, gw := range p.Mesh.Gateways {
 		errs = append(errs, client.IgnoreNotFound(p.writeTo(ctx, gw, gatewayReady(gw, found))))
@@ -111,11 +111,11 @@ func (p *Preflight) write(ctx context.Context, found []problem) error {
 	return errors.Join(errs...)
 }
 
-func gatewayReady(gw egress.Gateway, found []problem) condition {
+func gatewayReady(gw egress.Gateway, found []Problem) condition {
 	out := condition{Type: conditionReady, Status: "True", Reason: "NoProblem", Message: "preflight found nothing wrong"}
 	var messages []string
 	for _, problem := range found {
-		if problem.gateway != gw.Name && problem.gateway != "" {
+		if problem.Gateway != gw.Name && problem.Gateway != "" {
 			continue
 		}
 		if len(messages) == 0 {

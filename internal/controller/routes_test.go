@@ -9,7 +9,6 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
@@ -20,7 +19,7 @@ func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	s := newStage(t, egresstest.Mesh())
 	routes := routes(s.registry)
 	routes.live, routes.writer = s.cluster, s.cluster
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	queue := queueOf[types.NamespacedName](t)
 	require.NoError(t, routes.follow(t.Context(), queue))
 	name := types.NamespacedName{Namespace: "app", Name: "r"}
 	vs := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}

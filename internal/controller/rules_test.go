@@ -10,7 +10,6 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -23,7 +22,7 @@ func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	s := newStage(t, egresstest.Mesh())
 	rules := rules(s.registry)
 	rules.live, rules.writer = s.cluster, s.cluster
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	queue := queueOf[types.NamespacedName](t)
 	require.NoError(t, rules.follow(t.Context(), queue))
 	name := types.NamespacedName{Namespace: "app", Name: "r"}
 	rule := &networkingv1.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}

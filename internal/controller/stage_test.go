@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,11 +52,14 @@ type stage struct {
 	exitQueue   workqueue.TypedRateLimitingInterface[exitKey]
 	readyQueue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
+	mu     sync.Mutex
 	writes []string
 	// refuse is what updates of entries are refused with, empty for none.
 	refuse string
 	// undo says that updates of entries change nothing.
-	undo      bool
+	undo bool
+	// unseen says that the cache of exits tells of no write.
+	unseen    bool
 	evaluated int
 	created   time.Time
 }
@@ -79,6 +83,18 @@ func scheme(t testing.TB) *runtime.Scheme {
 	for _, add := range []func(*runtime.Scheme) error{networkingv1.AddToScheme, corev1.AddToScheme, networkpolicyv1.AddToScheme} {
 		require.NoError(t, add(out))
 	}
+	// The fake client makes what it does not know known at the first read, which several workers would do beside each other.
+	out.AddKnownTypeWithName(hop.EnvoyFilter, empty(hop.EnvoyFilter))
+	list := emptyList(hop.EnvoyFilter)
+	out.AddKnownTypeWithName(list.GroupVersionKind(), list)
+	return out
+}
+
+// queueOf returns a queue as controllers have them, which lasts as long as the test.
+func queueOf[K comparable](t testing.TB) workqueue.TypedRateLimitingInterface[K] {
+	t.Helper()
+	out := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[K]())
+	t.Cleanup(out.ShutDown)
 	return out
 }
 
@@ -96,18 +112,20 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder, states: newExitStates(time.Now)}
 	synced := func() bool { return true }
 	out.exits = &Exits{
-		synced: synced, mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster},
+		synced: synced, mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster, expected: newExpected()},
 		kinds: kinds, standing: state, tell: out.ready.wake,
 	}
 	out.ready.moves = &moves{mesh: mesh, entries: out.registry, standing: state, live: out.cluster, writer: out.cluster, recorder: out.recorder}
 	beside := keeper{synced: synced, mesh: mesh, entries: out.registry, objects: out.exits.objects, standing: state, tell: out.ready.wake}
-	out.rules = &ClientRules{clients{beside}}
-	out.routes = &ClientRoutes{clients{beside}}
+	out.rules = &ClientRules{clients: clients{keeper: beside}, written: out.exits.look}
+	out.exits.ruled = out.rules.wake
+	out.rules.rewritten = func([]types.NamespacedName) {}
+	out.routes = &ClientRoutes{clients{keeper: beside}}
 	out.routes.standing = out.ready.routes
-	out.routeQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
-	out.ruleQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
-	out.exitQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[exitKey]())
-	out.readyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
+	out.routeQueue = queueOf[exitKey](t)
+	out.ruleQueue = queueOf[exitKey](t)
+	out.exitQueue = queueOf[exitKey](t)
+	out.readyQueue = queueOf[types.NamespacedName](t)
 	out.registry.PutNamespace("app", nil)
 	out.registry.PutNamespace("cards", map[string]string{"egress": "pci"})
 	for _, gw := range mesh.Gateways {
@@ -120,8 +138,8 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
 	require.NoError(t, out.routes.follow(t.Context(), out.routeQueue))
-	out.policyQueue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]())
-	out.policies = &WaypointPolicies{beside}
+	out.policyQueue = queueOf[types.NamespacedName](t)
+	out.policies = &WaypointPolicies{keeper: beside}
 	if hasWaypoints(mesh) {
 		require.NoError(t, out.policies.follow(t.Context(), out.policyQueue))
 	}
@@ -130,12 +148,14 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 
 func (s *stage) counting() interceptor.Funcs {
 	note := func(verb string, object client.Object) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.writes = append(s.writes, fmt.Sprintf("%s %s %s", verb, object.GetObjectKind().GroupVersionKind().Kind, object.GetNamespace()))
 	}
 	return interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			note("create", o)
-			return c.Create(ctx, o, opts...)
+			return s.came(o, c.Create(ctx, o, opts...))
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
 			if o.GetObjectKind().GroupVersionKind().Kind == "ServiceEntry" && s.refuse != "" {
@@ -145,7 +165,7 @@ func (s *stage) counting() interceptor.Funcs {
 				return c.Get(ctx, client.ObjectKeyFromObject(o), o)
 			}
 			note("update", o)
-			return c.Update(ctx, o, opts...)
+			return s.came(o, c.Update(ctx, o, opts...))
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			note("delete", o)
@@ -156,6 +176,16 @@ func (s *stage) counting() interceptor.Funcs {
 			return c.SubResource(sub).Patch(ctx, o, patch, opts...)
 		},
 	}
+}
+
+// came tells of an object that was written, as the cache of exits does at once.
+func (s *stage) came(object client.Object, err error) error {
+	if whole, is := object.(*unstructured.Unstructured); is && err == nil && s.exits != nil && !s.unseen {
+		slimmed, err := slim(whole.DeepCopy())
+		require.NoError(s.t, err)
+		s.exits.objects.expected.came(slimmed.(*unstructured.Unstructured))
+	}
+	return err
 }
 
 // sealed is the entry of a host, sealed to a gateway of the mesh.
@@ -254,8 +284,8 @@ func (s *stage) condition(namespace, name string) map[string]any {
 	s.t.Helper()
 	stored := s.registry.Stored(types.NamespacedName{Namespace: namespace, Name: name})
 	require.NotNil(s.t, stored)
-	require.Len(s.t, stored.Conditions, 1)
-	return stored.Conditions[0].(map[string]any)
+	require.Len(s.t, stored.Conditions(), 1)
+	return stored.Conditions()[0].(map[string]any)
 }
 
 // exit lists the stored exit set of the host in a namespace.

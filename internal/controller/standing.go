@@ -33,17 +33,28 @@ type standing struct {
 	// rule.
 	rules   map[exitKey]ruleState
 	waiting map[exitKey]map[types.NamespacedName]bool
+	// absent are the exits that do not stand and are not made, since none but observed entries have part in them.
+	absent map[exitKey]bool
+	// unwritten is why rules of authors' could not be rewritten.
+	unwritten map[types.NamespacedName]string
+	// passages are the client rules that are to go once a passage stands, by its exit.
+	passages map[exitKey]map[exitKey]bool
 }
 
 func newStanding() *standing {
 	return &standing{exits: map[exitKey]exitState{}, losers: map[exitKey]map[types.NamespacedName]bool{},
-		rules: map[exitKey]ruleState{}, waiting: map[exitKey]map[types.NamespacedName]bool{}}
+		rules: map[exitKey]ruleState{}, waiting: map[exitKey]map[types.NamespacedName]bool{},
+		absent: map[exitKey]bool{}, unwritten: map[types.NamespacedName]string{}, passages: map[exitKey]map[exitKey]bool{}}
 }
 
 // ruleState is what is known of a client rule.
 type ruleState struct {
 	// spec is what it says, nil for none.
 	spec map[string]any
+	// passing says that there is none as long as entries pass, and that their passage stands.
+	passing bool
+	// unnamed says that there is none since gateways have been told of the passage by which they take calls under no name of a port.
+	unnamed bool
 	// err is why it could not be written, nil when it stands; tries is how often in a row it could not, and lags says that a
 	// cache may be the reason, which is nothing to tell an author of.
 	err   error
@@ -64,7 +75,7 @@ func (s *standing) rule(key exitKey, next ruleState) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.rules[key]
-	if next.err == nil && next.spec == nil {
+	if next.err == nil && next.spec == nil && !next.passing && !next.unnamed {
 		delete(s.rules, key)
 	} else {
 		next.tries = 0
@@ -84,15 +95,89 @@ func (s *standing) failures(key exitKey) int {
 }
 
 // awaitRule returns why the client rule of a namespace for a host could not be written, empty for nothing, and whether it
-// stands as it is to be; where it does not yet, the entry is looked at again.
-func (s *standing) awaitRule(key exitKey, entry types.NamespacedName, want map[string]any) (failed string, stands bool) {
+// stands as it is to be, or is gone for entries that pass; where it is not so yet, the entry is looked at again.
+func (s *standing) awaitRule(key exitKey, entry types.NamespacedName, want map[string]any, passing bool) (failed string, stands bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := s.rules[key]
-	if stands = state.err == nil && reflect.DeepEqual(state.spec, want); !stands {
+	if stands = state.err == nil && state.passing == passing && reflect.DeepEqual(state.spec, want); !stands {
 		s.wait(key, entry)
 	}
 	return state.told(), stands
+}
+
+// isUnnamed says whether gateways take the calls of a namespace to a host under no name of a port by now.
+func (s *standing) isUnnamed(key exitKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules[key].unnamed
+}
+
+// isGone says whether a client rule is gone since gateways take the calls of its namespace without it, or cannot go.
+func (s *standing) isGone(key exitKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules[key].unnamed || s.rules[key].err != nil
+}
+
+// awaitRewrite has an entry looked at again once the rules of a namespace were looked at.
+func (s *standing) awaitRewrite(key exitKey, entry types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wait(key, entry)
+}
+
+// whyNot returns why a rule of an author's could not be rewritten, empty for nothing.
+func (s *standing) whyNot(rule types.NamespacedName) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unwritten[rule]
+}
+
+// rewrote takes in why a rule of an author's could not be rewritten, nil for nothing, and says whether that is news. Those that are gone are
+// forgotten.
+func (s *standing) rewrote(rule types.NamespacedName, err error, gone func(rule types.NamespacedName) bool) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.unwritten[rule]
+	delete(s.unwritten, rule)
+	if err != nil {
+		maps.DeleteFunc(s.unwritten, func(of types.NamespacedName, _ string) bool { return gone(of) })
+		s.unwritten[rule] = err.Error()
+	}
+	return last != text(err)
+}
+
+// isRuled says whether the client rule of a namespace for a host stands as it is to be.
+func (s *standing) isRuled(key exitKey, want map[string]any) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.rules[key]
+	return state.err == nil && reflect.DeepEqual(state.spec, want)
+}
+
+// awaitPassage says whether an exit set stands whose gateway takes what comes by a client leg under the SNI that proxies use by themselves;
+// where it does not yet, the client rule is looked at again once it was written. No gateway takes the calls of one that is not made.
+func (s *standing) awaitPassage(exit, rule exitKey, leg egress.Leg) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state := s.exits[exit]; s.absent[exit] || state.err == nil && state.exit.Passes(leg) {
+		return true
+	}
+	if s.passages[exit] == nil {
+		s.passages[exit] = map[exitKey]bool{}
+	}
+	s.passages[exit][rule] = true
+	return false
+}
+
+// rulesWaitingFor returns those client rules, once.
+func (s *standing) rulesWaitingFor(exit exitKey) []exitKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := slices.Collect(maps.Keys(s.passages[exit]))
+	delete(s.passages, exit)
+	return out
 }
 
 // await returns the state of an exit set, and whether it meets a condition; where it does not yet, the entry is looked at
@@ -135,11 +220,19 @@ const (
 	everybody
 )
 
+// lacks takes in that an exit set does not stand, and is not made.
+func (s *standing) lacks(key exitKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.absent[key] = true
+}
+
 // set takes in the state of an exit set, and says whom it concerns.
 func (s *standing) set(key exitKey, next exitState) affected {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last, known := s.exits[key]
+	delete(s.absent, key)
 	if next.exit == nil {
 		delete(s.exits, key)
 	} else {

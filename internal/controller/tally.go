@@ -21,6 +21,8 @@ type Tally struct {
 	Client client.Client
 	// Now is the clock.
 	Now func() time.Time
+	// Yield has it give way to requests, as long as it does not end.
+	Yield *Yield
 
 	mu sync.Mutex
 	// counted is what is to be added, by the name of the policy; written when that was done last.
@@ -53,6 +55,7 @@ func (*Tally) NeedLeaderElection() bool { return false }
 // Start implements manager.Runnable. It returns when the context ends and what was counted is added.
 func (t *Tally) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(ctx context.Context) { t.add(ctx, addEvery) }, lookToAdd)
+	t.Yield = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
 	t.add(ctx, 0)
@@ -96,6 +99,10 @@ func (t *Tally) due(after time.Duration) map[string]v1alpha1.Requests {
 }
 
 func (t *Tally) write(ctx context.Context, name string, counted v1alpha1.Requests) error {
+	if t.Yield != nil {
+		t.Yield.begin()
+		defer t.Yield.end()
+	}
 	policy := &v1alpha1.EgressPolicy{}
 	if err := t.Client.Get(ctx, types.NamespacedName{Name: name}, policy); err != nil {
 		return err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -100,4 +102,34 @@ func TestNothingIsLostBetweenCountingAndAdding(t *testing.T) {
 	wg.Wait()
 	sum.Add(tally.due(0)["p"])
 	assert.Equal(t, int64(8000), sum.Judged)
+}
+
+// TestCountedRequestsYieldToRequests: their sums are written in a turn as any other work in the background.
+func TestCountedRequestsYieldToRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		yield, now := &Yield{}, atomic.Int64{}
+		defer yield.Answer()()
+		let := taken(yield, atLeast, &now)
+		synctest.Wait()
+		var writes atomic.Int64
+		scheme := runtime.NewScheme()
+		require.NoError(t, v1alpha1.AddToScheme(scheme))
+		stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+		cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).WithInterceptorFuncs(interceptor.Funcs{
+			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				writes.Add(1)
+				return nil
+			},
+		}).Build()
+		tally := &Tally{Client: cluster, Now: time.Now, Yield: yield}
+		tally.Count("p", v1alpha1.Requests{Judged: 1})
+		go tally.add(t.Context(), addEvery)
+		synctest.Wait()
+		assert.Zero(t, writes.Load(), "all turns are taken")
+		let <- struct{}{}
+		synctest.Wait()
+		assert.EqualValues(t, 1, writes.Load())
+		close(let)
+	})
 }

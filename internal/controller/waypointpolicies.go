@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -13,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -24,7 +24,12 @@ import (
 
 // WaypointPolicies keeps, beside entries that are bound to a waypoint, the AuthorizationPolicies by which it turns away whoever
 // may not call. Only the leader runs it.
-type WaypointPolicies struct{ keeper }
+type WaypointPolicies struct {
+	keeper
+	mu sync.Mutex
+	// known are the exits of hosts as they let callers in when all entries of the host were looked at last.
+	known map[exitKey]*egress.Exit
+}
 
 func authorizationPolicy() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: "security.istio.io", Version: "v1", Kind: "AuthorizationPolicy"}
@@ -36,12 +41,12 @@ func hasWaypoints(mesh *egress.Mesh) bool {
 }
 
 func (p *WaypointPolicies) setup(mgr ctrl.Manager, stored cache.Cache) error {
-	of, err := controller.NewTyped("waypointpolicies", mgr, fairly(controller.TypedOptions[types.NamespacedName]{Reconciler: p}, namespaceOf))
+	of, err := controller.NewTyped("waypointpolicies", mgr, working("waypointpolicies", p, p.yield, namespaceOf))
 	if err != nil {
 		return err
 	}
 	kind := empty(authorizationPolicy())
-	err = of.Watch(source.TypedKind[client.Object](stored, kind, handler.TypedEnqueueRequestsFromMapFunc(policyEntry)))
+	err = of.Watch(source.TypedKind[client.Object](stored, kind, news(p.objects.expected, policyEntry)))
 	return errors.Join(err, of.Watch(source.TypedFunc[types.NamespacedName](p.follow)))
 }
 
@@ -59,15 +64,42 @@ func (p *WaypointPolicies) follow(ctx context.Context, queue workqueue.TypedRate
 		for _, name := range change.Entries {
 			queue.Add(name)
 		}
-		for _, host := range slices.Concat(change.Hosts, change.Callers) {
-			for _, entry := range p.entries.Entries(host) {
-				if entry.Waypoint.Name != "" {
-					queue.Add(types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
-				}
+		for _, host := range change.Hosts {
+			if p.others(host) {
+				p.all(host, queue)
 			}
+		}
+		for _, host := range change.Callers {
+			p.all(host, queue)
 		}
 	})
 	return nil
+}
+
+func (p *WaypointPolicies) all(host string, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) {
+	for _, entry := range p.entries.Entries(host) {
+		if entry.Waypoint.Name != "" {
+			queue.Add(types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
+		}
+	}
+}
+
+// others says whether the exits of a host let in others than they did: one more of many entries that let in alike is nothing to the rest.
+func (p *WaypointPolicies) others(host string) (out bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = map[exitKey]*egress.Exit{}
+	}
+	for _, gw := range p.mesh.Gateways {
+		key := exitKey{gw.Namespace(), host}
+		exit := p.entries.Exit(host, key.Namespace)
+		out = out || !exit.LetsInAs(p.known[key])
+		if p.known[key] = exit; exit == nil {
+			delete(p.known, key)
+		}
+	}
+	return out
 }
 
 // policyKey is that of the policy of an entry among the rules by which clients call: no host has a slash.
@@ -95,10 +127,5 @@ func (p *WaypointPolicies) keep(ctx context.Context, entry types.NamespacedName,
 	if want != nil {
 		return p.objects.ensure(ctx, want)
 	}
-	stored := empty(authorizationPolicy())
-	err := p.objects.stored.Get(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: hop.WaypointPolicyName(entry.Name)}, stored)
-	if err == nil {
-		err = p.objects.remove(ctx, stored)
-	}
-	return client.IgnoreNotFound(err)
+	return p.objects.drop(ctx, authorizationPolicy(), types.NamespacedName{Namespace: entry.Namespace, Name: hop.WaypointPolicyName(entry.Name)}, always)
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -69,7 +70,7 @@ func TestExitReadyByAWaypoint(t *testing.T) {
 	require.NoError(t, err)
 	s.readyQueue.Done(key)
 	s.see("app", "a")
-	assert.Empty(t, s.registry.Stored(key).Conditions, "the exit stands, and the waypoint lets everybody in")
+	assert.Empty(t, s.registry.Stored(key).Conditions(), "the exit stands, and the waypoint lets everybody in")
 	s.drain()
 	assert.Equal(t, "True", s.condition("app", "a")["status"])
 	assert.Equal(t, []string{"cluster.local/ns/app/sa/*"}, s.callersBy("app", "a"))
@@ -160,16 +161,21 @@ func TestAnEntryThatCannotBeBoundStays(t *testing.T) {
 	s := newStage(t, egresstest.Ambient())
 	entry := sealed("app", "a", egresstest.GatewayService, "TLS")
 	entry.Labels = map[string]string{"istio.io/use-waypoint": "none"}
-	s.store(entry)
 	s.registry.PutNamespace("app", inAmbient)
-	s.drain()
-	var told []string
-	for len(s.recorder.Events) > 0 {
-		told = append(told, <-s.recorder.Events)
+	// Whoever deletes it and writes it again is told again.
+	for range 2 {
+		s.store(entry.DeepCopy())
+		s.drain()
+		var told []string
+		for len(s.recorder.Events) > 0 {
+			told = append(told, <-s.recorder.Events)
+		}
+		require.Len(t, told, 1)
+		assert.Contains(t, told[0], "NotMoved the entry stays at egress gateway")
+		assert.Contains(t, told[0], "metadata.labels[istio.io/use-waypoint]")
+		s.remove("app", "a")
+		s.drain()
 	}
-	require.Len(t, told, 1)
-	assert.Contains(t, told[0], "NotMoved the entry stays at egress gateway")
-	assert.Contains(t, told[0], "metadata.labels[istio.io/use-waypoint]")
 }
 
 // TestEveryProblemOfAWaypointIsSeen: each lets calls past it.
@@ -209,8 +215,34 @@ func TestEveryProblemOfAWaypointIsSeen(t *testing.T) {
 		view.Namespaces = map[string]map[string]string{"app": inAmbient, "sidecars": nil}
 		stored := append([]client.Object{service(80, 443), pod(corev1.PodRunning)}, tc.stored...)
 		preflight := &Preflight{Mesh: &egress.Mesh{TrustDomain: "cluster.local", Gateways: []egress.Gateway{gw}}, Live: clusterOf(t, stored...), View: view, MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"}}
-		found, err := preflight.problems(t.Context())
+		found, err := preflight.Look(t.Context())
 		require.NoError(t, err, name)
 		assert.Equal(t, tc.want, codes(found), name)
 	}
+}
+
+// TestOneMoreOfManyBoundEntries is looked at alone, as long as it lets in nobody else than they do.
+func TestOneMoreOfManyBoundEntries(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.Ambient())
+	for _, namespace := range []string{"app", "cards"} {
+		s.registry.PutNamespace(namespace, inAmbient)
+	}
+	s.waypoint()
+	for i := range 20 {
+		s.store(boundEntry("app", fmt.Sprint(i), "."))
+	}
+	s.drain()
+	looked := func(what func()) (out int) {
+		what()
+		out = s.policyQueue.Len()
+		s.drain()
+		return out
+	}
+	assert.Equal(t, 1, looked(func() { s.store(boundEntry("app", "more", ".")) }))
+	assert.Equal(t, 1, looked(func() { s.remove("app", "more") }))
+	assert.Equal(t, 21, looked(func() { s.store(boundEntry("cards", "more", ".")) }), "another namespace may call by now")
+	assert.Equal(t, []string{"cluster.local/ns/app/sa/*", "cluster.local/ns/cards/sa/*"}, s.callersBy("app", "0"))
+	assert.Equal(t, 21, looked(func() { s.remove("cards", "more") }))
+	assert.Equal(t, []string{"cluster.local/ns/app/sa/*"}, s.callersBy("app", "0"))
 }

@@ -160,7 +160,7 @@ func session(t *testing.T) *dryrun.Session {
 	t.Helper()
 	installed, err := config.Installed()
 	require.NoError(t, err)
-	out, err := dryrun.New(dryrun.Options{Configuration: installed, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Namespace: "default"})
+	out, err := dryrun.New(dryrun.Options{Configuration: installed, Sending: dryrun.Sending{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, Namespace: "default"})
 	require.NoError(t, err)
 	return out
 }

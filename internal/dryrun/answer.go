@@ -40,17 +40,16 @@ func (a Answer) Allowed() bool { return a.Verdict == "" || a.Verdict == review.A
 func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, error) {
 	out := Answer{Object: s.placed(object)}
 	s.heard = nil
-	read, err := s.read(out.Object)
-	if err != nil {
+	asked := out.Object
+	var err error
+	if asked.Unstructured, err = s.read(out.Object, s.merged); err != nil {
 		out.warn(s.heard)
 		return no(out, err)
 	}
-	out.Object = read
-	if isPolicy(read) {
-		err = s.policy(ctx, &out)
-	} else {
-		err = s.apply(ctx, &out)
+	if s.options.Way == Replace {
+		out.Object = asked
 	}
+	err = s.ask(ctx, &out, asked)
 	out.warn(s.heard)
 	if err != nil {
 		return no(out, err)
@@ -58,21 +57,44 @@ func (s *Session) Answer(ctx context.Context, object manifest.Object) (Answer, e
 	return out, nil
 }
 
+// ask has everybody asked about an object that was read.
+func (s *Session) ask(ctx context.Context, out *Answer, object manifest.Object) (err error) {
+	asks := func() {
+		if isPolicy(object) {
+			err = s.policy(ctx, out, object)
+		} else {
+			err = s.apply(ctx, out, object)
+		}
+	}
+	if !s.isPasted(object) {
+		asks()
+		return err
+	}
+	s.cluster.Rehearse(asks)
+	if err == nil && out.Allowed() {
+		return pasted{}
+	}
+	return err
+}
+
 // apply has the webhook answer an object, where it is asked.
-func (s *Session) apply(ctx context.Context, out *Answer) error {
-	sent, err := s.sent(out.Object)
+func (s *Session) apply(ctx context.Context, out *Answer, object manifest.Object) error {
+	sent, err := s.sent(object)
 	if err != nil {
 		return err
 	}
 	if !sent {
-		if err := s.cluster.Admit(ctx, out.Unstructured); err != nil {
+		if err := s.cluster.Admit(ctx, object.Unstructured); err != nil {
 			return err
 		}
-		s.keepCurrent(out.Object)
-		return s.define(out.Object)
+		if s.cluster.Rehearsing() {
+			return nil
+		}
+		s.keepCurrent(object)
+		return s.define(object)
 	}
 	s.engine.last = nil
-	outcome, err := s.cluster.Apply(ctx, out.Unstructured)
+	outcome, err := s.cluster.Apply(ctx, object.Unstructured)
 	if err != nil || outcome == nil {
 		return err
 	}
@@ -97,15 +119,20 @@ func (s *Session) Input(of Answer, name string) (map[string]any, error) {
 const codeUnfitPolicy = "unfit-policy"
 
 // policy answers an EgressPolicy.
-func (s *Session) policy(ctx context.Context, out *Answer) error {
-	object := out.Unstructured
-	if err := s.admission(ctx, object, s.cluster.Get(object)); err != nil {
+func (s *Session) policy(ctx context.Context, out *Answer, object manifest.Object) error {
+	object.Unstructured = s.cluster.Made(object.Unstructured)
+	old := s.cluster.Get(object.Unstructured)
+	if err := s.admission(ctx, object.Unstructured, old); err != nil {
 		return err
 	}
-	warnings, err := s.enforce(out.Object)
+	if review.Finalizing(object.Unstructured, old) {
+		out.Verdict = review.Allowed
+		return s.cluster.Keep(object.Unstructured)
+	}
+	warnings, err := s.enforce(object)
 	if err == nil {
 		out.Verdict, out.Warnings = review.Allowed, warnings
-		return s.cluster.Store(object)
+		return s.cluster.Keep(object.Unstructured)
 	}
 	out.Verdict, out.Message = review.Refused, review.PolicyMessage(object.GetName(), err)
 	out.Findings = []review.Finding{{Finding: egress.Finding{Code: codeUnfitPolicy, Message: err.Error()}, Effect: review.Refused}}
@@ -118,7 +145,7 @@ func (s *Session) enforce(object manifest.Object) (warnings []string, err error)
 	if err := errors.Join(err, unknown); err != nil {
 		return nil, err
 	}
-	if warnings, err = s.check(of); err == nil {
+	if warnings, err = s.check(of); err == nil && !s.cluster.Rehearsing() {
 		_ = s.set(of) // what it shares may come later
 	}
 	return warnings, err
@@ -171,6 +198,10 @@ func policyOf(object manifest.Object) (of *v1alpha1.EgressPolicy, unknown, err e
 
 // pinned says whether a policy is one of a baseline: it is in force as the configuration has it, whatever is stored.
 func (s *Session) pinned(of *v1alpha1.EgressPolicy) bool {
-	kept := of.Labels[hop.ManagedByLabel] == hop.Manager && strings.HasPrefix(of.Name, policy.BaselinePrefix)
-	return kept || s.standards.KindsOf(of.Name) != nil
+	return s.isPinned(of.Name, of.Labels)
+}
+
+func (s *Session) isPinned(name string, labels map[string]string) bool {
+	kept := labels[hop.ManagedByLabel] == hop.Manager && strings.HasPrefix(name, policy.BaselinePrefix)
+	return kept || s.standards.KindsOf(name) != nil
 }

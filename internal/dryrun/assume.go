@@ -89,11 +89,13 @@ func service(gw egress.Gateway) *unstructured.Unstructured {
 		selector[name] = value
 	}
 	var ports []any
-	for name, number := range map[string]uint32{"http2": gw.HTTPPort, "https": gw.TLSPort} {
+	add := func(name string, number uint32) {
 		if number != 0 {
 			ports = append(ports, map[string]any{"name": name, "port": int64(number), "targetPort": int64(number), "protocol": "TCP"})
 		}
 	}
+	add("http2", gw.HTTPPort)
+	add("https", gw.TLSPort)
 	out := core("Service", gw.Namespace(), gw.ServiceName())
 	out.Object["spec"] = map[string]any{"selector": selector, "ports": ports}
 	return out

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -35,9 +34,10 @@ type Options struct {
 	Server *apiserver.Server
 	// DNSCapture says whether sidecars capture DNS, where the configuration has that detected.
 	DNSCapture bool
-	// Time is when objects are applied, User by whom.
-	Time time.Time
-	User review.User
+	// Sending is how they reach the API server.
+	Sending
+	// Rehearse are observed namespaces that are governed here.
+	Rehearse []string
 	// Namespace is that of objects that name none, Release that of the webhook; egress-governor by default.
 	Namespace, Release string
 }
@@ -57,6 +57,10 @@ type Session struct {
 	given map[string]*unstructured.Unstructured
 	// sharing are the policies that share parameters, by name.
 	sharing map[string]*v1alpha1.EgressPolicy
+	// unmanaged are stored objects of which it was not known who owns their fields.
+	unmanaged []string
+	// told is what the authors of policies in force are told.
+	told []string
 	// assumed are the namespaces of which nothing was said, selecting whatever selects namespaces by their labels.
 	assumed, selecting []string
 }
@@ -81,6 +85,9 @@ func New(options Options) (*Session, error) {
 	mesh, err := options.Configuration.Mesh()
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if rehearsal := mesh.Rehearsal(options.Rehearse...); rehearsal != nil && len(options.Rehearse) > 0 {
+		mesh = rehearsal
 	}
 	engine := options.Standards
 	if engine == nil {
@@ -153,20 +160,28 @@ func (s *Session) Store(objects ...manifest.Object) error {
 	})
 }
 
-// Enforce puts EgressPolicies in force. The error names the place of each that the webhook would refuse.
+// Enforce puts EgressPolicies in force, and keeps what their authors would be told (Told). The error names the place of each that the
+// webhook would refuse.
 func (s *Session) Enforce(policies ...manifest.Object) error {
 	return each(policies, func(object manifest.Object) error {
-		read, err := s.read(object)
+		read, err := s.read(object, s.asWritten)
 		if err == nil {
-			err = s.admission(context.Background(), read.Unstructured, nil)
+			err = s.admission(context.Background(), read, nil)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = s.enforce(read)
+		object.Unstructured = read
+		warnings, err := s.enforce(object)
+		for _, warning := range warnings {
+			s.told = append(s.told, fmt.Sprintf("%s: %s: %s", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured), warning))
+		}
 		return inManifest(object, err)
 	})
 }
+
+// Told returns what the authors of policies in force are told at apply, a line each.
+func (s *Session) Told() []string { return s.told }
 
 // each calls a function with objects. The error has the places of those with which it failed.
 func each(objects []manifest.Object, do func(object manifest.Object) error) error {
@@ -198,10 +213,13 @@ func (s *Session) Apply(ctx context.Context, objects []manifest.Object, done fun
 			if out[i], err = s.Answer(ctx, object); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured), err)
 			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			done()
 		}
 	}
-	return out, ctx.Err()
+	return out, nil
 }
 
 // sent says whether the API server may ask the webhook about an object; for kinds that policies alone judge it does so while
@@ -220,8 +238,22 @@ func (s *Session) sent(object manifest.Object) (bool, error) {
 	return !resource.Asked || closed || slices.Contains(s.engine.Kinds(), v1alpha1.Kind(kind.Kind)), nil
 }
 
-// Delete removes an object.
-func (s *Session) Delete(object *unstructured.Unstructured) { s.cluster.Delete(object) }
+// Delete removes an object. An EgressPolicy is no longer in force then.
+func (s *Session) Delete(object *unstructured.Unstructured) {
+	s.cluster.Delete(object)
+	of := manifest.Object{Unstructured: object}
+	if isPolicy(of) && !s.isPinned(object.GetName(), object.GetLabels()) {
+		s.remove(object.GetName())
+	}
+	s.keepCurrent(of)
+}
+
+// remove has an EgressPolicy no longer be in force.
+func (s *Session) remove(name string) {
+	s.engine.Remove(name)
+	delete(s.engine.policies, name)
+	delete(s.sharing, name)
+}
 
 // Objects returns all that the cluster holds once the controllers are done. The error names the host that can have no exit.
 func (s *Session) Objects() ([]*unstructured.Unstructured, error) { return s.cluster.Objects() }

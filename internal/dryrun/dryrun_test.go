@@ -1,6 +1,7 @@
 package dryrun_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func session(t *testing.T, change func(*dryrun.Options)) *dryrun.Session {
 	t.Helper()
 	installed, err := config.Installed()
 	require.NoError(t, err)
-	options := dryrun.Options{Configuration: installed, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Namespace: "default"}
+	options := dryrun.Options{Configuration: installed, Sending: dryrun.Sending{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, Namespace: "default"}
 	if change != nil {
 		change(&options)
 	}
@@ -32,6 +33,30 @@ func objects(t *testing.T, texts ...string) []manifest.Object {
 	out, err := manifest.Parse("x.yaml", []byte(strings.Join(texts, "\n---\n")))
 	require.NoError(t, err)
 	return out
+}
+
+// TestWhatIsInterruptedEnds: nothing that is left is answered.
+func TestWhatIsInterruptedEnds(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(*dryrun.Session, context.Context, []manifest.Object, func()) error{
+		"applies": func(s *dryrun.Session, ctx context.Context, of []manifest.Object, done func()) error {
+			_, err := s.Apply(ctx, of, done)
+			return err
+		},
+		"audits": func(s *dryrun.Session, ctx context.Context, of []manifest.Object, done func()) error {
+			_, err := s.Audit(ctx, of, done)
+			return err
+		},
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		answered := 0
+		err := run(session(t, nil), ctx, objects(t, entry, strings.Replace(entry, "name: api", "name: b", 1), strings.Replace(entry, "name: api", "name: c", 1)), func() {
+			answered++
+			interrupt()
+		})
+		require.ErrorIs(t, err, context.Canceled, name)
+		assert.Equal(t, 1, answered, name)
+	}
 }
 
 // verdicts returns those of objects that are applied, by name.
@@ -258,5 +283,5 @@ func TestSharedParametersCountWhereverTheyStand(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, strings.Join(answers[0].Warnings, ""), "there is no ConfigMap egress-governor/hosts; until it is there")
 	assert.Equal(t, review.Refused, answers[2].Verdict)
-	assert.Contains(t, answers[2].Message, "with the parameters of ConfigMap egress-governor/hosts, key k: spec.parameters: hosts")
+	assert.Contains(t, answers[2].Message, "with the parameters of ConfigMap egress-governor/hosts, key k: spec.parameters.hosts: ")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -87,11 +88,18 @@ func (s *Session) keeps(object *unstructured.Unstructured) bool {
 	return beside || object.GetName() == hop.ClosingName || len(s.mesh.GatewaysIn(object.GetNamespace())) > 0
 }
 
-// Bare returns an object without what API servers put into its metadata, and without an empty status.
+// Bare returns an object without what API servers and kubectl put into its metadata, and without an empty status.
 func Bare(object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := object.DeepCopy()
 	for _, field := range []string{"uid", "creationTimestamp", "resourceVersion", "generation", "managedFields"} {
 		unstructured.RemoveNestedField(out.Object, "metadata", field)
+	}
+	if annotations := out.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
+		delete(annotations, corev1.LastAppliedConfigAnnotation)
+		out.SetAnnotations(annotations)
+		if len(annotations) == 0 {
+			unstructured.RemoveNestedField(out.Object, "metadata", "annotations")
+		}
 	}
 	if status, is := out.Object["status"].(map[string]any); is && len(status) == 0 {
 		delete(out.Object, "status")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/apiserver"
@@ -35,23 +36,25 @@ type guarded struct{ error }
 // Unwrap returns the API server's words.
 func (g guarded) Unwrap() error { return g.error }
 
-// read returns an object as the API server has it before anybody is asked. The error is its answer to one that it cannot read.
-func (s *Session) read(object manifest.Object) (manifest.Object, error) {
+// read returns an object as the API server has it before anybody is asked, made of a manifest by a function. The error is the API
+// server's answer to one that it cannot read.
+func (s *Session) read(object manifest.Object, merged func(manifest.Object) (*unstructured.Unstructured, error)) (*unstructured.Unstructured, error) {
 	if s.server == nil {
-		return object, nil
+		return object.Unstructured, nil
 	}
 	kind := object.GroupVersionKind()
 	if _, governed := review.ResourceOf(kind.Kind); !governed {
 		if err := s.server.Unmatched(kind); err != nil {
-			return object, err
+			return nil, err
 		}
 	}
 	s.heard = append(s.heard, s.server.Deprecation(kind)...)
-	read, err := s.server.Read(object.Unstructured)
-	if err == nil {
-		object.Unstructured = read
-	}
-	return object, err
+	return merged(object)
+}
+
+// asWritten reads a manifest that takes the place of what is stored.
+func (s *Session) asWritten(object manifest.Object) (*unstructured.Unstructured, error) {
+	return s.server.Read(object.Unstructured)
 }
 
 // define has the API server know a kind that an object defines.
@@ -100,7 +103,9 @@ func no(out Answer, err error) (Answer, error) {
 	for _, field := range unknown {
 		out.Findings = append(out.Findings, finding(codeUnknownField, field, "is no field of this kind"))
 	}
-	if said.Details != nil {
+	if said.Reason == metav1.StatusReasonConflict {
+		out.Findings = append(out.Findings, conflicts(said)...)
+	} else if said.Details != nil && len(unknown) == 0 {
 		for _, cause := range said.Details.Causes {
 			out.Findings = append(out.Findings, finding(codeInvalid, cause.Field, cause.Message))
 		}

@@ -1,7 +1,7 @@
 package dryrun
 
 import (
-	"errors"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -17,32 +17,23 @@ func isConfigMap(object manifest.Object) bool {
 
 // whole returns a policy with the parameters that it shares with others.
 func (s *Session) whole(of *v1alpha1.EgressPolicy) (*v1alpha1.EgressPolicy, error) {
-	return of.Whole(s.options.Release, func(name string) (map[string]string, bool, error) {
-		stored := s.cluster.Get(core("ConfigMap", s.options.Release, name))
-		if stored == nil {
-			return nil, false, nil
-		}
-		data, _, err := unstructured.NestedStringMap(stored.Object, "data")
-		return data, true, err
-	})
+	return of.Whole(s.options.Release, s.data)
+}
+
+// data returns what a ConfigMap of the release has, false where there is none.
+func (s *Session) data(configMap string) (map[string]string, bool, error) {
+	stored := s.cluster.Get(core("ConfigMap", s.options.Release, configMap))
+	if stored == nil {
+		return nil, false, nil
+	}
+	out, _, err := unstructured.NestedStringMap(stored.Object, "data")
+	return out, true, err
 }
 
 // check says what is wrong with a policy, as the webhook does at apply.
 func (s *Session) check(of *v1alpha1.EgressPolicy) (warnings []string, err error) {
-	warnings = append(of.Spec.Warnings(), s.engine.Unread(of)...)
-	whole, err := s.whole(of)
-	var missing *v1alpha1.ParametersMissing
-	switch {
-	case errors.As(err, &missing):
-		warnings, err = append(warnings, missing.Warning()), s.engine.Check(of)
-	case err == nil:
-		err = of.Sharing(s.options.Release, s.engine.Check(whole))
-	}
-	var absent *v1alpha1.BundleMissing
-	if errors.As(err, &absent) {
-		return append(warnings, absent.Warning()), nil
-	}
-	return warnings, err
+	warnings, err = of.Check(s.options.Release, s.data, s.engine.Check)
+	return slices.Concat(of.Spec.Warnings(), s.engine.Unread(of), warnings), err
 }
 
 // keepCurrent puts the policies that share the parameters of a ConfigMap in force as these are now. What does not fit is not in

@@ -40,9 +40,12 @@ func (s *Session) Audit(ctx context.Context, objects []manifest.Object, done fun
 		if out[i], err = s.audit(ctx, s.placed(object)); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured), err)
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		done()
 	}
-	return out, ctx.Err()
+	return out, nil
 }
 
 func (s *Session) audit(ctx context.Context, object manifest.Object) (Stored, error) {
@@ -95,9 +98,7 @@ func (s *Session) Replace(policies []manifest.Object, only bool) (out Replacemen
 	})
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if only && !given[name] {
-			s.engine.Remove(name)
-			delete(s.engine.policies, name)
-			delete(s.sharing, name)
+			s.remove(name)
 			out.Removed = append(out.Removed, name)
 		}
 	}

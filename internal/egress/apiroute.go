@@ -54,7 +54,7 @@ func ReadAPIRoute(object *unstructured.Unstructured, mesh *Mesh, view View) *API
 		out.section = "http"
 	}
 	spec, _ := object.Object["spec"].(map[string]any)
-	out.hostnames, _ = stringList(spec["hostnames"])
+	out.hostnames = Texts(spec["hostnames"])
 	for i, ref := range objects(spec, "parentRefs") {
 		out.Parents = append(out.Parents, out.parent(ref, field.NewPath("spec", "parentRefs").Index(i)))
 	}
@@ -156,7 +156,7 @@ func (r *APIRoute) written(parent *APIParent) (out []*unstructured.Unstructured)
 			match["port"] = int64(parent.Port)
 		}
 		if r.section == "tls" {
-			match["sniHosts"] = anyOf(r.SNIs(parent, host))
+			match["sniHosts"] = list(r.SNIs(parent, host))
 		}
 		rules := r.rules
 		if len(match) > 0 {
@@ -239,12 +239,4 @@ func (r *APIRoute) Place(parent *APIParent, written string) *field.Path {
 		return place
 	}
 	return field.NewPath("spec")
-}
-
-func anyOf(names []string) []any {
-	out := make([]any, len(names))
-	for i, name := range names {
-		out[i] = name
-	}
-	return out
 }

@@ -7,30 +7,24 @@ import (
 )
 
 // Astray returns the hosts outside to which a stored VirtualService leads HTTP calls of the mesh that ask for another host, in a
-// way that is refused once the host has an entry: the egress gateway goes by what they ask for. Pairs are made right.
+// way that is refused once the host has an entry: the egress gateway goes by what they ask for. Pairs are made right, and their
+// names are made for the host that they lead to.
 func Astray(vs *unstructured.Unstructured, mesh *Mesh) (out []string) {
-	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+	gateways := GatewayNames(vs)
 	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
 	r.readHosts(vs)
 	for _, d := range Destinations(vs) {
 		led := mesh.Qualify(d.Host(), vs.GetNamespace())
 		_, toGateway := mesh.GatewayByService(led)
-		if d.Section != "http" || toGateway || mesh.InCluster(led) || !reachOf(gateways, d.Route).Mesh || slices.Contains(out, led) {
+		route := Route{Destination: d, Canonical: led, Reach: reachOf(gateways, d.Route)}
+		if d.Section != "http" || toGateway || mesh.InCluster(led) || !route.Reach.Mesh || slices.Contains(out, led) {
 			continue
 		}
-		if targets := r.targets(d); len(targets) == 0 || !pairs(d, targets) && slices.ContainsFunc(targets, func(target Target) bool { return asksElsewhere(target, led) }) {
+		route.Targets = r.targets(d)
+		elsewhere := slices.ContainsFunc(route.Targets, func(target Target) bool { return !IsReserved(target.Canonical) && !target.Within(led) })
+		if len(route.Targets) == 0 || elsewhere && !route.MayPair() {
 			out = append(out, led)
 		}
 	}
 	return out
-}
-
-// asksElsewhere says whether calls of a target would not end at the host that they are led to. Names of pairs are made for it.
-func asksElsewhere(target Target, led string) bool {
-	return !IsReserved(target.Canonical) && !slices.Contains(Patterns(target.Canonical), led)
-}
-
-// pairs says whether a destination's calls can be made to ask for the pair of the two hosts.
-func pairs(d Destination, targets []Target) bool {
-	return len(targets) == 1 && targets[0].OfSpec && !d.Mirror && d.Raw["subset"] == nil && !IsWildcard(targets[0].Canonical)
 }

@@ -21,6 +21,8 @@ func TestRoutesThatAskForAnotherHost(t *testing.T) {
 		`{hosts: [a.test, c.test], http: [{rewrite: {authority: b.test}, route: [{destination: {host: b.test}}]}]}`:                                       nil,
 		`{hosts: [a.test, c.test], gateways: [ingress], http: [{route: [{destination: {host: b.test}}]}]}`:                                                nil,
 		`{http: [{route: [{destination: {host: b.test}}]}]}`:                                                                                              {"b.test"},
+		`{hosts: [a.test], gateways: [mesh, ingress], http: [{route: [{destination: {host: b.test}}]}]}`:                                                  {"b.test"},
+		`{hosts: [a.test], http: [{route: [{destination: {host: "*.b.test"}}]}]}`:                                                                         {"*.b.test"},
 		`{http: [{route: [{destination: {host: local}}]}]}`:                                                                                               nil,
 		`{hosts: [x.wild.test], http: [{route: [{destination: {host: "*.wild.test"}}]}]}`:                                                                 nil,
 		`{hosts: [a.test, c.test], http: [{route: [{destination: {host: b.test}, headers: {request: {set: {host: a.at.b.egress-governor.internal}}}}]}]}`: nil,

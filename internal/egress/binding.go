@@ -42,7 +42,7 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 		port, _ := raw["port"].(map[string]any)
 		protocol, _ := port["protocol"].(string)
 		server := Server{Port: Number(port["number"]), Protocol: strings.ToUpper(protocol), Path: field.NewPath("spec", "servers").Index(i)}
-		server.Hosts, _ = stringList(raw["hosts"])
+		server.Hosts = Texts(raw["hosts"])
 		if tls, given := raw["tls"].(map[string]any); given {
 			server.Mode, _ = tls["mode"].(string)
 			if server.Mode == "" {
@@ -56,7 +56,7 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 
 // selects says whether a selector takes pods with these labels.
 func (b *Binding) selects(pod map[string]string) bool {
-	return within(b.Selector, pod)
+	return Selects(b.Selector, pod)
 }
 
 // Names says whether a server of it names a canonical host.
@@ -66,8 +66,8 @@ func (b *Binding) Names(host string) bool {
 	})
 }
 
-// within says whether labels have all of a selector's.
-func within(selector, of map[string]string) bool {
+// Selects says whether labels have all of a selector's.
+func Selects(selector, of map[string]string) bool {
 	for key, value := range selector {
 		if have, given := of[key]; !given || have != value {
 			return false
@@ -79,7 +79,7 @@ func within(selector, of map[string]string) bool {
 // Opened returns the egress gateways on whose pods a Gateway object opens its servers.
 func (m *Mesh) Opened(b *Binding, view View) (out []Gateway) {
 	for _, gw := range m.Gateways {
-		both := func(pod map[string]string) bool { return within(gw.Selector, pod) && b.selects(pod) }
+		both := func(pod map[string]string) bool { return Selects(gw.Selector, pod) && b.selects(pod) }
 		if b.selects(gw.Selector) || slices.ContainsFunc(view.Pods(gw.Namespace()), both) {
 			out = append(out, gw)
 		}
@@ -93,7 +93,7 @@ func (m *Mesh) beside(b *Binding, view View) bool {
 	for _, gw := range m.Gateways {
 		for _, pod := range view.Pods(gw.Namespace()) {
 			ofEgress := slices.ContainsFunc(m.GatewaysIn(gw.Namespace()), func(g Gateway) bool {
-				return within(g.Selector, pod)
+				return Selects(g.Selector, pod)
 			})
 			if !ofEgress && b.selects(pod) {
 				return true
@@ -116,7 +116,7 @@ type Bound struct {
 // bound returns where a route with these gateways is applied; short names are of the namespace.
 func (m *Mesh) bound(names []string, namespace string, view View) (out Bound) {
 	for _, name := range names {
-		if name == "mesh" {
+		if name == ofMesh {
 			continue
 		}
 		of, short, _ := strings.Cut(qualified(name, namespace), "/")
@@ -140,16 +140,12 @@ func (m *Mesh) bound(names []string, namespace string, view View) (out Bound) {
 // gatewaysOf returns the names of the gateways that a route is for: its matches' own, or else those of the spec.
 func gatewaysOf(gateways []string, route map[string]any) []string {
 	matches := Matches(route)
-	if len(matches) == 0 {
+	if !slices.ContainsFunc(matches, func(match map[string]any) bool { return match["gateways"] != nil }) {
 		return gateways
 	}
 	out := map[string]bool{}
 	for _, match := range matches {
-		own, _ := stringList(match["gateways"])
-		if len(own) == 0 {
-			own = gateways
-		}
-		for _, name := range own {
+		for _, name := range narrowed(match, gateways) {
 			out[name] = true
 		}
 	}
@@ -166,15 +162,13 @@ type GatewayRoute struct {
 
 // GatewayRoutes returns them in the order of the fields.
 func GatewayRoutes(vs *unstructured.Unstructured) (out []GatewayRoute) {
-	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
-	spec, _ := vs.Object["spec"].(map[string]any)
+	gateways := GatewayNames(vs)
 	for _, section := range sections {
-		routes, _ := spec[section].([]any)
-		for _, item := range routes {
+		for _, item := range RoutesOf(vs, section) {
 			raw, _ := item.(map[string]any)
 			var names []string
 			for _, name := range gatewaysOf(gateways, raw) {
-				if name != "mesh" {
+				if name != ofMesh {
 					names = append(names, qualified(name, vs.GetNamespace()))
 				}
 			}

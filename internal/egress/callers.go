@@ -19,7 +19,7 @@ type Grants map[string]Callers
 // Callers returns who may call a port of the exit by a client leg: the clients of the entries that define the port. Of
 // the namespaces that an entry is exported to, those count that are governed.
 func (e *Exit) Callers(port uint32, leg Leg, governed func(namespace string) bool) Callers {
-	return e.Grants(port, leg, governed).Callers()
+	return e.Grants(port, leg, governed).all()
 }
 
 // Grants returns the same by who lets them in.
@@ -38,8 +38,8 @@ func (e *Exit) grants(leg Leg, governed func(namespace string) bool, defines fun
 	if e == nil {
 		return out
 	}
-	for _, member := range e.Members {
-		if !member.Suspended && slices.Contains(member.legs(), leg) && defines(member) {
+	for _, i := range e.distinct.places {
+		if member := e.Members[i]; !member.Suspended && slices.Contains(member.legs(), leg) && defines(member) {
 			out.add(member.Namespace, member.callers(governed))
 		}
 	}
@@ -106,8 +106,8 @@ func (g Grants) Anyone() bool {
 	return false
 }
 
-// Callers returns all of them.
-func (g Grants) Callers() Callers {
+// all returns the callers, whoever lets them in.
+func (g Grants) all() Callers {
 	out := Callers{Of: map[string][]string{}}
 	if g.Anyone() {
 		return Callers{Anyone: true}
@@ -176,10 +176,10 @@ func (c Callers) And(other Callers) Callers {
 	return out
 }
 
-// Admits says whether some service account of a namespace may call.
-func (c Callers) Admits(namespace string) bool {
-	_, known := c.Of[namespace]
-	return c.Anyone || known
+// Admits says whether a service account of a namespace may call.
+func (c Callers) Admits(namespace, account string) bool {
+	accounts, known := c.Of[namespace]
+	return c.Anyone || known && (accounts == nil || slices.Contains(accounts, account))
 }
 
 // Identity returns the SPIFFE name of a service account.

@@ -45,7 +45,17 @@ func TestCallersOfAPort(t *testing.T) {
 		exit := mesh.ExitOf(tc.entries, mesh.Gateways[0].Namespace(), func(string) *egress.Rule { return nil })
 		got := exit.Callers(tc.port, leg, func(namespace string) bool { return namespace != "exempt" })
 		assert.Equal(t, tc.want, got, name)
-		assert.Equal(t, tc.want.Anyone, got.Admits("stranger"), name)
+		assert.Equal(t, tc.want.Anyone, got.Admits("stranger", "x"), name)
+	}
+}
+
+// TestWhoIsACaller: any identity, all service accounts of a namespace, or some of them.
+func TestWhoIsACaller(t *testing.T) {
+	t.Parallel()
+	some := egress.Callers{Of: map[string][]string{"all": nil, "some": {"x"}, "none": {}}}
+	for caller, want := range map[[2]string]bool{{"all", "y"}: true, {"some", "x"}: true, {"some", "y"}: false, {"none", "x"}: false, {"other", "x"}: false} {
+		assert.Equal(t, want, some.Admits(caller[0], caller[1]), caller)
+		assert.True(t, egress.Callers{Anyone: true}.Admits(caller[0], caller[1]), caller)
 	}
 }
 
@@ -59,9 +69,9 @@ func TestWhoContradictsHasNoPart(t *testing.T) {
 		entry.Transport, entry.ExportTo = egress.MutualTLS, []string{"."}
 	}
 	exit := mesh.ExitOf([]*egress.Entry{first, second}, mesh.Gateways[0].Namespace(), func(string) *egress.Rule { return nil })
-	assert.False(t, exit.Callers(443, mesh.Gateways[0].Leg(), func(string) bool { return true }).Admits("late"))
-	assert.True(t, exit.Admits(first))
-	assert.False(t, exit.Admits(second))
+	assert.False(t, exit.Callers(443, mesh.Gateways[0].Leg(), func(string) bool { return true }).Admits("late", "x"))
+	assert.True(t, exit.Admits(first, first.Definition))
+	assert.False(t, exit.Admits(second, second.Definition))
 }
 
 // TestWhoMovesCallsByBothLegs, until it has moved.

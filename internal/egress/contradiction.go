@@ -18,7 +18,7 @@ func (e *Exit) Against(definition Definition) Contradiction {
 	if e == nil {
 		return Contradiction{}
 	}
-	if known, is := e.known[definition.digest]; is {
+	if known, is := e.knows(definition); is {
 		return known
 	}
 	return e.against(definition)

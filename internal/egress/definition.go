@@ -103,16 +103,21 @@ func (d Definition) contradicts(other Definition) string {
 	if d.static() != other.static() {
 		return fmt.Sprintf("its resolution is %s there and %s here", d.Resolution, other.Resolution)
 	}
+	if !d.EndsAs(other) {
+		return "its endpoints are others"
+	}
+	return ""
+}
+
+// EndsAs says whether two definitions of a host have the same endpoints, whatever their ports.
+func (d Definition) EndsAs(other Definition) bool {
 	withoutPorts := func(of Endpoint) Endpoint {
 		of.Ports = nil
 		return of
 	}
-	if !slices.EqualFunc(d.Endpoints, other.Endpoints, func(a, b Endpoint) bool {
+	return slices.EqualFunc(d.Endpoints, other.Endpoints, func(a, b Endpoint) bool {
 		return reflect.DeepEqual(withoutPorts(a), withoutPorts(b))
-	}) {
-		return "its endpoints are others"
-	}
-	return ""
+	})
 }
 
 // with returns the definition with a port of another, whose endpoints are the same.

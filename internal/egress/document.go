@@ -53,6 +53,7 @@ func paths(of []*field.Path) []any {
 
 func patterns(canonical string) []any { return list(Patterns(canonical)) }
 
+// list is a list of an object.
 func list(of []string) []any {
 	out := make([]any, len(of))
 	for i, item := range of {

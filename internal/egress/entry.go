@@ -43,9 +43,10 @@ type Endpoint struct {
 
 // ParseServiceEntry reads the spec of a raw ServiceEntry.
 func ParseServiceEntry(obj *unstructured.Unstructured) (*ServiceEntry, error) {
-	spec, _, err := unstructured.NestedMap(obj.Object, "spec")
-	if err != nil {
-		return nil, fmt.Errorf("spec: %w", err)
+	raw, given, _ := unstructured.NestedFieldNoCopy(obj.Object, "spec")
+	spec, is := raw.(map[string]any)
+	if given && !is {
+		return nil, fmt.Errorf("spec: is no object, but %T", raw)
 	}
 	var se ServiceEntry
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &se); err != nil {
@@ -83,9 +84,15 @@ type Entry struct {
 	Led bool
 	// Waypoint is the one that a sealed entry is bound to; the zero value for none.
 	Waypoint Waypoint
+	// Observed says that its namespace is observed and no more governed: it keeps the exits that stand, makes none, and holds a
+	// host against no other.
+	Observed bool
 	// Moving is the client leg that it is to be sealed to next: its namespace, or the gateway's transport, is another than
 	// when it was stored. It is zero for most.
 	Moving Leg
+	// Passing says that it goes over to mutual TLS, or from it, while gateways take what comes under the SNI that proxies use by
+	// themselves: no client rule stands beside it.
+	Passing bool
 	// Suspended says that it opens nothing: a policy denies what is stored. It holds its hosts against others all the same.
 	Suspended bool
 	// Accounts narrow its callers: service accounts by namespace, nil for those of all its clients.
@@ -101,10 +108,16 @@ type Entry struct {
 // Leg returns the client leg that the entry is sealed to.
 func (e *Entry) Leg() Leg { return Leg{e.Gateway, e.Transport} }
 
+// IsStraight says that the entry is sealed to no gateway, and routes lead its calls to none.
+func (e *Entry) IsStraight() bool { return e != nil && e.Gateway == "" }
+
 // legs returns all that its exit has to serve, now and next.
 func (e *Entry) legs() []Leg {
-	if e.Moving == (Leg{}) {
+	switch {
+	case e.Moving == (Leg{}):
 		return []Leg{e.Leg()}
+	case e.Gateway == "":
+		return []Leg{e.Moving}
 	}
 	return []Leg{e.Leg(), e.Moving}
 }

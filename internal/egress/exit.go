@@ -2,7 +2,6 @@ package egress
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 )
 
@@ -13,15 +12,19 @@ type Exit struct {
 	Definition Definition
 	// Rule is the DestinationRule of the oldest entry's namespace, nil for none.
 	Rule *Rule
-	// Members are the entries that have part in it, oldest first.
+	// Members are the entries that have part in it: the oldest first, and the others in no order.
 	Members []Member
 	// ports say by whom each is defined, tls by whom it is encrypted, legs by which some member comes. They are few, and
 	// there may be thousands of exits.
 	ports []defined
 	tls   []encryption
 	legs  []Leg
-	// known are the definitions of all entries, with the reason of those that have no part.
+	// distinct are, by their places, the members who let in others than those before them, or by other ports.
+	distinct distinct
+	// known are the definitions of all entries beside the oldest's, with the reason of those that have no part; nil for most.
 	known map[digest]Contradiction
+	// passing are the legs by mutual TLS of namespaces of whose members one goes over to it, or from it.
+	passing []Leg
 	// shut are the ports that none but suspended members define, sorted.
 	shut []uint32
 	// oneTLS says that a gateway of the namespace tells no TLS ports of a host apart.
@@ -60,7 +63,7 @@ func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace 
 	rules := map[string]*Rule{}
 	var members []Member
 	for _, entry := range entries {
-		if entry.Gateway == "" || !slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Name == entry.Gateway || g.Name == entry.Moving.Gateway }) {
+		if !slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Name == entry.Gateway || g.Name == entry.Moving.Gateway }) {
 			continue
 		}
 		rule, asked := rules[entry.Namespace]
@@ -74,21 +77,30 @@ func (m *Mesh) ExitOf(entries []*Entry, namespace string, ruleOf func(namespace 
 		}
 		members = append(members, Member{entry, known[key], rule})
 	}
-	slices.SortStableFunc(members, func(a, b Member) int { return cmp.Compare(last(a.Terminating), last(b.Terminating)) })
+	slices.SortStableFunc(members, func(a, b Member) int { return cmp.Compare(last(a.Entry), last(b.Entry)) })
 	return exitOf(members, slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Transport.goesBySNI() }))
 }
 
-func last(terminating bool) int {
-	if terminating {
+// last orders those that hold a host against no other behind all that do.
+func last(entry *Entry) int {
+	switch {
+	case entry.Observed:
+		return 2
+	case entry.Terminating:
 		return 1
 	}
 	return 0
 }
 
+// Kept says that none but observed entries have part in the exit: where it stands it stays, and where it does not it is not made.
+func (e *Exit) Kept() bool {
+	return e != nil && !slices.ContainsFunc(e.Members, func(member Member) bool { return !member.Observed })
+}
+
 // exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
 // was meant to be encrypted leaves in clear.
 func exitOf(from []Member, oneTLS bool) *Exit {
-	out := &Exit{known: map[digest]Contradiction{}, oneTLS: oneTLS}
+	out := &Exit{oneTLS: oneTLS}
 	for _, member := range from {
 		for number, settings := range member.Definition.TLS {
 			if _, taken := out.encrypted(number); !taken {
@@ -104,26 +116,68 @@ func exitOf(from []Member, oneTLS bool) *Exit {
 	}
 	out.Rule = out.Members[0].rule
 	out.shut = out.closed()
+	out.passing = out.passes()
+	return out
+}
+
+// passes returns the legs by mutual TLS of all members of namespaces one of which is passing: there is one client rule for them all.
+func (e *Exit) passes() (out []Leg) {
+	var namespaces []string
+	for _, member := range e.Members {
+		if member.Passing && !slices.Contains(namespaces, member.Namespace) {
+			namespaces = append(namespaces, member.Namespace)
+		}
+	}
+	if len(namespaces) == 0 {
+		return nil
+	}
+	for _, member := range e.Members {
+		for _, leg := range member.legs() {
+			if leg.Transport == MutualTLS && !slices.Contains(out, leg) && slices.Contains(namespaces, member.Namespace) {
+				out = append(out, leg)
+			}
+		}
+	}
 	return out
 }
 
 func (e *Exit) add(member Member) {
-	against, known := e.known[member.Definition.digest]
+	against, known := e.knows(member.Definition)
 	if !known {
 		against = e.against(member.Definition)
-		e.known[member.Definition.digest] = against
+		e.know(member.Definition, against)
 		if against.Owner == nil {
 			e.join(member)
 		}
 	}
 	if against.Owner == nil {
 		e.Members = append(e.Members, member)
+		e.distinct.add(e.Members)
 		for _, leg := range member.legs() {
 			if !member.Suspended && !slices.Contains(e.legs, leg) {
 				e.legs = append(e.legs, leg)
 			}
 		}
 	}
+}
+
+// knows returns what became of an entry with a definition, false where there was none.
+func (e *Exit) knows(of Definition) (Contradiction, bool) {
+	if len(e.Members) > 0 && e.Members[0].Definition.digest == of.digest {
+		return Contradiction{}, true
+	}
+	out, is := e.known[of.digest]
+	return out, is
+}
+
+func (e *Exit) know(of Definition, against Contradiction) {
+	if len(e.Members) == 0 && against.Owner == nil {
+		return // that of the oldest
+	}
+	if e.known == nil {
+		e.known = map[digest]Contradiction{}
+	}
+	e.known[of.digest] = against
 }
 
 // defined returns a port of the union.
@@ -161,18 +215,28 @@ func (e *Exit) encrypted(number uint32) (encryption, bool) {
 	return encryption{}, false
 }
 
-// With returns the exit with one more entry, younger than all others, of a definition that has part in it already and
-// under the rule of its namespace; false where that is not so, and the exit has to be made anew. The exit itself stays as
-// it is; it may be given one successor.
+// With returns the exit with one more entry, of a definition that has part in it already and under the rule of its namespace,
+// which is the oldest in nothing; false where that is not so, and the exit has to be made anew. Entries of one second come in any order.
+// The exit itself stays as it is; it may be given one successor.
 func (e *Exit) With(entry *Entry, rule *Rule) (*Exit, bool) {
 	definition := entry.Definition.Under(rule)
-	against, known := e.known[definition.digest]
-	if !known || against.Owner != nil || entry.Terminating || entry.Suspended || len(e.shut) > 0 || e.Members[len(e.Members)-1].Terminating || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
+	against, known := e.knows(definition)
+	if !known || against.Owner != nil || last(entry) > 0 || entry.Suspended || entry.Passing || len(e.passing) > 0 || len(e.shut) > 0 || last(e.Members[len(e.Members)-1].Entry) > 0 || e.oldest(entry, definition) || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
 		return nil, false
 	}
 	out := *e
 	out.Members = append(out.Members, Member{entry, definition, rule})
+	out.distinct.add(out.Members)
 	return &out, true
+}
+
+// oldest says whether an entry is older than the exit's owner, or than whoever defines or encrypts one of its ports.
+func (e *Exit) oldest(entry *Entry, definition Definition) bool {
+	return entry.Older(e.Owner()) < 0 || slices.ContainsFunc(definition.Ports, func(port Port) bool {
+		defined, _ := e.defined(port.Number)
+		encrypted, is := e.encrypted(port.Number)
+		return entry.Older(defined.by) < 0 || is && entry.Older(encrypted.by) < 0
+	})
 }
 
 // join takes the ports of a member's definition into the union.
@@ -214,11 +278,14 @@ func (e *Exit) Covers(definition Definition) bool {
 // Serves says whether calls come to the exit by a client leg.
 func (e *Exit) Serves(leg Leg) bool { return e != nil && slices.Contains(e.legs, leg) }
 
-// Admits says whether an entry has part in the exit, where its gateway knows who calls.
-func (e *Exit) Admits(entry *Entry) bool {
-	return e != nil && (entry.Transport != MutualTLS || slices.ContainsFunc(e.Members, func(member Member) bool {
-		return !member.Suspended && member.Namespace == entry.Namespace && member.Name == entry.Name && slices.Equal(member.ExportTo, entry.ExportTo) &&
-			maps.EqualFunc(member.Accounts, entry.Accounts, slices.Equal[[]string])
+// Passes says whether some of the calls that come to the exit by a client leg come under the SNI that proxies use by themselves.
+func (e *Exit) Passes(leg Leg) bool { return e != nil && slices.Contains(e.passing, leg) }
+
+// Admits says whether the exit lets in whoever an entry of this definition does, where its gateway knows who calls.
+func (e *Exit) Admits(entry *Entry, definition Definition) bool {
+	of := Member{Entry: entry, Definition: definition}
+	return e != nil && (entry.Transport != MutualTLS || e.some(func(member Member) bool {
+		return !member.Suspended && slices.Contains(member.legs(), entry.Leg()) && member.admitsAlike(of)
 	}))
 }
 
@@ -236,7 +303,9 @@ func (e *Exit) without(is func(Member) bool) *Exit {
 	if e == nil || !slices.ContainsFunc(e.Members, is) {
 		return e
 	}
-	return exitOf(slices.DeleteFunc(slices.Clone(e.Members), is), e.oneTLS)
+	rest := slices.DeleteFunc(slices.Clone(e.Members), is)
+	slices.SortFunc(rest, func(a, b Member) int { return cmp.Or(cmp.Compare(last(a.Entry), last(b.Entry)), a.Older(b.Entry)) })
+	return exitOf(rest, e.oneTLS)
 }
 
 // SameAs says whether two exits lead alike from the same gateways, and their contradictions name the same entries.
@@ -263,7 +332,7 @@ func sameLegs(a, b []Leg) bool {
 // defines.
 func (e *Exit) By(leg Leg) Definition {
 	return e.Definition.only(func(port Port) bool {
-		return slices.ContainsFunc(e.Members, func(member Member) bool {
+		return e.some(func(member Member) bool {
 			return !member.Suspended && slices.Contains(member.legs(), leg) && member.Definition.has(port.Number)
 		})
 	})

@@ -181,3 +181,28 @@ func TestAnExitGrowsAsIfItWereMadeAnew(t *testing.T) {
 	_, ok = exit.With(like, ruling("apps", tlsMode("SIMPLE")))
 	assert.False(t, ok, "under another rule")
 }
+
+// TestAnExitGrowsByOneThatIsNotTheYoungest: entries of one second come in any order.
+func TestAnExitGrowsByOneThatIsNotTheYoungest(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.Mesh()
+	first, second, last := defines(10, "first", ported(on("443", "TLS"))), defines(20, "second", ported(on("80", "HTTP"))), defines(50, "last", ported(on("80", "HTTP")))
+	exit := mesh.ExitOf([]*egress.Entry{first, second, last}, "istio-system", noRules)
+	between := defines(30, "between", ported(on("80", "HTTP")))
+	grown, ok := exit.With(between, nil)
+	require.True(t, ok)
+	for gone, anew := range map[string]*egress.Exit{
+		"nobody": mesh.ExitOf([]*egress.Entry{first, second, between, last}, "istio-system", noRules),
+		"first":  mesh.ExitOf([]*egress.Entry{second, between, last}, "istio-system", noRules),
+		"second": mesh.ExitOf([]*egress.Entry{first, between, last}, "istio-system", noRules),
+	} {
+		leads, names := anew.SameAs(grown.Without("apps", gone))
+		assert.True(t, leads && names, "without %s", gone)
+	}
+	for name, entry := range map[string]*egress.Entry{
+		"the oldest": defines(5, "x", ported(on("443", "TLS"))), "the oldest of a port": defines(15, "x", ported(on("80", "HTTP"))),
+	} {
+		_, ok := exit.With(entry, nil)
+		assert.False(t, ok, name)
+	}
+}

@@ -87,17 +87,11 @@ func (g Gateway) Port(family Family) uint32 {
 	return 0
 }
 
-// Codes of what keeps a gateway from carrying calls.
-const (
-	CodeGatewayServiceMissing = "gateway-service-missing"
-	CodeGatewayPortMissing    = "gateway-port-missing"
-)
-
 // Problems returns why the gateway's Service cannot carry calls; nil stands for a Service that does not exist.
 func (g Gateway) Problems(service *Service) []Finding {
 	if service == nil {
 		return []Finding{{
-			Code:    CodeGatewayServiceMissing,
+			Code:    "gateway-service-missing",
 			Message: fmt.Sprintf("Service %s of egress gateway %q does not exist: every call through it fails", g.Service, g.Name),
 			Fix:     "install the gateway, or correct the name of its Service in the configuration",
 		}}
@@ -105,11 +99,11 @@ func (g Gateway) Problems(service *Service) []Finding {
 	var out []Finding
 	for _, family := range []Family{FamilyHTTP, FamilyTLS} {
 		number := g.Port(family)
-		if number == 0 || service.HasPort(number) {
+		if number == 0 || service.hasPort(number) {
 			continue
 		}
 		out = append(out, Finding{
-			Code:    CodeGatewayPortMissing,
+			Code:    "gateway-port-missing",
 			Message: fmt.Sprintf("Service %s of egress gateway %q has no port %d: %s calls through it fail", g.Service, g.Name, number, family),
 			Fix:     "add the port to the Service, or correct it in the configuration",
 		})

@@ -43,6 +43,22 @@ func (m *Mesh) Internal(entry *ServiceEntry, view View) (out []Finding) {
 	return out
 }
 
+// Declares says whether an address, or all of a range, lies in a range of the mesh beside its pods.
+func (m *Mesh) Declares(written string) bool {
+	inner, err := rangeOf(written)
+	return err == nil && slices.ContainsFunc(m.CIDRs, func(outer netip.Prefix) bool {
+		return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
+	})
+}
+
+// rangeOf reads a range, or an address as that of a single one.
+func rangeOf(text string) (netip.Prefix, error) {
+	if ip, single := SingleIP(text); single {
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
 func (m *Mesh) within(address string, view View) bool {
 	if ip, err := netip.ParseAddr(address); err == nil {
 		return deputyAddress(ip) == "" && slices.ContainsFunc(m.CIDRs, func(cidr netip.Prefix) bool { return cidr.Contains(ip.Unmap()) })

@@ -103,19 +103,33 @@ func SingleIP(text string) (netip.Addr, bool) {
 	return ip.Unmap(), err == nil
 }
 
+// unrouted are the ranges of which nothing outside a cluster has an address: those that Istio itself gives hosts of entries are in
+// them.
+var unrouted = []netip.Prefix{netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("2001:2::/48")}
+
+// Unrouted says whether an address is nobody's outside the cluster, so that no other host is at it.
+func Unrouted(text string) bool {
+	address, single := SingleIP(text)
+	return single && slices.ContainsFunc(unrouted, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
+}
+
+// Both returns the namespaces that see two entries; all says that every one does.
+func (e *Entry) Both(other *Entry) (names []string, all bool) {
+	ours, all := Clients(e.ExportTo, e.Namespace)
+	theirs, everybody := Clients(other.ExportTo, other.Namespace)
+	switch {
+	case all:
+		return theirs, everybody
+	case everybody:
+		return ours, false
+	}
+	return slices.DeleteFunc(ours, func(namespace string) bool { return !slices.Contains(theirs, namespace) }), false
+}
+
 // meet says whether some namespace sees both entries.
 func meet(a, b *Entry) bool {
-	ours, all := Clients(a.ExportTo, a.Namespace)
-	theirs, everybody := Clients(b.ExportTo, b.Namespace)
-	switch {
-	case all && everybody:
-		return true
-	case all:
-		return len(theirs) > 0
-	case everybody:
-		return len(ours) > 0
-	}
-	return slices.ContainsFunc(ours, func(namespace string) bool { return slices.Contains(theirs, namespace) })
+	names, all := a.Both(b)
+	return all || len(names) > 0
 }
 
 // Private returns the entry as it would be for its own namespace alone.
@@ -128,14 +142,31 @@ func (e *Entry) Private() *Entry {
 // ListensAs says whether sidecars listen for calls of a port as they did for those of an entry before, for no hosts and no
 // clients beside.
 func (e *Entry) ListensAs(before *Entry, port Port) bool {
-	among := func(some, all []string) bool {
-		return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
-	}
+	return allAmong(e.Hosts, before.Hosts) && slices.Equal(e.Addresses, before.Addresses) && e.Labels[optOut] == before.Labels[optOut] &&
+		e.seenAs(before) && before.hasPort(port)
+}
+
+// AwaitsAs says whether an entry had before all that sidecars tell apart by its addresses: for no clients beside, on no ports beside.
+func (e *Entry) AwaitsAs(before *Entry) bool {
+	return e.seenAs(before) && !slices.ContainsFunc(e.Ports, func(port Port) bool {
+		return port.ToldBy() != FamilyHTTP && !before.hasPort(port)
+	})
+}
+
+// seenAs says whether nobody sees an entry who did not see it before.
+func (e *Entry) seenAs(before *Entry) bool {
 	ours, all := Clients(e.ExportTo, e.Namespace)
 	theirs, everybody := Clients(before.ExportTo, before.Namespace)
-	return among(e.Hosts, before.Hosts) && slices.Equal(e.Addresses, before.Addresses) && e.Labels[optOut] == before.Labels[optOut] &&
-		(everybody || !all && among(ours, theirs)) &&
-		slices.ContainsFunc(before.Ports, func(p Port) bool {
-			return p.Number == port.Number && strings.EqualFold(p.Protocol, port.Protocol)
-		})
+	return everybody || !all && allAmong(ours, theirs)
+}
+
+// hasPort says whether an entry has a port with the number and the protocol.
+func (e *Entry) hasPort(port Port) bool {
+	return slices.ContainsFunc(e.Ports, func(p Port) bool {
+		return p.Number == port.Number && strings.EqualFold(p.Protocol, port.Protocol)
+	})
+}
+
+func allAmong(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
 }

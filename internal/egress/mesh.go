@@ -2,6 +2,7 @@ package egress
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -75,14 +76,29 @@ func (m *Mesh) Observes(namespace labels.Set) bool {
 	return m.Observed != nil && m.Observed.Matches(namespace) && !m.Governed.Matches(namespace)
 }
 
-// Rehearsal returns the mesh in which what is observed is governed; nil where nothing is.
-func (m *Mesh) Rehearsal() *Mesh {
+// Rehearsal returns the mesh in which what is observed is governed, or of it the namespaces that are named; nil where nothing is.
+func (m *Mesh) Rehearsal(names ...string) *Mesh {
 	if m.Observed == nil {
 		return nil
 	}
 	out := *m
-	out.Governed, out.Observed = either{m.Governed, m.Observed}, nil
+	if out.Governed, out.Observed = (either{m.Governed, m.Observed}), nil; len(names) > 0 {
+		out.Governed, out.Observed = either{m.Governed, among{m.Observed, names}}, m.Observed
+	}
 	return &out
+}
+
+// nameLabel is the label with the name of a namespace.
+const nameLabel = "kubernetes.io/metadata.name"
+
+// among matches what a selector does in some namespaces.
+type among struct {
+	labels.Selector
+	names []string
+}
+
+func (a among) Matches(set labels.Labels) bool {
+	return slices.Contains(a.names, set.Get(nameLabel)) && a.Selector.Matches(set)
 }
 
 // either matches what one of two does.

@@ -12,6 +12,16 @@ import (
 // Pair is a host that calls are for, and another that they are led to; both canonical.
 type Pair struct{ Asked, Led string }
 
+// MayPair says whether calls of a route can be made to ask for a pair: they keep the one host that they are for, and are led to
+// another. Whether they are depends on the entry of that.
+func (r Route) MayPair() bool {
+	if r.Section != "http" || !r.Reach.Mesh || r.Reach.Gateway || r.Mirror || r.Raw["subset"] != nil || len(r.Targets) != 1 {
+		return false
+	}
+	asked := r.Targets[0]
+	return asked.OfSpec && asked.Canonical != r.Canonical && !IsWildcard(asked.Canonical) && !IsWildcard(r.Canonical)
+}
+
 // ReservedSuffix is that of names that only egress-governor gives.
 const ReservedSuffix = ".egress-governor.internal"
 

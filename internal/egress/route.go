@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -50,7 +51,8 @@ type VirtualService struct {
 	// External says that a host of the spec is none of the mesh's own.
 	External bool
 	// Routes are its destinations, in the order of the fields.
-	Routes []Route
+	Routes       []Route
+	destinations []Destination
 	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
 	// namespace's, or nobody has one, or a namespace that the routes are exported to has an entry of its own. Owned says
 	// that others have an entry of one.
@@ -69,11 +71,20 @@ type VirtualService struct {
 	Exits map[string]*Exit
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
 	Pairs map[string]Pair
+	// Addresses are those at which sidecars of the namespace await calls of the hosts of the spec, in their one spelling; known only where
+	// there are TLS routes, or some for addresses. It is false for those of the mesh's own that the operator declared: no host outside is
+	// at them.
+	Addresses map[string]bool
+	// ranges are those among these for which it is false.
+	ranges map[netip.Prefix]bool
 	// Told are the hosts whose TLS calls sidecars tell from others by the TLS routes of the object, once it has some.
 	Told []Target
 	// OnGateways are the routes, with or without destinations, that proxies other than sidecars apply.
 	OnGateways []OnGateway
 }
+
+// Destinations returns those of the routes.
+func (v *VirtualService) Destinations() []Destination { return v.destinations }
 
 // IsDelegate says whether others lead their calls to the routes: which hosts these are for is theirs to say.
 func (v *VirtualService) IsDelegate() bool { return len(v.Hosts) == 0 }
@@ -88,25 +99,20 @@ type OnGateway struct {
 
 // Resolve reads a VirtualService against the cluster.
 func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualService {
-	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
+	gateways := GatewayNames(vs)
 	r := &resolver{mesh: mesh, view: view, namespace: vs.GetNamespace(), known: map[string]Route{}, bounds: map[string]Bound{}}
 	r.readHosts(vs)
-	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: reach(gateways).Mesh}
+	out := &VirtualService{Namespace: r.namespace, Hosts: r.hosts, Delegated: r.delegated(vs, gateways), Mesh: OfSidecars(gateways)}
 	out.External = slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) })
 	for _, target := range out.Delegated {
 		if serving := r.host(target.Canonical).Serving; !target.OfSpec && serving != nil && serving.Gateway != "" {
 			out.Inherited = append(out.Inherited, target)
 		}
 	}
-	for _, d := range Destinations(vs) {
-		route := r.host(d.Host())
-		route.Destination, route.Reach, route.Targets = d, reachOf(gateways, d.Route), r.targets(d)
-		route.Bound = r.bound(gateways, d.Route)
-		out.Routes = append(out.Routes, route)
-	}
+	out.destinations = Destinations(vs)
+	out.Routes = r.routes(out.destinations, gateways)
 	for _, section := range sections {
-		routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", section)
-		for i, item := range routes {
+		for i, item := range RoutesOf(vs, section) {
 			raw, _ := item.(map[string]any)
 			if bound := r.bound(gateways, raw); bound != (Bound{}) && !bound.Away {
 				out.OnGateways = append(out.OnGateways, OnGateway{section, raw, field.NewPath("spec", section).Index(i), bound})
@@ -126,8 +132,40 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 	if slices.ContainsFunc(out.Routes, func(route Route) bool { return route.Section == "tls" && route.Reach.Mesh }) {
 		out.Told = r.told(out)
 	}
+	if out.Told != nil || slices.ContainsFunc(out.destinations, forSubnets) {
+		out.Addresses, out.ranges = r.addresses()
+	}
 	if out.Mesh && out.Exported {
 		out.Others, out.Owned = r.others(out.ExportTo)
+	}
+	return out
+}
+
+// Inside says whether a VirtualService has to do with the mesh's own alone: its hosts are, and it leads to no host of an entry and to no
+// egress gateway. Most are so.
+func Inside(vs *unstructured.Unstructured, mesh *Mesh, view View) bool {
+	r := &resolver{mesh: mesh, view: view, namespace: vs.GetNamespace(), known: map[string]Route{}}
+	r.readHosts(vs)
+	if slices.ContainsFunc(r.hosts, func(target Target) bool { return !mesh.InMesh(target.Canonical, view) }) {
+		return false
+	}
+	return !slices.ContainsFunc(Destinations(vs), func(d Destination) bool {
+		to := r.host(d.Host())
+		return len(to.Entries) > 0 || to.ToGateway
+	})
+}
+
+// routes resolves destinations. Those of one route have in common who applies it.
+func (r *resolver) routes(of []Destination, gateways []string) []Route {
+	out := make([]Route, len(of))
+	for i, d := range of {
+		out[i] = r.host(d.Host())
+		out[i].Destination, out[i].Targets = d, r.targets(d)
+		if i > 0 && of[i-1].RoutePath == d.RoutePath {
+			out[i].Reach, out[i].Bound = out[i-1].Reach, out[i-1].Bound
+		} else {
+			out[i].Reach, out[i].Bound = reachOf(gateways, d.Route), r.bound(gateways, d.Route)
+		}
 	}
 	return out
 }
@@ -161,6 +199,46 @@ func (r *resolver) others(exportTo []string) (out []Target, owned bool) {
 		owned = owned || theirs || called
 	}
 	return out, owned
+}
+
+// forSubnets says whether the route of a destination is for some addresses.
+func forSubnets(d Destination) bool {
+	return slices.ContainsFunc(Matches(d.Route), func(match map[string]any) bool { return match["destinationSubnets"] != nil })
+}
+
+// addresses returns those of the entries by which the namespace calls the hosts of the spec, and the ranges among those that the
+// mesh's own have as the operator declared.
+func (r *resolver) addresses() (out map[string]bool, ranges map[netip.Prefix]bool) {
+	out, ranges = map[string]bool{}, map[netip.Prefix]bool{}
+	for _, target := range r.hosts {
+		serving := r.host(target.Canonical).Serving
+		if serving == nil {
+			continue
+		}
+		for _, written := range serving.Addresses {
+			address, declared := Address(written), !serving.External && r.mesh.Declares(written)
+			out[address] = out[address] || !declared
+			if within, err := rangeOf(written); declared && err == nil {
+				ranges[within.Masked()] = true
+			}
+		}
+	}
+	return out, ranges
+}
+
+// Awaits says whether sidecars await calls of the hosts of the spec at an address, or at all of a range: one that their entries have,
+// or a part of one that the operator declared for the mesh's own.
+func (v *VirtualService) Awaits(subnet string) bool {
+	if _, awaited := v.Addresses[Address(subnet)]; awaited {
+		return true
+	}
+	part, err := rangeOf(subnet)
+	for bits := part.Bits(); err == nil && len(v.ranges) > 0 && bits >= 0; bits-- {
+		if whole, _ := part.Addr().Prefix(bits); v.ranges[whole] { // of no more bits than it has
+			return true
+		}
+	}
+	return false
 }
 
 // exits returns the exits of the hosts of the spec, and of those that its wildcards stand for.
@@ -203,8 +281,7 @@ type resolver struct {
 
 // readHosts takes in the hosts of the spec, which its destinations' calls ask for unless they are told to ask for another.
 func (r *resolver) readHosts(vs *unstructured.Unstructured) {
-	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-	for i, host := range hosts {
+	for i, host := range Hosts(vs) {
 		target := r.target(host, field.NewPath("spec", "hosts").Index(i), true)
 		target.OfSpec = true
 		r.hosts = append(r.hosts, target)

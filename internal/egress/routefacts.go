@@ -46,11 +46,12 @@ func RouteFacts(vs *VirtualService, gw Gateway, mesh *Mesh, view View) Facts {
 // routeFacts collects the facts of one VirtualService, each distinct way once.
 type routeFacts struct {
 	Facts
-	gw     Gateway
-	mesh   *Mesh
-	view   View
-	pairs  map[string]Pair
-	hosts  map[string]int
+	gw    Gateway
+	mesh  *Mesh
+	view  View
+	pairs map[string]Pair
+	hosts map[string]int
+	// opened are the ways within the mesh and through gateways.
 	opened map[RouteFact]bool
 }
 
@@ -72,14 +73,17 @@ func (f *routeFacts) ask(target Target) {
 	f.Hosts[i].Leaves = f.Hosts[i].Leaves || !f.Hosts[i].InMesh
 }
 
-// open adds a way to a host, unless the object has opened the same before.
+// open adds a way to a host, unless the object has opened the same before: within the mesh, or through a gateway for a host of its own.
+// Of any other each field is told.
 func (f *routeFacts) open(fact RouteFact, host Target) {
-	key := fact
-	key.Path = nil
-	if fact.Via == ViaGateway && f.opened[key] && host.OfSpec {
-		return
+	if fact.Via == ViaMesh || fact.Via == ViaGateway {
+		key := fact
+		key.Path = nil
+		if f.opened[key] && (fact.Via == ViaMesh || host.OfSpec) {
+			return
+		}
+		f.opened[key] = true
 	}
-	f.opened[key] = true
 	f.Routes = append(f.Routes, fact)
 	f.name(host, fact.Via != ViaMesh)
 }
@@ -92,7 +96,8 @@ func (f *routeFacts) add(route Route) {
 			f.ask(Target{Host: pair.Asked, Canonical: pair.Asked, Path: target.Path})
 		}
 	}
-	if gw, ok := f.mesh.GatewayByService(route.Canonical); ok {
+	if route.ToGateway {
+		gw, _ := f.mesh.GatewayByService(route.Canonical)
 		base.Via, base.Gateway, base.From = ViaGateway, gw.Name, "gateway"
 		if route.Reach.Mesh {
 			base.From = "mesh"

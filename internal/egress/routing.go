@@ -36,9 +36,8 @@ type routed struct {
 
 // ReadRouting reads a VirtualService; nil where no sidecar applies it, or it is for no host.
 func ReadRouting(vs *unstructured.Unstructured, mesh *Mesh) *Routing {
-	gateways, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "gateways")
-	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
-	if !reach(gateways).Mesh || len(hosts) == 0 {
+	gateways, hosts := GatewayNames(vs), Hosts(vs)
+	if !OfSidecars(gateways) || len(hosts) == 0 {
 		return nil
 	}
 	out := &Routing{Namespace: vs.GetNamespace(), Name: vs.GetName(), ExportTo: ExportTo(vs)}
@@ -52,8 +51,7 @@ func ReadRouting(vs *unstructured.Unstructured, mesh *Mesh) *Routing {
 		}
 	}
 	for _, section := range []string{"http", "tls"} {
-		routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", section)
-		for i, item := range routes {
+		for i, item := range RoutesOf(vs, section) {
 			route, _ := item.(map[string]any)
 			out.add(route, section == "http", gateways, field.NewPath("spec", section).Index(i))
 		}
@@ -68,11 +66,11 @@ func (r *Routing) add(route map[string]any, http bool, gateways []string, path *
 		r.routes = append(r.routes, of)
 	}
 	for _, match := range matches {
-		if own, found := stringList(match["gateways"]); found && len(own) > 0 && !reach(own).Mesh || (!found || len(own) == 0) && !reach(gateways).Mesh {
+		if !OfSidecars(narrowed(match, gateways)) {
 			continue
 		}
 		of.port = Number(match["port"])
-		of.names, _ = stringList(match["sniHosts"])
+		of.names = Texts(match["sniHosts"])
 		of.some = match["sourceLabels"] != nil || match["sourceNamespace"] != nil || match["destinationSubnets"] != nil
 		r.routes = append(r.routes, of)
 	}

@@ -198,11 +198,8 @@ func withAltNames(tls map[string]any, names []string) map[string]any {
 	if tls["subjectAltNames"] != nil || len(names) == 0 {
 		return tls
 	}
-	out, of := maps.Clone(tls), make([]any, len(names))
-	for i, name := range names {
-		of[i] = name
-	}
-	out["subjectAltNames"] = of
+	out := maps.Clone(tls)
+	out["subjectAltNames"] = list(names)
 	return out
 }
 
@@ -222,7 +219,7 @@ func sameTLS(a, b map[string]any) bool {
 	return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b))
 }
 
-// union of two, where a port that both encrypt is the first's.
+// mergedTLS is the union of two, where a port that both encrypt is the first's.
 func mergedTLS(first, second map[uint32]map[string]any) map[uint32]map[string]any {
 	if len(second) == 0 {
 		return first

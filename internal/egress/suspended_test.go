@@ -57,8 +57,8 @@ func TestASuspendedEntryHasNoCallers(t *testing.T) {
 	exit := mesh.ExitOf([]*egress.Entry{a, b}, "istio-system", noRules)
 	everywhere := func(string) bool { return true }
 	assert.Equal(t, egress.Callers{Of: map[string][]string{"b": nil}}, exit.Callers(80, leg, everywhere))
-	assert.False(t, exit.Admits(a))
-	assert.True(t, exit.Admits(b))
+	assert.False(t, exit.Admits(a, a.Definition))
+	assert.True(t, exit.Admits(b, b.Definition))
 }
 
 // TestAnExitIsAnotherOnceAnEntryIsSuspended, where that closes a port; and it does not grow by one more entry.

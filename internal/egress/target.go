@@ -25,6 +25,9 @@ type Target struct {
 	Certain bool
 }
 
+// Within says whether what is asked for is a canonical host, or a name below it where that is a wildcard.
+func (t Target) Within(host string) bool { return slices.Contains(Patterns(t.Canonical), host) }
+
 // targets returns the hosts that the calls of a destination ask for: every authority that its route or itself sets,
 // the SNI a TLS route matches, or else the VirtualService's hosts, which are given.
 func (r *resolver) targets(d Destination) []Target {
@@ -36,8 +39,7 @@ func (r *resolver) targets(d Destination) []Target {
 	case "tls":
 		out := []Target{}
 		for _, match := range Matches(d.Route) {
-			names, _ := stringList(match["sniHosts"])
-			for _, name := range names {
+			for _, name := range Texts(match["sniHosts"]) {
 				out = append(out, r.target(name, d.RoutePath.Child("match"), true))
 			}
 		}
@@ -63,8 +65,11 @@ func (r *resolver) authorities(d Destination) (out []Target) {
 	}
 	for _, holder := range holders {
 		for _, verb := range []string{"set", "add"} {
+			headers := HeadersOf(holder.of, "request", verb)
+			if len(headers) == 0 {
+				continue
+			}
 			path := holder.path.Child("headers", "request", verb)
-			headers, _, _ := unstructured.NestedMap(holder.of, "headers", "request", verb)
 			for _, name := range slices.Sorted(maps.Keys(headers)) {
 				if strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority") {
 					host, _ := headers[name].(string)
@@ -76,11 +81,18 @@ func (r *resolver) authorities(d Destination) (out []Target) {
 	return out
 }
 
+// HeadersOf returns the headers that a route or a destination sets or adds: the object's own, which are not to be changed.
+func HeadersOf(holder map[string]any, side, verb string) map[string]any {
+	headers, _ := holder["headers"].(map[string]any)
+	of, _ := headers[side].(map[string]any)
+	out, _ := of[verb].(map[string]any)
+	return out
+}
+
 // delegated returns what the HTTP routes that have no destination of their own ask for: what they delegate to inherits it,
 // and says nothing of whose calls it leads. Routes of gateways are for whichever names the gateway is called by.
 func (r *resolver) delegated(vs *unstructured.Unstructured, gateways []string) (out []Target) {
-	routes, _, _ := unstructured.NestedSlice(vs.Object, "spec", "http")
-	for i, item := range routes {
+	for i, item := range RoutesOf(vs, "http") {
 		route, ok := item.(map[string]any)
 		if !ok || route["route"] != nil {
 			continue

@@ -29,15 +29,19 @@ type View interface {
 	// Rule returns what the DestinationRules of a namespace say of a canonical host: that of the host itself, or else
 	// that of the most specific wildcard; nil for none.
 	Rule(namespace, host string) *Rule
+	// Ruled returns the namespaces that have a DestinationRule of exactly this canonical host, sorted.
+	Ruled(host string) []string
+	// RuleAfter returns what Rule would say if the DestinationRule of a name were another one, or were gone where that is nil.
+	RuleAfter(namespace, host, name string, next *Rule) *Rule
 	// Binding returns a Gateway object, nil for none.
 	Binding(namespace, name string) *Binding
 	// Serving returns the Gateway objects that name a canonical host in a server, those that we keep not among them.
 	Serving(host string) []*Binding
 	// Deciding returns the VirtualServices that do more on the proxies of a Gateway object than lead their host to itself.
 	Deciding(namespace, gateway string) []string
-	// Narrowing returns the VirtualServices whose TLS routes take calls of hosts below a wildcard, and not all that a sidecar has
-	// an entry of the wildcard for.
-	Narrowing(wildcard string) []*Seen
+	// Narrowing returns the VirtualServices whose TLS routes take calls of a host by its name, or of hosts below a wildcard and not all
+	// that a sidecar has an entry of the wildcard for.
+	Narrowing(host string) []*Seen
 	// Taking returns the VirtualServices that decide over calls to a host, as they name it, for all who see them, since
 	// gateways must see them too.
 	Taking(host string) []*Seen
@@ -78,8 +82,8 @@ type ServicePort struct {
 	Target uint32
 }
 
-// HasPort says whether the Service has a port of this number.
-func (s *Service) HasPort(number uint32) bool {
+// hasPort says whether the Service has a port of this number.
+func (s *Service) hasPort(number uint32) bool {
 	return slices.ContainsFunc(s.Ports, func(p ServicePort) bool { return p.Number == number })
 }
 

@@ -47,16 +47,33 @@ func checkName(out *Refusals, host string, at *field.Path, mesh *egress.Mesh) bo
 		out.add("reserved-host", at, fmt.Sprintf("host %q is under %s, whose names egress-governor gives", host, egress.ReservedSuffix), "name another host")
 	case isGateway:
 		out.add("gateway-host", at, fmt.Sprintf("host %q is the egress gateway itself", host), "name the external host")
+	case canonical == "*":
+		out.add("short-host", at, `host "*" is every name, those of Services among them`,
+			"name the hosts, or a wildcard of one domain such as *.example.com")
 	case !strings.Contains(canonical, ".") && !strings.Contains(canonical, ":") && mesh.Deputy(canonical) == "":
 		out.add("short-host", at, fmt.Sprintf("host %q has no dot: workloads of every namespace call their Services by such names", host),
 			"write the whole name of the host, such as api.example.com")
 	case !egress.IsIP(canonical) && len(validation.IsDNS1123Subdomain(strings.TrimPrefix(canonical, "*."))) > 0:
 		out.add("bad-host", at, fmt.Sprintf("host %q is not a DNS name, nor a wildcard of whole labels", host),
-			"write a host such as api.example.com or *.example.com")
+			"write "+hostFix(canonical))
 	default:
 		return false
 	}
 	return true
+}
+
+// hostFix is the host that is meant by one with a scheme, a port or a path, or examples of hosts.
+func hostFix(host string) string {
+	_, rest, isURL := strings.Cut(host, "://")
+	if !isURL {
+		rest = host
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	name, _, _ = strings.Cut(name, ":")
+	if name != host && strings.Contains(name, ".") && !egress.IsIP(name) && len(validation.IsDNS1123Subdomain(strings.TrimPrefix(name, "*."))) == 0 {
+		return name + ": a host has no scheme, no port and no path"
+	}
+	return "a host such as api.example.com or *.example.com"
 }
 
 // CheckSpelling refuses hosts that would be stored in another spelling than the one: Envoy rejects a listener that knows

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,9 +23,34 @@ const maxExpressions = 128 << 10
 
 // CheckExpressions refuses regular expressions of a route, of either API, that proxies would reject.
 func CheckExpressions(object *unstructured.Unstructured) Refusals {
+	if !holdsExpression(object.Object["spec"]) {
+		// Most objects have none, and none of the paths to one.
+		return nil
+	}
 	of := expressions{left: maxExpressions}
 	of.check(object.Object["spec"], field.NewPath("spec"))
 	return of.out
+}
+
+// holdsExpression says whether some value is an expression.
+func holdsExpression(of any) bool {
+	switch of := of.(type) {
+	case []any:
+		return slices.ContainsFunc(of, holdsExpression)
+	case map[string]any:
+		for key, value := range of {
+			if _, isText := value.(string); isText && isExpression(of, key) || !isText && holdsExpression(value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isExpression says whether a text of an object is an expression.
+func isExpression(of map[string]any, key string) bool {
+	return key == "regex" || key == "match" && of["rewrite"] != nil ||
+		of["type"] == "RegularExpression" && slices.Contains([]string{"value", "service", "method"}, key)
 }
 
 // expressions are those of one object, as they are looked at.
@@ -44,7 +70,7 @@ func (e *expressions) check(of any, path *field.Path) {
 			at := path.Child(key)
 			if expression, isText := of[key].(string); !isText {
 				e.check(of[key], at)
-			} else if key == "regex" || key == "match" && of["rewrite"] != nil || key == "value" && of["type"] == "RegularExpression" {
+			} else if isExpression(of, key) {
 				e.judge(expression, at)
 			}
 		}
@@ -61,6 +87,11 @@ func (e *expressions) judge(expression string, at *field.Path) {
 	case steps(expression) > maxSteps:
 		e.out.add("large-expression", at, fmt.Sprintf("expression %.200q is more steps than proxies take, and every one that sees the route would reject its configuration", expression),
 			"write one with fewer repetitions, or of fewer characters, such as [a-z0-9-]+")
+	default:
+		// \C is any byte to proxies, and nothing that Go knows.
+		if _, err := syntax.Parse(strings.ReplaceAll(expression, `\C`, "."), syntax.Perl); err != nil {
+			e.out.add("bad-expression", at, fmt.Sprintf("%v, and every proxy that sees the route would reject its configuration", err), "write an expression of RE2's")
+		}
 	}
 }
 

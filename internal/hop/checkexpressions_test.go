@@ -13,7 +13,7 @@ import (
 func TestExpressionsThatEnvoyRejects(t *testing.T) {
 	t.Parallel()
 	for expression, good := range map[string]bool{
-		`^/api/v[0-9]+/.*$`: true, `[^/]{0,255}`: true, `.{1,1000}`: true, `(?i)[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63}){0,10}`: true, `\\p{L}+`: true, `(`: true,
+		`^/api/v[0-9]+/.*$`: true, `[^/]{0,255}`: true, `.{1,1000}`: true, `(?i)[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63}){0,10}`: true, `\\p{L}+`: true,
 		`\\p{L}{500}`: false, `(\\p{L}|\\p{N}){100}`: false, `([^a]{100}){10}.{1000}`: false, `[[:alpha:]]{10}[]{]{3}\\x{41}`: true, `([\\p{L}]){9}{9}`: false, `a{99999999999999999999}`: false, `(((((((a{99}){99}){99}){99}){99}){99}){99}){99}`: false, strings.Repeat("a", 4096): true,
 	} {
 		in := route(t, `{hosts: [a.test], http: [{match: [{uri: {regex: "`+expression+`"}, headers: {x-a: {regex: "`+expression+`"}}}],
@@ -32,4 +32,21 @@ func TestExpressionsThatEnvoyRejects(t *testing.T) {
 	}
 	many := `{hosts: [a.test], http: [` + strings.Repeat(`{match: [{uri: {regex: "`+strings.Repeat("a", 1000)+`"}}]},`, 1000) + `]}`
 	assert.Len(t, hop.CheckExpressions(route(t, many)), 1, "not all of them are looked at")
+}
+
+// TestExpressionsThatAreNone are Istio's webhook's to refuse in VirtualServices, and nobody's in routes of the Gateway API.
+func TestExpressionsThatAreNone(t *testing.T) {
+	t.Parallel()
+	for expression, good := range map[string]bool{`[a-z]+`: true, `\\C*`: true, `(`: false, `a**`: false, `[z-a]`: false, `(?=a)`: false, `\\1`: false, `a{1001}`: false} {
+		in := route(t, `{rules: [{matches: [{path: {type: RegularExpression, value: "`+expression+`"}, method: {type: RegularExpression, service: "`+expression+`", method: "`+expression+`"}}, {method: {type: Exact, service: "`+expression+`"}}]}]}`)
+		var fields []string
+		for _, refusal := range hop.CheckExpressions(in) {
+			fields = append(fields, refusal.Code+" "+refusal.Field)
+		}
+		want := "bad-expression spec.rules[0].matches[0].method.method, bad-expression spec.rules[0].matches[0].method.service, bad-expression spec.rules[0].matches[0].path.value"
+		if good {
+			want = ""
+		}
+		assert.Equal(t, want, strings.Join(fields, ", "), expression)
+	}
 }

@@ -144,7 +144,7 @@ func soleDestination(section string, route map[string]any) *egress.Destination {
 // Deciding returns the Gateway objects, as namespace/name, on whose proxies a VirtualService does more than lead its one
 // host to itself. Were they an egress gateway's, it would decide over the calls of others.
 func Deciding(vs *unstructured.Unstructured) []string {
-	hosts, _, _ := unstructured.NestedStringSlice(vs.Object, "spec", "hosts")
+	hosts := egress.Hosts(vs)
 	out := map[string]bool{}
 	for _, route := range egress.GatewayRoutes(vs) {
 		d := soleDestination(route.Section, route.Raw)

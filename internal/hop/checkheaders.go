@@ -50,32 +50,39 @@ func isFormat(value string) bool {
 	}
 }
 
-// CheckHeaders refuses header values of a VirtualService that proxies would reject.
+// CheckHeaders refuses header values of a VirtualService's routes that proxies would reject, those of routes that lead nowhere among them.
 func CheckHeaders(vs *unstructured.Unstructured) (out Refusals) {
-	seen := map[string]bool{}
-	check := func(holder map[string]any, path *field.Path) {
-		if seen[path.String()] {
-			return
+	for i, item := range egress.RoutesOf(vs, "http") {
+		route, _ := item.(map[string]any)
+		path := field.NewPath("spec", "http").Index(i)
+		checkHeaders(&out, route, path)
+		to, _ := route["route"].([]any)
+		for j, item := range to {
+			holder, _ := item.(map[string]any)
+			checkHeaders(&out, holder, path.Child("route").Index(j))
 		}
-		seen[path.String()] = true
-		for _, side := range []string{"request", "response"} {
-			for _, verb := range []string{"add", "set"} {
-				values, _, _ := unstructured.NestedMap(holder, "headers", side, verb)
-				for _, name := range slices.Sorted(maps.Keys(values)) {
-					if value, _ := values[name].(string); !isFormat(value) {
-						out.add("header-format", path.Child("headers", side, verb).Key(name),
-							fmt.Sprintf("value %q has a %%…%% that Envoy does not know, and every proxy that sees the route would reject its configuration", value),
-							"write %% for a percent sign, or a command of Envoy's such as %REQ(x-request-id)%")
-					}
+	}
+	return out
+}
+
+func checkHeaders(out *Refusals, holder map[string]any, path *field.Path) {
+	if holder["headers"] == nil {
+		return
+	}
+	for _, side := range []string{"request", "response"} {
+		for _, verb := range []string{"add", "set"} {
+			values := egress.HeadersOf(holder, side, verb)
+			for _, name := range slices.Sorted(maps.Keys(values)) {
+				value, _ := values[name].(string)
+				if at := path.Child("headers", side, verb).Key(name); strings.ContainsAny(value, "\x00\r\n") {
+					out.add("header-format", at, fmt.Sprintf("value %q has a character that no header has, and every proxy that sees the route would reject its configuration", value),
+						"write it in one line")
+				} else if !isFormat(value) {
+					out.add("header-format", at,
+						fmt.Sprintf("value %q has a %%…%% that Envoy does not know, and every proxy that sees the route would reject its configuration", value),
+						"write %% for a percent sign, or a command of Envoy's such as %REQ(x-request-id)%")
 				}
 			}
 		}
 	}
-	for _, d := range egress.Destinations(vs) {
-		if d.Section == "http" {
-			check(d.Route, d.RoutePath)
-			check(d.Holder, d.HolderPath)
-		}
-	}
-	return out
 }

@@ -12,7 +12,8 @@ import (
 // CheckRoutes returns why a VirtualService cannot be expressed as hops, or would make proxies reject their whole
 // configuration.
 func CheckRoutes(vs *egress.VirtualService) Refusals {
-	return slices.Concat(checkReserved(vs), checkRouteNames(vs), checkDestinationNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
+	out := slices.Concat(checkReserved(vs), checkRouteNames(vs), checkDestinationNames(vs), checkToMutual(vs), checkAskedFor(vs), checkDelegates(vs), checkAliases(vs), checkTLSPort(vs), checkPortMapping(vs), checkAskedPort(vs), checkOnGateways(vs), checkExported(vs), checkLeftOut(vs))
+	return append(out, checkSubnets(vs, out)...)
 }
 
 // checkRouteNames refuses what two spellings of one name, or a wildcard within a label, would do to the listeners of
@@ -66,7 +67,7 @@ func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 			continue
 		}
 		for _, target := range route.Targets {
-			if target.Canonical == route.Canonical || slices.Contains(egress.Patterns(target.Canonical), route.Canonical) || vs.Pairs[target.Canonical].Led == route.Canonical {
+			if target.Within(route.Canonical) || vs.Pairs[target.Canonical].Led == route.Canonical {
 				continue
 			}
 			out.add("other-host", route.Path.Child("host"),

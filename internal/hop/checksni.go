@@ -49,6 +49,7 @@ func checkLeftOut(vs *egress.VirtualService) (out Refusals) {
 		destinations[i] = route.Destination
 	}
 	matches := tlsMatches(destinations, vs.Mesh)
+	out = checkAtAddress(vs, matches)
 	for _, host := range vs.Told {
 		if host.OfSpec && vs.Of != "" {
 			continue // checkForeignSNI says so
@@ -67,21 +68,23 @@ func checkLeftOut(vs *egress.VirtualService) (out Refusals) {
 // maxNarrowed bounds how many hosts are held against how many matches of what was stored without asking us.
 const maxNarrowed = 50_000
 
-// Narrows returns the wildcards over the hosts of a VirtualService of which its TLS routes take calls, and leave others out.
-// Of one that is too much to look at, these are all.
+// Narrows returns the hosts of a VirtualService whose TLS calls its routes tell by their names, and the wildcards over them of which they
+// take calls, and leave others out. Of one that is too much to look at, these are all.
 func Narrows(vs *unstructured.Unstructured, mesh *egress.Mesh) (out []string) {
-	spec, _ := vs.Object["spec"].(map[string]any)
-	gateways := texts(spec["gateways"])
-	matches := tlsMatches(egress.Destinations(vs), len(gateways) == 0 || slices.Contains(gateways, "mesh"))
+	matches := tlsMatches(egress.Destinations(vs), egress.OfSidecars(egress.GatewayNames(vs)))
 	if len(matches.all) == 0 {
 		return nil
 	}
-	seen, hosts := map[string]bool{}, texts(spec["hosts"])
+	seen, hosts := map[string]bool{}, egress.Hosts(vs)
 	for _, host := range hosts {
 		canonical := mesh.Qualify(host, vs.GetNamespace())
 		if mesh.InCluster(canonical) {
 			continue
 		}
+		if !egress.IsWildcard(canonical) && !seen[canonical] && matches.without("*") != nil {
+			out = append(out, canonical)
+		}
+		seen[canonical] = true
 		for _, wildcard := range egress.Patterns(canonical)[1:] {
 			if !seen[wildcard] && (len(hosts)*len(matches.all) > maxNarrowed || matches.without(wildcard) != nil) {
 				out = append(out, wildcard)
@@ -138,11 +141,11 @@ func tlsMatches(destinations []egress.Destination, mesh bool) matches {
 		}
 		last = route.RoutePath.String()
 		for i, raw := range egress.Matches(route.Route) {
-			if gateways := texts(raw["gateways"]); len(gateways) == 0 && !mesh || len(gateways) > 0 && !slices.Contains(gateways, "mesh") {
+			if gateways := egress.Texts(raw["gateways"]); len(gateways) == 0 && !mesh || !egress.OfSidecars(gateways) {
 				continue
 			}
-			match := &tlsMatch{path: route.RoutePath.Child("match").Index(i), subnets: len(texts(raw["destinationSubnets"])) > 0}
-			match.port = egress.PortOf(map[string]any{"port": map[string]any{"number": raw["port"]}})
+			match := &tlsMatch{path: route.RoutePath.Child("match").Index(i), subnets: len(egress.Texts(raw["destinationSubnets"])) > 0}
+			match.port = egress.Number(raw["port"])
 			match.namespace, _ = raw["sourceNamespace"].(string)
 			if labels, given := raw["sourceLabels"].(map[string]any); given && len(labels) > 0 {
 				text, _ := json.Marshal(labels) // maps of strings are sorted by key
@@ -151,23 +154,12 @@ func tlsMatches(destinations []egress.Destination, mesh bool) matches {
 			if out.named[match.takes] == nil {
 				out.named[match.takes] = map[string]bool{}
 			}
-			for _, name := range texts(raw["sniHosts"]) {
+			for _, name := range egress.Texts(raw["sniHosts"]) {
 				name = egress.Canonical(name)
 				match.names = append(match.names, name)
 				out.named[match.takes][name] = out.named[match.takes][name] || !match.subnets
 			}
 			out.all = append(out.all, match)
-		}
-	}
-	return out
-}
-
-// texts reads a list of strings.
-func texts(value any) (out []string) {
-	items, _ := value.([]any)
-	for _, item := range items {
-		if text, is := item.(string); is {
-			out = append(out, text)
 		}
 	}
 	return out

@@ -69,8 +69,8 @@ func TestWildcardsThatRoutesNarrow(t *testing.T) {
 		spec string
 		want []string
 	}{
-		"a host":        {`{hosts: [a.b.test], tls: [{match: [{sniHosts: [a.b.test]}], ` + to + `}]}`, []string{"*.b.test", "*.test", "*"}},
-		"the wildcard":  {`{hosts: [a.b.test, "*.b.test"], tls: [{match: [{sniHosts: ["*.b.test"]}], ` + to + `}]}`, []string{"*.test", "*"}},
+		"a host":        {`{hosts: [a.b.test], tls: [{match: [{sniHosts: [a.b.test]}], ` + to + `}]}`, []string{"a.b.test", "*.b.test", "*.test", "*"}},
+		"the wildcard":  {`{hosts: [a.b.test, "*.b.test"], tls: [{match: [{sniHosts: ["*.b.test"]}], ` + to + `}]}`, []string{"a.b.test", "*.test", "*"}},
 		"everything":    {`{hosts: [a.b.test], tls: [{match: [{sniHosts: ["*"]}], ` + to + `}]}`, nil},
 		"of HTTP":       {`{hosts: [a.b.test], http: [{` + to + `}]}`, nil},
 		"of a gateway":  {`{hosts: [a.b.test], gateways: [g], tls: [{match: [{sniHosts: [a.b.test]}], ` + to + `}]}`, nil},

@@ -43,9 +43,12 @@ func ClientRule(namespace, host string, spec map[string]any, gateway string) Obj
 
 // ClientRuleSpec returns the spec of the DestinationRule of ours by which clients of a namespace's own entries of a host call their
 // egress gateway by mutual TLS, and the gateway's name: it gives the calls of each port that needs one an SNI, and stands
-// before wildcard rules that would have the gateway called otherwise. A namespace without an entry that has a rule of the host, with
-// no policy, is given one as well. Without need of either it is nil.
+// before wildcard rules that would have the gateway called otherwise. While the entries are passing there is none. A namespace
+// without an entry that has a rule of the host, with no policy, is given one as well. Without need of either it is nil.
 func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
+	if Passing(view, namespace, host) {
+		return nil, ""
+	}
 	rule, entries := view.Rule(namespace, host), seen(egress.ByMutualTLS(view.Entries(host), namespace))
 	exportTo := exportedBy(entries)
 	if len(entries) == 0 {
@@ -61,7 +64,7 @@ func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string)
 		policy = rule.Policy
 	}
 	gw, _ := mesh.GatewayByName(entries[0].Gateway)
-	spec = map[string]any{"host": host, "trafficPolicy": clientPolicy(policy, sni, mutual(mesh, gw))}
+	spec = map[string]any{"host": host, "trafficPolicy": clientPolicy(policy, sni, mutual(identities(mesh, entries)))}
 	if len(exportTo) > 0 {
 		spec["exportTo"] = exportTo
 	}
@@ -74,7 +77,7 @@ func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string)
 func hidden(rule *egress.Rule, view egress.View, namespace, host string) []*egress.Entry {
 	serving := egress.Serving(view.Entries(host), namespace)
 	if rule == nil || rule.Host != host || rule.HasPolicy() || view.GatewayOf(namespace) == "" ||
-		serving == nil || serving.Namespace == namespace || serving.Gateway == "" || serving.Transport != egress.MutualTLS {
+		serving == nil || serving.Namespace == namespace || serving.Gateway == "" || serving.Transport != egress.MutualTLS || Passing(view, serving.Namespace, host) {
 		return nil
 	}
 	return seen(egress.ByMutualTLS(view.Entries(host), serving.Namespace))
@@ -106,26 +109,43 @@ func exportedBy(entries []*egress.Entry) (out []any) {
 	return out
 }
 
-// mutual are the settings by which proxies call an egress gateway, where they do not find them by themselves.
-func mutual(mesh *egress.Mesh, gw egress.Gateway) map[string]any {
-	return map[string]any{"mode": "ISTIO_MUTUAL", "subjectAltNames": []any{mesh.IdentityOf(gw)}}
+// identities returns the names of the egress gateways by mutual TLS that entries are sealed to, and move to: whoever moves is called by
+// one rule before and after.
+func identities(mesh *egress.Mesh, entries []*egress.Entry) (out []any) {
+	var names []string
+	for _, entry := range entries {
+		for _, leg := range []egress.Leg{entry.Leg(), entry.Moving} {
+			if gw, known := mesh.GatewayByName(leg.Gateway); known && leg.Transport == egress.MutualTLS {
+				names = append(names, mesh.IdentityOf(gw))
+			}
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		out = append(out, name)
+	}
+	return out
+}
+
+// mutual are the settings by which proxies call egress gateways of these names, where they do not find them by themselves.
+func mutual(names []any) map[string]any {
+	return map[string]any{"mode": "ISTIO_MUTUAL", "subjectAltNames": names}
 }
 
 // mutualByName are the same for a port that the gateway tells by a name.
-func mutualByName(mesh *egress.Mesh, gw egress.Gateway, sni string) map[string]any {
-	out := mutual(mesh, gw)
+func mutualByName(names []any, sni string) map[string]any {
+	out := mutual(names)
 	out["sni"] = sni
 	return out
 }
 
 // portsBySNI returns the settings of each port of one host's entries that a gateway tells by its SNI, by number.
 func portsBySNI(mesh *egress.Mesh, entries []*egress.Entry, host string) map[uint32]map[string]any {
-	out := map[uint32]map[string]any{}
+	out, names := map[uint32]map[string]any{}, identities(mesh, entries)
 	for _, entry := range entries {
-		gw, _ := mesh.GatewayByName(entry.Gateway)
 		for _, port := range entry.Ports {
-			if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP {
-				out[port.Number] = mutualByName(mesh, gw, portSNI(host, port.Number))
+			if egress.FamilyOf(port.Protocol) != egress.FamilyHTTP && out[port.Number] == nil {
+				out[port.Number] = mutualByName(names, portSNI(host, port.Number))
 			}
 		}
 	}

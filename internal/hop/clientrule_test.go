@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -129,4 +130,61 @@ func TestAClientsOwnRuleHidesNoPort(t *testing.T) {
 		spec, _ = hop.ClientRuleSpec(mesh, view, "shop", "db.example.com")
 		assert.Nil(t, spec, "nothing is written into a namespace that is not governed")
 	}
+}
+
+// TestNoClientRuleStandsWhileEntriesPass, for those who see another's entry neither; but before a wildcard with a policy. An author's own has no
+// names for its ports then.
+func TestNoClientRuleStandsWhileEntriesPass(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"*"}, nil)
+	serving := view.Entries("db.example.com")[0]
+	serving.Passing = true
+	put := func(namespace, rule string) {
+		view.Rules = append(view.Rules, mesh.ReadRule(object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: "+namespace+"}\nspec: "+rule)))
+	}
+	none := func(namespace string) {
+		spec, _ := hop.ClientRuleSpec(mesh, view, namespace, "db.example.com")
+		assert.Nil(t, spec, namespace)
+	}
+	put("shop", `{host: db.example.com, subsets: [{name: a}]}`)
+	none(egresstest.Namespace)
+	none("shop")
+
+	written := `{host: db.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`
+	own := object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: payments}\nspec: "+written)
+	require.NoError(t, hop.SealRuleIntent(own, serving, mesh, view))
+	assert.Equal(t, object(t, "{kind: DestinationRule, spec: "+written+"}").Object["spec"], own.Object["spec"])
+	serving.Passing = false
+	require.NoError(t, hop.SealRuleIntent(own, serving, mesh, view))
+	assert.True(t, hop.RuleByMutualTLS(own))
+
+	serving.Passing = true
+	put(egresstest.Namespace, `{host: "*.example.com", trafficPolicy: {tls: {mode: DISABLE}}}`)
+	spec, _ := hop.ClientRuleSpec(mesh, view, egresstest.Namespace, "db.example.com")
+	assert.NotNil(t, spec)
+}
+
+// TestARuleIsOfBothGateways between which its entry moves, and is known as such by a replica that knows of neither.
+func TestARuleIsOfBothGateways(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	other := mesh.Gateways[0]
+	other.Name, other.ServiceAccount = "other", "another"
+	mesh.Gateways = append(mesh.Gateways, other)
+	serving := view.Entries("db.example.com")[0]
+	serving.Moving = egress.Leg{Gateway: "other", Transport: egress.MutualTLS}
+	names := []any{"spiffe://cluster.local/ns/istio-system/sa/another", "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway"}
+	spec, _ := hop.ClientRuleSpec(mesh, view, egresstest.Namespace, "db.example.com")
+	levels, _, err := unstructured.NestedSlice(spec, "trafficPolicy", "portLevelSettings")
+	require.NoError(t, err)
+	for _, level := range levels {
+		assert.Equal(t, names, level.(map[string]any)["tls"].(map[string]any)["subjectAltNames"])
+	}
+
+	in := object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: payments}\nspec: {host: db.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}")
+	sealed := in.DeepCopy()
+	require.NoError(t, hop.SealRuleIntent(sealed, serving, mesh, view))
+	assert.True(t, hop.SealedByMutualTLS(sealed, in, mesh))
+	require.NoError(t, unstructured.SetNestedField(sealed.Object, []any{names[0], "spiffe://cluster.local/ns/evil/sa/evil"}, "spec", "trafficPolicy", "tls", "subjectAltNames"))
+	assert.False(t, hop.SealedByMutualTLS(sealed, in, mesh))
 }

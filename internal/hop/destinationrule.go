@@ -115,8 +115,8 @@ func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh
 	var known recorder
 	if serving != nil && serving.Transport == egress.MutualTLS {
 		host := mesh.ReadRule(rule).Host
-		gw, _ := mesh.GatewayByName(serving.Gateway)
-		known.byMutualTLS(rule, portsBySNI(mesh, egress.ByMutualTLS(view.Entries(host), serving.Namespace), host), mutual(mesh, gw))
+		entries := egress.ByMutualTLS(view.Entries(host), serving.Namespace)
+		known.byMutualTLS(rule, namedPorts(mesh, view, serving.Namespace, host), mutual(identities(mesh, entries)))
 	} else {
 		for _, s := range ruleSlots(rule) {
 			if inForce(s) {
@@ -128,6 +128,29 @@ func SealRuleIntent(rule *unstructured.Unstructured, serving *egress.Entry, mesh
 		return nil
 	}
 	return known.keep(rule, field.NewPath("spec"), "give fewer settings, or spread them over several rules")
+}
+
+// NamesPorts says whether a rule of the host of an entry, once it is written anew, has calls of some port made under a name by which a gateway tells
+// it.
+func NamesPorts(mesh *egress.Mesh, view egress.View, rule *egress.Rule) bool {
+	serving := mesh.Governing(rule, view)
+	return serving != nil && serving.Transport == egress.MutualTLS && mesh.Seals(rule, view) && len(namedPorts(mesh, view, serving.Namespace, rule.Host)) > 0
+}
+
+// namedPorts are the settings of the ports of a namespace's entries of a host that a gateway tells by a name; none while the entries
+// pass.
+func namedPorts(mesh *egress.Mesh, view egress.View, namespace, host string) map[uint32]map[string]any {
+	if Passing(view, namespace, host) {
+		return nil
+	}
+	return portsBySNI(mesh, egress.ByMutualTLS(view.Entries(host), namespace), host)
+}
+
+// EncryptsItself says whether a rule, as its author wrote it, says how calls are encrypted: by mutual TLS it has them made so whatever their ports
+// are named by.
+func EncryptsItself(rule *egress.Rule) (itself bool) {
+	settingsOf(rule.Policy, field.NewPath("spec"), func(settings map[string]any, _ *field.Path) { itself = itself || settings["tls"] != nil })
+	return itself
 }
 
 // byMutualTLS replaces what of a rule's policy is not how a gateway is called: by tls, and by what each port has of its own.
@@ -147,23 +170,39 @@ func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, ports map[uint32
 // entries of the host: called as a gateway of ours, its ports by no names but their own.
 func SealedByMutualTLS(rule, intent *unstructured.Unstructured, mesh *egress.Mesh) bool {
 	host := mesh.ReadRule(intent).Host
+	var known []any
+	for _, gw := range mesh.Gateways {
+		if gw.Transport == egress.MutualTLS {
+			known = append(known, mesh.IdentityOf(gw))
+		}
+	}
+	names := calledAs(rule)
+	if len(known) == 0 || slices.ContainsFunc(names, func(name any) bool { return !slices.Contains(known, name) }) {
+		return false
+	}
 	levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
-	return slices.ContainsFunc(mesh.Gateways, func(gw egress.Gateway) bool {
-		if gw.Transport != egress.MutualTLS {
-			return false
+	ports := map[uint32]map[string]any{}
+	for _, item := range levels {
+		level, _ := item.(map[string]any)
+		port := egress.PortOf(level)
+		if sni, _, _ := unstructured.NestedString(level, "tls", "sni"); sni == portSNI(host, port) {
+			ports[port] = mutualByName(names, sni)
 		}
-		ports := map[uint32]map[string]any{}
-		for _, item := range levels {
-			level, _ := item.(map[string]any)
-			port := egress.PortOf(level)
-			if sni, _, _ := unstructured.NestedString(level, "tls", "sni"); sni == portSNI(host, port) {
-				ports[port] = mutualByName(mesh, gw, sni)
-			}
+	}
+	sealed := intent.DeepCopy()
+	(&recorder{}).byMutualTLS(sealed, ports, mutual(names))
+	return reflect.DeepEqual(sealed.Object["spec"], rule.Object["spec"])
+}
+
+// calledAs returns the names of the gateways that a rule, as it is stored, has called by mutual TLS.
+func calledAs(rule *unstructured.Unstructured) (out []any) {
+	for _, s := range ruleSlots(rule) {
+		if of, _ := s.parent[s.key].(map[string]any); s.key == "tls" && of["mode"] == "ISTIO_MUTUAL" {
+			out, _ = of["subjectAltNames"].([]any)
+			return out
 		}
-		sealed := intent.DeepCopy()
-		(&recorder{}).byMutualTLS(sealed, ports, mutual(mesh, gw))
-		return reflect.DeepEqual(sealed.Object["spec"], rule.Object["spec"])
-	})
+	}
+	return nil
 }
 
 // RuleByMutualTLS says whether a rewrite has put calls to a gateway by mutual TLS into a rule as it is stored.
@@ -253,10 +292,15 @@ func checkTLS(out *Refusals, holder map[string]any, path *field.Path) {
 	if name, given := tls["credentialName"].(string); given && len(validation.IsDNS1123Subdomain(name)) > 0 {
 		out.add("tls-credential", path.Child("credentialName"), fmt.Sprintf("%q is not the name of a Secret", name), "name a Secret")
 	}
-	for _, key := range []string{"caCertificates", "caCrl", "clientCertificate", "privateKey"} {
-		if file, given := tls[key].(string); given && file != "" && file != "system" {
-			out.add("tls-file", path.Child(key), fmt.Sprintf("file %q is the client's, and the egress gateway makes the connection", file),
-				"remove it: the gateway trusts the certificate authorities of its own system")
+	const secret = "name a Secret with %s by credentialName, which beside the gateway is <namespace>.<name>"
+	for _, each := range []struct{ key, fix string }{
+		{"caCertificates", "remove it, and the gateway trusts the certificate authorities of its own system; or " + fmt.Sprintf(secret, "ca.crt")},
+		{"caCrl", "remove it; or " + fmt.Sprintf(secret, "ca.crt and ca.crl")},
+		{"clientCertificate", "remove it, and " + fmt.Sprintf(secret, "tls.crt, tls.key and ca.crt")},
+		{"privateKey", "remove it, and " + fmt.Sprintf(secret, "tls.crt, tls.key and ca.crt")},
+	} {
+		if file, given := tls[each.key].(string); given && file != "" && file != "system" {
+			out.add("tls-file", path.Child(each.key), fmt.Sprintf("file %q is the client's, and the egress gateway makes the connection", file), each.fix)
 		}
 	}
 }

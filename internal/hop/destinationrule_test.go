@@ -118,6 +118,17 @@ func TestWhatAnExitCannotHaveOfARule(t *testing.T) {
 	}
 }
 
+// TestAClientCertificateIsMendedByASecret: what is said of files of authorities alone, to remove them, would leave the gateway without one.
+func TestAClientCertificateIsMendedByASecret(t *testing.T) {
+	t.Parallel()
+	refusals := hop.CheckRule(mesh().ReadRule(destinationRule(t, `{host: a, trafficPolicy: {tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k}}}`)), egress.Plain)
+	require.Len(t, refusals, 2)
+	for _, refusal := range refusals {
+		assert.Equal(t, "remove it, and name a Secret with tls.crt, tls.key and ca.crt by credentialName, which beside the gateway is <namespace>.<name>", refusal.Fix)
+	}
+	assert.Empty(t, hop.CheckRule(mesh().ReadRule(destinationRule(t, `{host: a, trafficPolicy: {tls: {mode: MUTUAL, credentialName: a}}}`)), egress.Plain))
+}
+
 // ruled is a cluster with a rule in force.
 func ruled(t *testing.T, spec string) *egresstest.Cluster {
 	t.Helper()

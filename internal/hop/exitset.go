@@ -17,7 +17,7 @@ import (
 // ExitSet returns the exit leg of one canonical host in the namespace of egress gateways, in the order of writing:
 // where the host really is, as its entries define it, how it is called, as their rules have it, and the routes to it
 // from each gateway that some of them is sealed to; where it is a wildcard that no endpoint serves, what makes the gateway
-// resolve the names below, if it does. All of it is private to the namespace. Without an exit, which is
+// resolve the names below, if it does; and its passages. All of it is private to the namespace. Without an exit, which is
 // nil, it is empty, and so it is while all entries are suspended.
 func ExitSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace, host string) []Object {
 	if exit == nil || len(exit.Open().Ports) == 0 {
@@ -40,7 +40,7 @@ func ExitSet(mesh *egress.Mesh, exit *egress.Exit, view egress.View, namespace, 
 		}
 		out = append(out, transportOf(gw).routes(gw, served)...)
 	}
-	return out
+	return append(out, Passages(mesh, exit, view, namespace, host, exit.Passes)...)
 }
 
 // servingGateways returns the gateways of a namespace by which calls come to an exit, with the transports they come by.
@@ -126,7 +126,7 @@ func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceE
 	}
 	for _, endpoint := range definition.Endpoints {
 		out.Spec.Endpoints = append(out.Spec.Endpoints, &networking.WorkloadEntry{
-			Address: endpoint.Address, Ports: endpoint.Ports, Labels: endpoint.Labels, Network: endpoint.Network,
+			Address: endpoint.Address, Ports: endpoint.Ports, Labels: untunnelled(endpoint.Labels), Network: endpoint.Network,
 			Locality: endpoint.Locality, Weight: endpoint.Weight, ServiceAccount: endpoint.ServiceAccount,
 		})
 	}
@@ -148,9 +148,12 @@ const (
 	maxNamePrefix = 63 - 1 - (hashBytes*8+4)/5
 )
 
+// readable replaces what a host has and a name may not have.
+var readable = strings.NewReplacer("*", "wildcard", ".", "-")
+
 // exitName returns a name that is readable by the host and unique by a hash of the key.
 func exitName(host, key string) string {
-	prefix := strings.NewReplacer("*", "wildcard", ".", "-").Replace(host)
+	prefix := readable.Replace(host)
 	if len(prefix) > maxNamePrefix {
 		prefix = prefix[:maxNamePrefix]
 	}

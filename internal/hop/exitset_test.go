@@ -108,3 +108,20 @@ func TestEveryTransportOfTheConfigurationHasItsRow(t *testing.T) {
 	gw.Transport = "Unknown"
 	assert.Panics(t, func() { hop.GatewayObject(gw, gw.Transport) })
 }
+
+// TestExitsHaveNoTunnel, whatever an entry was stored with; its other labels are theirs, too.
+func TestExitsHaveNoTunnel(t *testing.T) {
+	t.Parallel()
+	const host = "tunnel.test"
+	labels := map[string]string{"networking.istio.io/tunnel": "http", "a": "b"}
+	stored := egresstest.Sealed(host, egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
+	stored.Definition = (&egress.ServiceEntry{
+		Resolution: "STATIC", Ports: stored.Ports, Endpoints: []egress.Endpoint{{Address: "203.0.113.7", Labels: labels}},
+	}).Define()
+	view := cluster()
+	view.Known = append(view.Known, stored)
+	out := hop.ExitSet(mesh(), view.Exit(host, gateways), view, gateways, host)
+	require.NotEmpty(t, out)
+	assert.Equal(t, map[string]string{"a": "b"}, out[0].(*networkingv1.ServiceEntry).Spec.Endpoints[0].Labels)
+	assert.Len(t, labels, 2, "the entry's own are not touched")
+}

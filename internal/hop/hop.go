@@ -17,6 +17,10 @@ const (
 	// IntentAnnotation holds, on a rewritten object, what its author wrote in the fields that were replaced.
 	// A tenant can write it, so whatever is read from it is checked like the fields themselves.
 	IntentAnnotation = "egress-governor.io/intent"
+	// ExitAnnotation with the value ExitHeld has the exit of an entry stand that is not sealed: before it is sealed, or after.
+	ExitAnnotation = "egress-governor.io/exit"
+	// ExitHeld is the value of ExitAnnotation.
+	ExitHeld = "Held"
 	// HostAnnotation names, on the objects that we keep for one external host, that host.
 	HostAnnotation = "egress-governor.io/host"
 	// EntryAnnotation names, on what we keep for one ServiceEntry beside it, that entry.

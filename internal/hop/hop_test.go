@@ -283,6 +283,28 @@ func TestWhatCannotBeExpressedIsRefused(t *testing.T) {
 	}
 }
 
+// TestAHostOfAURLIsMendedAsTheFixSays: what people copy is an address of a browser.
+func TestAHostOfAURLIsMendedAsTheFixSays(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"https://API.example.com":          "write api.example.com: a host has no scheme, no port and no path",
+		"https://api.example.com:8443/v1/": "write api.example.com: a host has no scheme, no port and no path",
+		"api.example.com:443":              "write api.example.com: a host has no scheme, no port and no path",
+		"api.example.com/v1":               "write api.example.com: a host has no scheme, no port and no path",
+		"*.example.com:443":                "write *.example.com: a host has no scheme, no port and no path",
+		"*example.com":                     "write a host such as api.example.com or *.example.com",
+		"https://localhost:8080":           "write a host such as api.example.com or *.example.com",
+		"https://192.0.2.7/v1":             "write a host such as api.example.com or *.example.com",
+		"https://user@api.example.com":     "write a host such as api.example.com or *.example.com",
+	} {
+		_, err := hop.Seal(entry(t, `{hosts: ["`+host+`"], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`), mesh().Gateways[0], mesh())
+		var refusals hop.Refusals
+		require.ErrorAs(t, err, &refusals, host)
+		require.Equal(t, []string{"bad-host"}, codes(err), host)
+		assert.Equal(t, want, refusals[0].Fix, host)
+	}
+}
+
 func TestEntryOfTheMeshIsLeft(t *testing.T) {
 	t.Parallel()
 	in := entry(t, `{hosts: [vm.internal.test],

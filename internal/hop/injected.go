@@ -16,7 +16,7 @@ import (
 // CheckInjected refuses a VirtualService that, as it is stored, differs from what its record says that its author wrote by more than a
 // rewrite does, whatever a replica knew of the cluster when it made it.
 func CheckInjected(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) (out Refusals) {
-	if !injected(stored.DeepCopy(), intent.DeepCopy(), mesh) {
+	if stored != intent && !egress.SameValue(stored.Object["spec"], intent.Object["spec"]) && !injected(holding(stored), intent, mesh) {
 		out.add("not-injected", field.NewPath("metadata", "annotations").Key(IntentAnnotation), "the routes were changed after they were rewritten",
 			"apply them again; if this stays, another mutating webhook rewrites VirtualServices")
 	}
@@ -30,7 +30,7 @@ func injected(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) bool
 		return false
 	}
 	for i, d := range now {
-		if d.Path.String() != was[i].Path.String() {
+		if d.Place != was[i].Place {
 			return false
 		}
 		if asksFor(d, was[i]) {
@@ -45,7 +45,7 @@ func injected(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) bool
 	if reflect.DeepEqual(spec["exportTo"], []any{"."}) {
 		restored(spec, written, "exportTo")
 	}
-	return reflect.DeepEqual(spec, written)
+	return egress.SameValue(any(spec), any(written))
 }
 
 // leadsFor says whether a rewrite may have put a destination in the place of another: a gateway stands for hosts, by mutual
@@ -60,8 +60,11 @@ func leadsFor(d, was egress.Destination, mesh *egress.Mesh) bool {
 // host's own with its port.
 func asksFor(d, was egress.Destination) bool {
 	host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")
+	if d.Mirror || host == "" {
+		return false
+	}
 	ours := egress.IsReserved(hostOnly(host)) || host == fmt.Sprintf("%s:%d", egress.Canonical(was.Host()), was.Port())
-	return !d.Mirror && ours && reflect.DeepEqual(d.Holder["headers"], any(asking(was.Holder["headers"], host)))
+	return ours && reflect.DeepEqual(d.Holder["headers"], any(asking(was.Holder["headers"], host)))
 }
 
 // restored gives a field the value of another object's.

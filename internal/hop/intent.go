@@ -3,12 +3,15 @@ package hop
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
+	"maps"
+	"slices"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 // record is the content of IntentAnnotation: every value that a rewrite put in the place of an author's.
@@ -40,11 +43,17 @@ type recorder struct {
 
 // replace writes a value into the slot and remembers what was there.
 func (r *recorder) replace(s slot, now any) {
-	was := runtime.DeepCopyJSONValue(s.parent[s.key])
-	if reflect.DeepEqual(was, now) {
+	was := s.parent[s.key]
+	if egress.SameValue(was, now) {
 		return
 	}
 	s.parent[s.key] = now
+	if last := len(r.record) - 1; last >= 0 && egress.SameValue(r.record[last].Was, was) && egress.SameValue(r.record[last].Now, now) {
+		// Most routes lead to the host of the one before.
+		r.record[last].Paths = append(r.record[last].Paths, s.path)
+		return
+	}
+	was = runtime.DeepCopyJSONValue(was)
 	key, _ := json.Marshal([]any{was, now}) // values of a decoded object always encode
 	if item := r.known[string(key)]; item != nil {
 		item.Paths = append(item.Paths, s.path)
@@ -85,9 +94,9 @@ func (r record) restore(slots []slot) {
 }
 
 // putBack returns have with the author's parts in the place of those that a rewrite put there: a patch may have changed
-// some of them alone. Nil stands for an absent value.
+// some of them alone. Nil stands for an absent value. It changes none of them.
 func putBack(was, now, have any) any {
-	if reflect.DeepEqual(now, have) {
+	if egress.SameValue(now, have) {
 		return runtime.DeepCopyJSONValue(was)
 	}
 	switch have := have.(type) {
@@ -97,34 +106,38 @@ func putBack(was, now, have any) any {
 			return have
 		}
 		wasMap, _ := was.(map[string]any)
+		out := maps.Clone(have)
 		for key, value := range have {
 			if part, written := nowMap[key]; !written {
 				continue
 			} else if value := putBack(wasMap[key], part, value); value == nil {
-				delete(have, key)
+				delete(out, key)
 			} else {
-				have[key] = value
+				out[key] = value
 			}
 		}
 		// What the rewrite took away, a patch of the rest did not mean to.
 		for key, value := range wasMap {
-			if _, written := nowMap[key]; !written && have[key] == nil {
-				have[key] = runtime.DeepCopyJSONValue(value)
+			if _, written := nowMap[key]; !written && out[key] == nil {
+				out[key] = runtime.DeepCopyJSONValue(value)
 			}
 		}
+		return out
 	case []any:
 		nowList, _ := now.([]any)
 		if len(nowList) != len(have) {
 			return have
 		}
 		wasList, _ := was.([]any)
+		out := slices.Clone(have)
 		for i, value := range have {
 			var part any
 			if len(wasList) == len(have) {
 				part = wasList[i]
 			}
-			have[i] = putBack(part, nowList[i], value)
+			out[i] = putBack(part, nowList[i], value)
 		}
+		return out
 	}
 	return have
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -20,21 +19,13 @@ import (
 func lead(known *recorder, route egress.Route, bareSubset bool, namespace string, gw egress.Gateway, view egress.View) {
 	switch {
 	case bareSubset:
-		bare := runtime.DeepCopyJSON(route.Raw)
-		delete(bare, "subset")
-		known.replace(destinationSlot(route.Destination), bare)
-		return
+		withoutSubset(known, route)
 	case ruleOfGateway(namespace, gw, view) != nil:
-		return
-	case toTLSPort(route) && askable(route, gw):
-		known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
-	case pairs(known, route, namespace, gw, view):
-	case toTLSPort(route), egress.Through(route.Entries, namespace, gw.Name) == nil || unled(route, namespace, gw, view) != (reason{}):
-		return
+	default:
+		toGateway(known, route, namespace, gw, view, func() bool {
+			return egress.Through(route.Entries, namespace, gw.Name) != nil && unled(route, namespace, gw, view) == reason{}
+		})
 	}
-	known.replace(destinationSlot(route.Destination), map[string]any{
-		"host": gw.Service, "port": map[string]any{"number": int64(gw.Port(route.Family()))},
-	})
 }
 
 // ruleOfGateway returns the rule under which clients of a namespace could not call the gateway as the app speaks, nil for
@@ -80,7 +71,7 @@ func unled(route egress.Route, namespace string, gw egress.Gateway, view egress.
 // asksHost says whether calls of a target ask for a host, or for one that the host, a wildcard, stands for.
 func asksHost(target egress.Target, host string) bool {
 	written := target.Certain || !strings.Contains(target.Host, "%")
-	return written && slices.Contains(egress.Patterns(target.Canonical), host)
+	return written && target.Within(host)
 }
 
 // ledToPort is samePort for routes that may say by themselves what to ask for.
@@ -180,21 +171,21 @@ func CheckLeft(object *unstructured.Unstructured, vs *egress.VirtualService, mes
 			continue
 		}
 		if i := slices.IndexFunc(route.Targets, func(target egress.Target) bool {
-			return !slices.Contains(egress.Patterns(target.Canonical), route.Canonical)
+			return !target.Within(route.Canonical)
 		}); i >= 0 {
 			out.add("other-host", route.Path.Child("host"),
 				fmt.Sprintf("calls led to %q ask for %q, and so they would at the egress gateway once the host has a ServiceEntry", route.Host(), route.Targets[i].Host), askingFix(vs, route))
 		}
 	}
 	for _, route := range vs.Routes {
-		own := view.Rule(vs.Namespace, route.Canonical)
-		if !toBareSubset(route, mesh, own) {
+		if !toBareSubset(route, mesh, vs.Namespace, view) {
 			continue
 		}
+		own := view.Rule(vs.Namespace, route.Canonical)
 		gw, _ := mesh.GatewayByService(route.Canonical)
 		name, _ := route.Raw["subset"].(string)
-		shared := own == nil && hasSubset(view.Rule(gw.Namespace(), route.Canonical), name)
-		if shared || !vs.Exported && hasSubset(own, name) {
+		shared := own == nil && view.Rule(gw.Namespace(), route.Canonical).HasSubset(name)
+		if shared || !vs.Exported && own.HasSubset(name) {
 			continue
 		}
 		out.add("gateway-subset", route.Path.Child("subset"),
@@ -205,13 +196,12 @@ func CheckLeft(object *unstructured.Unstructured, vs *egress.VirtualService, mes
 
 // leadsOneHost says whether a VirtualService does nothing but lead its one host to itself, or to an egress gateway.
 func leadsOneHost(object *unstructured.Unstructured, mesh *egress.Mesh) bool {
-	hosts, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "hosts")
+	hosts := egress.Hosts(object)
 	if len(hosts) != 1 {
 		return false
 	}
 	for _, section := range []string{"http", "tls", "tcp"} {
-		routes, _, _ := unstructured.NestedSlice(object.Object, "spec", section)
-		for _, item := range routes {
+		for _, item := range egress.RoutesOf(object, section) {
 			route, _ := item.(map[string]any)
 			d := soleDestination(section, route)
 			if d == nil {
@@ -223,13 +213,6 @@ func leadsOneHost(object *unstructured.Unstructured, mesh *egress.Mesh) bool {
 		}
 	}
 	return true
-}
-
-func hasSubset(rule *egress.Rule, name string) bool {
-	return rule != nil && slices.ContainsFunc(rule.Subsets, func(item any) bool {
-		subset, _ := item.(map[string]any)
-		return subset["name"] == name
-	})
 }
 
 // CheckCarrier returns which ports of an entry routes cannot lead to a gateway: calls of HTTP/2 and gRPC go through a port

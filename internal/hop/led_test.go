@@ -21,7 +21,7 @@ func led(t *testing.T, view *egresstest.Cluster, spec string) (*unstructured.Uns
 	intent := route(t, spec)
 	stored := hop.InjectIntent(intent, mesh.Gateways[0], mesh, view)
 	resolved := egress.Resolve(stored, mesh, view)
-	resolved.Pairs = hop.Pairs(stored, intent, mesh)
+	resolved.Pairs = hop.Pairs(resolved.Destinations(), intent, mesh)
 	refused := hop.CheckRoutes(resolved)
 	refused = append(refused, hop.CheckLed(resolved, mesh.Gateways[0], view, refused)...)
 	out := []string{}

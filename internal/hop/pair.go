@@ -15,12 +15,7 @@ import (
 // that it leads to.
 func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (out egress.Pair, port uint32, ok bool) {
 	entry := egress.Through(route.Entries, namespace, gw.Name)
-	if entry == nil || route.Section != "http" || !route.Reach.Mesh || route.Reach.Gateway || route.Mirror || route.Raw["subset"] != nil ||
-		len(route.Targets) != 1 || gw.HTTPPort == 0 || view.Rule(namespace, route.Canonical).HasPolicy() {
-		return out, 0, false
-	}
-	asked := route.Targets[0]
-	if !asked.OfSpec || asked.Canonical == route.Canonical || egress.IsWildcard(asked.Canonical) || egress.IsWildcard(route.Canonical) {
+	if entry == nil || !route.MayPair() || gw.HTTPPort == 0 || view.Rule(namespace, route.Canonical).HasPolicy() {
 		return out, 0, false
 	}
 	ports := egress.PortsOf(entry.Ports, egress.FamilyHTTP)
@@ -30,7 +25,7 @@ func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress
 	case !slices.Contains(ports, port):
 		return out, 0, false
 	}
-	return egress.Pair{Asked: asked.Canonical, Led: route.Canonical}, port, sameProtocol(route, entry.Ports, gw, view)
+	return egress.Pair{Asked: route.Targets[0].Canonical, Led: route.Canonical}, port, sameProtocol(route, entry.Ports, gw, view)
 }
 
 // asks is what calls of a pair ask the gateway for.
@@ -41,25 +36,34 @@ func asks(pair egress.Pair, port uint32) string {
 	return fmt.Sprintf("%s:%d", pair.Host(), port)
 }
 
-// Pairs returns the pairs that a VirtualService makes as it is stored, by their names.
-func Pairs(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) map[string]egress.Pair {
-	hosts, _, _ := unstructured.NestedStringSlice(intent.Object, "spec", "hosts")
+// Pairs returns the pairs that a VirtualService makes by its destinations as it is stored, by their names.
+func Pairs(stored []egress.Destination, intent *unstructured.Unstructured, mesh *egress.Mesh) map[string]egress.Pair {
+	hosts := egress.Hosts(intent)
 	if len(hosts) != 1 {
 		return nil
 	}
 	asked := mesh.Qualify(hosts[0], intent.GetNamespace())
-	was := egress.Destinations(intent)
+	var was []egress.Destination
 	out := map[string]egress.Pair{}
-	for i, d := range egress.Destinations(stored) {
-		if i >= len(was) || d.Mirror {
+	for i, d := range stored {
+		host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")
+		if d.Mirror || host == "" {
 			continue
+		}
+		if host = hostOnly(host); !egress.IsReserved(host) {
+			continue
+		}
+		if was == nil {
+			// Few routes make pairs.
+			was = egress.Destinations(intent)
+		}
+		if i >= len(was) {
+			break
 		}
 		// By mutual TLS the route leads to the host itself.
 		if _, injected := mesh.GatewayByService(d.Host()); !injected && d.Host() != was[i].Host() {
 			continue
 		}
-		host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")
-		host = hostOnly(host)
 		pair := egress.Pair{Asked: asked, Led: mesh.Qualify(was[i].Host(), intent.GetNamespace())}
 		if host == pair.Host() {
 			out[host] = pair

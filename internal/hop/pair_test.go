@@ -34,7 +34,7 @@ func TestAPairIsAskedForByItsName(t *testing.T) {
 		require.NoError(t, err, name)
 		destinations := egress.Destinations(out)
 		headers, _ := destinations[len(destinations)-1].Holder["headers"].(map[string]any)
-		made := hop.Pairs(out, in, mesh())
+		made := hop.Pairs(destinations, in, mesh())
 		if tc.asks == "" {
 			assert.Nil(t, headers, name)
 			assert.Empty(t, made, name)
@@ -93,7 +93,7 @@ func TestReservedNamesAreNobodysToWrite(t *testing.T) {
 	} {
 		in := route(t, spec)
 		resolved := egress.Resolve(in, mesh(), cluster())
-		resolved.Pairs = hop.Pairs(in, in, mesh())
+		resolved.Pairs = hop.Pairs(resolved.Destinations(), in, mesh())
 		var codes []string
 		for _, refusal := range hop.CheckRoutes(resolved) {
 			codes = append(codes, refusal.Code)

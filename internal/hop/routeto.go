@@ -19,7 +19,7 @@ func injectMutual(known *recorder, route egress.Route, bareSubset bool, namespac
 		}
 	case toTLSPort(route) && askable(route, gw):
 		if http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP); len(http) > 0 {
-			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
+			known.replace(headersSlot(route.Destination), askingForPort(route))
 			known.replace(destinationSlot(route.Destination), leadingTo(route.Canonical, http[0]))
 		}
 	default:
@@ -27,6 +27,7 @@ func injectMutual(known *recorder, route egress.Route, bareSubset bool, namespac
 	}
 }
 
+// leadingTo is a destination.
 func leadingTo(host string, port uint32) map[string]any {
 	return map[string]any{"host": host, "port": map[string]any{"number": int64(port)}}
 }
@@ -72,6 +73,11 @@ func askable(route egress.Route, gw egress.Gateway) bool {
 		len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
 		return !target.OfSpec || target.Canonical != route.Canonical
 	})
+}
+
+// askingForPort returns the headers of a route's destination with which its calls ask for the very port that it leads to.
+func askingForPort(route egress.Route) map[string]any {
+	return asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port()))
 }
 
 // asking returns the headers of a destination with the Host header set.

@@ -93,14 +93,17 @@ func Seal(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh
 	if err != nil {
 		return nil, err
 	}
-	return out, SealIntent(out, gw, mesh)
+	parsed, err := ParseEntry(out)
+	if err != nil {
+		return out, err
+	}
+	return out, SealIntent(out, parsed, gw, mesh)
 }
 
-// SealIntent is Seal in place, of an entry as its author wrote it.
-func SealIntent(entry *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh) error {
-	parsed, err := ParseEntry(entry)
-	if err != nil || !parsed.External() {
-		return err
+// SealIntent is Seal in place, of an entry as its author wrote it and ParseEntry reads it.
+func SealIntent(entry *unstructured.Unstructured, parsed *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh) error {
+	if !parsed.External() {
+		return nil
 	}
 	if refusals := append(Check(parsed, gw, mesh), checkWaypoint(entry, gw)...); len(refusals) > 0 {
 		return refusals

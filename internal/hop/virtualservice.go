@@ -1,7 +1,6 @@
 package hop
 
 import (
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,9 +10,10 @@ import (
 )
 
 // RouteIntent returns a VirtualService with its author's own destinations; one that was not injected comes back as it
-// is. The error is Refusals when the annotation does not decode. The result shares nothing with the object.
+// is. The error is Refusals when the annotation does not decode. The result shares what no rewrite touches with the object, and is
+// not to be changed.
 func RouteIntent(vs *unstructured.Unstructured, mesh *egress.Mesh) (*unstructured.Unstructured, error) {
-	out := vs.DeepCopy()
+	out := holding(vs)
 	raw := take(out)
 	if raw == "" {
 		return out, nil
@@ -25,7 +25,7 @@ func RouteIntent(vs *unstructured.Unstructured, mesh *egress.Mesh) (*unstructure
 	for _, d := range egress.Destinations(out) {
 		s := destinationSlot(d)
 		slots = append(slots, s)
-		if !d.Mirror {
+		if _, given := d.Holder["headers"]; given && !d.Mirror {
 			slots = append(slots, headersSlot(d))
 		}
 		if _, injected := mesh.GatewayByService(d.Host()); injected {
@@ -58,39 +58,33 @@ func Inject(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh,
 	return InjectIntent(out, gw, mesh, view), nil
 }
 
-// InjectIntent is Inject of a VirtualService as its author wrote it, which it does not touch.
+// InjectIntent is Inject of a VirtualService as its author wrote it, which it does not touch: where there is nothing to replace, it is
+// what comes back.
 func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress.Mesh, view egress.View) *unstructured.Unstructured {
+	if !mesh.OwnNamespace && egress.Inside(vs, mesh, view) {
+		return vs
+	}
 	out := vs.DeepCopy()
 	resolved := egress.Resolve(out, mesh, view)
 	known := narrow(out, resolved, mesh)
 	ruled := ruledGateway(vs.GetNamespace(), gw, mesh, view)
 	for _, route := range resolved.Routes {
-		bareSubset := toBareSubset(route, mesh, view.Rule(vs.GetNamespace(), route.Canonical))
+		bareSubset := toBareSubset(route, mesh, vs.GetNamespace(), view)
 		switch {
 		case mesh.ByRoutes():
 			lead(known, route, bareSubset, vs.GetNamespace(), gw, view)
-			continue
 		case gw.Transport == egress.MutualTLS:
 			injectMutual(known, route, bareSubset, vs.GetNamespace(), gw, view)
-			continue
 		case bareSubset:
-			bare := runtime.DeepCopyJSON(route.Raw)
-			delete(bare, "subset")
-			known.replace(destinationSlot(route.Destination), bare)
-			continue
+			withoutSubset(known, route)
 		case ruled:
 			// Calls to the gateway's Service are not made as the app speaks; those to the sealed host are.
-			continue
-		case toTLSPort(route) && askable(route, gw):
-			known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port())))
-		case pairs(known, route, vs.GetNamespace(), gw, view):
-		case toTLSPort(route), resolved.IsDelegate(), !injectable(route, vs.GetNamespace(), gw, view):
-			// Whose calls are delegated may leave by another gateway.
-			continue
+		default:
+			toGateway(known, route, vs.GetNamespace(), gw, view, func() bool {
+				// Whose calls are delegated may leave by another gateway.
+				return !resolved.IsDelegate() && injectable(route, vs.GetNamespace(), gw, view)
+			})
 		}
-		known.replace(destinationSlot(route.Destination), map[string]any{
-			"host": gw.Service, "port": map[string]any{"number": int64(gw.Port(route.Family()))},
-		})
 	}
 	if len(known.record) == 0 {
 		return out
@@ -104,6 +98,26 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 		}
 	}
 	return out
+}
+
+// toGateway puts the gateway in the place of a route's destination, as the app speaks: calls to a TLS port ask for it, those of a pair
+// for that, and all others go there as they are where it may stand for the destination.
+func toGateway(known *recorder, route egress.Route, namespace string, gw egress.Gateway, view egress.View, stands func() bool) {
+	switch {
+	case toTLSPort(route) && askable(route, gw):
+		known.replace(headersSlot(route.Destination), askingForPort(route))
+	case pairs(known, route, namespace, gw, view):
+	case toTLSPort(route), !stands():
+		return
+	}
+	known.replace(destinationSlot(route.Destination), leadingTo(gw.Service, gw.Port(route.Family())))
+}
+
+// withoutSubset leads a route to its destination without the subset.
+func withoutSubset(known *recorder, route egress.Route) {
+	bare := runtime.DeepCopyJSON(route.Raw)
+	delete(bare, "subset")
+	known.replace(destinationSlot(route.Destination), bare)
 }
 
 // ruledGateway says whether some rule has clients of a namespace call the gateway's Service in a way that it does not take:
@@ -145,12 +159,15 @@ func pairs(known *recorder, route egress.Route, namespace string, gw egress.Gate
 
 // toBareSubset says whether a route, as the guides have it, leads to a subset of an egress gateway's Service that says
 // nothing: the clients of other namespaces who see the route do not see the subset, and would get 503.
-func toBareSubset(route egress.Route, mesh *egress.Mesh, rule *egress.Rule) bool {
+func toBareSubset(route egress.Route, mesh *egress.Mesh, namespace string, view egress.View) bool {
 	name, _ := route.Raw["subset"].(string)
-	_, isGateway := mesh.GatewayByService(route.Canonical)
-	if !isGateway || name == "" || !route.Reach.Mesh {
+	if name == "" || !route.Reach.Mesh {
 		return false
 	}
+	if _, isGateway := mesh.GatewayByService(route.Canonical); !isGateway {
+		return false
+	}
+	rule := view.Rule(namespace, route.Canonical)
 	if rule == nil {
 		return true
 	}

@@ -4,7 +4,6 @@ package overview
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -185,7 +184,9 @@ func (o *Overview) addEntry(view *registry.Registry, object *unstructured.Unstru
 		}
 	}
 	slices.Sort(out.Accounts)
-	out.Ready, out.Why = condition(object)
+	if told := registry.ToldOf(object); told != nil {
+		out.Ready, out.Why = told.Status, told.Reason+": "+told.Message
+	}
 	if why, is := view.Suspended(name); is {
 		out.Suspended, out.Why = true, why
 	}
@@ -199,16 +200,4 @@ func (o *Overview) addEntry(view *registry.Registry, object *unstructured.Unstru
 		next.Host = host
 		o.Exits = append(o.Exits, next)
 	}
-}
-
-func condition(of *unstructured.Unstructured) (status, why string) {
-	conditions, _, _ := unstructured.NestedSlice(of.Object, "status", "conditions")
-	for _, item := range conditions {
-		one, _ := item.(map[string]any)
-		if one["type"] == registry.ConditionExitReady {
-			status, _ = one["status"].(string)
-			return status, fmt.Sprintf("%v: %v", one["reason"], one["message"])
-		}
-	}
-	return "", ""
 }

@@ -11,10 +11,12 @@ import (
 )
 
 // accounts has the names of the service accounts of each namespace.
-type accounts map[string]map[string]bool
+type accounts = sets[string, string]
 
 // named has the entries of others that a namespace is a client of by its name.
-type named map[string]map[types.NamespacedName]bool
+type named struct {
+	sets[string, types.NamespacedName]
+}
 
 func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
 	of := func(entry *egress.Entry) []string {
@@ -28,15 +30,10 @@ func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
 		return slices.DeleteFunc(out, func(namespace string) bool { return namespace == entry.Namespace })
 	}
 	for _, namespace := range of(last) {
-		if delete(n[namespace], name); len(n[namespace]) == 0 {
-			delete(n, namespace)
-		}
+		n.remove(namespace, name)
 	}
 	for _, namespace := range of(next) {
-		if n[namespace] == nil {
-			n[namespace] = map[types.NamespacedName]bool{}
-		}
-		n[namespace][name] = true
+		n.add(namespace, name)
 	}
 }
 
@@ -54,10 +51,7 @@ func (r *Registry) PutAccount(namespace, name string) {
 		r.mu.Unlock()
 		return
 	}
-	if r.accounts[namespace] == nil {
-		r.accounts[namespace] = map[string]bool{}
-	}
-	r.accounts[namespace][name] = true
+	r.accounts.add(namespace, name)
 	change := Change{Callers: r.calledFrom(namespace)}
 	r.mu.Unlock()
 	r.tell(change)
@@ -66,9 +60,7 @@ func (r *Registry) PutAccount(namespace, name string) {
 // DeleteAccount forgets a service account.
 func (r *Registry) DeleteAccount(namespace, name string) {
 	r.mu.Lock()
-	if delete(r.accounts[namespace], name); len(r.accounts[namespace]) == 0 {
-		delete(r.accounts, namespace)
-	}
+	r.accounts.remove(namespace, name)
 	change := Change{Callers: r.calledFrom(namespace)}
 	r.mu.Unlock()
 	r.tell(change)
@@ -84,7 +76,7 @@ func (r *Registry) calledFrom(namespace string) (out []string) {
 	for _, stored := range r.byNamespace[namespace] {
 		byName(stored)
 	}
-	for name := range r.named[namespace] {
+	for name := range r.named.sets[namespace] {
 		byName(r.entries[name])
 	}
 	return out

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,7 +19,7 @@ import (
 
 // storedBinding is what is kept of a stored Gateway object.
 type storedBinding struct {
-	metav1.ObjectMeta
+	Identity
 	binding *egress.Binding
 }
 
@@ -62,16 +61,26 @@ func (r *Registry) Serving(host string) (out []*egress.Binding) {
 // it on its own pods.
 func (r *Registry) Problems(gw egress.Gateway) []egress.Finding {
 	r.mu.RLock()
-	out, known := r.problems[gw.Name]
+	out, known := r.problems.of[gw.Name]
+	moment := r.problems.moment
 	r.mu.RUnlock()
 	if known {
 		return out
 	}
 	out = append(gw.Problems(r.Service(gw.Service)), r.Foreign(gw)...)
 	r.mu.Lock()
-	r.problems[gw.Name] = out
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if r.problems.moment == moment {
+		r.problems.of[gw.Name] = out
+	}
 	return out
+}
+
+// problems are those of egress gateways, by name, for whoever asked since something around some gateway changed.
+type problems struct {
+	of map[string][]egress.Finding
+	// moment counts these changes: what was found while there was one is not kept.
+	moment int
 }
 
 // Foreign returns what Gateway objects of others take from an egress gateway.
@@ -107,22 +116,34 @@ func (r *Registry) foreign(gw egress.Gateway) (out []*egress.Binding) {
 
 // around tells of every egress gateway whose problems a change around it made others than before.
 func (r *Registry) around(change func()) {
+	for _, told := range r.changed(change) {
+		r.tell(told)
+	}
+}
+
+// changed makes a change around gateways, and returns what is to be told of it. One is made after the other, so that each is held against
+// what was before it alone.
+func (r *Registry) changed(change func()) (out []Change) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	before := map[string][]egress.Finding{}
 	for _, gw := range r.mesh.Gateways {
 		before[gw.Name] = r.Problems(gw)
 	}
 	r.mu.Lock()
 	change()
-	clear(r.problems)
+	clear(r.problems.of)
+	r.problems.moment++
 	r.mu.Unlock()
 	for _, gw := range r.mesh.Gateways {
 		if !slices.Equal(before[gw.Name], r.Problems(gw)) {
 			r.mu.RLock()
 			entries := r.sealedTo(gw)
 			r.mu.RUnlock()
-			r.tell(Change{Entries: entries})
+			out = append(out, Change{Entries: entries})
 		}
 	}
+	return out
 }
 
 // Pods implements egress.View.
@@ -172,11 +193,11 @@ func (r *Registry) slimBinding(obj any) any {
 	}
 	if r.ours(object) {
 		// Of one exit: nobody but its own routes can bind to it.
-		return &storedBinding{ObjectMeta: identity(object)}
+		return &storedBinding{Identity: identify(object)}
 	}
 	binding := egress.ReadBinding(object)
 	binding.Kept = object.GetLabels()[hop.ManagedByLabel] == hop.Manager && len(r.mesh.GatewaysIn(object.GetNamespace())) > 0
-	return &storedBinding{ObjectMeta: identity(object), binding: binding}
+	return &storedBinding{Identity: identify(object), binding: binding}
 }
 
 func (r *Registry) putBinding(kept any) {

@@ -1,14 +1,18 @@
 package registry_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
@@ -80,4 +84,44 @@ func TestAGatewayThatWasThereBefore(t *testing.T) {
 	assert.Len(t, woken, 2)
 	r.DeletePod("istio-system", "egress-1")
 	assert.Empty(t, r.Pods("istio-system"))
+}
+
+// TestProblemsAreThoseOfNow, whoever asked while something around the gateway changed.
+func TestProblemsAreThoseOfNow(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	gw := egress.Gateway{Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443}
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: "istio-egressgateway"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http2", Port: 80}, {Name: "https", Port: 443}}},
+	}
+	// Each costs whoever asks some time.
+	for i := range 50 {
+		r.PutBinding(object(t, "Gateway", "a", fmt.Sprint(i), `{selector: {istio: ingressgateway}, servers: []}`, 0))
+	}
+	ended := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+					r.Problems(gw)
+				}
+			}
+		})
+	}
+	for i := range 150 {
+		r.PutService(service)
+		assert.Empty(t, r.Problems(gw), i)
+		r.DeleteService("istio-system", "istio-egressgateway")
+		assert.Len(t, r.Problems(gw), 1, i)
+		if t.Failed() {
+			break
+		}
+	}
+	close(ended)
+	asking.Wait()
 }

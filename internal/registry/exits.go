@@ -17,13 +17,12 @@ func (r *Registry) forget(hosts []string) {
 	}
 }
 
-// grow takes a new entry, which is the youngest of its hosts, into what their entries make: most are like the others of
-// their host, and cost the same however many those are. The index has it already.
+// grow takes a new entry into what the entries of its hosts make: most are like the others of their host, and cost the same however
+// many those are. The index has it already.
 func (r *Registry) grow(entry *egress.Entry) {
 	gw, sealed := r.mesh.GatewayByName(entry.Gateway)
 	for _, host := range entry.Hosts {
-		list := r.hosts[host]
-		if !sealed || entry.Moving != (egress.Leg{}) || len(list) == 0 || list[len(list)-1] != entry {
+		if !sealed || entry.Moving != (egress.Leg{}) {
 			r.forget([]string{host})
 			continue
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// counting returns the entry as it counts: of a namespace that is not governed none leads to a gateway, whatever it says.
+// counting returns the entry as it counts: of a namespace that is not governed none leads to a gateway, whatever it says; one that is
+// observed keeps what stands of its own.
 func (r *Registry) counting(stored *Stored) *egress.Entry {
 	entry := stored.entry()
 	switch {
@@ -19,13 +20,18 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 		return r.led(stored)
 	}
 	out := *entry
-	if !r.governed[entry.Namespace] {
-		out.Gateway, out.Transport, out.Waypoint = "", "", egress.Waypoint{}
+	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}]
+	if _, out.Observed = r.observed[entry.Namespace]; out.Observed {
+		out.Passing = r.passing(&out, stored.held)
 		return &out
 	}
-	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}]
+	if !r.governed[entry.Namespace] {
+		out.Gateway, out.Transport, out.Waypoint, out.Suspended = "", "", egress.Waypoint{}, false
+		return &out
+	}
 	if gw, leaves := r.mesh.GatewayByName(r.leaving[entry.Namespace]); leaves && r.mesh.Seal && gw.Leg() != entry.Leg() {
 		out.Moving = gw.Leg()
+		out.Passing = r.passing(&out, stored.held)
 	}
 	if out.Suspended || out.Moving != (egress.Leg{}) {
 		return &out
@@ -34,15 +40,27 @@ func (r *Registry) counting(stored *Stored) *egress.Entry {
 }
 
 // led returns an entry that is not sealed as it counts: routes lead its calls to the gateway of its namespace where that can
-// carry them.
+// carry them, or its exit stands there for the time when it is sealed.
 func (r *Registry) led(stored *Stored) *egress.Entry {
-	gateway := r.leaving[stored.Namespace]
-	if gateway == "" || !slices.Contains(stored.carriers, gateway) {
+	gateway, observed := r.observed[stored.Namespace]
+	if !observed {
+		gateway = r.leaving[stored.Namespace]
+	}
+	gw, leaves := r.mesh.GatewayByName(gateway)
+	if !leaves || !slices.Contains(stored.carriers, gateway) {
 		return stored.Entry
 	}
 	out := *stored.Entry
-	out.Gateway, out.Transport, out.Led = gateway, egress.Plain, true
 	_, out.Suspended = r.suspended.why[types.NamespacedName{Namespace: out.Namespace, Name: out.Name}]
+	switch {
+	case r.mesh.Seal:
+		out.Moving, out.Observed = gw.Leg(), observed
+		out.Passing = r.passing(&out, stored.held)
+	case observed:
+		return stored.Entry
+	default:
+		out.Gateway, out.Transport, out.Led = gateway, egress.Plain, true
+	}
 	return &out
 }
 
@@ -76,12 +94,18 @@ func (r *Registry) Ungoverned() (out []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for name, stored := range r.entries {
-		if entry := stored.entry(); entry != nil && entry.External && !r.governed[name.Namespace] && r.seen(entry) {
+		if entry := stored.entry(); entry != nil && entry.External && r.ungoverned(entry) && r.seen(entry) {
 			out = append(out, name.String())
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// ungoverned says whether nobody carries an entry of a namespace that is not governed.
+func (r *Registry) ungoverned(entry *egress.Entry) bool {
+	_, observed := r.observed[entry.Namespace]
+	return !r.governed[entry.Namespace] && (!observed || entry.Gateway == "")
 }
 
 // seen says whether an entry is exported to a governed namespace.
@@ -90,20 +114,17 @@ func (r *Registry) seen(entry *egress.Entry) bool {
 	return all || slices.ContainsFunc(names, func(namespace string) bool { return r.governed[namespace] })
 }
 
-// PutNamespace takes in a namespace's labels, which decide whether it is governed, and by which gateway it leaves.
+// PutNamespace takes in a namespace's labels, which decide whether it is governed or observed, and by which gateway it leaves.
 func (r *Registry) PutNamespace(name string, set map[string]string) {
-	governed := r.mesh.Governed.Matches(labels.Set(set))
-	gateway := ""
-	if gw, has := r.mesh.GatewayFor(labels.Set(set)); governed && has {
-		gateway = gw.Name
+	next := state{governed: r.mesh.Governed.Matches(labels.Set(set)), observed: r.mesh.Observes(labels.Set(set))}
+	if gw, has := r.mesh.GatewayFor(labels.Set(set)); has && (next.governed || next.observed) {
+		next.gateway = gw.Name
 	}
-	r.govern(name, set, governed, gateway)
+	r.govern(name, set, next)
 }
 
 // DeleteNamespace forgets a namespace.
-func (r *Registry) DeleteNamespace(name string) {
-	r.govern(name, nil, false, "")
-}
+func (r *Registry) DeleteNamespace(name string) { r.govern(name, nil, state{}) }
 
 // GatewayOf implements egress.View.
 func (r *Registry) GatewayOf(namespace string) string {
@@ -112,12 +133,27 @@ func (r *Registry) GatewayOf(namespace string) string {
 	return r.leaving[namespace]
 }
 
-// govern sets whether a namespace of these labels is governed and by which gateway it leaves, none when that is empty.
-func (r *Registry) govern(namespace string, set map[string]string, governed bool, gateway string) {
+// state is what a namespace is to us: governed, observed, or neither, and the gateway that its labels choose, empty for none.
+type state struct {
+	governed, observed bool
+	gateway            string
+}
+
+// stateOf returns that of a namespace.
+func (r *Registry) stateOf(namespace string) (out state) {
+	out.governed, out.gateway = r.governed[namespace], r.leaving[namespace]
+	if gateway, observed := r.observed[namespace]; observed {
+		out.observed, out.gateway = true, gateway
+	}
+	return out
+}
+
+// govern sets what a namespace of these labels is.
+func (r *Registry) govern(namespace string, set map[string]string, next state) {
 	var change Change
 	r.mu.Lock()
-	changed := r.governed[namespace] != governed || r.leaving[namespace] != gateway ||
-		governed && egress.Ambient(r.clients.labels[namespace]) != egress.Ambient(set)
+	changed := r.stateOf(namespace) != next ||
+		next.governed && egress.Ambient(r.clients.labels[namespace]) != egress.Ambient(set)
 	if changed {
 		for name, stored := range r.byNamespace[namespace] {
 			change.Entries = append(change.Entries, name)
@@ -125,22 +161,24 @@ func (r *Registry) govern(namespace string, set map[string]string, governed bool
 		}
 	}
 	delete(r.leaving, namespace)
-	if gateway != "" {
-		r.leaving[namespace] = gateway
+	delete(r.observed, namespace)
+	delete(r.governed, namespace)
+	switch {
+	case next.observed:
+		r.observed[namespace] = next.gateway
+	case next.governed:
+		if r.governed[namespace] = true; next.gateway != "" {
+			r.leaving[namespace] = next.gateway
+		}
 	}
-	if governed {
-		r.governed[namespace] = true
-	} else {
-		delete(r.governed, namespace)
-	}
-	if r.clients.set(namespace, set, governed) || changed {
+	if r.clients.set(namespace, set, next.governed) || changed {
 		change.Namespaces = []string{namespace}
 	}
 	if changed {
 		for _, stored := range r.byNamespace[namespace] {
 			r.count(r.counting(stored))
 		}
-		change.Clients = clientsOf(namespace, slices.Concat(change.Hosts, r.ruledBy(namespace)))
+		change.Clients = append(clientsOf(namespace, slices.Concat(change.Hosts, r.ruledBy(namespace))), r.ruled(change.Hosts)...)
 		change.Callers = r.calledFrom(namespace)
 		for _, host := range change.Callers {
 			if egress.IsWildcard(host) {

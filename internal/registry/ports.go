@@ -13,7 +13,7 @@ import (
 // Services by the numbers of their HTTP ports.
 type ports struct {
 	entries  map[portKey]map[types.NamespacedName]*egress.Entry
-	services map[uint32]map[string]bool
+	services sets[uint32, string]
 }
 
 type portKey struct {
@@ -22,7 +22,7 @@ type portKey struct {
 }
 
 func newPorts() ports {
-	return ports{entries: map[portKey]map[types.NamespacedName]*egress.Entry{}, services: map[uint32]map[string]bool{}}
+	return ports{entries: map[portKey]map[types.NamespacedName]*egress.Entry{}, services: sets[uint32, string]{}}
 }
 
 // add puts an entry in its places, remove takes it away; nil is no entry.
@@ -54,15 +54,10 @@ func (p ports) remove(entry *egress.Entry) {
 // swapService puts a Service in the place of what its host had; nil is no Service.
 func (p ports) swapService(host string, last, next *egress.Service) {
 	for _, number := range httpPorts(last) {
-		if delete(p.services[number], host); len(p.services[number]) == 0 {
-			delete(p.services, number)
-		}
+		p.services.remove(number, host)
 	}
 	for _, number := range httpPorts(next) {
-		if p.services[number] == nil {
-			p.services[number] = map[string]bool{}
-		}
-		p.services[number][host] = true
+		p.services.add(number, host)
 	}
 }
 
@@ -91,16 +86,10 @@ func (r *Registry) OnPort(number uint32, family egress.Family) []*egress.Entry {
 }
 
 // HTTPService implements egress.View.
-func (r *Registry) HTTPService(number uint32) (out string) {
+func (r *Registry) HTTPService(number uint32) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for host := range r.ports.services[number] {
-		// The same one each time.
-		if out == "" || host < out {
-			out = host
-		}
-	}
-	return out
+	return first(r.ports.services[number])
 }
 
 // DNSCapture implements egress.View.

@@ -4,6 +4,7 @@ package registry
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,9 @@ import (
 type Registry struct {
 	mesh *egress.Mesh
 
+	// changing is held while something around egress gateways changes, and mu within it.
+	changing sync.Mutex
+
 	mu sync.RWMutex
 	// entries are all that are stored, byNamespace the same; hosts has them by what they name.
 	entries     map[types.NamespacedName]*Stored
@@ -25,29 +29,33 @@ type Registry struct {
 	exits       exits
 	governed    map[string]bool
 	leaving     map[string]string
-	clients     clients
-	services    map[string]*egress.Service
-	clusterIPs  addresses
-	accounts    accounts
-	named       named
-	ports       ports
+	// observed has the gateways that observed namespaces would leave by, empty for none.
+	observed map[string]string
+	clients  clients
+	services map[string]*egress.Service
+	// clusterIPs has the Services by their addresses. Several may claim one: what one gives up stays the others'.
+	clusterIPs sets[netip.Addr, string]
+	accounts   accounts
+	named      named
+	ports      ports
 	// capture says whether sidecars capture DNS.
 	capture atomic.Bool
 	// legs counts the entries by the client legs that they are sealed to.
 	legs     map[egress.Leg]int
 	rules    rules
 	pairs    pairs
-	leading  leading
 	routings routings
-	// narrowing has the VirtualServices that leave out calls of wildcards, taking those that decide over calls of others, astray
-	// those that lead calls to a host which ask for another.
-	narrowing, taking, astray seen
+	// leading has the VirtualServices that lead to a host as they are stored, or are for it, narrowing those that leave out calls of
+	// wildcards, taking those that decide over calls of others, astray those that lead calls to a host which ask for another; seenBy
+	// says of the latter three who sees them.
+	leading, narrowing, taking, astray routesByHost
+	seenBy                             map[types.NamespacedName]*egress.Seen
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
 	bindings  map[types.NamespacedName]*egress.Binding
 	pods      pods
-	problems  map[string][]egress.Finding
+	problems  problems
 	listeners []func(Change)
 }
 
@@ -85,9 +93,15 @@ func New(mesh *egress.Mesh) *Registry {
 	return &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
-		hosts: index{}, exits: exits{}, governed: map[string]bool{}, leaving: map[string]string{}, clients: clients{labels: map[string]map[string]string{}}, services: map[string]*egress.Service{}, clusterIPs: addresses{},
-		accounts: accounts{}, named: named{}, ports: newPorts(), legs: map[egress.Leg]int{},
-		rules: newRules(), pairs: newPairs(), leading: newLeading(), routings: newRoutings(), narrowing: newSeen(), taking: newSeen(), astray: newSeen(), deciding: map[types.NamespacedName][]string{}, suspended: suspensions{why: map[types.NamespacedName]string{}}, bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: map[string][]egress.Finding{},
+		hosts: index{}, exits: exits{}, ports: newPorts(), legs: map[egress.Leg]int{},
+		suspended: suspensions{why: map[types.NamespacedName]string{}},
+		governed:  map[string]bool{}, leaving: map[string]string{}, observed: map[string]string{},
+		clients: clients{labels: map[string]map[string]string{}}, accounts: accounts{}, named: named{sets[string, types.NamespacedName]{}},
+		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{},
+		rules: newRules(), pairs: newPairs(), routings: newRoutings(),
+		leading: newRoutesByHost(), narrowing: newRoutesByHost(), taking: newRoutesByHost(), astray: newRoutesByHost(),
+		seenBy: map[types.NamespacedName]*egress.Seen{}, deciding: map[types.NamespacedName][]string{},
+		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},
 	}
 }
 
@@ -186,7 +200,12 @@ func (r *Registry) Stored(name types.NamespacedName) *Stored {
 
 // PutEntry takes in a stored ServiceEntry.
 func (r *Registry) PutEntry(next *Stored) {
-	r.swap(types.NamespacedName{Namespace: next.GetNamespace(), Name: next.GetName()}, next)
+	name := types.NamespacedName{Namespace: next.Namespace, Name: next.Name}
+	if next.ours {
+		r.swap(name, nil)
+		return
+	}
+	r.swap(name, next)
 }
 
 // DeleteEntry forgets a ServiceEntry.

@@ -16,12 +16,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 const gatewayService = "istio-egressgateway.istio-system.svc.cluster.local"
 
-func newRegistry(t *testing.T, governed string) *registry.Registry {
+func newRegistry(t testing.TB, governed string) *registry.Registry {
 	t.Helper()
 	selector, err := labels.Parse(governed)
 	require.NoError(t, err)
@@ -34,7 +35,7 @@ func newRegistry(t *testing.T, governed string) *registry.Registry {
 	return out
 }
 
-func object(t *testing.T, kind, namespace, name, spec string, created time.Duration) *unstructured.Unstructured {
+func object(t testing.TB, kind, namespace, name, spec string, created time.Duration) *unstructured.Unstructured {
 	t.Helper()
 	out := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": kind}}
 	var fields map[string]any
@@ -48,7 +49,7 @@ func object(t *testing.T, kind, namespace, name, spec string, created time.Durat
 
 const sealed = `{hosts: [Api.example.com.], resolution: DNS, endpoints: [{address: ` + gatewayService + `}], ports: [{number: 443, name: tls, protocol: TLS}]}`
 
-func put(t *testing.T, r *registry.Registry, object *unstructured.Unstructured) {
+func put(t testing.TB, r *registry.Registry, object *unstructured.Unstructured) {
 	t.Helper()
 	require.NoError(t, r.Put(object))
 }
@@ -116,6 +117,20 @@ func TestSealThatCannotBeExpressedIsNone(t *testing.T) {
 	put(t, r, object(t, "ServiceEntry", "a", "e", `{hosts: [db.example.com], resolution: DNS, endpoints: [{address: `+gatewayService+`}], ports: [{number: 5432, name: db, protocol: TCP}]}`, 0))
 	require.Len(t, r.Entries("db.example.com"), 1)
 	assert.Empty(t, r.Entries("db.example.com")[0].Gateway)
+}
+
+// TestATunnelClosesNoExit: what is stored with one keeps its exit, which has none.
+func TestATunnelClosesNoExit(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	entry := object(t, "ServiceEntry", "a", "e", sealed, 0)
+	entry.SetAnnotations(map[string]string{
+		hop.IntentAnnotation: `[{"was": [{"address": "203.0.113.7", "labels": {"networking.istio.io/tunnel": "http"}}], "now": [{"address": "` + gatewayService + `"}], "paths": ["spec.endpoints"]}]`,
+	})
+	put(t, r, entry)
+	require.Len(t, r.Entries("api.example.com"), 1)
+	assert.Equal(t, "default", r.Entries("api.example.com")[0].Gateway)
+	assert.Equal(t, "203.0.113.7", r.Exit("api.example.com", "istio-system").Definition.Endpoints[0].Address)
 }
 
 func TestServicesAndRules(t *testing.T) {
@@ -212,7 +227,7 @@ func TestAStatusIsNoChange(t *testing.T) {
 	assert.Len(t, heard, 1, "nothing after what was there")
 	stored := r.Stored(types.NamespacedName{Namespace: "a", Name: "e"})
 	assert.Equal(t, "7", stored.ResourceVersion)
-	assert.Len(t, stored.Conditions, 1)
+	assert.Len(t, stored.Conditions(), 1)
 	assert.Same(t, before, r.Entries("api.example.com")[0])
 }
 
@@ -273,8 +288,8 @@ func BenchmarkEntryComes(b *testing.B) {
 			stored := func(i int) *registry.Stored {
 				name := fmt.Sprintf("e%09d", i)
 				return &registry.Stored{
-					ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name},
-					Entry:      &egress.Entry{Namespace: "a", Name: name, Hosts: []string{"api.example.com"}, External: true, Gateway: "default"},
+					Identity: registry.Identity{Namespace: "a", Name: name},
+					Entry:    &egress.Entry{Namespace: "a", Name: name, Hosts: []string{"api.example.com"}, External: true, Gateway: "default"},
 				}
 			}
 			for i := range count {

@@ -13,13 +13,13 @@ import (
 // namespaces and hosts, and by the hosts that they lead to straight.
 type routings struct {
 	byRoute  map[types.NamespacedName]*egress.Routing
-	byHost   map[Client]map[types.NamespacedName]bool
-	straight map[Client]map[types.NamespacedName]bool
+	byHost   sets[Client, types.NamespacedName]
+	straight sets[Client, types.NamespacedName]
 }
 
 func newRoutings() routings {
 	return routings{
-		byRoute: map[types.NamespacedName]*egress.Routing{}, byHost: map[Client]map[types.NamespacedName]bool{}, straight: map[Client]map[types.NamespacedName]bool{},
+		byRoute: map[types.NamespacedName]*egress.Routing{}, byHost: sets[Client, types.NamespacedName]{}, straight: sets[Client, types.NamespacedName]{},
 	}
 }
 
@@ -28,33 +28,24 @@ func (x routings) swap(route types.NamespacedName, next *egress.Routing) (last *
 	if last = x.byRoute[route]; reflect.DeepEqual(last, next) {
 		return last, false
 	}
-	x.index(route, last, func(set map[Client]map[types.NamespacedName]bool, key Client) {
-		if delete(set[key], route); len(set[key]) == 0 {
-			delete(set, key)
-		}
-	})
-	delete(x.byRoute, route)
-	if next != nil {
+	x.index(route, last, sets[Client, types.NamespacedName].remove)
+	if delete(x.byRoute, route); next != nil {
 		x.byRoute[route] = next
 	}
-	x.index(route, next, func(set map[Client]map[types.NamespacedName]bool, key Client) {
-		if set[key] == nil {
-			set[key] = map[types.NamespacedName]bool{}
-		}
-		set[key][route] = true
-	})
+	x.index(route, next, sets[Client, types.NamespacedName].add)
 	return last, true
 }
 
-func (x routings) index(route types.NamespacedName, of *egress.Routing, at func(set map[Client]map[types.NamespacedName]bool, key Client)) {
+// index puts a VirtualService into the sets of its hosts, or takes it out of them.
+func (x routings) index(route types.NamespacedName, of *egress.Routing, at func(set sets[Client, types.NamespacedName], key Client, route types.NamespacedName)) {
 	if of == nil {
 		return
 	}
 	for _, host := range of.Hosts {
-		at(x.byHost, Client{route.Namespace, host})
+		at(x.byHost, Client{route.Namespace, host}, route)
 	}
 	for _, host := range of.Straight {
-		at(x.straight, Client{route.Namespace, host})
+		at(x.straight, Client{route.Namespace, host}, route)
 	}
 }
 

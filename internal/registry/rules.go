@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,7 +15,7 @@ import (
 
 // StoredRule is what is kept of a stored DestinationRule.
 type StoredRule struct {
-	metav1.ObjectMeta
+	Identity
 	*egress.Rule
 }
 
@@ -33,7 +32,7 @@ func (s *StoredRule) DeepCopyObject() runtime.Object {
 type rules struct {
 	byName map[types.NamespacedName]*egress.Rule
 	byHost map[ruled][]*egress.Rule
-	owners map[string]map[types.NamespacedName]bool
+	owners sets[string, types.NamespacedName]
 }
 
 // ruled is a host, as a rule names it, in a namespace.
@@ -42,7 +41,7 @@ type ruled struct{ namespace, host string }
 func newRules() rules {
 	return rules{
 		byName: map[types.NamespacedName]*egress.Rule{}, byHost: map[ruled][]*egress.Rule{},
-		owners: map[string]map[types.NamespacedName]bool{},
+		owners: sets[string, types.NamespacedName]{},
 	}
 }
 
@@ -56,6 +55,21 @@ func (r rules) of(namespace, host string) *egress.Rule {
 	return nil
 }
 
+// after is of, if the rule of a name were another one, or were gone where that is nil.
+func (r rules) after(namespace, host, name string, next *egress.Rule) *egress.Rule {
+	for _, pattern := range egress.Patterns(host) {
+		list := slices.DeleteFunc(slices.Clone(r.byHost[ruled{namespace, pattern}]), func(rule *egress.Rule) bool { return rule.Name == name })
+		if next != nil && next.Host == pattern {
+			list = append(list, next)
+			slices.SortFunc(list, (*egress.Rule).Older)
+		}
+		if len(list) > 0 {
+			return merged(list)
+		}
+	}
+	return nil
+}
+
 func merged(list []*egress.Rule) *egress.Rule {
 	if len(list) == 1 {
 		return list[0]
@@ -63,7 +77,7 @@ func merged(list []*egress.Rule) *egress.Rule {
 	out := *list[0]
 	for _, rule := range list[1:] {
 		if out.Policy == nil {
-			out.Policy, out.Name = rule.Policy, rule.Name
+			out.Policy, out.Name, out.ByMutualTLS = rule.Policy, rule.Name, rule.ByMutualTLS
 		}
 		out.Subsets = slices.Concat(out.Subsets, rule.Subsets)
 	}
@@ -77,9 +91,7 @@ func (r rules) swap(name types.NamespacedName, next *egress.Rule) {
 		if len(r.byHost[at]) == 0 {
 			delete(r.byHost, at)
 		}
-		if delete(r.owners[last.Host], name); len(r.owners[last.Host]) == 0 {
-			delete(r.owners, last.Host)
-		}
+		r.owners.remove(last.Host, name)
 		delete(r.byName, name)
 	}
 	if next == nil {
@@ -89,10 +101,7 @@ func (r rules) swap(name types.NamespacedName, next *egress.Rule) {
 	at := ruled{name.Namespace, next.Host}
 	r.byHost[at] = append(slices.Clone(r.byHost[at]), next)
 	slices.SortFunc(r.byHost[at], (*egress.Rule).Older)
-	if r.owners[next.Host] == nil {
-		r.owners[next.Host] = map[types.NamespacedName]bool{}
-	}
-	r.owners[next.Host][name] = true
+	r.owners.add(next.Host, name)
 }
 
 // Rule implements egress.View.
@@ -100,6 +109,13 @@ func (r *Registry) Rule(namespace, host string) *egress.Rule {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.rules.of(namespace, host)
+}
+
+// RuleAfter implements egress.View.
+func (r *Registry) RuleAfter(namespace, host, name string, next *egress.Rule) *egress.Rule {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.rules.after(namespace, host, name, next)
 }
 
 // StoredRule returns a rule, nil for none; those of namespaces that are not governed are none.
@@ -122,10 +138,21 @@ func (r *Registry) RulesOf(host string) (out []types.NamespacedName) {
 	return out
 }
 
+// Ruled implements egress.View.
+func (r *Registry) Ruled(host string) (out []string) {
+	r.mu.RLock()
+	for name := range r.rules.owners[host] {
+		out = append(out, name.Namespace)
+	}
+	r.mu.RUnlock()
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // ReadRule returns what is kept of a DestinationRule. One whose annotation does not decode counts as it stands.
 func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
 	if r.ours(object) || hop.IsClientRule(object) {
-		return &StoredRule{ObjectMeta: identity(object)}
+		return &StoredRule{Identity: identify(object)}
 	}
 	intent, err := hop.RuleIntent(object)
 	if err != nil {
@@ -136,7 +163,7 @@ func (r *Registry) ReadRule(object *unstructured.Unstructured) *StoredRule {
 	if _, ofGateway := r.mesh.GatewayByService(rule.Host); ofGateway {
 		rule.InForce = hop.GatewayRuleInForce(intent)
 	}
-	return &StoredRule{ObjectMeta: identity(object), Rule: rule}
+	return &StoredRule{Identity: identify(object), Rule: rule}
 }
 
 // PutRule takes in a DestinationRule.

@@ -12,32 +12,6 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// addresses has the Services by their addresses. Several may claim one: what one gives up stays the others'.
-type addresses map[netip.Addr]map[string]bool
-
-func (a addresses) add(ip netip.Addr, host string) {
-	if a[ip] == nil {
-		a[ip] = map[string]bool{}
-	}
-	a[ip][host] = true
-}
-
-func (a addresses) remove(ip netip.Addr, host string) {
-	if delete(a[ip], host); len(a[ip]) == 0 {
-		delete(a, ip)
-	}
-}
-
-// at returns the first by name, empty for none.
-func (a addresses) at(ip netip.Addr) (out string) {
-	for host := range a[ip] {
-		if out == "" || host < out {
-			out = host
-		}
-	}
-	return out
-}
-
 // Service implements egress.View.
 func (r *Registry) Service(host string) *egress.Service {
 	r.mu.RLock()
@@ -49,7 +23,7 @@ func (r *Registry) Service(host string) *egress.Service {
 func (r *Registry) ServiceAt(ip netip.Addr) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.clusterIPs.at(ip)
+	return first(r.clusterIPs[ip])
 }
 
 // PutService takes in a Service.

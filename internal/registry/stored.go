@@ -4,10 +4,10 @@ import (
 	"reflect"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -16,12 +16,17 @@ import (
 // Stored is what is kept of a stored ServiceEntry: all that is asked of it, and not the object itself, of which a
 // cluster may have thousands.
 type Stored struct {
-	metav1.ObjectMeta
+	Identity
 	// Entry is nil for one that cannot be read, or that is not an author's.
 	Entry *egress.Entry
-	// Conditions are those of its status, everybody's.
-	Conditions []any
-	// carriers are the egress gateways to which routes could lead its calls; none where they need no routes.
+	// conditions are those of its status, everybody's, as JSON.
+	conditions string
+	// held says that it asks for its exit to stand, whether it is sealed or not.
+	held bool
+	// ours says that it is of an exit set, and nobody asks for it.
+	ours bool
+	// carriers are the egress gateways to which routes could lead its calls, or at which its exit is to stand before it is sealed; none
+	// where neither is asked for.
 	carriers []string
 }
 
@@ -38,9 +43,24 @@ func (s *Stored) DeepCopyObject() runtime.Object {
 
 // Read returns what is kept of a ServiceEntry.
 func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
-	out := &Stored{ObjectMeta: identity(obj)}
-	out.Conditions, _, _ = unstructured.NestedSlice(obj.Object, "status", "conditions")
+	out := &Stored{Identity: identify(obj), ours: r.ours(obj), held: hop.Held(obj)}
+	if out.ours {
+		return out
+	}
+	if conditions, has, _ := unstructured.NestedFieldNoCopy(obj.Object, "status", "conditions"); has {
+		// Read once in a while, and as JSON a third of what it is decoded.
+		raw, _ := json.Marshal(conditions) // as it was sent
+		out.conditions = string(raw)
+	}
 	out.Entry, out.carriers = r.parse(obj)
+	return out
+}
+
+// Conditions returns those of its status, everybody's.
+func (s *Stored) Conditions() (out []any) {
+	if s.conditions != "" {
+		_ = json.Unmarshal([]byte(s.conditions), &out) // of Read
+	}
 	return out
 }
 
@@ -53,7 +73,7 @@ func (s *Stored) entry() *egress.Entry {
 
 // same says whether two have the same to say about hosts.
 func (s *Stored) same(other *Stored) bool {
-	return s != nil && other != nil && s.UID == other.UID && reflect.DeepEqual(s.Entry, other.Entry) && slices.Equal(s.carriers, other.carriers)
+	return s != nil && other != nil && s.UID == other.UID && s.held == other.held && reflect.DeepEqual(s.Entry, other.Entry) && slices.Equal(s.carriers, other.carriers)
 }
 
 // ours says whether an object belongs to an exit set.
@@ -62,12 +82,9 @@ func (r *Registry) ours(obj *unstructured.Unstructured) bool {
 	return ours && obj.GetLabels()[hop.ManagedByLabel] == hop.Manager && len(r.mesh.GatewaysIn(obj.GetNamespace())) > 0
 }
 
-// parse returns the entry an object stands for, nil when it cannot be read, and the gateways to which routes could lead its
-// calls; our own exit entries are not authors'.
+// parse returns the entry an author's object stands for, nil when it cannot be read, and the gateways to which routes could lead its
+// calls.
 func (r *Registry) parse(obj *unstructured.Unstructured) (out *egress.Entry, carriers []string) {
-	if r.ours(obj) {
-		return nil, nil
-	}
 	intent, err := r.intent(obj)
 	if err != nil {
 		return nil, nil
@@ -78,9 +95,14 @@ func (r *Registry) parse(obj *unstructured.Unstructured) (out *egress.Entry, car
 	}
 	resolution, _, _ := unstructured.NestedString(obj.Object, "spec", "resolution")
 	out = &egress.Entry{
-		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
+		Namespace: Same(obj.GetNamespace()), Name: obj.GetName(), UID: string(obj.GetUID()), Created: obj.GetCreationTimestamp().Time,
 		Terminating: obj.GetDeletionTimestamp() != nil,
-		Labels:      obj.GetLabels(), Resolution: resolution, External: parsed.External(), ExportTo: egress.ExportTo(obj), Ports: parsed.Ports, Definition: parsed.Define(),
+		Labels:      obj.GetLabels(), Resolution: Same(resolution), External: parsed.External(), ExportTo: egress.ExportTo(obj), Ports: parsed.Ports, Definition: parsed.Define(),
+	}
+	for _, ports := range [][]egress.Port{out.Ports, out.Definition.Ports} {
+		for i := range ports {
+			ports[i].Name, ports[i].Protocol = Same(ports[i].Name), Same(ports[i].Protocol)
+		}
 	}
 	out.Addresses, _, _ = unstructured.NestedStringSlice(obj.Object, "spec", "addresses")
 	out.Accounts, _ = hop.Accounts(obj)
@@ -94,7 +116,7 @@ func (r *Registry) parse(obj *unstructured.Unstructured) (out *egress.Entry, car
 	if sealed && out.External && len(hop.Check(parsed, gw.By(leg.Transport), r.mesh)) == 0 {
 		out.Gateway, out.Transport, out.Waypoint = leg.Gateway, leg.Transport, hop.BoundTo(obj)
 	}
-	if !sealed && out.External && r.mesh.ByRoutes() {
+	if !sealed && out.External && (r.mesh.ByRoutes() || r.mesh.Seal && hop.Held(obj)) {
 		for _, gw := range r.mesh.Gateways {
 			if len(hop.Check(parsed, gw, r.mesh)) == 0 {
 				carriers = append(carriers, gw.Name)

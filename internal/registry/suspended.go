@@ -2,6 +2,7 @@ package registry
 
 import (
 	"maps"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -11,6 +12,10 @@ import (
 const (
 	// ConditionExitReady is the condition in a ServiceEntry's status that tells its author whether calls get out.
 	ConditionExitReady = "ExitReady"
+	// ReasonAhead is its reason where the exit stands and the entry is not sealed yet, or no more.
+	ReasonAhead = "ExitAhead"
+	// ReasonConfigured is its reason where a sealed entry has its exits.
+	ReasonConfigured = "ExitConfigured"
 	// ReasonSuspended is its reason where an entry is suspended.
 	ReasonSuspended = "Suspended"
 )
@@ -94,14 +99,13 @@ func (r *Registry) recall(name types.NamespacedName, next *Stored) (changed bool
 	return is != was || why != last
 }
 
-// suspended reads the condition.
+// suspended says why an entry is told to be suspended, if it is.
 func (s *Stored) suspended() (why string, is bool) {
-	for _, item := range s.Conditions {
-		condition, _ := item.(map[string]any)
-		if condition["type"] == ConditionExitReady && condition["status"] == "False" && condition["reason"] == ReasonSuspended {
-			why, _ = condition["message"].(string)
-			return why, true
-		}
+	if !strings.Contains(s.conditions, ReasonSuspended) {
+		return "", false // most
+	}
+	if told := toldBy(s.Conditions()); told.Suspended() {
+		return told.Message, true
 	}
 	return "", false
 }

@@ -162,7 +162,7 @@ func (r *Registry) putRule(kept any) {
 	switch {
 	case ok && rule.Rule == nil:
 		// One of ours may have been an author's before.
-		r.DeleteRule(rule.ObjectMeta.Namespace, rule.ObjectMeta.Name)
+		r.DeleteRule(rule.Identity.Namespace, rule.Identity.Name)
 	case ok:
 		r.PutRule(rule.Rule)
 	}

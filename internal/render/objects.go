@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
-	"istio.io/client-go/pkg/clientset/versioned/scheme"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -104,11 +106,21 @@ func (c *Cluster) closed(namespace string) bool {
 	return false
 }
 
+// typed are the kinds of exit sets: all that Istio's client knows would be a good part of the webhook.
+var typed = sync.OnceValues(func() (*runtime.Scheme, error) {
+	out := runtime.NewScheme()
+	return out, networkingv1.AddToScheme(out)
+})
+
 func untyped(object hop.Object) (*unstructured.Unstructured, error) {
 	if out, is := object.(*unstructured.Unstructured); is {
 		return out, nil
 	}
-	kinds, _, err := scheme.Scheme.ObjectKinds(object)
+	known, err := typed()
+	if err != nil {
+		return nil, err
+	}
+	kinds, _, err := known.ObjectKinds(object)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,9 @@ type Cluster struct {
 	user review.User
 	// admission answers beside the webhook, nil for nobody.
 	admission Admission
+	// rehearsing says that nothing is stored; rehearsed is what would have been last.
+	rehearsing bool
+	rehearsed  *unstructured.Unstructured
 }
 
 // Admission is what the API server itself says to an object that is to be stored, in the place of an old one or of none: after the
@@ -79,6 +82,25 @@ func (c *Cluster) SetDNSCapture(on bool) { c.index.SetDNSCapture(on) }
 // SetUser says who applies objects.
 func (c *Cluster) SetUser(user review.User) { c.user = user }
 
+// SetTime says when objects are applied.
+func (c *Cluster) SetTime(at time.Time) {
+	if c.now = at; at.After(c.time) {
+		c.time = at
+	}
+}
+
+// Rehearse calls a function while nothing is stored that is applied, and returns what would have been last; nil for nothing.
+func (c *Cluster) Rehearse(applies func()) *unstructured.Unstructured {
+	before := c.rehearsing
+	c.rehearsing, c.rehearsed = true, nil
+	defer func() { c.rehearsing = before }()
+	applies()
+	return c.rehearsed
+}
+
+// Rehearsing says whether nothing is stored that is applied.
+func (c *Cluster) Rehearsing() bool { return c.rehearsing }
+
 // SetAdmission says what the API server itself answers.
 func (c *Cluster) SetAdmission(admission Admission) { c.admission = admission }
 
@@ -112,7 +134,7 @@ func (c *Cluster) Adopt(ctx context.Context, object *unstructured.Unstructured) 
 // stored as they are, with a nil outcome. The error is that of an object that cannot be evaluated, or of admission.
 func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
 	given := object.GetName()
-	object = c.made(object)
+	object = c.Made(object)
 	namespace, governed := c.governed(object)
 	if !governed {
 		return nil, c.admit(ctx, object)
@@ -128,6 +150,12 @@ func (c *Cluster) Apply(ctx context.Context, object *unstructured.Unstructured) 
 
 // decide stores what is asked for where that is allowed.
 func (c *Cluster) decide(ctx context.Context, request review.Request) (*review.Outcome, error) {
+	if review.Finalizing(request.Object, request.Old) {
+		if err := c.admitted(ctx, request.Object); err != nil {
+			return nil, err
+		}
+		return &review.Outcome{Verdict: review.Allowed}, c.Keep(request.Object)
+	}
 	stored, err := c.reviewer.Rewrite(request)
 	if err == nil {
 		request.Object = stored
@@ -140,17 +168,26 @@ func (c *Cluster) decide(ctx context.Context, request review.Request) (*review.O
 	if err != nil || outcome.Verdict != review.Allowed {
 		return outcome, err
 	}
-	return outcome, c.Store(request.Object)
+	return outcome, c.Keep(request.Object)
 }
 
 // Admit stores an object about which no webhook is asked, in its form. The error is that of admission.
 func (c *Cluster) Admit(ctx context.Context, object *unstructured.Unstructured) error {
-	return c.admit(ctx, c.made(object))
+	return c.admit(ctx, c.Made(object))
 }
 
 func (c *Cluster) admit(ctx context.Context, object *unstructured.Unstructured) error {
 	if err := c.admitted(ctx, object); err != nil {
 		return err
+	}
+	return c.Keep(object)
+}
+
+// Keep is Store of what was applied: it is not stored where that is rehearsed.
+func (c *Cluster) Keep(object *unstructured.Unstructured) error {
+	if c.rehearsing {
+		c.rehearsed = object
+		return nil
 	}
 	return c.Store(object)
 }
@@ -162,15 +199,21 @@ func (c *Cluster) admitted(ctx context.Context, object *unstructured.Unstructure
 	return c.admission(ctx, object, c.objects[keyOf(object)])
 }
 
-// made gives an object what the API server would: a name where it asks for one, and its age, which decides between entries of one host.
-func (c *Cluster) made(object *unstructured.Unstructured) *unstructured.Unstructured {
+// Made gives an object what the API server would: a name where it asks for one, and its age, which decides between entries of one host.
+func (c *Cluster) Made(object *unstructured.Unstructured) *unstructured.Unstructured {
 	object = object.DeepCopy()
 	if object.GetName() == "" {
 		object.SetName(fmt.Sprintf("%s%05d", object.GetGenerateName(), len(c.objects)))
 	}
 	if old := c.objects[keyOf(object)]; old != nil {
 		object.SetCreationTimestamp(old.GetCreationTimestamp())
-		object.SetUID(old.GetUID())
+		if object.GetUID() == "" {
+			object.SetUID(old.GetUID())
+		}
+		if deleted := old.GetDeletionTimestamp(); deleted != nil { // nobody takes that back
+			object.SetDeletionTimestamp(deleted)
+			object.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
+		}
 		return object
 	}
 	c.time = c.time.Add(time.Second)
@@ -201,7 +244,7 @@ func (c *Cluster) governed(object *unstructured.Unstructured) (out review.Namesp
 // its kind.
 func (c *Cluster) Store(object *unstructured.Unstructured) error {
 	if object.GetUID() == "" {
-		object = c.made(object)
+		object = c.Made(object)
 	}
 	c.objects[keyOf(object)] = object
 	return c.index.Put(object)

@@ -25,7 +25,7 @@ func answers(t *testing.T, objects []manifest.Object) []dryrun.Answer {
 	t.Helper()
 	installed, err := config.Installed()
 	require.NoError(t, err)
-	session, err := dryrun.New(dryrun.Options{Configuration: installed, Time: time.Unix(0, 0), Namespace: "default"})
+	session, err := dryrun.New(dryrun.Options{Configuration: installed, Sending: dryrun.Sending{Time: time.Unix(0, 0)}, Namespace: "default"})
 	require.NoError(t, err)
 	out, err := session.Apply(t.Context(), objects, func() {})
 	require.NoError(t, err)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/simulate"
 )
@@ -141,18 +140,7 @@ var SimulationFormats = []string{"json", "table", "yaml"}
 
 // Write writes the report in one of SimulationFormats.
 func (s *Simulation) Write(w io.Writer, format string) error {
-	switch format {
-	case "json":
-		return writeJSON(w, s)
-	case "yaml":
-		raw, err := yaml.Marshal(s)
-		if err == nil {
-			_, err = w.Write(raw)
-		}
-		return err
-	}
-	_, err := io.WriteString(w, s.table())
-	return err
+	return written(w, s, format, s.table)
 }
 
 // table has a row for each host of an object of which something changes, with why below it.
@@ -166,7 +154,7 @@ func (s *Simulation) table() string {
 				if name == "" {
 					name = "-"
 				}
-				rows = append(rows, []string{namespace.Namespace, printable(name), object.Kind + " " + object.Name, object.From + " → " + object.To})
+				rows = append(rows, []string{namespace.Namespace, name, object.Kind + " " + object.Name, object.From + " → " + object.To})
 				said = append(said, object.lines())
 			}
 		}
@@ -189,25 +177,6 @@ func (s *Simulation) table() string {
 	}
 	out.WriteString(s.line() + "\n")
 	return out.String()
-}
-
-// columns writes rows below each other, with what is said of each below it.
-func columns(out *strings.Builder, rows [][]string, said [][]string) {
-	width := make([]int, len(rows[0])-1)
-	for _, row := range rows {
-		for i := range width {
-			width[i] = max(width[i], len([]rune(row[i])))
-		}
-	}
-	for i, row := range rows {
-		for j := range width {
-			fmt.Fprintf(out, "%-*s   ", width[j], row[j])
-		}
-		out.WriteString(row[len(width)] + "\n")
-		for _, line := range said[i] {
-			fmt.Fprintf(out, "  %s\n", printable(line))
-		}
-	}
 }
 
 // lines are why something changes, in the words of policies.

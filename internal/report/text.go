@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/egress-governor/egress-governor/internal/manifest"
 )
 
@@ -17,42 +15,23 @@ func asJSON(w io.Writer, report *Report, _ Options) error {
 }
 
 func asYAML(w io.Writer, report *Report, _ Options) error {
-	raw, err := yaml.Marshal(report)
-	if err == nil {
-		_, err = w.Write(raw)
-	}
-	return err
+	return writeYAML(w, report)
 }
 
 // table has a row for each object of which there is something to say, what is said below it, and the sum at the end.
 func table(w io.Writer, report *Report, options Options) error {
-	var rows [][3]string
-	var said [][]string
+	rows, said := [][]string{{"FILE", "OBJECT", "VERDICT"}}, [][]string{nil}
 	for _, object := range report.Objects {
 		lines := object.lines()
 		if len(lines) == 0 || options.Quiet && object.Message == "" {
 			continue
 		}
-		rows = append(rows, [3]string{printable(manifest.Place(object.File, object.Line)), printable(object.title), object.Verdict})
+		rows = append(rows, []string{manifest.Place(object.File, object.Line), object.title, object.Verdict})
 		said = append(said, lines)
 	}
 	var out strings.Builder
-	if len(rows) > 0 {
-		rows, said = append([][3]string{{"FILE", "OBJECT", "VERDICT"}}, rows...), append([][]string{nil}, said...)
-	}
-	width := [2]int{}
-	for _, row := range rows {
-		for i := range width {
-			width[i] = max(width[i], len([]rune(row[i])))
-		}
-	}
-	for i, row := range rows {
-		fmt.Fprintf(&out, "%-*s   %-*s   %s\n", width[0], row[0], width[1], row[1], row[2])
-		for _, line := range said[i] {
-			fmt.Fprintf(&out, "  %s\n", printable(line))
-		}
-	}
-	if len(rows) > 0 {
+	if len(rows) > 1 {
+		columns(&out, rows, said)
 		out.WriteString("\n")
 	}
 	out.WriteString(report.Summary.line() + "\n")

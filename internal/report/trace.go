@@ -5,8 +5,6 @@ import (
 	"io"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/egress-governor/egress-governor/internal/trace"
 )
 
@@ -15,52 +13,26 @@ var TraceFormats = []string{"json", "table", "yaml"}
 
 // WriteTrace writes what becomes of a call in one of TraceFormats.
 func WriteTrace(w io.Writer, outcome trace.Outcome, format string) error {
-	switch format {
-	case "json":
-		return writeJSON(w, outcome)
-	case "yaml":
-		raw, err := yaml.Marshal(outcome)
-		if err == nil {
-			_, err = w.Write(raw)
-		}
-		return err
-	}
-	var out strings.Builder
-	traceTable(&out, outcome)
-	_, err := io.WriteString(w, out.String())
-	return err
+	return written(w, outcome, format, func() string { return traceTable(outcome) })
 }
 
 // traceTable has a row for each way of a call, and below it how it comes to that.
-func traceTable(out *strings.Builder, of trace.Outcome) {
-	fmt.Fprintf(out, "%s from %s: %s\n\n", printable(of.Call.String()), printable(of.Call.Caller()), ending(of))
-	rows := [][4]string{{"ENDS", "CALLS", "BY", "TO"}}
+func traceTable(of trace.Outcome) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s from %s: %s\n\n", printable(of.Call.String()), printable(of.Call.Caller()), ending(of))
+	rows, said := [][]string{{"ENDS", "CALLS", "BY", "TO"}}, [][]string{nil}
 	for _, way := range of.Ways {
-		rows = append(rows, [4]string{string(way.Ends), calls(way), way.Gateway, strings.Join(way.To, ", ")})
+		rows = append(rows, []string{string(way.Ends), calls(way), way.Gateway, strings.Join(way.To, ", ")})
+		said = append(said, wayLines(way))
 	}
-	width := [3]int{}
-	for r := range rows {
-		for i := range rows[r] {
-			rows[r][i] = printable(rows[r][i])
-			if i < len(width) {
-				width[i] = max(width[i], len([]rune(rows[r][i])))
-			}
-		}
-	}
-	for r, row := range rows {
-		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%-*s   %-*s   %-*s   %s", width[0], row[0], width[1], row[1], width[2], row[2], row[3]), " "))
-		if r > 0 {
-			for _, line := range wayLines(of.Ways[r-1]) {
-				fmt.Fprintf(out, "  %s\n", printable(line))
-			}
-		}
-	}
+	columns(&out, rows, said)
 	if len(of.Notes) > 0 {
 		out.WriteString("\n")
 	}
 	for _, note := range of.Notes {
-		fmt.Fprintf(out, "Note: %s\n", printable(note))
+		fmt.Fprintf(&out, "Note: %s\n", printable(note))
 	}
+	return out.String()
 }
 
 // ending is what becomes of a call in a few words.

@@ -38,7 +38,7 @@ func (o *Outcome) Warnings() []string {
 	}
 	out = append(out, bounded(o.Changes)...)
 	for _, sentence := range sentences(o.Of(Warned)) {
-		out = append(out, strings.ReplaceAll(sentence, "\n", " "))
+		out = append(out, oneLine(sentence))
 	}
 	return bounded(out)
 }

@@ -15,7 +15,7 @@ func boundAPIRoute(route *egress.APIRoute) hop.Refusals {
 		return nil
 	}
 	return hop.Refusals{{
-		Code: "too-large", Field: "spec.parentRefs",
+		Code: codeTooLarge, Field: "spec.parentRefs",
 		Message: fmt.Sprintf("%d hosts of parents and %d values of rules are more than %d pairs, or of the hosts more than %d are wildcards", hosts, values, maxPairs, maxWildcards),
 		Fix:     "spread the parents over several objects",
 	}}

@@ -88,7 +88,7 @@ func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
 		route, _ := item.(map[string]any)
 		matches += len(egress.Matches(route))
 	}
-	return slices.Concat(bound(len(hosts), len(egress.Destinations(vs)), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
+	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
 }
 
 // boundWildcards: a wildcard is held against all hosts there are.

@@ -14,14 +14,14 @@ import (
 // conflicts finds hosts that another entry defines otherwise: the first comer keeps the exit, and may not change it
 // under those who came after and agreed. What is stored already and is not made worse is no conflict of this write.
 func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (out []egress.Conflict) {
-	definition, was := intent.Define(), before(s)
+	definition, was := s.defines(intent), before(s)
 	for i, host := range intent.Hosts {
 		canonical := egress.Canonical(host)
 		if old, named := was[canonical]; named && old.Equal(definition) {
 			continue
 		}
 		others := s.View.Exit(canonical, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
-		if against := others.Against(definition.Under(s.View.Rule(s.Namespace.Name, canonical))); against.Owner != nil {
+		if against := others.Against(definition.Under(s.View.Rule(s.Namespace.Name, canonical))); against.Owner != nil && !against.Owner.Observed {
 			out = append(out, egress.Conflict{Host: host, Reason: against.Reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: against.Owner})
 		}
 	}
@@ -63,7 +63,7 @@ func apart(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 // overlaps refuses a host under somebody's wildcard, and a wildcard over somebody's host, that the gateway could not lead
 // as both say: it takes the more specific for everyone.
 func overlaps(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (out hop.Refusals) {
-	definition, was := intent.Define(), before(s)
+	definition, was := s.defines(intent), before(s)
 	for i, written := range intent.Hosts {
 		host := egress.Canonical(written)
 		if old, named := was[host]; named && old.Equal(definition) {
@@ -71,37 +71,49 @@ func overlaps(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (o
 		}
 		ours := s.Mesh.ExitOf([]*egress.Entry{{Gateway: sealed.Name, Namespace: s.Namespace.Name, Definition: definition}}, sealed.Namespace(),
 			func(namespace string) *egress.Rule { return s.View.Rule(namespace, host) })
-		related := egress.Patterns(host)[1:]
-		if egress.IsWildcard(host) {
-			related = append(related, s.View.Below(host)...)
-		}
-		for _, other := range related {
-			theirs := s.View.Exit(other, sealed.Namespace()).WithoutNamespace(s.Namespace.Name)
-			if theirs == nil || other == host {
-				continue
-			}
-			reason := ""
-			if slices.Contains(egress.Patterns(host), other) {
-				reason = ours.Shadows(theirs)
-			} else {
-				reason = theirs.Shadows(ours)
-			}
-			if reason != "" {
-				out = append(out, egress.Finding{
-					Code: "host-overlap", Field: field.NewPath("spec", "hosts").Index(i).String(),
-					Message: fmt.Sprintf("host %q overlaps host %q of ServiceEntry %s/%s, and calls could not be led as both say: %s", written, other, theirs.Owner().Namespace, theirs.Owner().Name, reason),
-					Fix:     fmt.Sprintf("declare the ports as they are there, or agree with the owners of %q", other),
-				})
-				break
-			}
+		if other, theirs, reason := overlapping(s.View, host, ours, s.Namespace.Name, sealed.Namespace()); reason != "" {
+			out = append(out, egress.Finding{
+				Code: "host-overlap", Field: field.NewPath("spec", "hosts").Index(i).String(),
+				Message: fmt.Sprintf("host %q overlaps host %q of ServiceEntry %s/%s, and calls could not be led as both say: %s", written, other, theirs.Owner().Namespace, theirs.Owner().Name, reason),
+				Fix:     fmt.Sprintf("declare the ports as they are there, or agree with the owners of %q", other),
+			})
 		}
 	}
 	return out
 }
 
-// before returns how the stored object defined its hosts; nothing where there is none.
+// overlapping returns the first host of other namespaces, over or under one of ours, that would have another exit than its owner or
+// ours says, with its exit and the reason; empty for none. A wildcard is over the hosts that it matches.
+func overlapping(view egress.View, host string, ours *egress.Exit, namespace, gateways string) (other string, theirs *egress.Exit, reason string) {
+	over := egress.Patterns(host)[1:]
+	var under []string
+	if egress.IsWildcard(host) {
+		under = view.Below(host)
+	}
+	for i, other := range slices.Concat(over, under) {
+		theirs := view.Exit(other, gateways).WithoutNamespace(namespace)
+		if theirs == nil || other == host {
+			continue
+		}
+		if i < len(over) {
+			reason = ours.Shadows(theirs)
+		} else {
+			reason = theirs.Shadows(ours)
+		}
+		if reason != "" {
+			return other, theirs, reason
+		}
+	}
+	return "", nil, ""
+}
+
+// before returns how the stored object defined its hosts; nothing where there is none, and of one that leads past the gateways: once it
+// is sealed its calls need the exit.
 func before(s *subject) map[string]egress.Definition {
 	if s.oldIntent == nil {
+		return nil
+	}
+	if _, sealed := hop.SealedTo(s.Old, s.Mesh); !sealed && s.seals() {
 		return nil
 	}
 	parsed, err := hop.ParseEntry(s.oldIntent)

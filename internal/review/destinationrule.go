@@ -97,6 +97,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = append(refusals, onExit(s, rule, serving)...)
 	}
 	refusals = append(refusals, onOwnExits(s, rule, serving)...)
+	refusals = append(refusals, movedRule(s)...)
 	refusals = append(refusals, pastEntries(s, rule, refusals)...)
 	if s.oldIntent != nil && equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) && hop.RuleSealed(s.Object) {
 		// What was stored past the webhook is sealed by the controller of rules, and no call goes by it any more.
@@ -219,7 +220,7 @@ func ruleChanges(s *subject) (out []string) {
 	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
 		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
 	}
-	out = append(out, balancedByOthers(s)...)
+	out = slices.Concat(out, balancedByOthers(s), unusedLevels(s))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}

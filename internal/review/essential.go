@@ -22,6 +22,7 @@ var hopeless = []reason{
 	{"wide-wildcard", []string{"resolution", "cidr-address", "addresses-without-resolution"}},
 	{"cidr-address", []string{"resolution"}},
 	{"workload-selector", []string{"static-without-endpoints", "resolution"}},
+	{"unreached-address", []string{"address-taken"}},
 	{"not-internal", []string{"not-internal"}},
 }
 

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -38,14 +39,20 @@ func (s *subject) document(facts egress.Facts) map[string]any {
 	}
 }
 
-// content returns an object without what the API server keeps for itself.
+// content returns an object without what the API server keeps for itself: all else is the object's own, and not to be changed.
 func content(object *unstructured.Unstructured) any {
 	if object == nil {
 		return nil
 	}
-	out := object.DeepCopy()
-	unstructured.RemoveNestedField(out.Object, "metadata", "managedFields")
-	return out.Object
+	metadata, is := object.Object["metadata"].(map[string]any)
+	if _, managed := metadata["managedFields"]; !is || !managed {
+		return object.Object
+	}
+	out := maps.Clone(object.Object)
+	metadata = maps.Clone(metadata)
+	delete(metadata, "managedFields")
+	out["metadata"] = metadata
+	return out
 }
 
 func values(in map[string]string) map[string]any {

@@ -26,8 +26,13 @@ type kind struct {
 	// rewrite returns the form in which the subject will be stored; nil for a kind that is evaluated only. The error is
 	// hop.Refusals.
 	rewrite func(s *subject) (*unstructured.Unstructured, error)
+	// stays says whether the subject is stored as it is for now, and judged in the form that it will have; nil for kinds of which
+	// none is.
+	stays func(s *subject) bool
 	// examine returns the facts of the subject as it stands, and what a hop cannot express of it.
 	examine func(s *subject) (egress.Facts, hop.Refusals)
+	// leave returns what keeps the subject, which is stored, from being deleted; nil for kinds that go as their authors please.
+	leave func(s *subject) hop.Refusals
 	// kept says whether the subject is an object that we keep, exactly as it is to be; nil for kinds of which we keep none
 	// among those of tenants.
 	kept func(s *subject) bool
@@ -53,9 +58,9 @@ var versions = map[string][]string{
 
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
-	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, kept: keptRule, changes: ruleChanges},
+	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
-	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
 	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
 
 	"GRPCRoute": apiRoute,
@@ -93,12 +98,14 @@ type Resource struct {
 	Versions []string
 	// Asked says that it is sent only while a policy in force asks for it.
 	Asked bool
+	// Leaves says that its deletion is decided on.
+	Leaves bool
 }
 
 // ResourceOf returns that of a kind, false for one that is not governed.
 func ResourceOf(kind string) (Resource, bool) {
 	row, known := kinds[kind]
-	return Resource{Group: row.group, Versions: versions[row.group], Asked: row.asked}, known
+	return Resource{Group: row.group, Versions: versions[row.group], Asked: row.asked, Leaves: row.leave != nil}, known
 }
 
 // subject is a request with what is read of it once.
@@ -108,11 +115,31 @@ type subject struct {
 	kind kind
 	// gateway is the one through which the namespace leaves, the zero value for none.
 	gateway egress.Gateway
-	// intent and oldIntent are the objects as their authors wrote them; oldIntent is nil without an old object.
+	// later says that it is stored as it is for now, and Object is the form that it will have.
+	later bool
+	// intent and oldIntent are the objects as their authors wrote them, which are not to be changed: they may be those of the request.
+	// oldIntent is nil without an old object.
 	intent, oldIntent *unstructured.Unstructured
+	once              once
+	// routes are those of a VirtualService as it stands, nil until somebody asks.
+	routes *egress.VirtualService
 }
 
 // changed says whether the stored object will differ in its spec from the one before.
 func (s *subject) changed() bool {
-	return s.Old == nil || !equality.Semantic.DeepEqual(s.Object.Object["spec"], s.Old.Object["spec"])
+	return s.Old == nil || !same(s.Object.Object["spec"], s.Old.Object["spec"])
+}
+
+// same says whether two values of objects mean the same: mostly they are.
+func same(a, b any) bool { return egress.SameValue(a, b) || equality.Semantic.DeepEqual(a, b) }
+
+// resolved returns the routes of a VirtualService as it stands or may be stored, read against the cluster; those of the subject once.
+func (s *subject) resolved(form *unstructured.Unstructured) *egress.VirtualService {
+	if form != s.Object {
+		return egress.Resolve(form, s.Mesh, s.View)
+	}
+	if s.routes == nil {
+		s.routes = egress.Resolve(form, s.Mesh, s.View)
+	}
+	return s.routes
 }

@@ -76,9 +76,23 @@ func (f Finding) Sentence() string {
 	return out.String()
 }
 
+// OneLine is the sentence on one line, as conditions and Events take it.
+func (f Finding) OneLine() string { return oneLine(f.Sentence()) }
+
 // Line is a finding on one line, its code first, for logs.
 func (f Finding) Line() string {
-	return strings.ReplaceAll("["+f.Code+"] "+f.Sentence(), "\n", " ")
+	return "[" + f.Code + "] " + f.OneLine()
+}
+
+// oneLine returns lines as one, in which it is seen where each of them ends.
+func oneLine(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines[:len(lines)-1] {
+		if !strings.HasSuffix(line, ".") {
+			lines[i] += ";"
+		}
+	}
+	return strings.Join(lines, " ")
 }
 
 // Outcome is everything that was decided about an object.

@@ -82,11 +82,19 @@ func carried(entry *egress.Entry, port egress.Port) bool {
 	return entry.Gateway != "" && entry.Transport == egress.MutualTLS && port.ToldBy() == egress.FamilyTCP
 }
 
+// concerns says whether it is ours to refuse that two ports clash: one of them is raw TCP that goes to a gateway, or goes there
+// whatever it is, and is lost beside a protocol that shares its number with no other; leads says so of ours.
+func concerns(ours *egress.Entry, port egress.Port, leads bool, other neighbour) bool {
+	lost := (egress.Alone(port.Protocol) || egress.Alone(other.port.Protocol)) && (leads || other.Gateway != "")
+	return lost || carried(ours, port) || carried(other.Entry, other.port)
+}
+
 // portsTaken refuses ports that sidecars could not tell from others' of the same number: Istio drops one of the two and says
 // nothing of it. What is stored already and is not made worse is not refused.
 func portsTaken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
-	ours, capture := s.listening(s.Object, intent), s.View.DNSCapture()
+	ours, capture := s.listens(intent), s.View.DNSCapture()
 	before, _ := s.listenedBefore()
+	leads := intent.External() && s.carrier(intent).Name != ""
 	for i, port := range ours.Ports {
 		if before != nil && ours.ListensAs(before, port) {
 			continue
@@ -96,7 +104,7 @@ func portsTaken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 			families = append(families, egress.FamilyHTTP, egress.FamilyTLS)
 		}
 		for _, other := range s.neighbours(port.Number, families...) {
-			if !carried(ours, port) && !carried(other.Entry, other.port) {
+			if !concerns(ours, port, leads, other) {
 				continue
 			}
 			if clash := ours.Clashes(port, other.Entry, other.port, capture); clash.Host != "" {
@@ -161,7 +169,7 @@ func unreached(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	if s.View.DNSCapture() {
 		return nil
 	}
-	address := undialled(s.listening(s.Object, intent), intent)
+	address := undialled(s.listens(intent), intent)
 	if before, was := s.listenedBefore(); address == "" || before != nil && undialled(before, was) == address {
 		return nil
 	}
@@ -188,30 +196,56 @@ func undialled(entry *egress.Entry, intent *egress.ServiceEntry) string {
 	return ""
 }
 
-// narrowed refuses a wildcard of whose TLS calls a stored VirtualService takes some, so that sidecars would know no others.
+// narrowed refuses a wildcard of whose TLS calls a stored VirtualService takes some, so that sidecars would know no others, and an address
+// at which they would know nothing but the name of its host.
 func narrowed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
-	ours := s.listening(s.Object, intent)
+	carried := *s.listens(intent) // which is not to be changed
+	carried.Gateway = s.carrier(intent).Name
+	ours := &carried
+	before, _ := s.listenedBefore()
+	routed, fresh := routedAddress(ours, nil), routedAddress(ours, s.stood(intent))
 	for i, host := range ours.Hosts {
-		if !egress.IsWildcard(host) {
-			continue
+		at := routed
+		if before != nil && slices.Contains(before.Hosts, host) {
+			at = fresh
 		}
-		for _, by := range s.View.Narrowing(host) {
-			if ours.Narrowed(by) {
-				out = append(out, egress.Finding{
-					Code: "left-out", Field: field.NewPath("spec", "hosts").Index(i).String(),
-					Message: fmt.Sprintf("%s has TLS routes for hosts below %q and none for it; sidecars that see both know the wildcard by these alone, so calls to other hosts below it would go past the egress gateway", by, host),
-					Fix:     fmt.Sprintf("first add a TLS route for %q there, which names it in spec.hosts and in sniHosts", host),
-				})
-				break
-			}
+		switch by := narrowing(s, ours, host); {
+		case by == nil:
+		case egress.IsWildcard(host):
+			out = append(out, egress.Finding{
+				Code: "left-out", Field: field.NewPath("spec", "hosts").Index(i).String(),
+				Message: fmt.Sprintf("%s has TLS routes for hosts below %q and none for it; sidecars that see both know the wildcard by these alone, so calls to other hosts below it would go past the egress gateway", by, host),
+				Fix:     fmt.Sprintf("first add a TLS route for %q there, which names it in spec.hosts and in sniHosts", host),
+			})
+		case at >= 0:
+			out = append(out, egress.Finding{
+				Code: "left-out", Field: field.NewPath("spec", "addresses").Index(at).String(),
+				Message: fmt.Sprintf("%s has TLS routes for %q; sidecars that see both know at %s the names of these alone, so calls to other hosts there would go past the egress gateway", by, host, ours.Addresses[at]),
+				Fix:     "remove spec.addresses: without it, TLS calls are told apart by their names",
+			})
 		}
 	}
 	return out
 }
 
+// narrowing is the first stored VirtualService by whose TLS routes alone clients of an entry know a host of it; nil for none.
+func narrowing(s *subject, ours *egress.Entry, host string) *egress.Seen {
+	stored := s.View.Narrowing(host)
+	if i := slices.IndexFunc(stored, ours.Narrowed); i >= 0 {
+		return stored[i]
+	}
+	return nil
+}
+
+// routedAddress is the place of an address of an entry at which other hosts may be, and which is not among those that stood already;
+// negative for none.
+func routedAddress(ours *egress.Entry, stood map[string]bool) int {
+	return slices.IndexFunc(ours.Addresses, func(address string) bool { return !egress.Unrouted(address) && !stood[egress.Address(address)] })
+}
+
 // besideTCP says of ports that sidecars tell from raw TCP of the same number by the first bytes of a call.
 func besideTCP(s *subject, intent *egress.ServiceEntry) (out []string) {
-	ours, capture := s.listening(s.Object, intent), s.View.DNSCapture()
+	ours, capture := s.listens(intent), s.View.DNSCapture()
 	raw := func(port egress.Port) bool { return strings.EqualFold(port.Protocol, "TCP") }
 	for i, port := range ours.Ports {
 		families := []egress.Family{egress.FamilyTCP}

@@ -157,7 +157,7 @@ func TestAPortThatIsTakenAlready(t *testing.T) {
 func TestAddressesThatNoAppDials(t *testing.T) {
 	t.Parallel()
 	static := func(addresses string) string {
-		return `{hosts: [db.example.com], resolution: STATIC, addresses: [` + addresses + `], endpoints: [{address: 203.0.113.7}, {address: 203.0.113.8}], ports: [{number: 5432, name: p, protocol: TCP}]}`
+		return `{hosts: [db.example.com], exportTo: ["."], resolution: STATIC, addresses: [` + addresses + `], endpoints: [{address: 203.0.113.7}, {address: 203.0.113.8}], ports: [{number: 5432, name: p, protocol: TCP}]}`
 	}
 	http := strings.Replace(static("240.1.1.1"), "TCP", "HTTP", 1)
 	for name, tc := range map[string]struct {
@@ -198,12 +198,14 @@ func TestAddressesThatNoAppDials(t *testing.T) {
 // TestPlainCarriesNoRawTCP, so that nothing of it is refused for addresses.
 func TestPlainCarriesNoRawTCP(t *testing.T) {
 	t.Parallel()
-	mysql := theirs("b.example.com", "MYSQL", 5432)
-	mysql.Gateway, mysql.Transport = "", ""
-	r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{mysql}}, Policies: &policies{}}
-	outcome, err := reviewed(t, r, create(entry(t, onPort("HTTP", "addresses: [240.1.1.1],"))))
-	require.NoError(t, err)
-	assert.Empty(t, codes(outcome), "what no gateway carries is not ours to refuse")
+	for protocol, want := range map[string][]string{"TCP": nil, "MYSQL": {"tcp-port-taken spec.ports[0].number"}} {
+		raw := theirs("b.example.com", protocol, 5432)
+		raw.Gateway, raw.Transport = "", ""
+		r := &Reviewer{Mesh: egresstest.Mesh(), View: &egresstest.Cluster{Known: []*egress.Entry{raw}}, Policies: &policies{}}
+		outcome, err := reviewed(t, r, create(entry(t, onPort("HTTP", "addresses: [240.1.1.1],"))))
+		require.NoError(t, err)
+		assert.Equal(t, want, codes(outcome), "%s, beside which HTTP is told apart or lost", protocol)
+	}
 }
 
 // TestAddressesThatNoAppDialsByPlain, where sidecars listen for TLS at the addresses of an entry as well.

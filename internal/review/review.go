@@ -28,6 +28,9 @@ type Operation string
 const (
 	Create Operation = "CREATE"
 	Update Operation = "UPDATE"
+	// Delete is asked about kinds of which one object stands before another (Resource.Leaves). Policies are not asked: nothing is
+	// stored.
+	Delete Operation = "DELETE"
 	// Audit judges what is stored, as if it were written for the first time: whatever keeps quiet because it was so before
 	// has its say.
 	Audit Operation = "AUDIT"
@@ -35,9 +38,9 @@ const (
 
 // Request is an object to be decided on.
 type Request struct {
-	// Operation is Create, Update or Audit.
+	// Operation is Create, Update, Delete or Audit.
 	Operation Operation
-	// Object is what was sent, or what will be stored, or with Audit is; Old what is stored already, nil but with Update.
+	// Object is what was sent, or what will be stored, or with Audit and Delete is; Old what is stored already, nil but with Update.
 	Object, Old *unstructured.Unstructured
 	// Name is empty while the API server has not generated it.
 	Name string
@@ -101,14 +104,17 @@ func (r *Reviewer) Intent(req Request) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.intent, nil
+	return s.intent.DeepCopy(), nil
 }
 
 // Review evaluates an object in the form in which it will be stored: what a hop cannot express is refused, what a policy
 // forbids is denied, and every reason is in the one outcome. The error is that of an object that cannot be evaluated.
 func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
+	if req.Operation == Delete {
+		return r.leave(req)
+	}
 	out := &Outcome{}
-	s, err := r.subject(req)
+	s, err := r.judged(req)
 	var refusals hop.Refusals
 	switch {
 	case errors.As(err, &refusals) && req.Operation != Audit && refusals[0].Code == codeTooLarge:
@@ -125,8 +131,7 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	case s.kind.kept != nil && s.kind.kept(s):
 		return &Outcome{Verdict: Allowed}, nil
 	default:
-		out.Facts, refusals = s.kind.examine(s)
-		refusals = append(refusals, revision(s)...)
+		out.Facts, refusals = s.facts(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, evaluationTimeout)
 	defer cancel()
@@ -144,6 +149,21 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 		out.Changes = s.kind.changes(s)
 	}
 	return out, nil
+}
+
+// judged is the subject in the form that it is judged in: that which will be stored, or is to be one day.
+func (r *Reviewer) judged(req Request) (*subject, error) {
+	s, err := r.subject(req)
+	if err != nil || s.kind.stays == nil || !s.kind.stays(s) {
+		return s, err
+	}
+	if req.Object, err = sealedForm(s); err != nil {
+		return nil, err
+	}
+	if s, err = r.subject(req); err == nil {
+		s.later = true
+	}
+	return s, err
 }
 
 // gateway returns the egress gateway through which the request's namespace leaves, the zero value for none.

@@ -128,7 +128,7 @@ func TestOutcomesAreSortedAndSayWhoFoundWhat(t *testing.T) {
 		lines = append(lines, string(finding.Effect)+" "+finding.Line())
 	}
 	assert.Equal(t, []string{
-		"failed [evaluation-failed] broken: policy could not be evaluated: boom Fix: this is not your object's fault; ask the platform team",
+		"failed [evaluation-failed] broken: policy could not be evaluated: boom; Fix: this is not your object's fault; ask the platform team",
 		"denied [host-not-allowed] hosts: spec.hosts[0]: no (allowed-hosts). Fix: yes",
 		"refused [not-sealed] egress-governor: spec.endpoints: the entry was changed after it was sealed (not-sealed). Fix: apply it again; if this stays, another mutating webhook rewrites ServiceEntries",
 		"warned [] soft: careful.",

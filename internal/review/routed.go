@@ -12,7 +12,7 @@ import (
 // routed refuses hosts over whose calls routes of another namespace already decide, and which nobody can narrow: the calls would
 // silently end where these lead.
 func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
-	ours := s.listening(s.Object, intent)
+	ours := s.listens(intent)
 	out = astray(s, ours)
 	for i, host := range ours.Hosts {
 		by := ours.TakenBy(host, s.View)
@@ -32,12 +32,16 @@ func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 // and with it they would end at the other, which the egress gateway goes by.
 func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 	for i, host := range ours.Hosts {
+		ask := fmt.Sprintf("set headers.request.set.host: %s beside that destination there", host)
+		if egress.IsWildcard(host) {
+			ask = fmt.Sprintf("set headers.request.set.host beside that destination there, to a name below %s", host)
+		}
 		for _, by := range s.View.Astray(host) {
 			if by.Namespace == ours.Namespace {
 				out = append(out, egress.Finding{
 					Code: "other-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
 					Message: fmt.Sprintf("%s leads calls to host %q that ask for another, and the egress gateway goes by what they ask for", by, host),
-					Fix:     fmt.Sprintf("first set headers.request.set.host: %s beside that destination there; where it is a mirror, or of a TLS port, take it out", host),
+					Fix:     "first " + ask + "; where it is a mirror, or of a TLS port, take it out",
 				})
 				break
 			}

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
 // What a rule says of an exit that others share.
@@ -58,6 +60,73 @@ func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress
 	for _, port := range exit.Definition.Ports {
 		if !reflect.DeepEqual(rule.Beyond(port.Number), exit.Rule.Beyond(port.Number)) {
 			out = append(out, egress.Contradiction{Owner: others.Owner(), Reason: fmt.Sprintf("it shares the exit, and its calls to port %d would be made under other settings", port.Number)})
+		}
+	}
+	return out
+}
+
+// leave decides on the deletion of an object.
+func (r *Reviewer) leave(req Request) (*Outcome, error) {
+	out := &Outcome{}
+	s, err := r.subject(req)
+	var refusals hop.Refusals
+	switch {
+	case errors.As(err, &refusals):
+		// What nobody can read, nothing is led by.
+		out.Verdict = Allowed
+		return out, nil
+	case err != nil:
+		return nil, err
+	case s.kind.leave == nil:
+		return nil, fmt.Errorf("nobody decides on the deletion of a %s", req.Object.GetKind())
+	}
+	out.add(policy.Decision{}, s.kind.leave(s), "")
+	out.link(r.Mesh.DocsURL)
+	return out, nil
+}
+
+// leaveRule finds what would come into force under others if a rule were gone.
+func leaveRule(s *subject) hop.Refusals {
+	if hop.IsClientRule(s.Object) {
+		return nil
+	}
+	return uncovered(s, s.rule(), nil)
+}
+
+// movedRule is leaveRule for a rule that is for another host than before, or says nothing any more.
+func movedRule(s *subject) hop.Refusals {
+	if s.oldIntent == nil || hop.IsClientRule(s.Old) {
+		return nil
+	}
+	before := s.Mesh.ReadRule(s.oldIntent)
+	before.Namespace = s.Namespace.Name
+	return uncovered(s, before, s.rule())
+}
+
+// uncovered returns what another rule of the namespace, before which one stood, would change of exits that others share. Settings
+// that go and leave none are what everybody else has anyway.
+func uncovered(s *subject, before, next *egress.Rule) (out hop.Refusals) {
+	for _, host := range s.View.Below(before.Host) {
+		now, after := s.View.Rule(before.Namespace, host), s.View.RuleAfter(before.Namespace, host, before.Name, next)
+		if now == nil || now.Name != before.Name || !after.HasPolicy() || after.Name == before.Name {
+			continue
+		}
+		exact := *after
+		exact.Host = host
+		for _, entry := range s.View.Entries(host) {
+			if entry.Namespace != before.Namespace || entry.Gateway == "" {
+				continue
+			}
+			gw, _ := s.Mesh.GatewayByName(entry.Gateway)
+			for _, against := range s.against(&exact, entry, s.View.Exit(host, gw.Namespace())) {
+				return append(out, egress.Finding{
+					Code: "rule-conflict", Field: "spec.host",
+					Message: fmt.Sprintf("DestinationRule %s/%s would come into force in its place, and host %q is reached by the exit of ServiceEntry %s/%s: %s",
+						after.Namespace, after.Name, host, against.Owner.Namespace, against.Owner.Name, against.Reason),
+					Fix: fmt.Sprintf("change or delete DestinationRule %s first, or the namespace's ServiceEntries of the host", after.Name),
+				})
+			}
+			break
 		}
 	}
 	return out

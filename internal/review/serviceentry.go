@@ -46,14 +46,23 @@ func seal(s *subject) (*unstructured.Unstructured, error) {
 	if err != nil || !s.Mesh.Carries() {
 		return out, err
 	}
-	parsed, err := hop.ParseEntry(s.intent)
+	parsed, err := s.entry()
 	if err != nil {
 		return nil, err
 	}
 	if refusals := pastGateways(s, parsed); len(refusals) > 0 {
 		return nil, refusals
 	}
+	if staysStraight(s) {
+		return s.Object, nil
+	}
 	return out, nil
+}
+
+// staysStraight says whether an external entry stays as it is stored until it is sealed, and its exit is made before.
+func staysStraight(s *subject) bool {
+	parsed, err := s.entry()
+	return s.Operation == Update && s.seals() && err == nil && parsed.External() && hop.StaysStraight(s.Object, s.Old, s.Mesh)
 }
 
 func sealedForm(s *subject) (*unstructured.Unstructured, error) {
@@ -63,13 +72,17 @@ func sealedForm(s *subject) (*unstructured.Unstructured, error) {
 	case !s.seals():
 		return s.Object, nil
 	}
+	parsed, err := s.entry()
+	if err != nil {
+		return nil, err
+	}
 	out := s.intent.DeepCopy()
-	return out, hop.SealIntent(out, s.gateway, s.Mesh)
+	return out, hop.SealIntent(out, parsed, s.gateway, s.Mesh)
 }
 
 // ledRefusals is why routes cannot lead the calls of an entry to the gateway; nil for nothing.
 func ledRefusals(s *subject) error {
-	parsed, err := hop.ParseEntry(s.intent)
+	parsed, err := s.entry()
 	if err != nil || !parsed.External() {
 		return err
 	}
@@ -81,7 +94,7 @@ func ledRefusals(s *subject) error {
 }
 
 func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
-	parsed, err := hop.ParseEntry(s.intent)
+	parsed, err := s.entry()
 	if err != nil {
 		var refusals hop.Refusals
 		errors.As(err, &refusals)
@@ -122,6 +135,10 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	if s.changed() {
 		refusals = slices.Concat(refusals, taken(s, parsed), detours(s, parsed))
 	}
+	// Of a sealed entry the spec does not show which endpoints are meant.
+	if s.changed() || s.oldIntent == nil || !same(s.intent.Object["spec"], s.oldIntent.Object["spec"]) {
+		refusals = slices.Concat(refusals, addressesTaken(s, parsed), tunnels(s, parsed))
+	}
 	return facts, essential(refusals)
 }
 
@@ -139,6 +156,15 @@ func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 		Message: fmt.Sprintf("no egress gateway serves namespace %q, so calls to the hosts would leave directly", s.Namespace.Name),
 		Fix:     "ask the platform team for a gateway whose namespaceSelector matches the namespace, or to exempt it",
 	}}
+}
+
+// tunnels refuses endpoints of exits that are no more than the mesh's own.
+func tunnels(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if !intent.External() || !s.seals() && !s.leads() {
+		return nil
+	}
+	_, before := s.listenedBefore()
+	return hop.CheckTunnels(intent, before)
 }
 
 // CodeUnsealed is the code of an entry that was stored before the webhook, or past it.
@@ -163,7 +189,7 @@ func checkSealed(s *subject) hop.Refusals {
 		want = s.asItWas(want)
 	}
 	switch {
-	case !equality.Semantic.DeepEqual(want.Object["spec"], s.Object.Object["spec"]):
+	case !same(want.Object["spec"], s.Object.Object["spec"]):
 	case s.leads():
 		return nil
 	default:
@@ -183,8 +209,12 @@ func (s *subject) asItWas(form *unstructured.Unstructured) *unstructured.Unstruc
 		return form
 	}
 	gw, _ := s.Mesh.GatewayByName(leg.Gateway)
+	parsed, err := s.entry()
+	if err != nil {
+		return form
+	}
 	out := s.intent.DeepCopy()
-	if hop.SealIntent(out, gw.By(leg.Transport), s.Mesh) != nil {
+	if hop.SealIntent(out, parsed, gw.By(leg.Transport), s.Mesh) != nil {
 		return form
 	}
 	return out
@@ -193,7 +223,7 @@ func (s *subject) asItWas(form *unstructured.Unstructured) *unstructured.Unstruc
 // straightOut says whether an external entry that is to be sealed leads past every gateway.
 func (s *subject) straightOut() bool {
 	_, sealed := hop.SealedTo(s.Object, s.Mesh)
-	parsed, err := hop.ParseEntry(s.intent)
+	parsed, err := s.entry()
 	return s.seals() && !sealed && err == nil && parsed.External()
 }
 
@@ -202,8 +232,11 @@ func entryChanges(s *subject) []string {
 		return ledChanges(s)
 	}
 	gw, ok := hop.SealedTo(s.Object, s.Mesh)
-	if !ok {
+	switch {
+	case !ok:
 		return nil
+	case s.later:
+		return []string{fmt.Sprintf("metadata.annotations[%s]: its exit at egress gateway %q is made, and the entry stays as it is until it is written without this", hop.ExitAnnotation, gw.Name)}
 	}
 	out := []string{fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name)}
 	if waypoint := hop.BoundTo(s.Object); waypoint.Name != "" && waypoint == s.gateway.WaypointOf(s.Namespace.Name) {
@@ -219,12 +252,13 @@ func entryChanges(s *subject) []string {
 	default:
 		out = append(out, `spec.exportTo: was left out, so the entry is seen by its own namespace alone; name the namespaces that are to see it, or "*" for all`)
 	}
-	if parsed, err := hop.ParseEntry(s.intent); err == nil {
+	if parsed, err := s.entry(); err == nil {
 		if proxies := forwardProxies(parsed); proxies != "" {
 			out = append(out, proxyChange(proxies))
 		}
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
+		out = append(out, underUnusedLevels(s, parsed)...)
 	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {
@@ -235,7 +269,7 @@ func entryChanges(s *subject) []string {
 
 // ledChanges tells what becomes of an entry that is stored as it is written.
 func ledChanges(s *subject) []string {
-	parsed, err := hop.ParseEntry(s.intent)
+	parsed, err := s.entry()
 	if err != nil || !parsed.External() {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,17 +58,15 @@ func sidecarChanges(s *subject) (out []string) {
 	return out
 }
 
-// hiddenHosts returns the hosts of the namespace's own entries that its Sidecar for all workloads hides from them, sorted. One
-// for some workloads may well leave out what they do not call.
+// hiddenHosts returns the hosts of the namespace's own entries that its Sidecar for all workloads hides from them, or some ports of
+// them, sorted. One for some workloads may well leave out what they do not call.
 func hiddenHosts(s *subject) (out []string) {
-	imported := imports(s.intent, s.Namespace.Name)
-	if len(imported) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
+	listeners := listenersOf(s.intent, s.Namespace.Name)
+	if len(listeners) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
 		return nil
 	}
 	seen := func(entry *egress.Entry, host string) bool {
-		return slices.ContainsFunc(egress.Patterns(host), func(pattern string) bool {
-			return imported[entry.Namespace+"/"+pattern] || imported["*/"+pattern]
-		})
+		return !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return !imported(listeners, entry.Namespace, host, port.Number) })
 	}
 	for _, host := range s.View.Below("*") {
 		entries := s.View.Entries(host)
@@ -82,21 +81,46 @@ func hiddenHosts(s *subject) (out []string) {
 	return slices.Compact(out)
 }
 
-// imports returns what the listeners of a Sidecar import, as namespace/host; none where it imports everything.
-func imports(sidecar *unstructured.Unstructured, namespace string) map[string]bool {
+// listener is one of a Sidecar: what it imports, and what of that not, as namespace/host, for calls of a port, 0 for those that no other
+// has.
+type listener struct {
+	port          uint32
+	hosts, except map[string]bool
+}
+
+// listenersOf returns the listeners of a Sidecar; none where it imports everything.
+func listenersOf(sidecar *unstructured.Unstructured, namespace string) (out []listener) {
 	listeners, _, _ := unstructured.NestedSlice(sidecar.Object, "spec", "egress")
-	out := map[string]bool{}
 	for _, item := range listeners {
-		listener, _ := item.(map[string]any)
-		hosts, _, _ := unstructured.NestedStringSlice(listener, "hosts")
+		of, _ := item.(map[string]any)
+		hosts, _, _ := unstructured.NestedStringSlice(of, "hosts")
+		next := listener{egress.PortOf(of), map[string]bool{}, map[string]bool{}}
 		for _, written := range hosts {
 			of, host, _ := strings.Cut(written, "/")
+			into := next.hosts
+			if rest, is := strings.CutPrefix(of, "~"); is {
+				of, into = cmp.Or(rest, "*"), next.except
+			}
 			if of == "." {
 				of = namespace
 			}
 			// As it is written: entries are stored in the one spelling, and no other imports them.
-			out[of+"/"+host] = true
+			into[of+"/"+host] = true
 		}
+		out = append(out, next)
 	}
 	return out
+}
+
+// imported says whether some listener for calls of a port imports a host of a namespace.
+func imported(of []listener, namespace, host string, port uint32) bool {
+	if !slices.ContainsFunc(of, func(l listener) bool { return l.port == port }) {
+		port = 0
+	}
+	return slices.ContainsFunc(of, func(l listener) bool {
+		names := func(set map[string]bool) bool {
+			return slices.ContainsFunc(egress.Patterns(host), func(pattern string) bool { return set[namespace+"/"+pattern] || set["*/"+pattern] })
+		}
+		return l.port == port && names(l.hosts) && !names(l.except)
+	})
 }

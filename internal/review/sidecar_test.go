@@ -65,7 +65,10 @@ func TestASidecarThatHidesOnesOwnEntriesIsTold(t *testing.T) {
 	shared.Namespace = "partners"
 	for spec, want := range map[string]string{
 		`{egress: [{hosts: ["istio-system/*"]}]}`:                                                   `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 4 more)`,
-		`{egress: [{hosts: ["./*.example.com"]}, {port: {number: 443}, hosts: ["*/*.wild.test"]}]}`: "",
+		`{egress: [{hosts: ["./*.example.com"]}, {port: {number: 443}, hosts: ["*/*.wild.test"]}]}`: `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 2 more)`,
+		`{egress: [{hosts: ["./*"]}, {port: {number: 443}, hosts: ["./*", "~/x.test"]}]}`:           "",
+		`{egress: [{hosts: ["*/*", "~./*.wild.test"]}]}`:                                            `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 0 more)`,
+		`{egress: [{hosts: ["*/*", "~/*"]}]}`:                                                       `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 4 more)`,
 		`{egress: [{hosts: ["./two.example.com", "payments/*.test", "partners/*"]}]}`:               `"grpc.example.com", of the namespace's own ServiceEntries, is not imported (and 1 more)`,
 		`{egress: [{hosts: ["./*"]}]}`:                                                              "",
 		`{egress: [{hosts: ["*/*"]}]}`:                                                              "",

@@ -14,8 +14,9 @@ import (
 // a third: Istio shows a namespace one entry of a host, and says nothing of what the others have. What is stored already and
 // is not made worse is not refused.
 func taken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
-	ours := s.listening(s.Object, intent)
-	ours.Created = s.Object.GetCreationTimestamp().Time
+	aged := *s.listens(intent) // which is not to be changed
+	aged.Created = s.Object.GetCreationTimestamp().Time
+	ours := &aged
 	before, _ := s.listenedBefore()
 	clients, all := egress.Clients(ours.ExportTo, ours.Namespace)
 	if all {
@@ -38,6 +39,39 @@ func taken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 			out = append(out, egress.Finding{
 				Code: "host-taken", Field: field.NewPath("spec", "hosts").Index(i).String(),
 				Message: fmt.Sprintf("%s by ServiceEntry %s/%s, and would by this one, %s", callers(client, intent.Hosts[i]), theirs.Namespace, theirs.Name, reason),
+				Fix:     `set exportTo: ["."], or name namespaces that do not call the host yet`,
+			})
+			break
+		}
+	}
+	if !intent.External() {
+		out = append(out, takenBelow(s, ours, before)...)
+	}
+	return out
+}
+
+// takenBelow refuses hosts of the mesh's own below a wildcard by which other namespaces leave: their calls to it would stay in the mesh.
+// Of a host outside the exits of both say so, and those that the entry's own namespace makes are its own to lead.
+func takenBelow(s *subject, ours, before *egress.Entry) (out hop.Refusals) {
+	if !leadsOthers(ours) {
+		return nil
+	}
+	for i, host := range ours.Hosts {
+		if before != nil && slices.Contains(before.Hosts, host) && slices.Equal(before.ExportTo, ours.ExportTo) {
+			continue
+		}
+		for _, wildcard := range egress.Patterns(host)[1:] {
+			entries := s.View.Entries(wildcard)
+			at := slices.IndexFunc(entries, func(theirs *egress.Entry) bool {
+				names, all := ours.Both(theirs)
+				return theirs.Gateway != "" && theirs.Namespace != ours.Namespace && (all || amongOthers(names, ours.Namespace))
+			})
+			if at < 0 {
+				continue
+			}
+			out = append(out, egress.Finding{
+				Code: "host-taken", Field: field.NewPath("spec", "hosts").Index(i).String(),
+				Message: fmt.Sprintf("namespace %q calls host %q by ServiceEntry %s/%s for %q, and by this one its calls would stay in the mesh", entries[at].Namespace, host, entries[at].Namespace, entries[at].Name, wildcard),
 				Fix:     `set exportTo: ["."], or name namespaces that do not call the host yet`,
 			})
 			break

@@ -79,3 +79,35 @@ func TestNobodyTakesAHostFromClientsOfOthers(t *testing.T) {
 		assert.Equal(t, want, codes(outcome), name)
 	}
 }
+
+// TestHostsOfTheMeshBelowAWildcard take the calls of those alone who see both, and an entry's own namespace may lead its own.
+func TestHostsOfTheMeshBelowAWildcard(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		theirs []string
+		ours   string
+		taken  bool
+	}{
+		"everybody's":                            {nil, `["*"]`, true},
+		"theirs alone, for everybody":            {[]string{"."}, `["*"]`, true},
+		"theirs alone, for a third":              {[]string{"."}, "[third]", false},
+		"theirs alone, for them":                 {[]string{"."}, "[other]", true},
+		"theirs and ours, for everybody":         {[]string{".", "payments"}, `["*"]`, true},
+		"theirs and ours, for a third":           {[]string{".", "payments"}, `[".", third]`, false},
+		"ours alone, for everybody":              {[]string{"payments"}, `["*"]`, false},
+		"everybody's, for itself":                {nil, `["."]`, false},
+		"everybody's, for a third":               {nil, "[third]", true},
+		"a third's and theirs, for them and its": {[]string{".", "third"}, "[third]", true},
+	} {
+		r := newReviewer()
+		view := &egresstest.Cluster{Known: []*egress.Entry{theirs("*.corp.test", "HTTP", 80, tc.theirs...)}, Services: r.View.(*egresstest.Cluster).Services}
+		r.View = view
+		outcome, err := reviewed(t, r, create(entry(t, `{hosts: [db.corp.test], exportTo: `+tc.ours+`, location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}, ports: [{number: 80, name: http, protocol: HTTP}]}`)))
+		require.NoError(t, err, name)
+		var want []string
+		if tc.taken {
+			want = []string{"host-taken spec.hosts[0]"}
+		}
+		assert.Equal(t, want, codes(outcome), name)
+	}
+}

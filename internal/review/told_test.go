@@ -25,6 +25,8 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 		`{hosts: [grpc.example.com], http: [{route: [{destination: {host: grpc.example.com, subset: v1}}]}]}`:                                                                         `spec.http[0].route[0].destination: grpc.example.com has no subset "v1"`,
 		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, subset: all}}]}]}`:                                                                          "",
 		`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com, port: {number: 8081}}}]}]}`:                                                                 "ServiceEntry payments/api.example.com has no port 8081 of api.example.com",
+		`{hosts: [misspelt.test], http: [{route: [{destination: {host: misspelt.test}}]}]}`:                                                                                           "spec.http[0].route[0].destination: no ServiceEntry or Service names misspelt.test, and such calls fail until one does",
+		`{hosts: [new.test], gateways: [in], http: [{route: [{destination: {host: new.test}}]}]}`:                                                                                     "",
 		`{hosts: [local], http: [{route: [{destination: {host: local, subset: v1}}]}]}`:                                                                                               "",
 		`{hosts: [two.example.com], gateways: [in], http: [{route: [{destination: {host: two.example.com}}]}]}`:                                                                       "only where exportTo of ServiceEntry payments/two.example.com names their namespace",
 		`{hosts: [api.example.com], gateways: [in], http: [{route: [{destination: {host: api.example.com}}]}]}`:                                                                       "would call api.example.com directly",
@@ -42,6 +44,7 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 			assert.NotContains(t, told, "subset", spec)
 			assert.NotContains(t, told, "do not see", spec)
 			assert.NotContains(t, told, "has no port", spec)
+			assert.NotContains(t, told, "no ServiceEntry or Service", spec)
 		}
 		assert.Equal(t, strings.Contains(spec, "two.example.com"), strings.Contains(told, "exportTo of"), spec)
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 func routeIntent(s *subject, vs *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	if !s.Mesh.Inject {
-		// Nothing is rewritten, and the record is anybody's word: what counts is what will be stored.
-		return vs.DeepCopy(), nil
+	if _, recorded := vs.GetAnnotations()[hop.IntentAnnotation]; !recorded || !s.Mesh.Inject {
+		// It is as it was written; or nothing is rewritten, and the record is anybody's word: what counts is what will be stored.
+		return vs, nil
 	}
 	return hop.RouteIntent(vs, s.Mesh)
 }
@@ -68,7 +68,7 @@ func examineForms(s *subject) (egress.Facts, hop.Refusals) {
 		return facts, nil
 	}
 	injected, err := inject(s)
-	if err != nil || equality.Semantic.DeepEqual(injected.Object["spec"], s.Object.Object["spec"]) {
+	if err != nil || same(injected.Object["spec"], s.Object.Object["spec"]) {
 		return facts, refusals
 	}
 	// Another replica rewrote it before it knew of an entry; the controller of routes makes up for that.
@@ -82,9 +82,9 @@ func examineForms(s *subject) (egress.Facts, hop.Refusals) {
 }
 
 func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop.Refusals) {
-	resolved := egress.Resolve(form, s.Mesh, s.View)
+	resolved := s.resolved(form)
 	if s.Mesh.Inject {
-		resolved.Pairs = hop.Pairs(form, s.intent, s.Mesh)
+		resolved.Pairs = hop.Pairs(resolved.Destinations(), s.intent, s.Mesh)
 	}
 	refusals := slices.Concat(hop.CheckRoutes(resolved), hop.CheckHeaders(form), hop.CheckExpressions(form))
 	if s.Mesh.Carries() && resolved.Mesh && resolved.External {
@@ -114,20 +114,32 @@ func routeChanges(s *subject) (out []string) {
 	case len(written) == 0 && len(s.Mesh.Gateways) > 1 && len(egress.Resolve(s.intent, s.Mesh, s.View).Others) == 0:
 		out = append(out, "spec.exportTo: there are several egress gateways, so the routes are for calls of their own namespace alone; name the namespaces whose calls they are for")
 	default:
-		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, since its entries of the hosts are not the first, or others have some too")
+		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone; to be for others, it must be the first and the only one with entries of the hosts")
 	}
-	was := egress.Destinations(s.intent)
-	for i, d := range egress.Destinations(s.Object) {
-		if gw, ok := s.Mesh.GatewayByService(d.Host()); ok && was[i].Host() != d.Host() {
-			out = append(out, fmt.Sprintf("%s: calls to %s now leave through egress gateway %q", d.Path, was[i].Host(), gw.Name))
+	return slices.Concat(out, rerouted(s), routeNotes(s))
+}
+
+// rerouted tells which calls are led to a gateway that their author led elsewhere.
+func rerouted(s *subject) (out []string) {
+	var was []egress.Destination
+	for i, route := range s.resolved(s.Object).Routes {
+		if !route.ToGateway {
+			continue
+		}
+		if was == nil {
+			was = egress.Destinations(s.intent)
+		}
+		if was[i].Host() != route.Host() {
+			gw, _ := s.Mesh.GatewayByService(route.Canonical)
+			out = append(out, fmt.Sprintf("%s: calls to %s now leave through egress gateway %q", route.Path, was[i].Host(), gw.Name))
 		}
 	}
-	return append(out, routeNotes(s)...)
+	return out
 }
 
 // routeNotes tell of routes that are stored, and whose calls would not all end where they say.
 func routeNotes(s *subject) (out []string) {
-	resolved := egress.Resolve(s.Object, s.Mesh, s.View)
+	resolved := s.resolved(s.Object)
 	for _, route := range resolved.Routes {
 		sealed := route.Serving != nil && route.Serving.Gateway != ""
 		if sealed && route.Reach.Mesh && !seenByAll(route.Entries, resolved.ExportTo, s.Namespace.Name) {
@@ -140,6 +152,9 @@ func routeNotes(s *subject) (out []string) {
 				out = append(out, fmt.Sprintf("%s: pods of this route's gateway see %s only where exportTo of ServiceEntry %s/%s names their namespace; elsewhere their calls fail",
 					route.Path, route.Host(), route.Serving.Namespace, route.Serving.Name))
 			}
+		}
+		if route.Reach.Mesh && route.Serving == nil && !route.InMesh && !route.ToGateway {
+			out = append(out, fmt.Sprintf("%s: no ServiceEntry or Service names %s, and such calls fail until one does", route.Path, route.Host()))
 		}
 		if name, _ := route.Raw["subset"].(string); name != "" && sealed && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
 			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))

@@ -151,10 +151,7 @@ func (c *Cluster) addEntry(object *unstructured.Unstructured) {
 	for _, host := range entry.Hosts {
 		c.services[host] = append(c.services[host], out)
 	}
-	for _, condition := range listOf(object.Object, "status", "conditions") {
-		if textOf(condition, "type") == registry.ConditionExitReady {
-			reason := textOf(condition, "reason")
-			c.ready[entry.Namespace+"/"+entry.Name] = &Ready{textOf(condition, "status"), reason, textOf(condition, "message"), reason == registry.ReasonSuspended}
-		}
+	if told := registry.ToldOf(object); told != nil {
+		c.ready[entry.Namespace+"/"+entry.Name] = &Ready{told.Status, told.Reason, told.Message, told.Reason == registry.ReasonSuspended}
 	}
 }

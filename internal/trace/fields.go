@@ -44,13 +44,3 @@ func numberOf(of fields, path ...string) uint32 {
 	value, _, _ := unstructured.NestedFieldNoCopy(of, path...)
 	return egress.Number(value)
 }
-
-// within says whether all labels of one set are in another.
-func within(some, all map[string]string) bool {
-	for key, value := range some {
-		if all[key] != value {
-			return false
-		}
-	}
-	return true
-}

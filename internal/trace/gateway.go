@@ -59,7 +59,7 @@ type arrival struct {
 func (c *Cluster) router(gw egress.Gateway) *proxy {
 	out := &proxy{Cluster: c, namespace: gw.Namespace(), labels: gw.Selector}
 	for _, door := range c.doors {
-		if within(door.selector, gw.Selector) {
+		if egress.Selects(door.selector, gw.Selector) {
 			out.doors = append(out.doors, door)
 		}
 	}

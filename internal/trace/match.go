@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 // asking is what a proxy knows of a call that it looks for a route of.
@@ -40,7 +42,7 @@ func (p *proxy) applies(block []fields, of asking, http bool) bool {
 			// Istio looks at neither there.
 			continue
 		}
-		if from := textOf(one, "sourceNamespace"); !within(labelsOf(one, "sourceLabels"), p.labels) || from != "" && from != p.namespace {
+		if from := textOf(one, "sourceNamespace"); !egress.Selects(labelsOf(one, "sourceLabels"), p.labels) || from != "" && from != p.namespace {
 			return false
 		}
 	}

@@ -33,7 +33,7 @@ func (c *Cluster) sidecar(call Call) *proxy {
 		selector := labelsOf(sidecar.Object, "spec", "workloadSelector", "labels")
 		of, isWide := sidecar.GetNamespace(), hop.SidecarIsWide(sidecar)
 		switch {
-		case of == call.Namespace && !isWide && out.scope == nil && within(selector, call.Labels):
+		case of == call.Namespace && !isWide && out.scope == nil && egress.Selects(selector, call.Labels):
 			out.scope = sidecar
 		case of == call.Namespace && isWide && wide == nil:
 			wide = sidecar
@@ -182,7 +182,7 @@ func (p *proxy) rule(host string, of *service) (out []*unstructured.Unstructured
 				if rule.GetNamespace() != namespace || named != pattern || i > 0 && p.sees(egress.ExportTo(rule), namespace) == 0 {
 					continue
 				}
-				if within(labelsOf(rule.Object, "spec", "workloadSelector", "matchLabels"), p.labels) {
+				if egress.Selects(labelsOf(rule.Object, "spec", "workloadSelector", "matchLabels"), p.labels) {
 					out = append(out, rule)
 				}
 			}

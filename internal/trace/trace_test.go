@@ -43,7 +43,7 @@ func newStage(t *testing.T, change string) *stage {
 	}
 	standards, err := standing()
 	require.NoError(t, err)
-	session, err := dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Time: time.Unix(1e9, 0), Namespace: "shop"})
+	session, err := dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Sending: dryrun.Sending{Time: time.Unix(1e9, 0)}, Namespace: "shop"})
 	require.NoError(t, err)
 	return &stage{t: t, configuration: configuration, session: session}
 }
@@ -296,6 +296,14 @@ func TestWhoIsLetInIsSaid(t *testing.T) {
 			assert.Equal(t, "istio-system", out.Ways[0].Exit.Namespace)
 		}
 	}
+}
+
+// TestALabelThatIsMissingIsNoEmptyOne: a route for pods with an empty label is for none without it.
+func TestALabelThatIsMissingIsNoEmptyOne(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "").apply(entry("shop", "api", api+own+http),
+		routes(`http: [{match: [{sourceLabels: {tier: ""}}], redirect: {uri: /}}, {route: [{destination: {host: api.example.com}}]}]`))
+	assert.True(t, s.of("shop", "http://api.example.com", nil).Leaves())
 }
 
 func TestWhatIsNoCall(t *testing.T) {

@@ -155,7 +155,7 @@ func (p *proxy) notTaken(of arrival, from lead, by *service) (why, change string
 	host, _ := p.entriesOf(of, from)
 	if exit := p.view.Exit(host, of.gw.Namespace()); exit != nil && of.mutual {
 		callers := exit.Callers(from.to.port, of.gw.Leg(), p.governs)
-		if accounts, known := callers.Of[of.call.Namespace]; !callers.Anyone && (!known || accounts != nil && !slices.Contains(accounts, of.call.ServiceAccount)) {
+		if !callers.Admits(of.call.Namespace, of.call.ServiceAccount) {
 			return fmt.Sprintf("egress gateway %q does not let %s in to port %d of %s", of.gw.Name, of.call.Caller(), from.to.port, host), p.letIn(of, from, by)
 		}
 	}

@@ -92,7 +92,7 @@ func (c *Case) Session(by string) (cluster *dryrun.Session, given, applied []*un
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	cluster, err = dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Server: server, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	cluster, err = dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Server: server, Sending: dryrun.Sending{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -234,6 +234,27 @@ func (c *Cluster) Rule(namespace, host string) *egress.Rule {
 	return nil
 }
 
+// Ruled implements egress.View.
+func (c *Cluster) Ruled(host string) (out []string) {
+	for _, rule := range c.Rules {
+		if rule.Host == host {
+			out = append(out, rule.Namespace)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// RuleAfter implements egress.View.
+func (c *Cluster) RuleAfter(namespace, host, name string, next *egress.Rule) *egress.Rule {
+	without := *c
+	without.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(rule *egress.Rule) bool { return rule.Namespace == namespace && rule.Name == name })
+	if next != nil {
+		without.Rules = append(without.Rules, next)
+	}
+	return without.Rule(namespace, host)
+}
+
 // Binding implements egress.View.
 func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 	for _, binding := range c.Bindings {

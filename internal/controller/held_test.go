@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// observing is a mesh that observes the namespaces labelled so.
+func observing(t *testing.T, mesh *egress.Mesh) *egress.Mesh {
+	t.Helper()
+	governed, err := labels.Parse("mode notin (Observe)")
+	require.NoError(t, err)
+	mesh.Governed, mesh.Observed = governed, labels.Everything()
+	return mesh
+}
+
+var observe = map[string]string{"mode": "Observe"}
+
+// leadingOut is an entry that was stored before the webhook; held, it asks for its exit.
+func leadingOut(annotations map[string]string) *networkingv1.ServiceEntry {
+	out := defaultEntry("a", "TLS")
+	out.Spec.Endpoints, out.Annotations = nil, annotations
+	return out
+}
+
+var held = map[string]string{"egress-governor.io/exit": "Held"}
+
+// TestTheExitOfAHeldEntryStandsBeforeItIsSealed, by either transport, and goes where it is held no more.
+func TestTheExitOfAHeldEntryStandsBeforeItIsSealed(t *testing.T) {
+	t.Parallel()
+	for name, mesh := range map[string]*egress.Mesh{"Plain": egresstest.Mesh(), "MutualTLS": egresstest.MutualTLS()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, mesh)
+			s.store(leadingOut(nil))
+			s.drain()
+			entries, _ := s.exit(gateways)
+			assert.Empty(t, entries, "nobody asked for it")
+			s.annotate(held)
+			s.drain()
+			entries, routes := s.exit(gateways)
+			assert.Len(t, entries, 1)
+			assert.Len(t, routes, 1)
+			condition := s.condition("app", "a")
+			assert.Equal(t, []any{"True", "ExitAhead"}, []any{condition["status"], condition["reason"]}, condition["message"])
+			assert.Empty(t, s.registry.Entries(host)[0].Gateway, "routes and rules are not to follow it yet")
+			s.annotate(nil)
+			s.drain()
+			entries, routes = s.exit(gateways)
+			assert.Empty(t, entries)
+			assert.Empty(t, routes)
+			assert.Equal(t, "NotCarried", s.condition("app", "a")["reason"])
+		})
+	}
+}
+
+// TestWhatIsObservedKeepsTheExitsThatStand, and makes none.
+func TestWhatIsObservedKeepsTheExitsThatStand(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, observing(t, egresstest.Mesh()))
+	s.store(defaultEntry("a", "TLS"))
+	s.drain()
+	s.registry.PutNamespace("app", observe)
+	s.drain()
+	entries, routes := s.exit(gateways)
+	assert.Len(t, entries, 1, "its calls end there")
+	assert.Len(t, routes, 1)
+
+	entry := &networkingv1.ServiceEntry{}
+	require.NoError(t, s.cluster.Get(t.Context(), types.NamespacedName{Namespace: "app", Name: "a"}, entry))
+	entry.Spec.Endpoints, entry.Annotations = nil, held
+	require.NoError(t, s.cluster.Update(t.Context(), entry))
+	s.see("app", "a")
+	s.drain()
+	entries, _ = s.exit(gateways)
+	assert.Len(t, entries, 1, "it leads straight out again, and proxies may not know yet")
+	s.annotate(nil)
+	s.drain()
+	entries, routes = s.exit(gateways)
+	assert.Empty(t, entries)
+	assert.Empty(t, routes)
+
+	s.annotate(held)
+	s.drain()
+	entries, _ = s.exit(gateways)
+	assert.Empty(t, entries, "nobody asked a policy")
+	s.store(defaultEntry("b", "TLS"))
+	s.drain()
+	entries, _ = s.exit(gateways)
+	assert.Empty(t, entries, "nor of one that a tenant sealed by hand")
+}
+
+// TestWhatIsObservedHoldsAHostAgainstNoOther: governed entries define it, however old the others are.
+func TestWhatIsObservedHoldsAHostAgainstNoOther(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, observing(t, egresstest.Mesh()))
+	s.store(defaultEntry("a", "HTTP"))
+	s.registry.PutNamespace("app", observe)
+	s.store(sealed("cards", "b", egresstest.GatewayService, "TLS"))
+	s.drain()
+	assert.Equal(t, "True", s.condition("cards", "b")["status"])
+	exit := s.registry.Exit(host, gateways)
+	require.Len(t, exit.Members, 1)
+	assert.Equal(t, "cards", exit.Owner().Namespace)
+}
+
+// annotate writes the annotations of the entry.
+func (s *stage) annotate(annotations map[string]string) {
+	s.t.Helper()
+	entry := &networkingv1.ServiceEntry{}
+	require.NoError(s.t, s.cluster.Get(s.t.Context(), client.ObjectKey{Namespace: "app", Name: "a"}, entry))
+	entry.Annotations = annotations
+	require.NoError(s.t, s.cluster.Update(s.t.Context(), entry))
+	s.see("app", "a")
+}
+
+// TestWhoIsObservedCallsOnByMutualTLS: the gateway lets his calls in, and the rule by which they come stands.
+func TestWhoIsObservedCallsOnByMutualTLS(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, observing(t, egresstest.MutualTLS()))
+	s.registry.PutAccount("app", "default")
+	s.store(byMutual("app", "a", "TLS"))
+	s.drain()
+	s.writes = nil
+	s.registry.PutNamespace("app", observe)
+	s.drain()
+	assert.Equal(t, []string{"spiffe://cluster.local/ns/app/sa/default"}, s.callers())
+	assert.Equal(t, []string{"app"}, s.clientRules())
+	assert.Empty(t, s.writes)
+}

@@ -1,0 +1,97 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// addressesTaken refuses addresses by which an entry takes calls to other hosts: sidecars lead TLS and raw TCP by the address where some
+// entry has it, whichever host the app has resolved to it, and so they do with HTTP where raw TCP has the port. What is stored already and
+// is not made worse is not refused.
+func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if len(intent.Addresses) == 0 || !slices.ContainsFunc(intent.Ports, func(port egress.Port) bool { return port.ToldBy() != egress.FamilyHTTP }) {
+		return nil
+	}
+	stood := s.stood(intent)
+	if intent.External() && !s.endsAsBefore(intent) {
+		stood = nil
+	}
+	for i, written := range intent.Addresses {
+		message, fix := s.takes(intent, written)
+		if message == "" || stood[egress.Address(written)] {
+			continue
+		}
+		return hop.Refusals{{
+			Code: "address-taken", Field: field.NewPath("spec", "addresses").Index(i).String(),
+			Message: fmt.Sprintf("calls to %s, whatever hosts they are for, would %s", written, message), Fix: fix,
+		}}
+	}
+	return nil
+}
+
+// takes says what would become of calls for other hosts at an address of an entry, and what helps; nothing where there are none, or
+// all that its own namespace makes.
+func (s *subject) takes(intent *egress.ServiceEntry, written string) (message, fix string) {
+	const toItself = `set exportTo: ["."], or `
+	_, single := egress.SingleIP(written)
+	declared := s.Mesh.Declares(written)
+	if egress.Unrouted(written) {
+		return "", ""
+	}
+	switch others := leadsOthers(s.listens(intent)); {
+	case !intent.External() && !declared && !single:
+		return "stay in the mesh, or go past the egress gateway", "name single addresses, or ask the platform team to declare the range (meshCIDRs)"
+	case !intent.External() && !declared && others:
+		return "stay in the mesh, also those of other namespaces", toItself + "remove the address, or ask the platform team to declare its range (meshCIDRs)"
+	case intent.External() && others && s.carrier(intent).Transport == egress.MutualTLS && leadsElsewhere(intent, written):
+		return "be led to the other endpoints, too, also those of other namespaces", toItself + "remove spec.addresses"
+	}
+	return "", ""
+}
+
+// leadsOthers says whether sidecars of other namespaces listen for calls of an entry.
+func leadsOthers(entry *egress.Entry) bool {
+	clients, all := egress.Clients(entry.ExportTo, entry.Namespace)
+	return all || amongOthers(clients, entry.Namespace)
+}
+
+// amongOthers says whether there are other namespaces than one among some.
+func amongOthers(namespaces []string, namespace string) bool {
+	return slices.ContainsFunc(namespaces, func(client string) bool { return client != namespace })
+}
+
+// leadsElsewhere says whether calls to an address may come to an endpoint with another.
+func leadsElsewhere(intent *egress.ServiceEntry, address string) bool {
+	return slices.ContainsFunc(intent.Endpoints, func(endpoint egress.Endpoint) bool {
+		return egress.Address(endpoint.Address) != egress.Address(address)
+	})
+}
+
+// stood returns the addresses at which sidecars await calls of an entry as they did before it was changed: for no clients beside, and by
+// no port beside that they tell apart by the address.
+func (s *subject) stood(intent *egress.ServiceEntry) map[string]bool {
+	if len(intent.Addresses) == 0 {
+		return nil
+	}
+	before, was := s.listenedBefore()
+	if before == nil || was.External() != intent.External() || !s.listens(intent).AwaitsAs(before) {
+		return nil
+	}
+	out := map[string]bool{}
+	for _, address := range before.Addresses {
+		out[egress.Address(address)] = true
+	}
+	return out
+}
+
+// endsAsBefore says whether calls at the addresses of an entry outside the mesh came to the same endpoints before it was changed. By Plain
+// the gateway tells those of other hosts apart.
+func (s *subject) endsAsBefore(intent *egress.ServiceEntry) bool {
+	before, was := s.listenedBefore()
+	return before != nil && (before.Gateway == "" || before.Transport == egress.MutualTLS) && was.Define().EndsAs(s.defines(intent))
+}

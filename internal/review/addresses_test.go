@@ -1,0 +1,216 @@
+package review
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestAddressesOfOtherHosts, at which an entry would take calls that are none of its own.
+func TestAddressesOfOtherHosts(t *testing.T) {
+	t.Parallel()
+	const taken = "address-taken spec.addresses[0]"
+	inside := func(of string) string {
+		return `{hosts: [db.test], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}, ports: [{number: 5432, name: p, protocol: TCP}], ` + of + `}`
+	}
+	outside := func(of string) string {
+		return `{hosts: [db.test], resolution: STATIC, ports: [{number: 5432, name: p, protocol: TCP}], ` + of + `}`
+	}
+	for name, tc := range map[string]struct {
+		spec  string
+		taken bool
+	}{
+		"of the mesh's own, an address outside": {inside(`addresses: [203.0.113.7]`), true},
+		"to one namespace":                      {inside(`addresses: [203.0.113.7], exportTo: [elsewhere]`), true},
+		"to its own":                            {inside(`addresses: [203.0.113.7], exportTo: ["."]`), false},
+		"a range to its own":                    {inside(`addresses: [203.0.113.0/24], exportTo: ["."]`), true},
+		"a declared address":                    {inside(`addresses: [10.77.0.7, 10.77.8.0/24]`), false},
+		"an address that nothing outside has":   {inside(`addresses: [240.240.0.7]`), false},
+		"a range that nothing outside has":      {inside(`addresses: [240.240.0.0/16]`), true},
+		"of HTTP":                               {strings.Replace(inside(`addresses: [203.0.113.7]`), "TCP", "HTTP", 1), false},
+		"the only endpoint's":                   {outside(`addresses: [203.0.113.7], endpoints: [{address: 203.0.113.7}]`), false},
+		"one of two endpoints'":                 {outside(`addresses: [203.0.113.7], endpoints: [{address: 203.0.113.7}, {address: 203.0.113.8}]`), true},
+		"one of two, to its own":                {outside(`exportTo: ["."], addresses: [203.0.113.7], endpoints: [{address: 203.0.113.7}, {address: 203.0.113.8}]`), false},
+	} {
+		r := byMutualTLS(&egresstest.Cluster{})
+		r.Mesh.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16")}
+		outcome, err := reviewed(t, r, create(entry(t, tc.spec)))
+		require.NoError(t, err, name)
+		var want []string
+		if tc.taken {
+			want = []string{taken}
+		}
+		assert.Equal(t, want, codes(outcome), name)
+	}
+}
+
+// TestAddressesThatAreTakenAlready keep nobody from writing the rest, and take no more: they were stored before anybody looked.
+func TestAddressesThatAreTakenAlready(t *testing.T) {
+	t.Parallel()
+	const (
+		ends   = `endpoints: [{address: 203.0.113.7}, {address: 203.0.113.8}]`
+		was    = `{hosts: [db.test], exportTo: ["*"], resolution: STATIC, addresses: [203.0.113.7, 203.0.113.8], ` + ends + `, ports: [{number: 5432, name: p, protocol: TCP}]}`
+		inside = `{hosts: [db.test], exportTo: [TO], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}, addresses: [203.0.113.7], ports: [{number: 5432, name: p, protocol: TCP}]}`
+	)
+	with := func(spec, was, is string) string {
+		require.Contains(t, spec, was)
+		return strings.Replace(spec, was, is, 1)
+	}
+	for name, tc := range map[string]struct {
+		old, new string
+		taken    string
+		// moves says that the namespace leaves by another gateway now, straight that the old entry was not sealed.
+		moves, straight bool
+		plain           bool
+	}{
+		"a port of HTTP":          {old: was, new: with(was, "}]}", "}, {number: 80, name: http, protocol: HTTP}]}")},
+		"another name":            {old: was, new: with(was, "name: p", "name: other")},
+		"another gateway":         {old: with(was, `["*"]`, "[other]"), new: with(was, `["*"]`, "[other]"), moves: true},
+		"that was not sealed":     {old: was, new: was, straight: true},
+		"less of it":              {old: was, new: with(was, ", 203.0.113.8]", "]")},
+		"to its own":              {old: was, new: with(was, `["*"]`, `["."]`)},
+		"to fewer":                {old: was, new: with(was, `["*"]`, `[other]`)},
+		"another port":            {old: was, new: with(was, "}]}", "}, {number: 443, name: tls, protocol: TLS}]}"), taken: "spec.addresses[0]"},
+		"another protocol":        {old: with(was, "TCP", "HTTP"), new: was, taken: "spec.addresses[0]"},
+		"another endpoint":        {old: with(was, "8}]", "9}]"), new: was, taken: "spec.addresses[0]"},
+		"an endpoint more":        {old: with(with(was, ", 203.0.113.8]", "]"), ", {address: 203.0.113.8}", ""), new: with(was, ", 203.0.113.8]", "]"), taken: "spec.addresses[0]"},
+		"another address":         {old: with(was, ", 203.0.113.8]", "]"), new: was, taken: "spec.addresses[1]"},
+		"more clients":            {old: with(was, `["*"]`, `[other]`), new: was, taken: "spec.addresses[0]"},
+		"by Plain before":         {old: with(was, "TCP", "TLS"), new: with(was, "TCP", "TLS"), plain: true, taken: "spec.addresses[0]"},
+		"inside, a port of HTTP":  {old: inside, new: with(inside, "}]}", "}, {number: 80, name: http, protocol: HTTP}]}")},
+		"inside, other workloads": {old: inside, new: with(inside, "app: db", "app: queue")},
+		"inside, another port":    {old: inside, new: with(inside, "}]}", "}, {number: 443, name: tls, protocol: TLS}]}"), taken: "spec.addresses[0]"},
+		"inside, more clients":    {old: with(inside, "[TO]", `["."]`), new: inside, taken: "spec.addresses[0]"},
+		"inside, from outside":    {old: was, new: inside, taken: "spec.addresses[0]"},
+	} {
+		view := &egresstest.Cluster{}
+		r := byMutualTLS(view)
+		req := create(entry(t, strings.Replace(tc.new, "TO", "other", 1)))
+		if tc.moves {
+			view.Mesh = egresstest.TwoGateways()
+			for i := range view.Mesh.Gateways {
+				view.Mesh.Gateways[i].Transport = egress.MutualTLS
+			}
+			r.Mesh, req.Namespace.Labels = view.Mesh, map[string]string{"egress": "pci"}
+		}
+		before := create(entry(t, strings.Replace(tc.old, "TO", "other", 1)))
+		if tc.plain {
+			r.Mesh.Gateways[0].Transport = egress.Plain
+		}
+		if req.Operation, req.Old = Update, before.Object; !tc.straight {
+			req.Old = stored(t, r, before).Object
+		}
+		r.Mesh.Gateways[0].Transport = egress.MutualTLS
+		outcome, err := reviewed(t, r, req)
+		require.NoError(t, err, name)
+		var want []string
+		if tc.taken != "" {
+			want = []string{"address-taken " + tc.taken}
+		}
+		assert.Equal(t, want, codes(outcome), name)
+	}
+}
+
+// TestAnAddressThatIsNarrowedAlready: a TLS route by the name of its host stood beside it before anybody looked.
+func TestAnAddressThatIsNarrowedAlready(t *testing.T) {
+	t.Parallel()
+	const was = `{hosts: [db.test], exportTo: [other], resolution: STATIC, addresses: [203.0.113.7], endpoints: [{address: 203.0.113.7}], ports: [{number: 443, name: p, protocol: TLS}]}`
+	with := func(part, is string) string {
+		require.Contains(t, was, part)
+		return strings.Replace(was, part, is, 1)
+	}
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"a port of HTTP":   {was, with("}]}", "}, {number: 80, name: http, protocol: HTTP}]}"), ""},
+		"another endpoint": {was, with("endpoints: [", "endpoints: [{address: 203.0.113.9}, "), ""},
+		"without it":       {with("addresses: [203.0.113.7], ", ""), was, "left-out spec.addresses[0]"},
+		"another address":  {was, with("addresses: [203.0.113.7]", "addresses: [203.0.113.7, 203.0.113.8]"), "left-out spec.addresses[1]"},
+		"another port":     {was, with("number: 443", "number: 8443"), "left-out spec.addresses[0]"},
+		"another host":     {with("db.test", "old.test"), was, "left-out spec.addresses[0]"},
+		"more clients":     {was, with("[other]", "[other, third]"), "left-out spec.addresses[0]"},
+	} {
+		view := &egresstest.Cluster{Narrows: map[string][]*egress.Seen{"db.test": {{Namespace: "payments", Name: "db"}}}, Captures: true}
+		view.Mesh = egresstest.Mesh()
+		r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+		req := create(entry(t, tc.new))
+		req.Operation, req.Old = Update, stored(t, r, create(entry(t, tc.old))).Object
+		outcome, err := reviewed(t, r, req)
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, strings.Join(codes(outcome), ", "), name)
+	}
+}
+
+// TestEndpointsOfTunnels are refused, but for those that are stored already, of which no exit takes the label.
+func TestEndpointsOfTunnels(t *testing.T) {
+	t.Parallel()
+	const (
+		label = `labels: {networking.istio.io/tunnel: http}`
+		of    = `{hosts: [db.test], resolution: STATIC, endpoints: [{address: 203.0.113.7}, {address: 203.0.113.8}], ports: [{number: 80, name: p, protocol: HTTP}]}`
+		first = "endpoint-tunnel spec.endpoints[0].labels[networking.istio.io/tunnel]"
+	)
+	has := strings.Replace(of, "3.7}", "3.7, "+label+"}", 1)
+	other := strings.Replace(of, "3.8}", "3.8, "+label+"}", 1)
+	byRoutes := egresstest.ByRoutes()
+	for name, tc := range map[string]struct {
+		mesh     *egress.Mesh
+		old, new string
+		audited  bool
+		want     string
+	}{
+		"new":                {new: has, want: first},
+		"new, led by routes": {mesh: byRoutes, new: has, want: first},
+		"added":              {old: of, new: has, want: first},
+		"on another":         {old: other, new: has, want: first},
+		"stored":             {old: has, new: strings.Replace(has, "80", "8080", 1)},
+		"stored, audited":    {old: has, new: has, audited: true, want: first},
+		"removed":            {old: has, new: of},
+		"of the mesh's own":  {new: strings.Replace(has, "{hosts", "{location: MESH_INTERNAL, hosts", 1)},
+	} {
+		view := egresstest.NewCluster()
+		view.Mesh = egresstest.Mesh()
+		if tc.mesh != nil {
+			view.Mesh = tc.mesh
+		}
+		view.Mesh.CIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+		r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+		req := create(entry(t, tc.new))
+		if tc.old != "" {
+			req.Operation, req.Old = Update, stored(t, r, create(entry(t, tc.old))).Object
+		}
+		if req = stored(t, r, req); tc.audited {
+			req.Operation, req.Old = Audit, nil
+		}
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, strings.Join(codes(outcome), ", "), name)
+	}
+}
+
+// TestADatabaseOfTheMeshBesideTLS: of the two, Istio drops one.
+func TestADatabaseOfTheMeshBesideTLS(t *testing.T) {
+	t.Parallel()
+	mongo := `{hosts: [db.test], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}, ports: [{number: 443, name: p, protocol: MONGO}]}`
+	tls := theirs("api.test", "TLS", 443)
+	straight := *tls
+	straight.Gateway = ""
+	for name, tc := range map[string]struct {
+		spec  string
+		other *egress.Entry
+		want  []string
+	}{
+		"that leaves":       {mongo, tls, []string{"tcp-port-taken spec.ports[0].number"}},
+		"of the mesh's own": {mongo, &straight, nil},
+		"to its own":        {strings.Replace(mongo, "{hosts", `{exportTo: ["."], hosts`, 1), theirs("api.test", "TLS", 443, "other"), nil},
+		"raw":               {strings.Replace(mongo, "MONGO", "TCP", 1), tls, nil},
+	} {
+		r := byMutualTLS(&egresstest.Cluster{Known: []*egress.Entry{tc.other}})
+		outcome, err := reviewed(t, r, create(entry(t, tc.spec)))
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, codes(outcome), name)
+	}
+}
