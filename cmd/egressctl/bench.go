@@ -22,7 +22,7 @@ func benchCommand() *cobra.Command {
 	var name, benchtime string
 	var count int
 	out := &cobra.Command{
-		Use: "bench -f FILES", Short: "Measure EgressPolicies by the manifests that they are asked about", Args: cobra.NoArgs,
+		Use: "bench -f FILES", Short: "Measure EgressPolicies by the manifests that they are asked about", Args: noArguments,
 		Long: `Measures how long each EgressPolicy in force takes to evaluate each of the manifests that it is asked about, and what it allocates, as
 the webhook evaluates it. The output is that of go test -bench, for benchstat.`,
 		Example: `  egressctl policy bench -f entry.yaml -p policies/ --cluster cluster.yaml --policy payments-hosts --benchtime 10x

@@ -32,7 +32,7 @@ type logs struct {
 func discoverCommand() *cobra.Command {
 	var l logs
 	out := &cobra.Command{
-		Use: "discover", Short: "Find the hosts that workloads call in access logs, and draft entries of them", Args: cobra.NoArgs,
+		Use: "discover", Short: "Find the hosts that workloads call in access logs, and draft entries of them", Args: noArguments,
 		Long: `Reads access logs of sidecars, in Istio's default forms as text or JSON: those of files or standard input, or of the pods of a cluster.
 It prints a draft of a ServiceEntry for each host that no entry names, and for each namespace an EgressPolicy that records every
 other host: the way to a mesh that lets nothing out but what entries name. Drafts are such as the webhook stores without a word.

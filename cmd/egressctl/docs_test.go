@@ -53,11 +53,15 @@ func TestDocumentsShowWhatIsPrinted(t *testing.T) {
 			ran++
 		}
 	}
-	assert.Equal(t, 21, ran)
+	assert.Equal(t, 23, ran)
 	for _, file := range []string{"policies/tests/payments-hosts_test.yaml", "wrong.yaml"} {
 		shown := strings.ReplaceAll("    "+strings.TrimSpace(strings.ReplaceAll(content(t, file), "\n", "\n    ")), "\n    \n", "\n\n")
 		assert.Contains(t, content(t, filepath.Join(root, "docs/egressctl.md")), shown, file)
 	}
+	_, diff, _ := run(t, "", "render", "-f", "entry.yaml", "--diff")
+	_, hunk, _ := strings.Cut(diff, " @@\n")
+	hunk, _, _ = strings.Cut(hunk, "--- /dev/null\n")
+	assert.Contains(t, content(t, filepath.Join(root, "README.md")), "```diff\n"+hunk+"```\n")
 	_, rendered, _ := run(t, "", "render", "-f", "entry.yaml")
 	assert.Equal(t, content(t, "stored.yaml"), rendered)
 	_, again, _ := run(t, "", "render", "-f", "stored.yaml")

@@ -17,7 +17,7 @@ func explainCommand() *cobra.Command {
 	var name, output string
 	var watch policy.Watch
 	out := &cobra.Command{
-		Use: "explain -f FILES", Short: "Say how the webhook comes to what it answers", Args: cobra.NoArgs,
+		Use: "explain -f FILES", Short: "Say how the webhook comes to what it answers", Args: noArguments,
 		Long: `Says of each manifest what the webhook answers, the facts that policies see, which of the EgressPolicies in force are asked about it
 and why, what each says by which rule, and what its print statements print.
 

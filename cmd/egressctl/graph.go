@@ -18,7 +18,7 @@ func graphCommand() *cobra.Command {
 	var of []string
 	var output string
 	out := &cobra.Command{
-		Use: "graph", Short: "Draw which namespaces leave by which egress gateways to which hosts", Args: cobra.NoArgs,
+		Use: "graph", Short: "Draw which namespaces leave by which egress gateways to which hosts", Args: noArguments,
 		Long: `Draws namespaces, the egress gateways that they leave by, and the hosts that these lead to, of a cluster or of files.`,
 		Example: `  egressctl graph -f entry.yaml
 

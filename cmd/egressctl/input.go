@@ -17,7 +17,7 @@ func inputCommand() *cobra.Command {
 	var i inputs
 	var policy, output string
 	out := &cobra.Command{
-		Use: "input -f FILES", Short: "Print the input of policies, for opa and conftest", Args: cobra.NoArgs,
+		Use: "input -f FILES", Short: "Print the input of policies, for opa and conftest", Args: noArguments,
 		Long: `Prints the document by which policies evaluate each of the manifests, for stock tools: opa eval, conftest.
 
 With --policy it is what one EgressPolicy in force sees, its parameters among it; without, parameters are empty.

@@ -6,19 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/apiserver"
-	"github.com/egress-governor/egress-governor/internal/config"
-	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/review"
@@ -32,9 +28,12 @@ type inputs struct {
 	config, baseline        string
 	kubeconfig, context     string
 	namespace               string
-	user                    string
-	groups                  []string
-	time                    string
+	// rehearse are observed namespaces that are governed where it is asked.
+	rehearse []string
+	user     string
+	groups   []string
+	time     string
+	sending  sending
 	// guarded says that guards are asked; unguarded that those which are stored are known, and are all.
 	guarded, unguarded bool
 	// rights are those of the cluster, nil for none.
@@ -58,11 +57,18 @@ func (i *inputs) bindApplied(cmd *cobra.Command) {
 	flags.StringSliceVarP(&i.policies, "policies", "p", nil, "files and folders of EgressPolicies that are in force")
 	flags.StringVar(&i.user, "as", "", "who applies the manifests")
 	flags.StringSliceVar(&i.groups, "as-group", nil, "groups of who applies them")
+	i.sending.bind(cmd)
 	i.bindCluster(cmd)
 }
 
 // bindCluster makes those flags that say in which cluster something is asked.
 func (i *inputs) bindCluster(cmd *cobra.Command) {
+	i.bindStored(cmd)
+	cmd.Flags().StringVarP(&i.namespace, "namespace", "n", "default", "namespace of objects that name none")
+}
+
+// bindStored makes those flags that say in which cluster something is asked about what is stored.
+func (i *inputs) bindStored(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVarP(&i.recursive, "recursive", "R", false, "read folders below the folders that are named, too")
 	bindBundles(cmd, &i.bundles)
@@ -72,7 +78,6 @@ func (i *inputs) bindCluster(cmd *cobra.Command) {
 	flags.StringVar(&i.config, "config", "", "configuration of the webhook, or the ConfigMap with it (default: that of the cluster, or what the chart installs without values)")
 	flags.StringVar(&i.baseline, "baseline", "", "enforcement of the baseline: Deny, Warn, Audit or Off (default: as configured)")
 	completes(cmd, "baseline", enforcements...)
-	flags.StringVarP(&i.namespace, "namespace", "n", "default", "namespace of objects that name none")
 	flags.StringVar(&i.time, "time", "", "when that is, such as 2027-01-31T00:00:00Z (default now)")
 }
 
@@ -80,7 +85,7 @@ func (i *inputs) bindCluster(cmd *cobra.Command) {
 func (i *inputs) manifests(in io.Reader) ([]manifest.Object, error) {
 	out, err := manifest.Read(i.files, in, i.recursive)
 	if err == nil && len(out) == 0 {
-		err = fmt.Errorf("there are no objects in %s", strings.Join(i.files, ", "))
+		err = fmt.Errorf("there are no objects in %s", strings.ReplaceAll(strings.Join(i.files, ", "), manifest.Stdin, "standard input"))
 	}
 	return out, err
 }
@@ -100,7 +105,9 @@ func (i *inputs) session(ctx context.Context, in io.Reader) (*dryrun.Session, er
 		return nil, err
 	}
 	i.sources = slices.Concat(stored, policies)
-	return out, errors.Join(out.Store(stored...), out.Enforce(policies...))
+	err = errors.Join(out.Store(stored...), out.Enforce(policies...))
+	i.notes = append(i.notes, out.Told()...)
+	return out, err
 }
 
 // read returns what is stored already; of a cluster more resources are read than decide.
@@ -138,9 +145,14 @@ func (i *inputs) cluster(stored []manifest.Object) (*dryrun.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	way, err := i.sending.way()
+	if err != nil {
+		return nil, err
+	}
 	return dryrun.New(dryrun.Options{
-		Configuration: configuration, Standards: inForce, Server: server, DNSCapture: capture, Time: at, User: review.User{Name: i.user, Groups: i.groups}, Namespace: i.namespace,
-		Release: release(stored),
+		Configuration: configuration, Standards: inForce, Server: server, DNSCapture: capture, Namespace: cmp.Or(i.namespace, metav1.NamespaceDefault),
+		Release: release(stored), Rehearse: i.rehearse,
+		Sending: dryrun.Sending{Time: at, User: review.User{Name: i.user, Groups: i.groups}, Way: way, Manager: i.sending.manager, Force: i.sending.force},
 	})
 }
 
@@ -151,112 +163,19 @@ func (i *inputs) inForce(in io.Reader) ([]manifest.Object, error) {
 		return nil, err
 	}
 	var errs []error
+	places := map[string]string{}
 	for _, object := range out {
-		if object.GetKind() != "EgressPolicy" {
-			errs = append(errs, fmt.Errorf("%s: %s is not an EgressPolicy", manifest.Place(object.File, object.Line), manifest.Name(object.Unstructured)))
+		place, name := manifest.Place(object.File, object.Line), object.GetName()
+		switch other := places[name]; {
+		case object.GetKind() != "EgressPolicy":
+			errs = append(errs, fmt.Errorf("%s: %s is not an EgressPolicy", place, manifest.Name(object.Unstructured)))
+		case other != "":
+			errs = append(errs, fmt.Errorf("%s: EgressPolicy %s stands in %s, too, and one of both would be in force", place, name, other))
+		default:
+			places[name] = place
 		}
 	}
 	return out, errors.Join(errs...)
-}
-
-// chartName is the label that the objects of the chart have, configKey the key of its ConfigMap.
-const (
-	chartName = "egress-governor"
-	configKey = "config.yaml"
-)
-
-// enforcements are those of a baseline.
-var enforcements = []string{"Deny", "Warn", "Audit", "Off"}
-
-// configuration is that of --config, of the cluster, or of a cluster of which nothing is known.
-func (i *inputs) configuration(stored []manifest.Object) (out *config.Configuration, err error) {
-	switch found := installed(stored); {
-	case i.config != "":
-		out, err = load(i.config)
-	case len(found) == 1:
-		out, err = config.Parse([]byte(found[0]))
-	case len(found) > 1:
-		err = errors.New("the cluster has several ConfigMaps of egress-governor; name the configuration that counts by --config")
-	case i.isLive():
-		err = errors.New("the cluster has no ConfigMap of egress-governor; name a configuration by --config")
-	default:
-		out, err = config.Installed()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	if i.baseline == "" {
-		return out, nil
-	}
-	if !slices.Contains(enforcements, i.baseline) {
-		return nil, oneOf("baseline", i.baseline, enforcements)
-	}
-	out.Baseline.Enforcement = config.Switch(i.baseline)
-	return out, nil
-}
-
-// installed returns the configurations that stored objects hold.
-func installed(stored []manifest.Object) (out []string) {
-	for _, object := range stored {
-		if text, is := configured(object); is {
-			out = append(out, text)
-		}
-	}
-	return out
-}
-
-// configured returns the configuration that an object holds, false for none.
-func configured(object manifest.Object) (string, bool) {
-	text, is, _ := unstructured.NestedString(object.Object, "data", configKey)
-	return text, is && object.GetKind() == "ConfigMap" && object.GetLabels()["app.kubernetes.io/name"] == chartName
-}
-
-// release returns the namespace of the webhook, empty where stored objects do not tell.
-func release(stored []manifest.Object) string {
-	for _, object := range stored {
-		if _, is := configured(object); is {
-			return object.GetNamespace()
-		}
-	}
-	return ""
-}
-
-// load reads a configuration, alone or in its ConfigMap.
-func load(path string) (*config.Configuration, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var in struct {
-		Kind string
-		Data map[string]string
-	}
-	if yaml.Unmarshal(raw, &in) == nil && in.Kind == "ConfigMap" {
-		raw = []byte(in.Data[configKey])
-	}
-	out, err := config.Parse(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return out, nil
-}
-
-// captures says whether sidecars capture DNS, by Istio's ConfigMap among what is stored.
-func captures(configuration *config.Configuration, stored []manifest.Object) (bool, error) {
-	text, _ := meshConfig(configuration, stored)
-	return controller.CapturesDNS(text)
-}
-
-// meshConfig returns Istio's configuration of the mesh among what is stored, false for none.
-func meshConfig(configuration *config.Configuration, stored []manifest.Object) (text string, known bool) {
-	name := configuration.MeshConfig
-	for _, object := range stored {
-		if object.GetKind() == "ConfigMap" && object.GetNamespace() == name.Namespace && object.GetName() == name.Name {
-			text, _, _ := unstructured.NestedString(object.Object, "data", "mesh")
-			return text, true
-		}
-	}
-	return "", false
 }
 
 // completes has a shell offer the values that a flag takes.

@@ -47,7 +47,7 @@ func libraryCommand() *cobra.Command {
 	}
 	out.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
 	completes(out, "output", "table", "json", "yaml")
-	out.Flags().StringVar(&folder, "write", "", "write the Rego of the library, and the schema of its input, into this folder")
+	out.Flags().StringVar(&folder, "write", "", "write the Rego of the library, its examples, and the schema of its input with two of them, into this folder")
 	return out
 }
 
@@ -107,10 +107,11 @@ func printPolicy(w io.Writer, described []policy.Description, name string) error
 	return err
 }
 
-// writeLibrary writes the library as opa reads it, without its tests and its examples.
+// writeLibrary writes the library as opa reads it, with inputs for tests and the example of each policy, without its own tests: they
+// would be run among others.
 func writeLibrary(folder string) error {
 	return fs.WalkDir(policies.Library(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || strings.HasSuffix(name, "_test.rego") || filepath.Ext(name) == ".yaml" {
+		if err != nil || entry.IsDir() || strings.HasSuffix(name, "_test.rego") {
 			return err
 		}
 		raw, err := fs.ReadFile(policies.Library(), name)

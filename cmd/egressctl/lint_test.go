@@ -95,3 +95,51 @@ func TestPolicyBenchIsReadByBenchstat(t *testing.T) {
 		assert.Contains(t, errs, want, line)
 	}
 }
+
+// TestTheWrittenLibraryIsUsedAsItStands: nothing is found in it, whatever stands beside it; suites and tests of Rego go by what it
+// brings. What somebody changed in it is his.
+func TestTheWrittenLibraryIsUsedAsItStands(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(suites(t), "owned")
+	library := filepath.Join(folder, "vendor", "library")
+	code, _, errs := run(t, "", "library", "--write", library)
+	require.Equal(t, clean, code, errs)
+	code, out, errs := run(t, "", "policy", "lint", folder, "--regal", "none")
+	assert.Equal(t, clean, code, out+errs)
+	replace(t, filepath.Join(library, "tls_only", "tls_only.rego"), "# title: ", "# titel: ")
+	code, out, _ = run(t, "", "policy", "lint", folder, "--regal", "none")
+	assert.Equal(t, violations, code)
+	assert.Contains(t, out, "tls_only.rego")
+	assert.NotContains(t, out, "allowed_hosts.rego")
+
+	suite := filepath.Join(folder, "library_test.yaml")
+	require.NoError(t, os.WriteFile(suite, []byte(`policies: [vendor/library/allowed_hosts/example.yaml]
+namespaces: {app: {team: payments}}
+cases:
+- name: a host that is not listed
+  manifest: {apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: e, namespace: app}, spec: {hosts: [evil.io], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}}
+  expect: {decision: denied, code: host-not-allowed}
+`), 0o600))
+	code, out, errs = run(t, "", "test", suite)
+	assert.Equal(t, clean, code, out+errs)
+	assert.FileExists(t, filepath.Join(library, "testdata", "serviceentry", "input.json"))
+}
+
+// TestWhatAuthorsAreToldAtApply is told by the command line, too: parameters that nobody reads, and two policies of one name.
+func TestWhatAuthorsAreToldAtApply(t *testing.T) {
+	t.Parallel()
+	in := t.TempDir()
+	one, other := filepath.Join(in, "one.yaml"), filepath.Join(in, "other.yaml")
+	text := "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: own}\nspec:\n  parameters: {unread: 3}\n  rego: |\n    package own\n    deny contains \"no\" if input.name in input.parameters.names\n"
+	require.NoError(t, os.WriteFile(one, []byte(text), 0o600))
+	told := one + ":1: EgressPolicy own: spec.parameters.unread: own.rego never reads it; it reads names"
+	_, _, errs := run(t, "", "review", "-f", "testdata/entry.yaml", "-p", one)
+	assert.Contains(t, errs, "Note: "+told)
+	code, out, _ := run(t, "", "policy", "lint", one, "--regal", "none")
+	assert.Equal(t, violations, code)
+	assert.Contains(t, out, one+":1: strict: spec.parameters.unread: own.rego never reads it")
+	require.NoError(t, os.WriteFile(other, []byte("# another\n"+text), 0o600))
+	code, _, errs = run(t, "", "review", "-f", "testdata/entry.yaml", "-p", in)
+	assert.Equal(t, failed, code)
+	assert.Contains(t, errs, other+":2: EgressPolicy own stands in "+one+":1, too")
+}

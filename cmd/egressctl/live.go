@@ -75,18 +75,27 @@ func (i *inputs) rest() (*rest.Config, error) {
 	return out, nil
 }
 
+// client returns what asks the cluster that is named for objects of any kind.
+func (i *inputs) client() (*rest.Config, dynamic.Interface, error) {
+	config, err := i.rest()
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return config, out, nil
+}
+
 // live reads what a cluster holds, and of more resources, where one is named.
 func (i *inputs) live(ctx context.Context, more ...schema.GroupVersionResource) ([]manifest.Object, error) {
 	if !i.isLive() {
 		return nil, nil
 	}
-	config, err := i.rest()
+	config, client, err := i.client()
 	if err != nil {
 		return nil, err
-	}
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	out, err := list(ctx, client, config.Host, slices.Concat(read, more))
 	if err != nil {

@@ -25,11 +25,15 @@ const (
 	failed
 )
 
+// errUnknown says that something could not be told, and that it was said already.
+var errUnknown = errors.New("not everything could be looked at")
+
 // errViolations says that something is not allowed, and that it was said already.
 var errViolations = errors.New("violations")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who interrupts it once more does not wait for it
 	code := execute(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -42,14 +46,26 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 	cmd.SetIn(in)
 	cmd.SetOut(out)
 	cmd.SetErr(errs)
-	err := cmd.ExecuteContext(ctx)
+	began := noteRuns(cmd)
+	ran, err := unknown(cmd, args[1:])
+	if err == nil {
+		ran, err = cmd.ExecuteContextC(ctx)
+	}
 	switch {
 	case err == nil:
 		return clean
 	case errors.Is(err, errViolations):
 		return violations
+	case errors.Is(err, errUnknown):
+		return failed
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		// What is to be done about it stands beside.
+		err = errors.New(strings.ReplaceAll(err.Error(), ctx.Err().Error(), "interrupted"))
 	}
-	fmt.Fprintf(errs, "Error: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nError: "))
+	fmt.Fprintf(errs, "Error: %s\n", strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", "\nError: "))
+	if !*began {
+		fmt.Fprintf(errs, "Usage: %s\nSee '%s --help'.\n", useLine(ran), ran.CommandPath())
+	}
 	return failed
 }
 
@@ -71,13 +87,13 @@ It exits with 0 where everything is allowed, with 1 where something is not, and 
 	}
 	out.SetVersionTemplate("{{.Version}}\n")
 	out.AddCommand(reviewCommand(), renderCommand(), unrenderCommand(), inputCommand(), explainCommand(), testCommand(), libraryCommand(), policyCommand(), versionCommand())
-	out.AddCommand(traceCommand(), graphCommand(), reportCommand(), simulateCommand(), discoverCommand())
+	out.AddCommand(traceCommand(), graphCommand(), reportCommand(), simulateCommand(), discoverCommand(), adoptCommand(), unsealCommand(), checkCommand(), stopCommand(), startCommand())
 	return out
 }
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs, Example: "  egressctl version",
+		Use: "version", Short: "Print the version", Args: noArguments, Example: "  egressctl version",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
 			return err

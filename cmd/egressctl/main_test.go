@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -100,7 +101,7 @@ func TestExitCodes(t *testing.T) {
 			"review -f " + broken, "review -f testdata/stored.yaml",
 		},
 		failed: {
-			"", "nonsense", "review", "review -f none.yaml", "review -f testdata/evil.yaml -o xml", "review -f testdata/evil.yaml -p " + broken, "review -f testdata/evil.yaml -p testdata/entry.yaml",
+			"", "nonsense", "policy nonsense", "completion nonsense", "review testdata/evil.yaml", "library --nonsense", "review", "review -f none.yaml", "review -f testdata/evil.yaml -o xml", "review -f testdata/evil.yaml -p " + broken, "review -f testdata/evil.yaml -p testdata/entry.yaml",
 			"review -f testdata/evil.yaml --baseline Never", "review -f testdata/evil.yaml --time today", "review -f testdata/evil.yaml --config testdata/entry.yaml",
 			"review -f testdata/evil.yaml --kubeconfig none", "render -f testdata/evil.yaml --diff=all", "input -f testdata/evil.yaml -o xml", "input -f testdata/evil.yaml --policy none",
 			"input -f testdata/policies", "library none", "library -o xml", "unrender -f testdata/none",
@@ -115,6 +116,61 @@ func TestExitCodes(t *testing.T) {
 			assert.Equal(t, want == failed, strings.HasPrefix(errs, "Error: "), "%s\n%s", line, errs)
 		}
 	}
+}
+
+// TestWhatIsStoredAsItIsWrittenHasNoDifference: the version in which Istio's kinds are written, and what others tell of an object, are
+// none.
+func TestWhatIsStoredAsItIsWrittenHasNoDifference(t *testing.T) {
+	t.Parallel()
+	stored := filepath.Join(t.TempDir(), "stored.yaml")
+	text := strings.Replace(content(t, "testdata/stored.yaml"), "kind: Gateway\n", "kind: Gateway\nstatus: {conditions: [{type: Ready, status: \"True\"}]}\n", 1)
+	require.NoError(t, os.WriteFile(stored, []byte(text), 0o600))
+	written := strings.Replace(content(t, "testdata/entry.yaml"), "networking.istio.io/v1\n", "networking.istio.io/v1beta1\n", 1)
+	code, out, errs := run(t, written, "render", "-f", "-", "--cluster", stored, "--diff=cluster")
+	assert.Equal(t, clean, code, errs)
+	assert.Empty(t, out)
+	code, out, errs = run(t, strings.Replace(written, "number: 443", "number: 8443", 1), "render", "-f", "-", "--cluster", stored, "--diff=cluster")
+	assert.Equal(t, clean, code, errs)
+	assert.Contains(t, out, "+++ ServiceEntry payments/stripe\n")
+}
+
+// TestAWrongCommandLineIsToldWithTheRightOne, and nothing else is.
+func TestAWrongCommandLineIsToldWithTheRightOne(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"reviewe -f x":              "Error: unknown command \"reviewe\" for \"egressctl\"; did you mean review?\nUsage: egressctl [command]\nSee 'egressctl --help'.\n",
+		"policy benhc":              "Error: unknown command \"benhc\" for \"egressctl policy\"; did you mean bench?\nUsage: egressctl policy [command]\nSee 'egressctl policy --help'.\n",
+		"completion sh":             "Error: unknown command \"sh\" for \"egressctl completion\"",
+		"review testdata/evil.yaml": "Error: \"testdata/evil.yaml\" is not expected here: files and folders are named by -f\nUsage: egressctl review -f FILES [flags]\n",
+		"check testdata/evil.yaml":  "Error: \"testdata/evil.yaml\" is not expected here\nUsage: egressctl check",
+		"review":                    "Error: required flag(s) \"filename\" not set\nUsage: egressctl review -f FILES [flags]\nSee 'egressctl review --help'.\n",
+		"trace shop":                "Error: accepts 2 arg(s), received 1\nUsage: egressctl trace NAMESPACE",
+		"library --all":             "Error: unknown flag: --all\nUsage: egressctl library",
+	} {
+		code, out, errs := run(t, "", strings.Fields(line)...)
+		assert.Equal(t, failed, code, line)
+		assert.True(t, strings.HasPrefix(errs, want), "%s\n%s", line, errs)
+		assert.Empty(t, out, line)
+	}
+	_, _, errs := run(t, "", "review", "-f", "none.yaml")
+	assert.NotContains(t, errs, "Usage: ", "the command line was right")
+	code, out, _ := run(t, "", "__complete", "rev")
+	assert.Equal(t, clean, code)
+	assert.Contains(t, out, "review")
+	code, out, _ = run(t, "", "policy")
+	assert.Equal(t, clean, code)
+	assert.Contains(t, out, "Available Commands:")
+}
+
+// TestAnInterruptedReviewEnds where it is, whatever is left.
+func TestAnInterruptedReviewEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	assert.Equal(t, failed, execute(ctx, []string{"egressctl", "review", "-f", "testdata/evil.yaml"}, nil, &out, &errs))
+	assert.Equal(t, "Error: interrupted\n", errs.String())
+	assert.Empty(t, out.String())
 }
 
 // TestErrorsNameFileAndLine of everything that cannot be read, at once.
@@ -155,7 +211,7 @@ func TestUnlabelledNamespacesAreTold(t *testing.T) {
 	t.Parallel()
 	code, _, errs := run(t, "", "review", "-f", "testdata/evil.yaml", "-p", "testdata/policies")
 	assert.Equal(t, clean, code)
-	assert.Contains(t, errs, "Note: nothing declares namespace payments, so it is taken to have no labels, by which selects: EgressPolicy payments-hosts.")
+	assert.Contains(t, errs, "Note: nothing declares namespace payments, so it is taken to have no labels; what selects by labels of namespaces may pass it over: EgressPolicy payments-hosts.")
 	_, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml", "--cluster", "testdata/cluster.yaml")
 	assert.Empty(t, errs)
 	_, _, errs = run(t, "", "review", "-f", "testdata/evil.yaml")
@@ -168,7 +224,7 @@ func TestNothingIsNotClean(t *testing.T) {
 	for _, command := range []string{"review", "render", "unrender", "input"} {
 		code, _, errs := run(t, "---\n# nothing\n", command, "-f", "-")
 		assert.Equal(t, failed, code)
-		assert.Equal(t, "Error: there are no objects in -\n", errs)
+		assert.Equal(t, "Error: there are no objects in standard input\n", errs)
 	}
 }
 

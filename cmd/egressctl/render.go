@@ -25,7 +25,7 @@ func renderCommand() *cobra.Command {
 	var i inputs
 	var diff string
 	out := &cobra.Command{
-		Use: "render -f FILES", Short: "Print what would be stored, and the exit sets", Args: cobra.NoArgs,
+		Use: "render -f FILES", Short: "Print what would be stored, and the exit sets", Args: noArguments,
 		Long: `Prints manifests in the form in which they would be stored, and after them what the controllers make of it: the exit sets in the
 egress gateways' namespaces, and what they keep beside entries. Rendered again the output stays as it is.
 
@@ -68,7 +68,7 @@ What is not allowed is told, and left out.`,
 func unrenderCommand() *cobra.Command {
 	var i inputs
 	out := &cobra.Command{
-		Use: "unrender -f FILES", Short: "Print stored objects as their authors wrote them", Args: cobra.NoArgs,
+		Use: "unrender -f FILES", Short: "Print stored objects as their authors wrote them", Args: noArguments,
 		Long: `Prints stored objects as their authors wrote them, without what egress-governor keeps beside them.`,
 		Example: `  kubectl get serviceentries,virtualservices,destinationrules -A -o yaml | egressctl unrender -f -
 
@@ -129,7 +129,7 @@ func printDiff(w io.Writer, objects []*unstructured.Unstructured, before func(*u
 	for _, object := range objects {
 		was, from := "", "/dev/null"
 		if old := before(object); old != nil {
-			raw, err := yaml.Marshal(dryrun.Bare(old).Object)
+			raw, err := yaml.Marshal(alike(old, object).Object)
 			if err != nil {
 				return err
 			}
@@ -150,6 +150,17 @@ func printDiff(w io.Writer, objects []*unstructured.Unstructured, before func(*u
 		}
 	}
 	return nil
+}
+
+// alike returns what is stored as it would stand beside an object: in its version, which of Istio's kinds changes nothing, and without
+// a status, of which the object has none.
+func alike(stored, object *unstructured.Unstructured) *unstructured.Unstructured {
+	out := dryrun.Bare(stored)
+	out.SetAPIVersion(object.GetAPIVersion())
+	if _, is := object.Object["status"]; !is {
+		delete(out.Object, "status")
+	}
+	return out
 }
 
 // lines are those of a text, with their ends.

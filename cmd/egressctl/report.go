@@ -20,7 +20,7 @@ func reportCommand() *cobra.Command {
 	var output, serve string
 	var every time.Duration
 	out := &cobra.Command{
-		Use: "report", Short: "Write an HTML page of who leaves the mesh, where, and what is wrong", Args: cobra.NoArgs,
+		Use: "report", Short: "Write an HTML page of who leaves the mesh, where, and what is wrong", Args: noArguments,
 		Long: `Writes one HTML page that stands alone: who leaves where, by which entry and under which policies, what is suspended, not ready or in
 violation, with a picture, a search and filters.
 
@@ -30,6 +30,10 @@ With --serve=ADDRESS, 127.0.0.1:8080 without one, it is served until interrupted
   # To standard output, with what would be once a manifest is applied
   egressctl report --cluster mesh.yaml -f entry.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// The other commands have a form by this flag.
+			if slices.Contains([]string{"html", "json", "svg", "table", "yaml"}, output) {
+				return fmt.Errorf("--output is the file that the page is written into, such as egress.html, and is %q; the same as JSON or a picture is egressctl graph -o json, svg", output)
+			}
 			of, err := i.overview(cmd)
 			if err != nil {
 				return err

@@ -46,7 +46,7 @@ func TestTheReportSaysWhatIsWrong(t *testing.T) {
 	require.Equal(t, clean, code, errs)
 	assert.Equal(t, file+"\n", out)
 	assert.Contains(t, content(t, file), "</html>")
-	for _, args := range [][]string{{"--cluster", "-", "--serve"}, {"--serve", "--every", "10ms"}, {"--serve=nowhere:99999999"}, {"-o", filepath.Join(file, "none")}} {
+	for _, args := range [][]string{{"--cluster", "-", "--serve"}, {"--serve", "--every", "10ms"}, {"--serve=nowhere:99999999"}, {"-o", filepath.Join(file, "none")}, {"--cluster", "testdata/mesh.yaml", "-o", "json"}} {
 		code, _, errs = run(t, "", append([]string{"report"}, args...)...)
 		assert.Equal(t, failed, code, args)
 		assert.NotEmpty(t, errs)
@@ -90,7 +90,7 @@ func TestTheReportIsServed(t *testing.T) {
 	assert.NotContains(t, page(), "later.example.com")
 	later := "\n---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: later, namespace: shop}\nspec: {hosts: [later.example.com], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}\n"
 	require.NoError(t, os.WriteFile(file, []byte(content(t, "testdata/mesh.yaml")+later), 0o600))
-	assert.Eventually(t, func() bool { return strings.Contains(page(), "later.example.com") }, 20*time.Second, 100*time.Millisecond)
+	assert.Eventually(t, func() bool { return strings.Contains(page(), "later.example.com") }, time.Minute, 100*time.Millisecond)
 	stop()
 	assert.Equal(t, clean, <-code)
 }

@@ -18,9 +18,10 @@ func reviewCommand() *cobra.Command {
 	var output string
 	var options report.Options
 	out := &cobra.Command{
-		Use: "review -f FILES", Short: "Say what the API server answers to manifests, and in it the webhook", Args: cobra.NoArgs,
-		Long: `Says what the API server answers to manifests, word for word, as if they were applied in the order in which they stand: by the
-schemas and rules of their kinds, by the guards of the chart, and by the webhook.
+		Use: "review -f FILES", Short: "Say what the API server answers to manifests, and in it the webhook", Args: noArguments,
+		Long: `Says what the API server answers to manifests, word for word, as if kubectl applied them in the order in which they stand: by the
+schemas and rules of their kinds, by the guards of the chart, and by the webhook. --server-side, --field-manager and --force-conflicts are
+those of kubectl apply.
 
 Namespaces and EgressPolicies among them count for all of them. A namespace that none declares is there without labels. Objects of
 kinds and namespaces that are not governed are passed over.`,
@@ -72,6 +73,13 @@ func (i *inputs) apply(cmd *cobra.Command) (*dryrun.Session, []dryrun.Answer, er
 	if err != nil {
 		return nil, nil, err
 	}
+	standing, err := i.standing(cmd.Context(), objects)
+	if err == nil {
+		err = session.Store(standing...)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, note := range i.notes {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", note)
 	}
@@ -88,8 +96,11 @@ func (i *inputs) apply(cmd *cobra.Command) (*dryrun.Session, []dryrun.Answer, er
 // note tells of which namespaces nothing was said, where that may change answers.
 func (i *inputs) note(cmd *cobra.Command, session *dryrun.Session) {
 	if namespaces, selecting := session.Unlabelled(); len(namespaces) > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Note: nothing declares namespace %s, so it is taken to have no labels, by which selects: %s. Give Namespaces among the manifests, or by --cluster.\n",
+		fmt.Fprintf(cmd.ErrOrStderr(), "Note: nothing declares namespace %s, so it is taken to have no labels; what selects by labels of namespaces may pass it over: %s. Give its Namespace among the manifests, by --cluster, or by --kubeconfig.\n",
 			strings.Join(namespaces, ", "), strings.Join(selecting, ", "))
+	}
+	if names := session.Unmanaged(); len(names) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Note: nothing says who owns the fields of %s, so nobody but the author is taken to. Have --cluster files from kubectl get --show-managed-fields.\n", strings.Join(names, ", "))
 	}
 }
 

@@ -17,7 +17,7 @@ func simulateCommand() *cobra.Command {
 	var output string
 	var options simulate.Options
 	out := &cobra.Command{
-		Use: "simulate -p POLICIES", Short: "Say what would change for what is stored if EgressPolicies were in force", Args: cobra.NoArgs,
+		Use: "simulate -p POLICIES", Short: "Say what would change for what is stored if EgressPolicies were in force", Args: noArguments,
 		Long: `Judges what a cluster holds twice, as its audit does: by the EgressPolicies in force now, and with those of --policies in the place of
 the ones of their names. It says of each host what would change, and which entries would lose their exits by existing: Suspend.
 Nothing is written.

@@ -58,6 +58,6 @@ be told.`,
 	i.bindApplied(out)
 	out.Flags().StringToStringVarP(&labels, "labels", "l", nil, "labels of the caller's pod, such as app=web, for routes and Sidecars that select by them")
 	out.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
-	completes(out, "output", "table", "json", "yaml")
+	completes(out, "output", report.TraceFormats...)
 	return out
 }

@@ -77,6 +77,7 @@ func TestACodeThatCannotBeReadIsAnError(t *testing.T) {
 	for source, want := range map[string][]string{
 		`func f() { out.add("a-code", path, "m", "f"); out.add(CodeOther, path, "m", "f") }; const codeThird = "third"`: {"a-code", "third"},
 		`var of = Finding{Code: "b-code"}; var same = Finding{Code: other.Code}`:                                        {"b-code"},
+		`var of = metav1.Status{Code: http.StatusConflict}; var same = Finding{Code: "c-code"}`:                         {"c-code"},
 		`func f() { out.add("a-"+kind, path, "m", "f") }`:                                                               nil,
 		`var of = Finding{Code: codes[0]()}`:                                                                            nil,
 	} {

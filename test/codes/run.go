@@ -62,7 +62,7 @@ func (e *Example) answer(ctx context.Context, text string) (out Answer, err erro
 	if err != nil {
 		return out, err
 	}
-	session, err := dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Time: now})
+	session, err := dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Sending: dryrun.Sending{Time: now}})
 	if err != nil {
 		return out, err
 	}
@@ -96,7 +96,7 @@ func (e *Example) answer(ctx context.Context, text string) (out Answer, err erro
 	}
 	for _, finding := range out.Findings {
 		if finding.Effect == review.Warned && out.Verdict == review.Allowed {
-			said = append(said, "Warning: "+strings.ReplaceAll(finding.Sentence(), "\n", " "))
+			said = append(said, "Warning: "+finding.OneLine())
 		}
 	}
 	out.Text = strings.Join(said, "\n")

@@ -19,7 +19,7 @@ var deciding = []string{"dryrun", "egress", "hop", "policy", "registry", "review
 var around = []string{"foreign-gateway", "gateway-port-missing", "gateway-service-missing"}
 
 // ofTheServer are how egressctl calls what the API server itself says no to, in words of its own.
-var ofTheServer = []string{"guard", "invalid", "unknown-field", "unreadable"}
+var ofTheServer = []string{"conflict", "guard", "invalid", "unknown-field", "unreadable"}
 
 // Refusals returns the codes that stand in the source of the decision, those of policies left out. The error names a place where
 // one is given in a way that cannot be read there.
@@ -71,6 +71,8 @@ func codesOf(path string) (out []string, err error) {
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
 		switch n := node.(type) {
+		case *ast.CompositeLit:
+			return text(n.Type) != "metav1.Status" // whose code is HTTP's
 		case *ast.CallExpr:
 			if of, is := n.Fun.(*ast.SelectorExpr); is && of.Sel.Name == "add" && len(n.Args) == 4 && file.Name.Name == "hop" {
 				take(n.Args[0])

@@ -1,0 +1,79 @@
+package checkup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/registry"
+)
+
+// unreadyFor is how long an exit may take.
+const unreadyFor = 5 * time.Minute
+
+// tenants returns the ServiceEntries that have exits, by name: those that are sealed, and not ours.
+func (v *view) tenants() (out []*unstructured.Unstructured) {
+	for _, entry := range slices.SortedFunc(slices.Values(v.Objects[entries]), byName) {
+		if _, sealed := hop.SealedTo(entry, v.Mesh); sealed && entry.GetLabels()[hop.ManagedByLabel] != hop.Manager {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+func lookAtExits(v *view) {
+	for _, entry := range v.tenants() {
+		since, why := entry.GetCreationTimestamp().Time, "nobody says"
+		if told := registry.ToldOf(entry); told != nil {
+			if told.Status == "True" || told.Reason == registry.ReasonSuspended {
+				continue
+			}
+			why = told.Reason + ": " + told.Message
+			if at, err := time.Parse(time.RFC3339, told.Since); err == nil {
+				since = at
+			}
+		}
+		severity, ago := Warning, v.Now.Sub(since).Round(time.Second)
+		if ago > unreadyFor {
+			severity = Error
+		}
+		v.find(Finding{
+			Code: "exit-not-ready", Severity: severity, Object: title(entry), Message: fmt.Sprintf("its exit has not been ready for %s: %s", ago, firstLine(why)),
+			Why: "calls to its hosts fail", Fix: "docs/runbooks.md#egressgovernorexitunready has what to do for each reason",
+		})
+	}
+}
+
+func lookAtSuspended(v *view) {
+	for _, entry := range v.tenants() {
+		if told := registry.ToldOf(entry); told.Suspended() {
+			v.find(Finding{
+				Code: "entry-suspended", Severity: Error, Object: title(entry), Message: firstLine("it is suspended: " + told.Message),
+				Why: "calls to its hosts fail", Fix: "have its author mend the entry, or the platform team the policy",
+			})
+		}
+	}
+}
+
+func lookAtUngoverned(v *view) {
+	if v.EntriesUnread != nil {
+		v.cannot(v.EntriesUnread.Error())
+	}
+	for _, name := range slices.Sorted(slices.Values(v.Unsealed)) {
+		namespace, _, _ := strings.Cut(name, "/")
+		v.find(Finding{
+			Code: "unsealed-entry", Severity: Error, Object: "ServiceEntry " + name, Message: "the entry is not sealed: it was stored before the webhook, or past it",
+			Why: "calls to its hosts leave directly", Fix: fmt.Sprintf("apply it again; or egressctl adopt -n %s --kubeconfig FILE, which says what becomes of it, and does it by --apply", namespace),
+		})
+	}
+	for _, name := range slices.Sorted(slices.Values(v.Ungoverned)) {
+		v.find(Finding{
+			Code: "ungoverned-entry", Severity: Error, Object: "ServiceEntry " + name, Message: "governed namespaces see this external entry of one that is not governed",
+			Why: "their calls to its hosts leave directly", Fix: `set exportTo: ["."] in it, or move it to a governed namespace`,
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package checkup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+)
+
+func lookAtPolicies(v *view) {
+	var lenient []string
+	for _, policy := range all[v1alpha1.EgressPolicy](v, policies) {
+		object := titleOf("EgressPolicy", "", policy.Name)
+		ready := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionReady)
+		switch {
+		case ready == nil || policy.Status.ObservedGeneration < policy.Generation:
+			v.find(Finding{Code: "policy-unseen", Severity: Error, Object: object, Message: "the webhook has not said whether the policy is in force", Why: "another may be in force than stands there", Fix: "see in the webhook's log whether one of its replicas leads"})
+		case ready.Status != "True":
+			v.find(Finding{
+				Code: "policy-not-ready", Severity: Error, Object: object, Message: fmt.Sprintf("the policy is not in force: %s: %s", ready.Reason, firstLine(ready.Message)),
+				Why: "whatever it would judge is refused, or passes where it does not deny", Fix: "mend it: egressctl review -p says what is wrong with it",
+			})
+		}
+		if held := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionSuspendHeld); held != nil && held.Status == "True" {
+			v.find(Finding{
+				Code: "suspension-held", Severity: Warning, Object: object, Message: "the policy would suspend more exits at once than suspend.maxShare lets it: " + firstLine(held.Message),
+				Why: "entries that violate it keep their exits", Fix: "correct the policy, or confirm it by the annotation that its condition SuspendHeld names",
+			})
+		}
+		if policy.Spec.Enforcement == v1alpha1.Warn || policy.Spec.Enforcement == v1alpha1.Audit {
+			lenient = append(lenient, fmt.Sprintf("%s (%s)", policy.Name, policy.Spec.Enforcement))
+		}
+	}
+	if len(lenient) > 0 {
+		v.find(Finding{
+			Code: "policy-does-not-deny", Severity: Warning, Message: fmt.Sprintf("%s not deny: %s", does(len(lenient)), some(lenient)),
+			Why: "what violates them is stored all the same", Fix: "see what they would deny (kubectl get egp), and set enforcement to Deny; of the baseline, by baseline.enforcement",
+		})
+	}
+	slices.SortStableFunc(v.findings, func(a, b Finding) int { return strings.Compare(a.Object, b.Object) })
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+func does(n int) string {
+	if n == 1 {
+		return "1 EgressPolicy does"
+	}
+	return fmt.Sprintf("%d EgressPolicies do", n)
+}
