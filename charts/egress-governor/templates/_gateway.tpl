@@ -22,10 +22,13 @@ labels:
   {{- include "egress-governor.gateway.labels" . | nindent 2 }}
 {{- end -}}
 
-{{/* Of what calls need: stored entries lead to the gateway for as long as they are there, whoever takes the release away. */}}
+{{/* Of what calls need: stored entries lead to the gateway for as long as they are there, whoever takes the release away, be it helm,
+Argo CD or Flux. */}}
 {{- define "egress-governor.gateway.kept" -}}
 annotations:
+  argocd.argoproj.io/sync-options: Prune=false,Delete=false
   helm.sh/resource-policy: keep
+  kustomize.toolkit.fluxcd.io/prune: disabled
 {{- end -}}
 
 {{/* The gateway as the webhook's configuration names it. */}}

@@ -29,7 +29,7 @@ guard: their pods would be missing, and no author told. */}}
 {{- define "egress-governor.guard.pods" -}}
 matchConstraints:
   namespaceSelector:
-    {{- include "egress-governor.namespaceSelector" . | trim | nindent 4 }}
+    {{- include "egress-governor.governable" . | trim | nindent 4 }}
       - key: egress-governor.io/exempt-pods
         operator: NotIn
         values: ["true"]

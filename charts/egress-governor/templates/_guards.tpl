@@ -21,7 +21,7 @@ metadata:
 {{ include "egress-governor.fullname" .root }}-{{ kebabcase .name }}
 {{- end -}}
 
-{{/* What becomes of who is caught. What is warned of is in the audit log too. */}}
+{{/* What becomes of who is caught, by the values of guard .by, or of .name. What is warned of is in the audit log too. */}}
 {{- define "egress-governor.guard.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -31,12 +31,30 @@ metadata:
     {{- include "egress-governor.labels" .root | nindent 4 }}
 spec:
   policyName: {{ include "egress-governor.guard.name" . }}
-  validationActions: {{ include "egress-governor.guard.actions" (get .root.Values.guards .name) }}
+  validationActions: [{{ get (dict "Deny" "Deny" "Warn" "Warn, Audit" "Audit" "Audit") (get .root.Values.guards (.by | default .name)).enforcement }}]
 {{- end -}}
 
-{{/* The actions of a guard of these values. */}}
-{{- define "egress-governor.guard.actions" -}}
-[{{ get (dict "Deny" "Deny" "Warn" "Warn, Audit" "Audit" "Audit") .enforcement }}]
+{{/* The same for a guard of what lies in namespaces: in those that are observed nobody is refused or warned, and the audit log tells. */}}
+{{- define "egress-governor.guard.bindings" -}}
+{{ include "egress-governor.guard.binding" . }}
+  matchResources:
+    namespaceSelector:
+      matchExpressions:
+        {{- include "egress-governor.enforces" .root | nindent 8 }}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ include "egress-governor.guard.name" . }}-audit
+  labels:
+    {{- include "egress-governor.labels" .root | nindent 4 }}
+spec:
+  policyName: {{ include "egress-governor.guard.name" . }}
+  validationActions: [Audit]
+  matchResources:
+    namespaceSelector:
+      matchExpressions:
+        {{- include "egress-governor.observes" .root | nindent 8 }}
 {{- end -}}
 
 {{/* CEL: whether the user is one of .users, or in one of .groups. */}}

@@ -68,11 +68,11 @@ annotations:
 {{- $namespaces | uniq | join "\n" -}}
 {{- end -}}
 
-{{/* Those of them whose gateways resolve wildcards, one a line. */}}
-{{- define "egress-governor.resolvingNamespaces" -}}
+{{/* Those of them whose gateways have EnvoyFilters: they resolve wildcards, or are by mutual TLS, one a line. */}}
+{{- define "egress-governor.filteredNamespaces" -}}
 {{- $namespaces := list -}}
 {{- range include "egress-governor.gateways" . | fromYamlArray -}}
-{{- if eq (.wildcards | default "Refuse") "Resolve" -}}
+{{- if or (eq (.wildcards | default "Refuse") "Resolve") (eq (.transport | default "Plain") "MutualTLS") -}}
 {{- $namespaces = append $namespaces (index (splitList "." .service) 1) -}}
 {{- end -}}
 {{- end -}}
@@ -82,14 +82,20 @@ annotations:
 {{/* The governed namespaces: the same selector in both webhook configurations, in the guards, and in the webhook's own file. */}}
 {{- define "egress-governor.namespaceSelector" -}}
 {{ include "egress-governor.governable" . | trim }}
-  - key: egress-governor.io/mode
-    {{- if eq .Values.mode "Observe" }}
-    operator: In
-    values: [Enforce]
-    {{- else }}
-    operator: NotIn
-    values: [Observe]
-    {{- end }}
+  {{- include "egress-governor.enforces" . | nindent 2 }}
+{{- end -}}
+
+{{/* Which governable namespaces are governed by their mode, and which observed. */}}
+{{- define "egress-governor.enforces" -}}
+- key: egress-governor.io/mode
+  operator: {{ eq .Values.mode "Observe" | ternary "In" "NotIn" }}
+  values: [{{ eq .Values.mode "Observe" | ternary "Enforce" "Observe" }}]
+{{- end -}}
+
+{{- define "egress-governor.observes" -}}
+- key: egress-governor.io/mode
+  operator: {{ eq .Values.mode "Observe" | ternary "NotIn" "In" }}
+  values: [{{ eq .Values.mode "Observe" | ternary "Enforce" "Observe" }}]
 {{- end -}}
 
 {{/* The namespaces that are governed or observed. */}}
