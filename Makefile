@@ -11,6 +11,8 @@ KUBEBUILDER_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(OUT)/assets)
 export KUBEBUILDER_ASSETS
 export GOWORK := off
 
+BASE ?= HEAD
+
 .PHONY: help
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
@@ -31,10 +33,14 @@ down: build ## Stop it.
 
 ##@ Build
 
+# Without it grpc has pages of its calls, which nobody serves, made by templates. These look methods up by their names, so that the
+# linker keeps whatever might be called so: a fifth of the webhook.
+tags = -tags grpcnotrace
+
 .PHONY: build
 build: ## Build the webhook, egressctl and the programs of the embedded control plane.
 	@mkdir -p $(OUT)/bin
-	@go build -o $(OUT)/bin/ ./cmd/webhook ./cmd/egressctl
+	@go build $(tags) -o $(OUT)/bin/ ./cmd/webhook ./cmd/egressctl
 	@cd test && go build -o $(OUT)/bin/controlplane ./controlplane/cmd && go build -o $(OUT)/bin/demo ./controlplane/demo
 
 .PHONY: install
@@ -69,11 +75,25 @@ ARCH ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty)
 release = -X github.com/egress-governor/egress-governor/internal/version.release=$(VERSION)
 
+# When what is released says that it was made.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
 .PHONY: image
-image: ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's).
-	@mkdir -p $(OUT)/image
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w $(release)' -o $(OUT)/image/webhook ./cmd/webhook
-	docker build --quiet --platform linux/$(ARCH) --file Dockerfile --tag $(IMAGE) $(OUT)/image
+image: ARCHS := $(ARCH)
+image: image-files ## Build the image IMAGE (egress-governor:dev) for ARCH (this machine's), and load it into the docker engine.
+	docker load --quiet --input $(OUT)/image/image-$(ARCH).tar
+
+# What the image is released for.
+ARCHS ?= amd64 arm64
+
+.PHONY: image-files
+image-files: ## Build the image for ARCHS (all that are released) without an engine, as files in .run/image; the digest is always the same of one source.
+	@mkdir -p $(OUT)/image $(OUT)/tools
+	cd tools/image && go build -o $(OUT)/tools/image .
+	for arch in $(ARCHS); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build $(tags) -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(release)' -o $(OUT)/image/webhook-$$arch ./cmd/webhook; \
+	done
+	$(OUT)/tools/image build --folder $(OUT)/image --version '$(VERSION)' --epoch '$(SOURCE_DATE_EPOCH)' --tag '$(IMAGE)' $(foreach arch,$(ARCHS),$(arch)=$(OUT)/image/webhook-$(arch))
 
 # What egressctl is released for.
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
@@ -83,10 +103,43 @@ release-binaries: ## Build egressctl for PLATFORMS (all that are released), with
 	cmd/egressctl/release.sh $(OUT)/release '$(VERSION)' '$(release)' $(PLATFORMS)
 	@cat $(OUT)/release/checksums.txt
 
+# Where image and chart of a release are pushed to: host and path.
+REGISTRY ?=
+HELM := $(OUT)/tools/helm
+# For a registry without TLS: --plain-http.
+HELMFLAGS ?=
+image-of-release = $(REGISTRY)/egress-governor:$(patsubst v%,%,$(VERSION))
+
+.PHONY: release
+release: helm release-binaries image-files ## Build all of a release for REGISTRY in .run/release: egressctl, the chart, what each program is made of, checksums; the image in .run/image.
+	test -n '$(REGISTRY)' || { echo 'REGISTRY says where image and chart will be pushed to'; exit 1; }
+	cp $(foreach arch,$(ARCHS),$(OUT)/image/webhook_linux_$(arch).cdx.json) $(OUT)/release/
+	for folder in $(OUT)/release/*/; do \
+		$(OUT)/tools/image bill --version '$(VERSION)' --epoch '$(SOURCE_DATE_EPOCH)' $$folder/egressctl* >$(OUT)/release/egressctl_$$(basename $$folder | tr - _).cdx.json; \
+	done
+	charts/package.sh $(HELM) $(OUT)/release '$(VERSION)' '$(REGISTRY)' "$$(cat $(OUT)/image/digest.txt)"
+	cd $(OUT)/release && sha256sum *.tar.gz *.tgz *.cdx.json >checksums.txt
+	@cat $(OUT)/release/checksums.txt
+
+.PHONY: image-arm64-runs
+image-arm64-runs: ## Run the arm64 program of make image-files, which says its version. Needs qemu-aarch64-static elsewhere than on arm64.
+	@said="$$($(if $(filter arm64,$(shell go env GOARCH)),,qemu-aarch64-static) $(OUT)/image/webhook-arm64 --version)"; echo "$$said"; \
+	test "$$said" = 'webhook version $(VERSION)'
+
+.PHONY: release-push
+release-push: ## Push the image and the chart of make release to REGISTRY.
+	$(OUT)/tools/image push $(OUT)/image '$(image-of-release)'
+	$(HELM) push $(HELMFLAGS) $(OUT)/release/egress-governor-$(patsubst v%,%,$(VERSION)).tgz 'oci://$(REGISTRY)/charts'
+
+.PHONY: helm
+helm:
+	@mkdir -p $(OUT)/tools
+	cd tools/cluster && go build -o $(HELM) helm.sh/helm/v4/cmd/helm
+
 ##@ Test
 
 .PHONY: test
-test: check unit alerts integration routing window ## Run every test that needs no container engine.
+test: check unit alerts integration gitops routing window reliability ## Run every test that needs no container engine.
 
 .PHONY: check
 check: ## Check the form of Go.
@@ -95,20 +148,28 @@ check: ## Check the form of Go.
 	cd test && go vet -tags e2e ./...
 	cd test/routing && go vet ./...
 	cd test/alerts && go vet ./...
+	cd test/argocd && go vet ./...
+	cd tools/image && go vet ./...
 
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	go test -race ./...
-	cd test && go test -race -count=1 ./chart ./codes ./house ./laws ./proof ./recipes ./reference
+	cd test && go test -race -count=1 ./bench ./chart ./codes ./house ./laws ./proof ./recipes ./reference ./versions
 	cd test && go test -count=1 -timeout 20m ./release
 
 .PHONY: alerts
-alerts: ## Try the chart's alerts by Prometheus' own evaluation.
+alerts: build assets ## Try the chart's alerts and dashboard by Prometheus' own evaluation, over what a webhook serves on a real kube-apiserver; and its traces and log.
+	cd test && go test -count=1 ./operated
 	cd test/alerts && go test -count=1 ./...
 
 .PHONY: integration
 integration: build assets ## Run the tests on a real kube-apiserver; they leave what routing judges of moves.
 	cd test && go test -race -count=1 -timeout 40m ./integration
+
+.PHONY: gitops
+gitops: build assets ## Have Argo CD's and Flux's own code sync the chart, and what tenants write, on a real kube-apiserver.
+	cd test && go test -count=1 ./flux
+	cd test/argocd && go test -count=1 ./...
 
 CASES ?=
 
@@ -127,6 +188,16 @@ endif
 window: build assets istiod ## Judge every push of a real istiod while tenants write and delete; figures in .run/window.txt.
 	cd test && go test -count=1 -timeout 20m ./window
 
+.PHONY: reliability
+reliability: build assets ## Live through bad days under a load that does not pause, on the embedded control plane; figures in .run/reliability.txt.
+	cd test && go test -count=1 -timeout 20m ./reliability
+
+DURATION ?= 10m
+
+.PHONY: soak
+soak: build assets ## Apply without pause for DURATION (10m), and see that memory, goroutines and watches stay as they are.
+	cd test && go test -count=1 -timeout 24h -v -run '^TestSoak$$' ./reliability -soak $(DURATION)
+
 .PHONY: report-test
 report-test: ## Look at the page of egressctl report in a headless browser. Needs Chromium or Chrome; pictures in .run/report.
 	cd test && go test -count=1 -timeout 5m ./browser
@@ -136,6 +207,8 @@ DATABASE := egress-governor-database:dev
 RUN ?=
 ISTIO_HUB ?=
 ISTIO_TAG ?=
+# What is upgraded from: every version that was released, or this one where none was.
+BEFORE ?= $(or $(shell git tag --list 'v*' --sort=v:refname),HEAD)
 # A Debian or an Ubuntu, which Istio's own image is.
 DATABASE_BASE ?= $(if $(ISTIO_HUB),$(ISTIO_HUB)/proxyv2:$(ISTIO_TAG),debian:bookworm-slim)
 
@@ -145,12 +218,13 @@ e2e: image e2e-tools ## Run the tests, or RUN=TestShapes alone, on a kind cluste
 	CGO_ENABLED=0 GOOS=linux go build -C test -trimpath -ldflags '-s -w' -o $(OUT)/e2e/image/probe ./e2e/probe
 	docker build --quiet --file test/e2e/probe/Dockerfile --tag $(PROBE) $(OUT)/e2e/image
 	docker build --quiet --build-arg BASE=$(DATABASE_BASE) --tag $(DATABASE) test/e2e/database
-	RUN='$(RUN)' WEBHOOK_IMAGE=$(IMAGE) PROBE_IMAGE=$(PROBE) DATABASE_IMAGE=$(DATABASE) test/e2e/cluster/run.sh $(OUT)/tools $(OUT)/e2e
+	test/e2e/cluster/before.sh $(OUT)/e2e/before $(BEFORE) >$(OUT)/e2e/before.txt
+	RUN='$(RUN)' BEFORE=$(OUT)/e2e/before.txt WEBHOOK_IMAGE=$(IMAGE) PROBE_IMAGE=$(PROBE) DATABASE_IMAGE=$(DATABASE) test/e2e/cluster/run.sh $(OUT)/tools $(OUT)/e2e
 
 .PHONY: e2e-tools
-e2e-tools:
+e2e-tools: helm
 	@mkdir -p $(OUT)/tools
-	cd tools/cluster && go build -o $(OUT)/tools/ sigs.k8s.io/kind helm.sh/helm/v4/cmd/helm
+	cd tools/cluster && go build -o $(OUT)/tools/ sigs.k8s.io/kind
 	cd tools/networkpolicy && CGO_ENABLED=0 go build -o $(OUT)/tools/ github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 
 FUZZTIME ?= 1m
@@ -165,12 +239,44 @@ fuzz: ## Fuzz each target in turn for FUZZTIME (1m), with FUZZFLAGS (-parallel 1
 		done; \
 	done
 
+# What bench and bench-compare run: BENCH is a pattern, COUNT how often, PACKAGES where.
+BENCH ?= .
+COUNT ?= 6
+BENCHTIME ?= 0.3s
+PACKAGES ?= ./internal/admit ./internal/policy ./internal/registry ./internal/review
+benchmarks := -run '^$$' -bench '$(BENCH)' -benchmem -cpu 1 -count $(COUNT) -benchtime $(BENCHTIME)
+
 .PHONY: bench
-bench: ## Run the benchmarks, ready for benchstat.
-	go test -run '^$$' -bench . -benchmem -cpu 1 -count 6 ./internal/admit ./internal/policy ./internal/registry ./internal/review
+bench: ## Run the benchmarks of BENCH (all) COUNT times (6), ready for benchstat.
+	go test $(benchmarks) $(PACKAGES)
+
+.PHONY: bench-compare
+bench-compare: ## Hold the benchmarks of BENCH against those of the revision BASE (HEAD), by benchstat.
+	@mkdir -p $(OUT)/bench $(OUT)/tools
+	cd tools/bench && go build -o $(OUT)/tools/ golang.org/x/perf/cmd/benchstat
+	rm -rf $(OUT)/bench/base && mkdir $(OUT)/bench/base && git archive $(BASE) | tar -x -C $(OUT)/bench/base
+	cd $(OUT)/bench/base && go test $(benchmarks) $(PACKAGES) >$(OUT)/bench/base.txt
+	go test $(benchmarks) $(PACKAGES) >$(OUT)/bench/tree.txt
+	$(OUT)/tools/benchstat $(BASE)=$(OUT)/bench/base.txt tree=$(OUT)/bench/tree.txt
+
+# Flags of test/bench, such as --rounds=2 --each=20.
+BENCHFLAGS ?=
+
+.PHONY: bench-api
+bench-api: build assets ## Measure requests through a real API server, beside no webhook, a pair that does nothing and CEL (BENCHFLAGS).
+	@mkdir -p $(OUT)/bench
+	cd test && go build -o $(OUT)/bin/bench ./bench && $(OUT)/bin/bench --root .. $(BENCHFLAGS)
+
+.PHONY: performance
+performance: ## Run bench and bench-api, and write what they say into docs/performance.md and its plots: leave the machine alone meanwhile.
+	@mkdir -p $(OUT)/bench
+	go test $(benchmarks) -skip Exploding $(PACKAGES) | tee $(OUT)/bench/go.txt
+	$(MAKE) bench-api
+	cd test/bench/plot && go run . $(OUT)/bench/results.json $(CURDIR)/docs
+	$(OUT)/bin/bench documents --root .
 
 .PHONY: bench-growth
-bench-growth: build assets ## Measure 5,000 entries of distinct hosts, 2,000 of one, one host beside 3,072, and the audit of 1,000, on the embedded control plane.
+bench-growth: build assets ## Measure 5,000 entries of distinct hosts, 2,000 of one, one host beside 3,072, the audit of 1,000, and the start with 10,000, on the embedded control plane.
 	cd test && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./growth
 
 .PHONY: bench-routes

@@ -1,4 +1,0 @@
-FROM scratch
-COPY webhook /webhook
-USER 65532:65532
-ENTRYPOINT ["/webhook"]
