@@ -34,6 +34,22 @@ func Render(folder string, values map[string]any) ([]*unstructured.Unstructured,
 
 // RenderFor is Render for a cluster of another release.
 func RenderFor(version, folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	all, err := render(version, folder, values)
+	return slices.DeleteFunc(all, isHook), err
+}
+
+// RenderTests renders what helm test makes of the chart in a folder.
+func RenderTests(folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	all, err := render(oldest, folder, values)
+	return slices.DeleteFunc(all, func(object *unstructured.Unstructured) bool { return !isHook(object) }), err
+}
+
+// isHook says whether helm makes an object at some moment of a release, and not with it.
+func isHook(object *unstructured.Unstructured) bool {
+	return object.GetAnnotations()["helm.sh/hook"] != ""
+}
+
+func render(version, folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
 	cluster, err := common.ParseKubeVersion(version)
 	if err != nil {
 		return nil, err
@@ -103,8 +119,8 @@ func Decode(r io.Reader) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// install applies the rendered chart but for what needs nodes. kube-apiserver cannot reach a Service here, so the
-// webhook configurations name the webhook by address; everything else in them is the chart's.
+// install applies the rendered chart but for what needs nodes, or has the installer of the options apply all of it. kube-apiserver
+// cannot reach a Service here, so the webhook configurations name the webhook by address; everything else in them is the chart's.
 func (c *ControlPlane) install(ctx context.Context, port int) (config string, err error) {
 	root, err := moduleFolder(ctx, "github.com/egress-governor/egress-governor")
 	if err != nil {
@@ -114,25 +130,38 @@ func (c *ControlPlane) install(ctx context.Context, port int) (config string, er
 	if err != nil {
 		return "", err
 	}
-	last := c.installed
-	c.installed = map[string]*unstructured.Unstructured{}
 	for _, object := range objects {
 		switch object.GetKind() {
-		case "Deployment", "PodDisruptionBudget", "Service":
-			continue
+		case "Deployment":
+			c.variables = variables(object)
 		case "ConfigMap":
 			config, _, _ = unstructured.NestedString(object.Object, "data", "config.yaml")
 		case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 			address(object, port)
 		}
+	}
+	if c.options.Installer != nil {
+		return config, c.options.Installer(ctx, c.Client, objects)
+	}
+	return config, c.apply(ctx, objects)
+}
+
+// apply applies as helm does.
+func (c *ControlPlane) apply(ctx context.Context, objects []*unstructured.Unstructured) error {
+	last := c.installed
+	c.installed = map[string]*unstructured.Unstructured{}
+	for _, object := range objects {
+		if slices.Contains([]string{"Deployment", "PodDisruptionBudget", "Service"}, object.GetKind()) {
+			continue
+		}
 		//nolint:staticcheck // the typed apply needs a generated configuration of each kind
 		err := c.Client.Patch(ctx, object, client.Apply, client.FieldOwner("helm"), client.ForceOwnership)
 		if err != nil {
-			return "", fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
+			return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 		if object.GetKind() == "CustomResourceDefinition" {
 			if err := c.established(object); err != nil {
-				return "", err
+				return err
 			}
 		}
 		name := object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
@@ -142,10 +171,25 @@ func (c *ControlPlane) install(ctx context.Context, port int) (config string, er
 	// What values take out of the chart goes, as with helm.
 	for _, object := range last {
 		if err := c.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
-			return "", err
+			return err
 		}
 	}
-	return config, nil
+	return nil
+}
+
+// variables are those that the chart gives the webhook, but for what a pod has.
+func variables(deployment *unstructured.Unstructured) (out []string) {
+	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
+	for _, container := range containers {
+		env, _, _ := unstructured.NestedSlice(container.(map[string]any), "env")
+		for _, item := range env {
+			of := item.(map[string]any)
+			if value, given := of["value"].(string); given {
+				out = append(out, fmt.Sprintf("%s=%s", of["name"], value))
+			}
+		}
+	}
+	return out
 }
 
 func (c *ControlPlane) established(object *unstructured.Unstructured) error {

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,10 +47,20 @@ type Options struct {
 	Assets string
 	// Webhook is the webhook binary.
 	Webhook string
+	// WebhookFlags are flags of it besides.
+	WebhookFlags []string
 	// Values are the chart's; its own by default.
 	Values map[string]any
 	// GatewayNamespaces are those of further egress gateways.
 	GatewayNamespaces []string
+	// Bare has no webhook started: replicas are.
+	Bare bool
+	// Installer applies what the chart makes in the place of helm, all of it.
+	Installer func(ctx context.Context, c client.Client, objects []*unstructured.Unstructured) error
+	// AuditWrites has the audit log keep what the webhook writes.
+	AuditWrites bool
+	// Traces is the address of an OTLP receiver to which kube-apiserver tells every request; none by default.
+	Traces string
 }
 
 // ControlPlane is a running one.
@@ -58,8 +69,12 @@ type ControlPlane struct {
 	env     *envtest.Environment
 	webhook *process
 	logs    []io.Closer
+	// restarted are the processes in the place of those that env started, by name.
+	restarted map[string]*process
 	// installed is what the chart made last.
 	installed map[string]*unstructured.Unstructured
+	// variables are those of the webhook's environment that the chart gives.
+	variables []string
 
 	// Config is the administrator's, Client speaks with it.
 	Config *rest.Config
@@ -68,7 +83,9 @@ type ControlPlane struct {
 	Kubeconfig string
 	// Metrics is where the webhook tells its own.
 	Metrics string
-	// AuditLog is a file with what is done in the namespace break-glass.
+	// ReadyAfter is how long the webhook took to be ready when it started last.
+	ReadyAfter time.Duration
+	// AuditLog is a file with what is done in the namespace break-glass, and with what the webhook writes where that is asked for.
 	AuditLog string
 }
 
@@ -108,7 +125,7 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		c.logs = append(c.logs, log)
 		*outputs[0], *outputs[1] = log, log
 	}
-	if err := c.audit(apiserver); err != nil {
+	if err := errors.Join(c.audit(apiserver), c.traces(apiserver)); err != nil {
 		return err
 	}
 	if c.Config, err = c.env.Start(); err != nil {
@@ -126,18 +143,42 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err := c.CreateGateway(ctx, GatewayNamespace, GatewayService, "egressgateway"); err != nil {
 		return err
 	}
+	if c.options.Bare {
+		return nil
+	}
 	return c.StartWebhook(ctx)
 }
 
-// auditPolicy notes down what one test reads.
+// auditPolicy notes down what tests read.
 const auditPolicy = `{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-"rules": [{"level": "Metadata", "namespaces": ["break-glass"]}, {"level": "None"}]}`
+"rules": [%s{"level": "Metadata", "namespaces": ["break-glass"]}, {"level": "None"}]}`
+
+// writesPolicy notes down what the webhook writes, but for its lease.
+const writesPolicy = `{"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
+{"level": "Metadata", "users": ["system:serviceaccount:` + Namespace + ":" + Release + `"], "verbs": ["create", "update", "patch", "delete", "deletecollection"]}, `
 
 func (c *ControlPlane) audit(apiserver *envtest.APIServer) error {
 	policy := filepath.Join(c.options.Folder, "audit-policy.yaml")
 	c.AuditLog = filepath.Join(c.options.Folder, "audit.log")
 	apiserver.Configure().Append("audit-policy-file", policy).Append("audit-log-path", c.AuditLog)
-	return os.WriteFile(policy, []byte(auditPolicy), 0o600)
+	writes := ""
+	if c.options.AuditWrites {
+		writes = writesPolicy
+	}
+	// The API server adds to what it finds, which is another run's.
+	if err := os.Remove(c.AuditLog); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(policy, fmt.Appendf(nil, auditPolicy, writes), 0o600)
+}
+
+func (c *ControlPlane) traces(apiserver *envtest.APIServer) error {
+	if c.options.Traces == "" {
+		return nil
+	}
+	file := filepath.Join(c.options.Folder, "tracing.yaml")
+	apiserver.Configure().Append("tracing-config-file", file)
+	return os.WriteFile(file, fmt.Appendf(nil, "apiVersion: apiserver.config.k8s.io/v1beta1\nkind: TracingConfiguration\nendpoint: %s\nsamplingRatePerMillion: 1000000\n", c.options.Traces), 0o600)
 }
 
 // Configure sets the chart's values for when the webhook starts next.
@@ -146,6 +187,10 @@ func (c *ControlPlane) Configure(values map[string]any) { c.options.Values = val
 // Stop stops everything; it is safe to call on what has not started.
 func (c *ControlPlane) Stop() error {
 	err := c.StopWebhook()
+	for _, restarted := range c.restarted {
+		err = errors.Join(err, restarted.end())
+	}
+	c.restarted = nil
 	if c.env != nil {
 		err = errors.Join(err, c.env.Stop())
 	}
@@ -178,27 +223,24 @@ func (c *ControlPlane) writeKubeconfig() error {
 	return os.WriteFile(c.Kubeconfig, raw, 0o600)
 }
 
+// KubeconfigOf writes a file by which a user is known, who has no rights but those that somebody grants him.
+func (c *ControlPlane) KubeconfigOf(user, file string) error {
+	of, err := c.env.AddUser(envtest.User{Name: user}, nil)
+	if err != nil {
+		return err
+	}
+	raw, err := of.KubeConfig()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, raw, 0o600)
+}
+
 func (c *ControlPlane) createNamespaces(ctx context.Context) error {
 	for _, name := range append(c.options.GatewayNamespaces, GatewayNamespace, Namespace) {
 		if err := c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
-	}
-	return nil
-}
-
-// CreateGateway makes the Service of an egress gateway as Istio's own chart makes it, with the label istio of its pods.
-func (c *ControlPlane) CreateGateway(ctx context.Context, namespace, name, istio string) error {
-	selector := map[string]string{"istio": istio}
-	err := c.Client.Create(ctx, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: selector},
-		Spec: corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{
-			{Name: "http2", Port: 80, TargetPort: intstr.FromInt32(8080)},
-			{Name: "https", Port: 443, TargetPort: intstr.FromInt32(8443)},
-		}},
-	})
-	if err != nil {
-		return fmt.Errorf("create Service %s: %w", name, err)
 	}
 	return nil
 }

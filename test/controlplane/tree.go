@@ -20,10 +20,22 @@ func InTree(root, name string) Options {
 
 // BuildWebhook builds the webhook where InTree has it, so that go test alone never judges an old one.
 func BuildWebhook(root string) error {
-	build := exec.Command("go", "build", "-o", InTree(root, "").Webhook, "./cmd/webhook")
-	build.Dir, build.Stderr = root, os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build the webhook: %w", err)
+	return build(root, "-tags", "grpcnotrace", "-o", InTree(root, "").Webhook, "./cmd/webhook")
+}
+
+// BuildEgressctl builds egressctl beside the webhook, and returns where it stands.
+func BuildEgressctl(root string) (binary string, err error) {
+	if binary, err = filepath.Abs(filepath.Join(root, ".run", "bin", "egressctl")); err != nil {
+		return "", err
+	}
+	return binary, build(root, "-o", binary, "./cmd/egressctl")
+}
+
+func build(root string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build"}, args...)...)
+	cmd.Dir, cmd.Stderr = root, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s: %w", args[len(args)-1], err)
 	}
 	return nil
 }

@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -42,12 +44,7 @@ func (c *ControlPlane) StartWebhook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := c.install(ctx, replica.port)
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(c.options.Folder, "config.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := c.Install(ctx, replica.port); err != nil {
 		return err
 	}
 	if err := c.serve(ctx, replica); err != nil {
@@ -87,19 +84,22 @@ func (c *ControlPlane) newReplica() (*replica, error) {
 
 // serve runs a replica under the configuration that was written last, until it is ready.
 func (c *ControlPlane) serve(ctx context.Context, of *replica) error {
-	kubeconfig, err := c.serviceAccount(ctx)
+	kubeconfig, err := c.serviceAccount(ctx, c.direct(), "webhook")
 	if err != nil {
 		return err
 	}
 	c.Metrics = "http://" + of.metrics + "/metrics"
-	cmd := exec.Command(c.options.Webhook, "--config="+filepath.Join(c.options.Folder, "config.yaml"), "--namespace="+Namespace, "--host=127.0.0.1",
+	cmd := exec.Command(c.options.Webhook, append(slices.Clone(c.options.WebhookFlags), "--config="+filepath.Join(c.options.Folder, "config.yaml"), "--namespace="+Namespace, "--host=127.0.0.1",
 		fmt.Sprintf("--port=%d", of.port), "--probe-address="+of.probe, "--metrics-address="+of.metrics, "--extra-dns-names=localhost",
-		"--webhook-configuration="+Release, "--shutdown-delay=0s")
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+		"--webhook-configuration="+Release, "--shutdown-delay=0s")...)
+	cmd.Env = append(append(os.Environ(), c.variables...), "KUBECONFIG="+kubeconfig)
+	began := time.Now()
 	if c.webhook, err = run(cmd, filepath.Join(c.options.Folder, "webhook.log")); err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
-	return c.webhook.ready(ctx, "http://"+of.probe+"/readyz")
+	err = c.webhook.ready(ctx, "http://"+of.probe+"/readyz")
+	c.ReadyAfter = time.Since(began)
+	return err
 }
 
 // StopWebhook stops the webhook as Kubernetes does; nothing if it does not run.
@@ -110,6 +110,12 @@ func (c *ControlPlane) StopWebhook() error {
 	p := c.webhook
 	c.webhook = nil
 	return p.stop("webhook")
+}
+
+// Hang has the webhook take requests and answer none, until the function is called that it returns.
+func (c *ControlPlane) Hang() (resume func() error, err error) {
+	of := c.webhook.cmd.Process
+	return func() error { return of.Signal(syscall.SIGCONT) }, of.Signal(syscall.SIGSTOP)
 }
 
 func (p *process) ready(ctx context.Context, url string) error {
@@ -170,25 +176,39 @@ func (c *ControlPlane) leaves() bool {
 	return config["serviceEntries"] == "Leave"
 }
 
-// serviceAccount writes a kubeconfig with a token of the chart's service account.
-func (c *ControlPlane) serviceAccount(ctx context.Context) (string, error) {
+// serviceAccount writes a kubeconfig of a name, with a token of the chart's service account and the API server as it is reached.
+func (c *ControlPlane) serviceAccount(ctx context.Context, server *clientcmdapi.Cluster, name string) (string, error) {
+	file := filepath.Join(c.options.Folder, name+".kubeconfig")
+	return file, c.kubeconfigOf(ctx, server, Release, file)
+}
+
+// KubeconfigOfAccount writes a kubeconfig with a token of a service account of the release's namespace.
+func (c *ControlPlane) KubeconfigOfAccount(ctx context.Context, name, file string) error {
+	return c.kubeconfigOf(ctx, c.direct(), name, file)
+}
+
+// direct is the API server itself.
+func (c *ControlPlane) direct() *clientcmdapi.Cluster {
+	return &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.Config.CAData}
+}
+
+func (c *ControlPlane) kubeconfigOf(ctx context.Context, server *clientcmdapi.Cluster, name, file string) error {
 	clientset, err := kubernetes.NewForConfig(c.Config)
 	if err != nil {
-		return "", err
+		return err
 	}
 	seconds := int64((24 * time.Hour).Seconds())
-	token, err := clientset.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, Release,
+	token, err := clientset.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, name,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
 	if err != nil {
-		return "", fmt.Errorf("token of the service account: %w", err)
+		return fmt.Errorf("token of the service account: %w", err)
 	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["embedded"] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.Config.CAData}
+	config.Clusters["embedded"] = server
 	config.AuthInfos["webhook"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts["webhook"] = &clientcmdapi.Context{Cluster: "embedded", AuthInfo: "webhook"}
 	config.CurrentContext = "webhook"
-	file := filepath.Join(c.options.Folder, "webhook.kubeconfig")
-	return file, clientcmd.WriteToFile(*config, file)
+	return clientcmd.WriteToFile(*config, file)
 }
 
 // freePorts returns ports of loopback that nobody listens on.

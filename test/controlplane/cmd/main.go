@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
@@ -32,14 +33,33 @@ func main() {
 
 func command() *cobra.Command {
 	var options controlplane.Options
+	var byOthers bool
+	var values string
 	out := &cobra.Command{Use: "controlplane", Short: "An embedded control plane with the webhook serving", SilenceUsage: true}
 	out.PersistentFlags().StringVar(&options.Folder, "folder", ".run", "folder of kubeconfig and logs")
 	out.PersistentFlags().StringVar(&options.Assets, "assets", "", "folder of kube-apiserver and etcd")
 	out.PersistentFlags().StringVar(&options.Webhook, "webhook", "", "the webhook binary")
+	foreground := &cobra.Command{Use: "serve", Short: "Run it in the foreground", RunE: func(cmd *cobra.Command, _ []string) error {
+		if byOthers {
+			options.Installer = others(filepath.Join(options.Folder, "chart.yaml"))
+		}
+		if values != "" {
+			raw, err := os.ReadFile(values)
+			if err != nil {
+				return err
+			}
+			if err := yaml.Unmarshal(raw, &options.Values); err != nil {
+				return fmt.Errorf("%s: %w", values, err)
+			}
+		}
+		return serve(cmd.Context(), options)
+	}}
+	foreground.Flags().BoolVar(&byOthers, "others-install", false, "write what the chart makes to chart.yaml of the folder, and wait until somebody has applied it")
+	foreground.Flags().StringVar(&values, "values", "", "file of values of the chart")
 	out.AddCommand(
 		&cobra.Command{Use: "up", Short: "Start it in the background", RunE: func(cmd *cobra.Command, _ []string) error { return up(cmd.Context(), options) }},
 		&cobra.Command{Use: "down", Short: "Stop it", RunE: func(*cobra.Command, []string) error { return down(options) }},
-		&cobra.Command{Use: "serve", Short: "Run it in the foreground", RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), options) }},
+		foreground,
 	)
 	return out
 }

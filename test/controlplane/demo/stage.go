@@ -70,7 +70,7 @@ func (s *stage) apply(ctx context.Context, name string, show bool) error {
 	for _, object := range objects {
 		//nolint:staticcheck // an unstructured apply
 		if err := s.client.Patch(ctx, object, client.Apply, client.FieldOwner("author")); err != nil {
-			s.out.bad("Error from server: " + err.Error())
+			s.out.bad(fmt.Sprintf("Error from server (%s): %v", apierrors.ReasonForError(err), err))
 			return err
 		}
 		s.out.good(strings.ToLower(object.GetKind()) + "/" + object.GetName() + " applied")
