@@ -1,4 +1,4 @@
-// Package alerts tests the chart's alerts by Prometheus' own evaluation. It is a module of its own: the product needs no Prometheus.
+// Package alerts tests the chart's alerts and dashboard by Prometheus' own evaluation. It is a module of its own: the product needs no Prometheus.
 package alerts
 
 import (
@@ -26,6 +26,10 @@ var cases = map[string]struct {
 	says string
 }{
 	"EgressGovernorAbsent": {[]string{`up 1x120`}, []string{`egress_governor_exits{state="ready",pod="a"} 0x120`}, "No replica"},
+	"EgressGovernorStopped": {
+		[]string{`egress_governor_problem{code="admission-stopped",gateway="",pod="a"} 1x120`},
+		[]string{`egress_governor_problem{code="gateway-without-pods",gateway="default",pod="a"} 1x120`}, "Somebody has stopped admission",
+	},
 	"EgressGovernorProblem": {
 		[]string{`egress_governor_problem{code="gateway-without-pods",gateway="default",pod="a"} 1x120`}, []string{`egress_governor_exits{state="ready"} 1x120`},
 		`gateway-without-pods: something around egress-governor keeps calls from egress gateway "default"`,
@@ -48,6 +52,11 @@ var cases = map[string]struct {
 	},
 	"EgressGovernorSuspensionHeld": {[]string{`egress_governor_suspend_held{policy="hosts"} 8x120`}, []string{`egress_governor_exits{state="ready"} 1x120`}, "EgressPolicy hosts would suspend 8 exits"},
 	"EgressGovernorUnsealed":       {[]string{`egress_governor_unsealed_entries{pod="a"} 2x120`, `egress_governor_unsealed_entries{pod="b"} 0x120`}, []string{`egress_governor_unsealed_entries{pod="a"} 0x120`}, "2 entries"},
+	"EgressGovernorPolicyNotInForce": {
+		[]string{`egress_governor_policy_in_force{policy="hosts",pod="a"} 1x120`, `egress_governor_policy_in_force{policy="hosts",pod="b"} 0x120`},
+		[]string{`egress_governor_policy_in_force{policy="hosts",pod="a"} 1x120`, `egress_governor_policy_in_force{policy="hosts",pod="b"} 1x120`},
+		"EgressPolicy hosts is not in force as it is stored",
+	},
 	"EgressGovernorAuditOld": {
 		[]string{`egress_governor_audit_age_seconds{pod="a"} 90000+60x120`, `egress_governor_audit_age_seconds{pod="b"} -1x120`},
 		[]string{`egress_governor_audit_age_seconds{pod="a"} 0x120`, `egress_governor_audit_age_seconds{pod="b"} -1x120`}, "last judged 1d",

@@ -68,11 +68,17 @@ func (s *State) Gateway(mesh Mesh) (out []string) {
 	return out
 }
 
-// Reaches says whether calls of a gateway are led to a host and port outside.
+// Reaches says whether calls of a gateway are led to a host and port outside, by the host's exit or by a subset of it: an exit has them
+// where one port is encrypted for some calls and not for others.
 func (s *State) Reaches(call Call, mesh Mesh) bool {
-	name := fmt.Sprintf("outbound|%d||%s", call.Port, call.Host)
-	at := s.addresses(name)
-	return len(at) > 0 && !slices.ContainsFunc(at, func(address string) bool { return mesh.Gateways[address] }) && slices.Contains(s.led(), name)
+	before, after := fmt.Sprintf("outbound|%d|", call.Port), "|"+call.Host
+	return slices.ContainsFunc(s.led(), func(name string) bool {
+		if !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
+			return false
+		}
+		at := s.addresses(name)
+		return len(at) > 0 && !slices.ContainsFunc(at, func(address string) bool { return mesh.Gateways[address] })
+	})
 }
 
 // Knows says whether a proxy tells the calls of a host and port from others.

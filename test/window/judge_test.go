@@ -127,6 +127,14 @@ func TestTheJudgeOfGateways(t *testing.T) {
 	assert.True(t, state.Reaches(of, mesh()))
 	state.Routes["80"].VirtualHosts = nil
 	assert.False(t, state.Reaches(of, mesh()), "no call is led there")
+	for name, reached := range map[string]bool{
+		"outbound|80|other|api.example.com": true, "outbound|80||not.api.example.com": false, "outbound|8080|other|api.example.com": false,
+	} {
+		state := governed()
+		state.Chains["0.0.0.0_443"] = []Chain{{Port: 443, Clusters: []string{name}}}
+		state.Clusters[name] = resolved(name, "api.example.com")
+		assert.Equal(t, reached, state.Reaches(of, mesh()), name)
+	}
 }
 
 // TestTheJudgeSeesWhatNobodyGoverns: what istiod pushes of objects that were stored past admission.

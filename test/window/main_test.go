@@ -125,15 +125,10 @@ func setup(ctx context.Context) (err error) {
 
 // values are the chart's: by the first gateway whoever does not say otherwise leaves, by Plain.
 func values() map[string]any {
-	gateway := func(name, namespace, service, istio, transport string, clients map[string]any) map[string]any {
-		return map[string]any{
-			"name": name, "service": service + "." + namespace + ".svc.cluster.local", "transport": transport,
-			"selector": map[string]any{"istio": istio}, "ports": map[string]any{"http": 80, "tls": 443}, "namespaceSelector": clients,
-		}
-	}
+	byMutualTLS := controlplane.GatewayValues("vault", vault, vault, vault, map[string]any{"matchLabels": map[string]any{"egress": "vault"}})
+	byMutualTLS["transport"] = "MutualTLS"
 	return map[string]any{"config": map[string]any{"gateways": []any{
-		gateway("vault", vault, vault, vault, "MutualTLS", map[string]any{"matchLabels": map[string]any{"egress": "vault"}}),
-		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", "Plain", map[string]any{}),
+		byMutualTLS, controlplane.GatewayValues("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}
 }
 
