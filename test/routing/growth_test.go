@@ -48,6 +48,15 @@ func wildcards(transport egress.Transport, n int) (out []*egress.Entry) {
 	return out
 }
 
+// passages are entries of n hosts that all go over to a gateway at once.
+func passages(transport egress.Transport, n int) []*egress.Entry {
+	out := hosts(transport, n)
+	for _, of := range out {
+		of.Passing = true
+	}
+	return out
+}
+
 // callers are entries of one host, each private to a namespace of its own.
 func callers(transport egress.Transport, n int) (out []*egress.Entry) {
 	for i := range n {
@@ -207,7 +216,7 @@ func BenchmarkGatewayConfiguration(b *testing.B) {
 		n       int
 	}{
 		{"Exits=100", hosts, 100}, {"Exits=1000", hosts, 1000}, {"Exits=5000", hosts, 5000},
-		{"Wildcards=100", wildcards, 100},
+		{"Wildcards=100", wildcards, 100}, {"Passages=100", passages, 100}, {"Passages=1000", passages, 1000},
 		{"Exits=1/Callers=100", callers, 100}, {"Exits=1/Callers=1000", callers, 1000},
 	} {
 		for _, transport := range egress.Transports() {

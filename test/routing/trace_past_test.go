@@ -67,7 +67,7 @@ func TestTraceOfWhatIsStoredPastTheWebhook(t *testing.T) {
 	require.NoError(t, err)
 	for name, of := range pasts {
 		t.Run(name, func(t *testing.T) {
-			session, err := dryrun.New(dryrun.Options{Configuration: configuration, Time: time.Unix(1e9, 0), Namespace: "shop"})
+			session, err := dryrun.New(dryrun.Options{Configuration: configuration, Sending: dryrun.Sending{Time: time.Unix(1e9, 0)}, Namespace: "shop"})
 			require.NoError(t, err)
 			applied, err := manifest.Parse("applied", []byte(of.applied))
 			require.NoError(t, err)
