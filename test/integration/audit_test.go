@@ -3,8 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -97,12 +95,9 @@ func TestWhatWasStoredBeforeThePolicyIsFound(t *testing.T) {
 
 func metrics(t *testing.T) string {
 	t.Helper()
-	response, err := http.Get(shared.Metrics)
+	out, err := shared.Scrape(t.Context())
 	require.NoError(t, err)
-	defer func() { _ = response.Body.Close() }()
-	raw, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return string(raw)
+	return out
 }
 
 // TestALabelHasEverythingJudgedAgain: what a policy selects is other than before.

@@ -3,61 +3,29 @@ package integration
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
+	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
-// TestTheCommandLineAnswersForACluster as the API server does: by its configuration, its policies, and what is stored.
-func TestTheCommandLineAnswersForACluster(t *testing.T) {
-	t.Parallel()
-	root, err := filepath.Abs("../..")
-	require.NoError(t, err)
-	binary := filepath.Join(t.TempDir(), "egressctl")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/egressctl")
-	build.Dir, build.Stderr = root, os.Stderr
-	require.NoError(t, build.Run())
-	_, err = policyFor(t, "command-line", "  policy: allowed-hosts\n  parameters: {hosts: [ok.command-line.test]}\n")
-	require.NoError(t, err)
-	ns := namespace(t, map[string]string{"test": "command-line"})
-	ok := entry(t, "v1", ns, "ok", strings.ReplaceAll(hostSpec, "HOST", "ok.command-line.test"))
-	require.NoError(t, shared.Client.Create(t.Context(), ok))
+// built builds egressctl once.
+var built = sync.OnceValues(func() (string, error) { return controlplane.BuildEgressctl("../..") })
 
-	manifests := filepath.Join(t.TempDir(), "manifests.yaml")
-	bad := entry(t, "v1", ns, "bad", `{hosts: [bad.command-line.test], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`)
-	again := entry(t, "v1", ns, "again", `{hosts: [ok.command-line.test], resolution: DNS, ports: [{number: 443, name: http, protocol: HTTP}]}`)
-	var text []byte
-	var want []string
-	for _, object := range []interface{ MarshalJSON() ([]byte, error) }{bad, again} {
-		raw, err := object.MarshalJSON()
-		require.NoError(t, err)
-		text = append(text, raw...)
-	}
-	require.NoError(t, os.WriteFile(manifests, text, 0o600))
-	for _, err := range []error{shared.Client.Create(t.Context(), bad), shared.Client.Create(t.Context(), again)} {
-		require.Error(t, err)
-		want = append(want, denied.ReplaceAllString(err.Error(), ""))
-	}
-	assert.Contains(t, want[1], "ok", "by what is stored")
-
-	out, err := exec.Command(binary, "review", "-f", manifests, "--kubeconfig", shared.Kubeconfig, "-q").Output()
+// egressctl runs it in the shared cluster, and returns its exit code and what it says.
+func egressctl(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	binary, err := built()
+	require.NoError(t, err)
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+shared.Kubeconfig)
+	raw, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
-	assert.Equal(t, 1, exit.ExitCode(), string(exit.Stderr))
-	for _, message := range want {
-		assert.Contains(t, string(out), strings.ReplaceAll("  "+message, "\n", "\n  "))
+	if err != nil {
+		require.ErrorAs(t, err, &exit, string(raw))
+		return exit.ExitCode(), string(raw)
 	}
-
-	// What becomes of its calls is said by what the controllers have made by now.
-	eventually(t, func() bool { return ready(get(t, ok), "True") }, "ExitReady")
-	out, err = exec.Command(binary, "trace", ns, "https://ok.command-line.test", "--kubeconfig", shared.Kubeconfig).CombinedOutput()
-	require.NoError(t, err, string(out))
-	assert.Contains(t, string(out), "leaves by an egress gateway")
-	assert.Contains(t, string(out), "ExitReady: True ExitConfigured")
-	_, err = exec.Command(binary, "trace", ns, "https://bad.command-line.test", "--kubeconfig", shared.Kubeconfig).Output()
-	require.ErrorAs(t, err, &exit)
-	assert.Equal(t, 1, exit.ExitCode(), string(exit.Stderr))
+	return 0, string(raw)
 }

@@ -58,6 +58,22 @@ func TestEphemeralContainersAreNobodysProxy(t *testing.T) {
 	require.NoError(t, debug(`{"name":"debug","image":"a"}`))
 }
 
+// TestAPodFromBeforeIsDebugged: where it looks names up cannot be changed any more, and is no reason to keep its owner from it.
+func TestAPodFromBeforeIsDebugged(t *testing.T) {
+	guarded(t)
+	ns := namespace(t, injected)
+	glass, _ := as(t, "before", "egress-governor:break-glass")
+	row := podRows["a name server"]
+	pod := row.pod(t, ns)
+	require.NoError(t, glass.Create(t.Context(), pod))
+	c, _ := author(t)
+	again := row.pod(t, ns)
+	again.SetName("another")
+	caught(t, c.Create(t.Context(), again), row.guard, row.field)
+	debugged := client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"ephemeralContainers":[{"name":"debug","image":"a"}]}}`))
+	require.NoError(t, c.SubResource("ephemeralcontainers").Patch(t.Context(), pod, debugged))
+}
+
 // TestGuardsOfOtherValuesCompile: the API server refuses an expression that it cannot read.
 func TestGuardsOfOtherValuesCompile(t *testing.T) {
 	t.Parallel()

@@ -26,9 +26,10 @@ func TestLargeObjectsFitTheGuards(t *testing.T) {
 		metadata: "annotations: {proxy.istio.io/config: '" + strings.Repeat("a: b, ", 20000) + "', " + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) +
 			"}, labels: {" + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) + "}",
 		spec: "containers: [" + repeat(200, func(i int) string {
-			return fmt.Sprintf("{name: c%d, image: app, securityContext: {runAsUser: 1, capabilities: {add: [%s]}}, env: [%s]}", i,
-				repeat(30, func(i int) string { return fmt.Sprintf("CAP_%d", i) }), repeat(30, func(i int) string { return fmt.Sprintf("{name: N%d, value: v}", i) }))
-		}) + "]",
+			return fmt.Sprintf("{name: c%d, image: app, securityContext: {runAsUser: 1, capabilities: {add: [%s]}}, env: [%s], volumeMounts: [%s], livenessProbe: {httpGet: {port: 80}}, readinessProbe: {httpGet: {port: 80}}, startupProbe: {tcpSocket: {port: 80}}, lifecycle: {preStop: {httpGet: {port: 80}}}}", i,
+				repeat(30, func(i int) string { return fmt.Sprintf("CAP_%d", i) }), repeat(30, func(i int) string { return fmt.Sprintf("{name: N%d, value: v}", i) }),
+				repeat(30, func(i int) string { return fmt.Sprintf("{name: v%d, mountPath: /v%d}", i, i) }))
+		}) + "], volumes: [" + repeat(300, func(i int) string { return fmt.Sprintf("{name: v%d, nfs: {server: 192.168.1.2, path: /}}", i) }) + "]",
 	}
 	require.NoError(t, c.Create(t.Context(), row.pod(t, ns), client.DryRunAll))
 	deployment := row.workloads(t, ns)["Deployment"]

@@ -30,6 +30,9 @@ const within = 20 * time.Second
 // shared is the one control plane of the package; tests keep apart by namespaces and hosts.
 var shared *controlplane.ControlPlane
 
+// beside is what egressctl says in it of all that tests write.
+var beside *alongside
+
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(run(m))
@@ -46,7 +49,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	options := controlplane.InTree(root, "integration")
-	options.Values, options.GatewayNamespaces = gateways(), []string{vaultNamespace}
+	options.Values, options.GatewayNamespaces, options.AuditWrites = gateways(), []string{vaultNamespace}, true
 	if shared, err = controlplane.Start(context.Background(), options); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -57,7 +60,17 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	if beside, err = compared(ctx, shared); err != nil {
+		fmt.Fprintln(os.Stderr, errors.Join(err, shared.Stop()))
+		return 1
+	}
 	code := m.Run()
+	end() // an API server does not stop while somebody watches
+	if differences() > 0 {
+		code = 1
+	}
 	if err := shared.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -79,18 +92,12 @@ const waypointNamespace = "waypoints"
 
 // gateways are values of the chart with a second egress gateway in the namespace of the first, and one elsewhere.
 func gateways() map[string]any {
-	gateway := func(name, namespace, service, istio string, clients map[string]any) map[string]any {
-		return map[string]any{
-			"name": name, "service": service + "." + namespace + ".svc.cluster.local",
-			"selector": map[string]any{"istio": istio}, "ports": map[string]any{"http": 80, "tls": 443}, "namespaceSelector": clients,
-		}
-	}
 	labelled := func(value string) map[string]any {
 		return map[string]any{"matchLabels": map[string]any{"egress": value}}
 	}
-	vault := gateway("vault", vaultNamespace, vaultService, vaultService, labelled("vault"))
+	vault := controlplane.GatewayValues("vault", vaultNamespace, vaultService, vaultService, labelled("vault"))
 	vault["transport"] = "MutualTLS"
-	pci := gateway("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci"))
+	pci := controlplane.GatewayValues("pci", controlplane.GatewayNamespace, pciService, pciService, labelled("pci"))
 	for _, resolving := range []map[string]any{vault, pci} {
 		resolving["wildcards"] = "Resolve"
 	}
@@ -99,7 +106,7 @@ func gateways() map[string]any {
 	// However many entries tests store, no more than five are suspended at once.
 	return map[string]any{"suspend": map[string]any{"maxShare": 0}, "guards": map[string]any{"injection": map[string]any{"allowedServiceAccounts": []any{"jobs/migrate"}}}, "config": map[string]any{"meshCIDRs": []any{"10.77.0.0/16"}, "clusterCIDRs": []any{"10.96.0.0/12"}, "gateways": []any{
 		pci, vault,
-		gateway("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
+		controlplane.GatewayValues("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{}),
 	}}}
 }
 

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -46,6 +46,28 @@ func TestANamespaceMoves(t *testing.T) {
 	}
 	record(t, "to-vault", label("vault"), func() bool { return settled(t, in, vaultNamespace, controlplane.GatewayNamespace) })
 	record(t, "from-vault", label(""), func() bool { return settled(t, in, controlplane.GatewayNamespace, vaultNamespace) })
+}
+
+// TestAnEntryByMutualTLSIsAdopted, and goes back: every state in between is left, too.
+func TestAnEntryByMutualTLSIsAdopted(t *testing.T) {
+	const ns = "adopting"
+	labels := map[string]string{"egress": "vault", "egress-governor.io/mode": "Observe"}
+	require.NoError(t, shared.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: labels}}))
+	require.NoError(t, shared.Client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: named(ns, "default")}))
+	in := entry(t, "v1", ns, "moving", strings.TrimSuffix(moving, "}")+`, exportTo: ["."]}`)
+	require.NoError(t, shared.Client.Create(t.Context(), in))
+	t.Cleanup(func() { require.NoError(t, shared.Client.Delete(context.WithoutCancel(t.Context()), in)) })
+	run := func(args ...string) func() {
+		return func() {
+			code, said := adoption(t, append(append(args, "--apply"), quick...)...)
+			require.Equal(t, 0, code, said)
+		}
+	}
+	record(t, "adopted", run("adopt", "-n", ns), func() bool { return settled(t, in, vaultNamespace, controlplane.GatewayNamespace) })
+	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
+	record(t, "unsealed", run("unseal", ns), func() bool {
+		return len(stored(t, "DestinationRule", ns))+len(passages(t, vaultNamespace)) == 0 && len(get(t, in).GetAnnotations()) == 0
+	})
 }
 
 // TestAGatewayChangesItsTransport under stored entries, and back.
@@ -95,10 +117,20 @@ func settled(t *testing.T, in client.Object, to, from string) bool {
 	now := get(t, in)
 	rules := map[string]int{vaultNamespace: 1, controlplane.GatewayNamespace: 0}[to]
 	return strings.Contains(fmt.Sprint(now.Object["spec"]), "."+to+".svc") && ready(now, "True") && len(stored(t, "DestinationRule", in.GetNamespace())) == rules &&
-		len(stored(t, "VirtualService", from))+len(stored(t, "ServiceEntry", from)) == 0
+		len(stored(t, "VirtualService", from))+len(stored(t, "ServiceEntry", from))+len(passages(t, vaultNamespace)) == 0
 }
 
-var watched = []string{"Gateway", "ServiceEntry", "VirtualService", "DestinationRule"}
+// passages returns what of a namespace's gateways takes calls without a client rule.
+func passages(t *testing.T, namespace string) (out []string) {
+	for _, filter := range stored(t, "EnvoyFilter", namespace) {
+		if filter.GetAnnotations()[hop.HostAnnotation] == "moving.example.com" {
+			out = append(out, filter.GetName())
+		}
+	}
+	return out
+}
+
+var watched = []string{"Gateway", "ServiceEntry", "VirtualService", "DestinationRule", "EnvoyFilter"}
 
 // record leaves every state that the cluster goes through while something is done, until it is.
 func record(t *testing.T, name string, do func(), done func() bool) {
@@ -113,7 +145,7 @@ func record(t *testing.T, name string, do func(), done func() bool) {
 	stopped := false
 	for _, kind := range watched {
 		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: kind + "List"})
+		list.SetGroupVersionKind(istioVersion(kind).WithKind(kind + "List"))
 		require.NoError(t, watching.List(t.Context(), list))
 		for _, object := range list.Items {
 			state[key(&object)] = object.DeepCopy()
@@ -134,7 +166,8 @@ func record(t *testing.T, name string, do func(), done func() bool) {
 		})
 	}
 	do()
-	eventually(t, done, name)
+	// Proxies are given time, twice.
+	require.Eventually(t, done, 3*within, 50*time.Millisecond, name)
 	mu.Lock()
 	stopped = true
 	mu.Unlock()

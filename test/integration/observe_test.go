@@ -1,12 +1,15 @@
 package integration
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -45,5 +48,35 @@ func TestWhatIsObservedIsToldOf(t *testing.T) {
 
 	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
 	eventually(t, func() bool { return shared.Client.Create(t.Context(), again.DeepCopy(), client.DryRunAll) == nil }, "it is observed")
-	assert.True(t, ready(get(t, good), "True"), "what is sealed keeps its exit")
+	assert.True(t, ready(get(t, good), "True"))
+	assert.True(t, exitOf(t, "ok.observed.test"), "what is sealed keeps its exit")
+}
+
+// TestGuardsOfObservedNamespacesOnlyCount: they refuse nobody there and warn nobody, and the API server tells how often they would have.
+func TestGuardsOfObservedNamespacesOnlyCount(t *testing.T) {
+	guarded(t)
+	c, heard := author(t)
+	service := "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: api.example.com}"
+	caught(t, c.Create(t.Context(), object(t, namespace(t, nil), service), client.DryRunAll), "external-names", "spec.externalName")
+	ns := namespace(t, observed)
+	api, err := kubernetes.NewForConfig(shared.Config)
+	require.NoError(t, err)
+	counted := func() string {
+		raw, err := api.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+		require.NoError(t, err)
+		return regexp.MustCompile(`(?m)^apiserver_validating_admission_policy_check_total\{enforcement_action="audit",.*external-names-audit.*$`).FindString(string(raw))
+	}
+	before := counted()
+	eventually(t, func() bool {
+		require.NoError(t, c.Create(t.Context(), object(t, ns, service), client.DryRunAll))
+		return counted() != before
+	}, "the API server counts it")
+	assert.Empty(t, heard.texts)
+
+	in := &corev1.Namespace{}
+	require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Name: ns}, in))
+	in.Labels["istio.io/dataplane-mode"] = "ambient"
+	require.NoError(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll), "it stays observed")
+	delete(in.Labels, "egress-governor.io/mode")
+	labelRefused(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll), "metadata.labels[istio.io/dataplane-mode]: ")
 }

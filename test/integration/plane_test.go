@@ -54,6 +54,7 @@ func (p *plane) configure(t *testing.T, by string) {
 	p.ControlPlane, err = controlplane.Start(context.WithoutCancel(t.Context()), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Stop()) })
+	comparing(t, p.ControlPlane)
 	gatewayAPI(t, p.Config)
 	p.telling, p.heard = telling(t, p.ControlPlane)
 	p.addressed(t)
@@ -61,10 +62,9 @@ func (p *plane) configure(t *testing.T, by string) {
 
 // oneGateway are the chart's values by which there is one egress gateway, by a transport.
 func oneGateway(by string) map[string]any {
-	return map[string]any{"config": map[string]any{"gateways": []any{map[string]any{
-		"name": "default", "service": controlplane.GatewayService + "." + controlplane.GatewayNamespace + ".svc.cluster.local",
-		"selector": map[string]any{"istio": "egressgateway"}, "ports": map[string]any{"http": 80, "tls": 443}, "transport": by,
-	}}}}
+	out := controlplane.GatewayValues("default", controlplane.GatewayNamespace, controlplane.GatewayService, "egressgateway", map[string]any{})
+	out["transport"] = by
+	return map[string]any{"config": map[string]any{"gateways": []any{out}}}
 }
 
 // addressed has the gateway's Service as cases have it: its address decides over what may be led there.

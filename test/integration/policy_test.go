@@ -116,7 +116,7 @@ func TestBadPolicyIsRefusedWithItsLine(t *testing.T) {
 		"empty":     {"  rego: |\n    package x\n    allow := true\n", "neither deny nor warn"},
 		"boolean":   {"  rego: |\n    package x\n    deny if true\n", "bad-boolean.rego:2"},
 		"unknown":   {"  policy: no-such\n", `no policy "no-such"; it has allowed-hosts, allowed-ports, `},
-		"parameter": {"  policy: allowed-hosts\n  parameters: {hosts: [\"*foo.com\"]}\n", "spec.parameters: hosts.0"},
+		"parameter": {"  policy: allowed-hosts\n  parameters: {hosts: [\"*foo.com\"]}\n", "spec.parameters.hosts[0]: '*foo.com' does not match pattern"},
 		"field":     {"  rego: |\n    package x\n    deny contains \"no\" if input.obejct.spec\n", "bad-field.rego:2: rego_type_error: undefined ref: input.obejct"},
 		"silent":    {"  rego: |\n    package x\n    import data.policies.lib.result\n    # METADATA\n    # title: X\n    deny contains result.of(rego.metadata.rule(), \"\", [], [])\n", "bad-silent.rego:5: the METADATA of this rule has no custom.msg"},
 		"nested":    {"  policy: a/b/c\n", "must be a policy of the library, or <bundle>/<policy>"},

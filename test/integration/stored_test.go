@@ -21,7 +21,7 @@ var vaultClients = map[string]string{"egress": "vault"}
 
 func stored(t *testing.T, kind, namespace string) []unstructured.Unstructured {
 	t.Helper()
-	version := schema.GroupVersion{Group: "networking.istio.io", Version: "v1"}
+	version := istioVersion(kind)
 	if kind == "Service" {
 		version = corev1.SchemeGroupVersion
 	}
@@ -29,6 +29,14 @@ func stored(t *testing.T, kind, namespace string) []unstructured.Unstructured {
 	list.SetGroupVersionKind(version.WithKind(kind + "List"))
 	require.NoError(t, shared.Client.List(context.WithoutCancel(t.Context()), &list, client.InNamespace(namespace)))
 	return list.Items
+}
+
+// istioVersion is that in which a kind of Istio's is served.
+func istioVersion(kind string) schema.GroupVersion {
+	if kind == hop.EnvoyFilter.Kind {
+		return hop.EnvoyFilter.GroupVersion()
+	}
+	return schema.GroupVersion{Group: "networking.istio.io", Version: "v1"}
 }
 
 func dump(t *testing.T) []byte {
