@@ -77,10 +77,13 @@ func TestWebhooksFailClosedOnTheirKindsAlone(t *testing.T) {
 	for _, match := range []*admissionv1.MatchPolicyType{mutate.MatchPolicy, validate.MatchPolicy, policy.MatchPolicy} {
 		assert.Equal(t, admissionv1.Equivalent, *match)
 	}
-	for _, webhook := range [][]admissionv1.MatchCondition{mutate.MatchConditions, validate.MatchConditions, validating.Webhooks[1].MatchConditions, policy.MatchConditions} {
+	for _, webhook := range [][]admissionv1.MatchCondition{mutate.MatchConditions, validating.Webhooks[1].MatchConditions, policy.MatchConditions} {
 		require.Len(t, webhook, 1)
 		assert.Equal(t, "not-finalized", webhook[0].Name)
 	}
+	require.Len(t, validate.MatchConditions, 2)
+	assert.Equal(t, mutate.MatchConditions[0], validate.MatchConditions[0])
+	assert.Equal(t, "not-with-its-namespace", validate.MatchConditions[1].Name, "a namespace that goes waits for nobody")
 	for _, effects := range []*admissionv1.SideEffectClass{mutate.SideEffects, validate.SideEffects, policy.SideEffects} {
 		assert.Equal(t, admissionv1.SideEffectClassNone, *effects)
 	}
@@ -231,6 +234,10 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"no ranges":           {values{"gateway": values{"create": true, "wildcards": "Resolve"}}, "config.clusterCIDRs"},
 		"digest":              {values{"image": values{"digest": "latest"}}, "digest"},
 		"an argument":         {values{"extraArgs": []any{"serve"}}, "extraArgs"},
+		"traces of nobody":    {values{"tracing": values{"endpoint": "collector:4317"}}, "endpoint"},
+		"traces, password":    {values{"tracing": values{"endpoint": "https://me:secret@collector:4317"}}, "endpoint"},
+		"dialect of traces":   {values{"tracing": values{"protocol": "http/json"}}, "protocol"},
+		"share of traces":     {values{"tracing": values{"ratio": 20}}, "ratio"},
 		"log level":           {values{"logLevel": "loud"}, "logLevel"},
 		"annotation":          {values{"podAnnotations": values{"n": 1}}, "podAnnotations"},
 		"tag that is number":  {values{"image": values{"tag": 1.5}}, "tag"},
@@ -245,6 +252,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"a peer of nothing":   {values{"config": values{"networkPolicy": values{"allow": []any{values{}}}}}, "allow"},
 		"a peer misnamed":     {values{"config": values{"networkPolicy": values{"pods": []any{}}}}, "pods"},
 		"no port of DNS":      {values{"config": values{"networkPolicy": values{"dns": values{"ports": []any{}}}}}, "ports"},
+		"standard of nobody":  {values{"baseline": values{"policies": values{"envoy-extension": values{"enforcement": "Warn"}}}}, "'/baseline/policies': additional properties 'envoy-extension'"},
+		"bundle's name":       {values{"config": values{"opa": values{"bundles": values{"A_b": values{"service": "s", "resource": "r"}}}}}, "'/config/opa/bundles': additional properties 'A_b'"},
 		"our gateway's name":  {values{"gateway": values{"create": true}, "config": values{"gateways": []any{values{"name": "own", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "own"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -215,13 +215,16 @@ func TestOwnGatewayKeepsUp(t *testing.T) {
 	assert.Equal(t, deployment.Spec.Selector, budget.Selector)
 }
 
-// TestOwnGatewayOutlivesTheRelease: sealed entries lead to it after helm uninstall. What can be switched off is not kept,
-// or switching it off would leave it there.
+// TestOwnGatewayOutlivesTheRelease: sealed entries lead to it after helm uninstall, and after whatever Argo CD or Flux take away. What
+// can be switched off is not kept, or switching it off would leave it there.
 func TestOwnGatewayOutlivesTheRelease(t *testing.T) {
 	t.Parallel()
 	_, gateway := own(t, nil, nil)
+	require.NotEmpty(t, gateway)
 	for _, object := range gateway {
 		kept := object.GetAnnotations()["helm.sh/resource-policy"] == "keep"
+		assert.Equal(t, kept, object.GetAnnotations()["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false", object.GetKind())
+		assert.Equal(t, kept, object.GetAnnotations()["kustomize.toolkit.fluxcd.io/prune"] == "disabled", object.GetKind())
 		switch object.GetKind() {
 		case "Deployment", "Namespace", "Service", "ServiceAccount":
 			assert.True(t, kept, object.GetKind())

@@ -9,13 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
-// guards returns the guards among objects, and what becomes of who is caught, by name without the release's.
+// guards returns the guards among objects, and what becomes of who is caught, by name without the release's; of who is caught in an
+// observed namespace by that name and "-audit".
 func guards(t *testing.T, objects []*unstructured.Unstructured) (policies map[string]*admissionv1.ValidatingAdmissionPolicy, actions map[string][]admissionv1.ValidationAction) {
 	t.Helper()
 	policies, actions = map[string]*admissionv1.ValidatingAdmissionPolicy{}, map[string][]admissionv1.ValidationAction{}
@@ -28,17 +30,35 @@ func guards(t *testing.T, objects []*unstructured.Unstructured) (policies map[st
 		case "ValidatingAdmissionPolicyBinding":
 			binding := &admissionv1.ValidatingAdmissionPolicyBinding{}
 			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, binding))
-			assert.Equal(t, object.GetName(), binding.Spec.PolicyName)
-			assert.Nil(t, binding.Spec.MatchResources, "the policy says what it is for")
+			guard := strings.TrimSuffix(name, "-audit")
+			assert.Equal(t, controlplane.Release+"-"+guard, binding.Spec.PolicyName)
+			assert.Equal(t, modes(guard, name != guard), binding.Spec.MatchResources, "the policy says what else it is for")
 			actions[name] = binding.Spec.ValidationActions
 		}
 	}
 	return policies, actions
 }
 
+// everywhere are the guards that hold whatever the mode of a namespace is.
+var everywhere = []string{"break-glass", "exit-sets", "namespace-labels"}
+
+// modes returns in which namespaces a binding has its guard hold: all where it is nil.
+func modes(guard string, observed bool) *admissionv1.MatchResources {
+	if slices.Contains(everywhere, guard) {
+		return nil
+	}
+	operator := metav1.LabelSelectorOpNotIn
+	if observed {
+		operator = metav1.LabelSelectorOpIn
+	}
+	return &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: "egress-governor.io/mode", Operator: operator, Values: []string{"Observe"}},
+	}}}
+}
+
 // keys are the guards by their names in the values.
 var keys = map[string]string{
-	"traffic": "traffic", "injection": "injection", "host-network": "hostNetwork", "privileges": "privileges", "external-names": "externalNames",
+	"traffic": "traffic", "injection": "injection", "host-network": "hostNetwork", "name-resolution": "nameResolution", "privileges": "privileges", "external-names": "externalNames",
 	"endpoints": "endpoints", "proxy-exec": "proxyExec", "bindings": "traffic", "namespace-labels": "namespaceLabels", "entries": "entries", "entry-addresses": "entryAddresses", "exit-sets": "exitSets",
 }
 
@@ -49,12 +69,20 @@ func TestGuardsAreClosed(t *testing.T) {
 	mutate := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks[0]
 	policies, actions := guards(t, objects)
 	require.Len(t, policies, len(keys)+1)
+	// Where the webhook is asked, but for the mode, which bindings go by.
+	governable := mutate.NamespaceSelector.DeepCopy()
+	last := len(governable.MatchExpressions) - 1
+	assert.Equal(t, "egress-governor.io/mode", governable.MatchExpressions[last].Key)
+	governable.MatchExpressions = governable.MatchExpressions[:last]
 	for name, policy := range policies {
 		want := []admissionv1.ValidationAction{"Deny"}
 		if name == "break-glass" {
 			want = []admissionv1.ValidationAction{"Warn", "Audit"}
 		}
 		assert.Equal(t, want, actions[name], name)
+		if !slices.Contains(everywhere, name) {
+			assert.Equal(t, []admissionv1.ValidationAction{"Audit"}, actions[name+"-audit"], name)
+		}
 		assert.Nil(t, policy.Spec.FailurePolicy, "%s: Fail, which is the API's default", name)
 		require.NotEmpty(t, policy.Spec.Validations, name)
 		for _, validation := range policy.Spec.Validations {
@@ -65,13 +93,13 @@ func TestGuardsAreClosed(t *testing.T) {
 		case "break-glass", "entry-addresses", "exit-sets", "namespace-labels":
 			assert.Nil(t, policy.Spec.MatchConstraints.NamespaceSelector, name)
 		case "entries", "external-names", "endpoints":
-			assert.Equal(t, mutate.NamespaceSelector, policy.Spec.MatchConstraints.NamespaceSelector, name)
+			assert.Equal(t, governable, policy.Spec.MatchConstraints.NamespaceSelector, name)
 		default: // those of pods
 			selector := policy.Spec.MatchConstraints.NamespaceSelector.DeepCopy()
 			last := len(selector.MatchExpressions) - 1
 			assert.Equal(t, "egress-governor.io/exempt-pods", selector.MatchExpressions[last].Key)
 			selector.MatchExpressions = selector.MatchExpressions[:last]
-			assert.Equal(t, mutate.NamespaceSelector, selector, name)
+			assert.Equal(t, governable, selector, name)
 		}
 	}
 }

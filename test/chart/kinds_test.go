@@ -29,7 +29,7 @@ func TestTheChartAsksForEveryGovernedKind(t *testing.T) {
 	t.Parallel()
 	objects := rendered(t, values{"config": values{"unregistered": "Block"}})
 	var resources, kinds []string
-	always := map[string][]string{}
+	always, leaving := map[string][]string{}, []string{}
 	for _, kind := range v1alpha1.DefaultKinds {
 		kind := string(kind)
 		plural := strings.ToLower(kind) + "s"
@@ -38,6 +38,9 @@ func TestTheChartAsksForEveryGovernedKind(t *testing.T) {
 		}
 		resource, _ := review.ResourceOf(kind)
 		always[resource.Group] = append(always[resource.Group], plural)
+		if resource.Leaves {
+			leaving = append(leaving, plural)
+		}
 	}
 	resources = slices.Concat(always["networking.istio.io"], []string{"sidecars"}) // what is completed
 	mutating := only[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
@@ -45,12 +48,15 @@ func TestTheChartAsksForEveryGovernedKind(t *testing.T) {
 	assert.Equal(t, []string{"networking.istio.io"}, mutating.Webhooks[0].Rules[0].APIGroups)
 	require.Len(t, mutating.Webhooks[0].Rules, 1)
 	validating := only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration").Webhooks[0]
-	require.Len(t, validating.Rules, len(always))
+	require.Len(t, validating.Rules, len(always)+1)
 	assert.Equal(t, mutating.Webhooks[0].Rules[0], validating.Rules[0])
 	assert.Equal(t, []string{"gateway.networking.k8s.io"}, validating.Rules[1].APIGroups)
 	assert.ElementsMatch(t, always["gateway.networking.k8s.io"], validating.Rules[1].Resources)
 	routes, _ := review.ResourceOf("HTTPRoute")
 	assert.Equal(t, routes.Versions, validating.Rules[1].APIVersions)
+	deletes := mutating.Webhooks[0].Rules[0]
+	deletes.Operations, deletes.Resources = []admissionv1.OperationType{admissionv1.Delete}, leaving
+	assert.Equal(t, deletes, validating.Rules[2])
 	require.NotNil(t, validating.MatchPolicy)
 	assert.Equal(t, admissionv1.Equivalent, *validating.MatchPolicy, "a version that comes later is converted to one of these")
 
@@ -105,6 +111,9 @@ func TestThePoliciesWebhookSendsNothingByItself(t *testing.T) {
 		require.Equal(t, "policies.egress-governor.io", policies.Name)
 		assert.Empty(t, policies.Rules)
 		policies.Name, policies.Rules = first.Name, first.Rules
+		// Nobody is asked about what policies judge when it is deleted.
+		require.Len(t, first.MatchConditions, 2)
+		first.MatchConditions = first.MatchConditions[:1]
 		assert.Equal(t, first, policies)
 		may := slices.ContainsFunc(only[rbacv1.ClusterRole](t, objects, "ClusterRole").Rules, func(rule rbacv1.PolicyRule) bool {
 			return slices.Contains(rule.Resources, "validatingwebhookconfigurations") && slices.Contains(rule.Verbs, "patch") &&

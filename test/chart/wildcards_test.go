@@ -40,8 +40,8 @@ func filterVerbs(t *testing.T, objects []*unstructured.Unstructured) map[string]
 	return out
 }
 
-// TestEnvoyFiltersAreWrittenWhereWildcardsAreResolved, and elsewhere only taken away.
-func TestEnvoyFiltersAreWrittenWhereWildcardsAreResolved(t *testing.T) {
+// TestEnvoyFiltersAreWrittenWhereTheyAreNeeded, where wildcards are resolved or calls come by mutual TLS, and elsewhere only taken away.
+func TestEnvoyFiltersAreWrittenWhereTheyAreNeeded(t *testing.T) {
 	t.Parallel()
 	away, written := []string{"get", "list", "watch", "delete"}, []string{"get", "list", "watch", "create", "update", "delete"}
 	assert.Equal(t, map[string][]string{"istio-system": away}, filterVerbs(t, rendered(t, nil)))
@@ -52,10 +52,12 @@ func TestEnvoyFiltersAreWrittenWhereWildcardsAreResolved(t *testing.T) {
 		}
 		return out
 	}
+	byMutualTLS := gateway("d", "mutual", "")
+	byMutualTLS["transport"] = "MutualTLS"
 	objects := rendered(t, values{"config": values{"clusterCIDRs": []any{"10.96.0.0/12"}, "gateways": []any{
-		gateway("a", "ways", ""), gateway("b", "ways", "Resolve"), gateway("c", "others", "Refuse"),
+		gateway("a", "ways", ""), gateway("b", "ways", "Resolve"), gateway("c", "others", "Refuse"), byMutualTLS,
 	}}, "gateway": values{"create": true, "wildcards": "Resolve"}})
-	assert.Equal(t, map[string][]string{"ways": written, "others": away, gatewayNamespace: written}, filterVerbs(t, objects))
+	assert.Equal(t, map[string][]string{"ways": written, "others": away, "mutual": written, gatewayNamespace: written}, filterVerbs(t, objects))
 	configuration, err := config.Parse([]byte(only[corev1.ConfigMap](t, objects, "ConfigMap").Data["config.yaml"]))
 	require.NoError(t, err)
 	mesh, err := configuration.Mesh()

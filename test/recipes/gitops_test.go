@@ -17,7 +17,7 @@ func TestTheHealthCheckOfArgoCD(t *testing.T) {
 	var settings struct {
 		Data map[string]string `json:"data"`
 	}
-	read(t, "recipes.md", "argocd-cm.yaml", &settings)
+	Read(t, "recipes.md", "argocd-cm.yaml", &settings)
 	script := settings.Data["resource.customizations.health.networking.istio.io_ServiceEntry"]
 	require.NotEmpty(t, script)
 	for name, state := range states {
@@ -73,7 +73,7 @@ func TestTheHealthCheckOfFlux(t *testing.T) {
 			HealthCheckExprs []kustomize.CustomHealthCheck `json:"healthCheckExprs"`
 		} `json:"spec"`
 	}
-	read(t, "recipes.md", "kustomization.yaml", &kustomization)
+	Read(t, "recipes.md", "kustomization.yaml", &kustomization)
 	require.Len(t, kustomization.Spec.HealthCheckExprs, 1)
 	check := kustomization.Spec.HealthCheckExprs[0]
 	assert.Equal(t, "networking.istio.io/v1 ServiceEntry", check.APIVersion+" "+check.Kind)

@@ -20,7 +20,7 @@ func TestTheTemplateOfGatekeeper(t *testing.T) {
 			} `json:"targets"`
 		} `json:"spec"`
 	}
-	read(t, "moving.md", "gatekeeper.yaml", &template)
+	Read(t, "moving.md", "gatekeeper.yaml", &template)
 	query, err := rego.New(rego.Query("data.allowedhosts.violation"), rego.SetRegoVersion(ast.RegoV0), rego.Module("template.rego", template.Spec.Targets[0].Rego)).PrepareForEval(t.Context())
 	require.NoError(t, err)
 	violations := func(object map[string]any) any {
@@ -32,7 +32,7 @@ func TestTheTemplateOfGatekeeper(t *testing.T) {
 	}
 	for _, file := range []string{"entries/endpoint.yaml", "entries/route.yaml"} {
 		var object map[string]any
-		read(t, "moving.md", file, &object)
+		Read(t, "moving.md", file, &object)
 		assert.Empty(t, violations(object), file)
 	}
 	assert.NotEmpty(t, violations(map[string]any{"spec": map[string]any{"hosts": []any{"other.example.net"}}}))
@@ -48,7 +48,7 @@ func TestTheExpressionOfKyverno(t *testing.T) {
 			} `json:"validations"`
 		} `json:"spec"`
 	}
-	read(t, "moving.md", "kyverno.yaml", &policy)
+	Read(t, "moving.md", "kyverno.yaml", &policy)
 	environment, err := cel.NewEnv(cel.Variable("object", cel.DynType))
 	require.NoError(t, err)
 	checked, issues := environment.Compile(policy.Spec.Validations[0].Expression)
@@ -57,7 +57,7 @@ func TestTheExpressionOfKyverno(t *testing.T) {
 	require.NoError(t, err)
 	for file, want := range map[string]bool{"entries/plain.yaml": false, "entries/internal.yaml": false, "entries/endpoint.yaml": true} {
 		var object map[string]any
-		read(t, "moving.md", file, &object)
+		Read(t, "moving.md", file, &object)
 		got, _, err := program.Eval(map[string]any{"object": object})
 		require.NoError(t, err)
 		assert.Equal(t, want, got.Value(), file)

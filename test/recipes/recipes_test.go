@@ -1,40 +1,16 @@
-// Package recipes holds what docs/recipes.md and docs/moving.md have other tools say, by those tools.
 package recipes
 
 import (
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 )
-
-// shown returns the block of a document below the line that names its file.
-func shown(t *testing.T, document, file string) string {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", "docs", document))
-	require.NoError(t, err)
-	_, after, found := strings.Cut(string(raw), "\n`"+file+"`:\n\n")
-	require.True(t, found, "%s has no %s", document, file)
-	block := regexp.MustCompile(`\A(?:    .*\n|\n)+`).FindString(after)
-	require.NotEmpty(t, block)
-	return strings.ReplaceAll("\n"+block, "\n    ", "\n")
-}
-
-// read reads the block into a value.
-func read(t *testing.T, document, file string, into any) {
-	t.Helper()
-	require.NoError(t, yaml.Unmarshal([]byte(shown(t, document, file)), into))
-}
 
 const (
 	external = `
@@ -56,7 +32,7 @@ func stored(t *testing.T, text, status, reason string) *unstructured.Unstructure
 	t.Helper()
 	installed, err := config.Installed()
 	require.NoError(t, err)
-	session, err := dryrun.New(dryrun.Options{Configuration: installed, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	session, err := dryrun.New(dryrun.Options{Configuration: installed, Sending: dryrun.Sending{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}})
 	require.NoError(t, err)
 	objects, err := manifest.Parse("recipe.yaml", []byte(text))
 	require.NoError(t, err)

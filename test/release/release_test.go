@@ -1,10 +1,13 @@
-// Package release holds that what is released of egressctl can be built again, and is what it says.
+// Package release holds that what is released can be built again, and is what it says.
 package release
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
@@ -43,25 +47,45 @@ func source(t *testing.T) string {
 	return out
 }
 
-// built builds this machine's platform in a tree, and returns the folder of what is released.
-func built(t *testing.T, tree string) string {
+// made makes targets for this machine alone in a tree.
+func made(t *testing.T, tree, registry string, targets ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "make", "release-binaries", "VERSION="+tag, "PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH)
+	cmd := exec.CommandContext(t.Context(), "make", append(targets, "VERSION="+tag, "PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH, "ARCHS="+runtime.GOARCH,
+		"IMAGE=egress-governor:test", "SOURCE_DATE_EPOCH=1700000000", "REGISTRY="+registry, "HELMFLAGS=--plain-http")...)
 	cmd.Dir = tree
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	require.NoError(t, cmd.Run(), out.String())
-	return filepath.Join(tree, ".run", "release")
 }
 
-// TestTwoBuildsAreEqual, of two folders, to the last bit; and what krew is told of them holds.
-func TestTwoBuildsAreEqual(t *testing.T) {
+// TestARelease is made of two folders: it is the same to the last bit, is what it says, and fits together where it was pushed.
+func TestARelease(t *testing.T) {
 	t.Parallel()
-	one := built(t, source(t))
+	images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer images.Close()
+	place := strings.TrimPrefix(images.URL, "http://") + "/acme"
+	one, other := source(t), source(t)
+	made(t, one, place, "release", "release-push")
+	made(t, other, place, "release-binaries", "image-files")
+	t.Run("egressctl", func(t *testing.T) {
+		twoArchivesAreEqual(t, filepath.Join(other, ".run", "release"), filepath.Join(one, ".run", "release"))
+	})
+	t.Run("image", func(t *testing.T) {
+		theImageIsTheSameTwice(t, filepath.Join(one, ".run", "image"), filepath.Join(other, ".run", "image"))
+	})
+	t.Run("bill", func(t *testing.T) {
+		billed(t, filepath.Join(one, ".run", "image"), filepath.Join(other, ".run", "image"))
+	})
+	t.Run("checksums", func(t *testing.T) { eachFileHasItsChecksum(t, filepath.Join(one, ".run", "release")) })
+	t.Run("chart", func(t *testing.T) { theChartTakesTheImageBesideIt(t, place, filepath.Join(one, ".run", "image")) })
+}
+
+// twoArchivesAreEqual, of two folders; and what krew is told of them holds.
+func twoArchivesAreEqual(t *testing.T, one, second string) {
 	archive := "egressctl_" + runtime.GOOS + "_" + runtime.GOARCH + ".tar.gz"
 	raw, err := os.ReadFile(filepath.Join(one, archive))
 	require.NoError(t, err)
-	other, err := os.ReadFile(filepath.Join(built(t, source(t)), archive))
+	other, err := os.ReadFile(filepath.Join(second, archive))
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(raw, other), "%d and %d bytes", len(raw), len(other))
 
