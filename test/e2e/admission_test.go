@@ -4,9 +4,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -66,40 +63,13 @@ func sealed(entry *unstructured.Unstructured) bool {
 // TestNothingIsLostWhileTheWebhookRolls: under constant load, rolled and one pod killed, no request fails and nothing is
 // stored ungoverned.
 func TestNothingIsLostWhileTheWebhookRolls(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	var sent atomic.Int64
-	failures := make(chan error, 1000)
-	for worker := range 4 {
-		object := shared.decoded(t, appA, entry(fmt.Sprintf("load-%d", worker), fmt.Sprintf("load-%d.partner.test", worker), webPorts))[0]
-		t.Cleanup(func() { shared.deleted(t, object) })
-		group.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				next := object.DeepCopy()
-				next.SetAnnotations(map[string]string{"n": fmt.Sprint(n)})
-				stored, err := shared.stored(t.Context(), next)
-				if err == nil && !sealed(stored) {
-					err = fmt.Errorf("stored ungoverned: %v", stored.Object["spec"])
-				}
-				if err != nil && len(failures) < cap(failures) {
-					failures <- err
-				}
-				sent.Add(1)
-			}
-		})
-	}
+	stop := shared.applyWithoutPause(t)
 	shared.roll(t, webhook)
 	shared.kill(t)
 	shared.settled(t, releaseNamespace, release)
-	cancel()
-	group.Wait()
-	close(failures)
-	var said []error
-	for err := range failures {
-		said = append(said, err)
-	}
-	t.Logf("%d applies", sent.Load())
-	assert.Emptyf(t, said, "%d of %d applies failed", len(said), sent.Load())
+	sent, failed := stop()
+	t.Logf("%d applies", sent)
+	assert.Emptyf(t, failed, "%d of %d applies failed", len(failed), sent)
 }
 
 // kill deletes one pod of the webhook, with the grace it asks for.

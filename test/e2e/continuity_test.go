@@ -230,7 +230,7 @@ func (c *cluster) change(t *testing.T, patch string, deployments ...way) {
 	for _, of := range deployments {
 		deployment := &appsv1.Deployment{}
 		deployment.Namespace, deployment.Name = of.namespace, of.name
-		require.NoError(t, c.Patch(t.Context(), deployment, client.RawPatch(types.MergePatchType, []byte(patch))))
+		require.NoError(t, c.Patch(t.Context(), deployment, client.RawPatch(types.StrategicMergePatchType, []byte(patch))))
 	}
 	for _, of := range deployments {
 		c.settled(t, of.namespace, of.name)

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // logOf returns what the sidecar of an app has logged.
@@ -25,11 +27,8 @@ func (c *cluster) logOf(ctx context.Context, namespace string) (string, error) {
 // egressctl runs the command line that this tree has, and returns what it prints.
 func egressctl(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "egressctl")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/egressctl")
-	build.Dir = filepath.Join("..", "..")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	binary, err := controlplane.BuildEgressctl(filepath.Join("..", ".."))
+	require.NoError(t, err)
 	var printed, told bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = strings.NewReader(stdin), &printed, &told, os.Environ()

@@ -132,9 +132,14 @@ func (c *cluster) arrives(t *testing.T, from string, o order, port int, as strin
 	require.NoError(t, err)
 	require.True(t, slices.Contains(gateways, got.Caller), "%s from %s came from %s, the gateway is %v", o, from, got.Caller, gateways)
 	require.Equal(t, port, got.Port, "%s from %s arrived at another port", o, from)
-	asked, _, _ := strings.Cut(got.Host, ":")
-	require.Equal(t, serverOf(cmp.Or(asked, o.Host)), got.Server, "%s from %s arrived at another server than that of %q", o, from, asked)
+	require.Equal(t, serverCalled(got, o), got.Server, "%s from %s arrived at another server than that of %q", o, from, got.Host)
 	return got
+}
+
+// serverCalled is the server of the host that a server was called by; where it was told none, of the one that was called.
+func serverCalled(got answer, o order) string {
+	asked, _, _ := strings.Cut(got.Host, ":")
+	return serverOf(cmp.Or(asked, o.Host))
 }
 
 // rejects returns how often proxies rejected their configuration since istiod started, by istiod's own count.

@@ -56,8 +56,14 @@ func (c *cluster) reconfigured(t *testing.T, to map[string]any) {
 // upgrade returns once every replica has the values, and those of before answer no more.
 func (c *cluster) upgrade(t *testing.T, files ...string) {
 	t.Helper()
+	c.upgradeTo(t, "../../charts/egress-governor", files...)
+}
+
+// upgradeTo is upgrade by a chart in a folder.
+func (c *cluster) upgradeTo(t *testing.T, chart string, files ...string) {
+	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	args := []string{"upgrade", release, "../../charts/egress-governor", "--wait", "--timeout", "3m"}
+	args := []string{"upgrade", release, chart, "--wait", "--timeout", "3m"}
 	for _, file := range files {
 		args = append(args, "--values", file)
 	}

@@ -75,7 +75,7 @@ func (c *cluster) shown(t *testing.T, namespace string, shape shape) {
 			// Several objects reach the proxies one after another, and what came first answers until then.
 			require.NoError(t, until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
 				got, err := c.call(ctx, a.from, a.order)
-				return err == nil && got.Port == a.port, nil
+				return err == nil && got.Port == a.port && got.Server == serverCalled(got, a.order), nil
 			}), a.order)
 		}
 		as := ""

@@ -219,11 +219,11 @@ func selects(selector, labels map[string]string) bool {
 }
 
 // starts runs a pod as long as the test does, with a sidecar or without.
-func (s *stage) starts(t *testing.T, pod *corev1.Pod) *corev1.Pod {
+func (c *cluster) starts(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
-	require.NoError(t, s.glass.Create(t.Context(), pod))
-	t.Cleanup(func() { s.gone(t, pod) })
-	address, err := s.started(t.Context(), pod)
+	require.NoError(t, c.glass.Create(t.Context(), pod))
+	t.Cleanup(func() { c.gone(t, pod) })
+	address, err := c.started(t.Context(), pod)
 	require.NoError(t, err)
 	pod.Status.PodIP = address
 	return pod

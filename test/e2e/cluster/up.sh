@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a kind cluster with Istio, an egress gateway and this tree's chart, and writes its kubeconfig.
-#   up.sh BIN KUBECONFIG    BIN holds kind, helm and kube-router; WEBHOOK_IMAGE, PROBE_IMAGE and DATABASE_IMAGE are images of the engine.
+#   up.sh BIN KUBECONFIG    BIN holds kind, helm and kube-router; WEBHOOK_IMAGE, PROBE_IMAGE and DATABASE_IMAGE are images of the engine,
+#                           and so are those of the file BEFORE, which before.sh writes.
 #   KIND_NODE_IMAGE         node image; kind's own by default
 #   ISTIO_HUB, ISTIO_TAG    Istio's images, loaded from the engine; the published ones of the release by default
 set -euo pipefail
@@ -17,11 +18,16 @@ step() { echo "=== $*"; }
 step "kind cluster $name"
 "$bin/kind" get clusters -q | grep -qx "$name" ||
 	"$bin/kind" create cluster --name "$name" --config "$here/kind.yaml" ${KIND_NODE_IMAGE:+--image "$KIND_NODE_IMAGE"} --wait 180s
+# Pods run beside the control plane.
+node() { docker exec "$name-control-plane" "$@"; }
+kubectl() { docker exec -i "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf "$@"; }
+kubectl taint node "$name-control-plane" node-role.kubernetes.io/control-plane- >/dev/null 2>&1 || true
+kubectl drain "$name-worker" --ignore-daemonsets --delete-emptydir-data >/dev/null 2>&1 ||
+	{ echo "$name has no node to spare: kind delete cluster --name $name"; exit 1; }
 "$bin/kind" export kubeconfig --name "$name" --kubeconfig "$KUBECONFIG"
 
 step "NetworkPolicies"
 # kind's own network does not enforce them.
-node() { docker exec "$name-control-plane" "$@"; }
 node systemctl is-active --quiet kube-router || {
 	docker cp --quiet "$bin/kube-router" "$name-control-plane:/usr/local/bin/kube-router"
 	node systemd-run --quiet --unit kube-router kube-router --kubeconfig /etc/kubernetes/admin.conf --hostname-override "$name-control-plane" \
@@ -36,12 +42,13 @@ if [ -n "${ISTIO_HUB:-}" ]; then
 	# Envoys other than Istio's own lack these filters.
 	istiod+=(-f "$here/stock-envoy.yaml")
 fi
-"$bin/kind" load docker-image --name "$name" "${images[@]}"
+"$bin/kind" load docker-image --name "$name" --nodes "$name-control-plane" "${images[@]}" $(cut -d' ' -f3 "$BEFORE")
+"$bin/kind" load docker-image --name "$name" --nodes "$name-worker" "$WEBHOOK_IMAGE"
 
 step "Gateway API"
 api=$(cd test && go mod download sigs.k8s.io/gateway-api && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
 awk 'FNR == 1 {print "---"} 1' "$api"/config/crd/standard/*.yaml |
-	docker exec -i "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side -f - >/dev/null
+	kubectl apply --server-side -f - >/dev/null
 
 step "Istio"
 helm() { "$bin/helm" upgrade --install --namespace istio-system --create-namespace --wait --timeout 5m "$@" >/dev/null; }

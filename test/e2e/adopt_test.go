@@ -1,0 +1,126 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestAdoption: a namespace that lived before anybody governed it is adopted while its app calls without pause, and goes back. No call is
+// lost, and none goes straight out once it is sealed.
+func TestAdoption(t *testing.T) {
+	for _, l := range []struct {
+		from, host string
+		calls      []order
+	}{
+		{appC, churn, []order{web(churn), webs(churn)}},
+		{vaultD, tide, []order{web(tide), webs(tide)}},
+	} {
+		t.Run(wayOf(l.from).name, func(t *testing.T) {
+			pod := shared.lives(t, l.from)
+			living := shared.decoded(t, l.from, entry("living", l.host+"'], exportTo: ['.", withPorts(webOnly)))
+			require.NoError(t, shared.apply(t.Context(), living[0]))
+			t.Cleanup(func() { shared.deleted(t, living...) })
+			for _, o := range l.calls {
+				shared.straight(t, l.from, pod, o)
+			}
+			done := shared.callWithoutPause(t, leg{l.host, wayOf(l.from), [2]string{l.from, l.from}, l.calls})
+			run := func(args ...string) {
+				if kubeconfig := os.Getenv("KUBECONFIG"); kubeconfig != "" {
+					args = append(args, "--kubeconfig", kubeconfig)
+				}
+				egressctl(t, "", append(args, "--apply", "--rate", "5")...)
+			}
+			run("adopt", "-n", l.from)
+			for _, o := range l.calls {
+				shared.leaves(t, l.from, o)
+			}
+			sealed := time.Now()
+			// As long as it takes to see some calls.
+			for range 20 {
+				for _, o := range l.calls {
+					shared.arrives(t, l.from, o, o.Port, "")
+				}
+			}
+			require.Empty(t, shared.since(t, pod, sealed), "straight out once they are sealed")
+
+			shared.labels(t, l.from, `{"egress-governor.io/mode":"Observe"}`)
+			run("unseal", l.from)
+			for _, o := range l.calls {
+				shared.straight(t, l.from, pod, o)
+			}
+			made, answered := done()
+			t.Logf("%s: %d calls, %d answered", l.host, made, answered)
+			require.Positive(t, made)
+			require.Equal(t, made, answered)
+		})
+	}
+}
+
+// lives has a namespace observed, with an app and its sidecar, as long as the test runs.
+func (c *cluster) lives(t *testing.T, namespace string) *corev1.Pod {
+	t.Helper()
+	c.labels(t, namespace, fmt.Sprintf(`{"egress-governor.io/mode":"Observe",%q:"enabled"}`, injected))
+	t.Cleanup(func() { c.labels(t, namespace, fmt.Sprintf(`{"egress-governor.io/mode":null,%q:null}`, injected)) })
+	pod := podOf(namespace, "app", probeImage(), "app")
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}}
+	require.NoError(t, client.IgnoreAlreadyExists(c.Create(t.Context(), account)))
+	return c.starts(t, pod)
+}
+
+// labels patches those of a namespace.
+func (c *cluster) labels(t *testing.T, namespace, labels string) {
+	t.Helper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":`+labels+`}}`))
+	require.NoError(t, c.glass.Patch(context.WithoutCancel(t.Context()), object, patch))
+}
+
+// straight requires that a call reaches the outside, and that the pod itself is who calls.
+func (c *cluster) straight(t *testing.T, from string, pod *corev1.Pod, o order) {
+	t.Helper()
+	var got answer
+	require.NoError(t, until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		var err error
+		got, err = c.call(ctx, from, o)
+		return err == nil && got.Error == "" && got.Caller == pod.Status.PodIP, nil
+	}), "%s from %s goes straight: %+v", o, from, got)
+}
+
+// leaves waits until a call comes from the client's gateway: its proxy learns of that in its own time.
+func (c *cluster) leaves(t *testing.T, from string, o order) {
+	t.Helper()
+	var got answer
+	require.NoError(t, until(t.Context(), time.Minute, func(ctx context.Context) (bool, error) {
+		gateways, err := c.gateways(ctx, wayOf(from))
+		if err != nil {
+			return false, err
+		}
+		got, err = c.call(ctx, from, o)
+		return err == nil && got.Error == "" && slices.Contains(gateways, got.Caller), nil
+	}), "%s from %s leaves by its gateway: %+v", o, from, got)
+}
+
+// since returns the connections of a pod that arrived outside after a time.
+func (c *cluster) since(t *testing.T, pod *corev1.Pod, at time.Time) (out []connection) {
+	t.Helper()
+	seen, err := c.seen(t.Context())
+	require.NoError(t, err)
+	for _, connection := range seen.Connections {
+		if connection.Caller == pod.Status.PodIP && connection.At.After(at) {
+			out = append(out, connection)
+		}
+	}
+	return out
+}
