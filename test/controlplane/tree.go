@@ -20,7 +20,7 @@ func InTree(root, name string) Options {
 
 // BuildWebhook builds the webhook where InTree has it, so that go test alone never judges an old one.
 func BuildWebhook(root string) error {
-	return build(root, "-tags", "grpcnotrace", "-o", InTree(root, "").Webhook, "./cmd/webhook")
+	return build(root, "-o", InTree(root, "").Webhook, "./cmd/webhook")
 }
 
 // BuildEgressctl builds egressctl beside the webhook, and returns where it stands.
@@ -31,9 +31,10 @@ func BuildEgressctl(root string) (binary string, err error) {
 	return binary, build(root, "-o", binary, "./cmd/egressctl")
 }
 
+// build builds as make does, so that it finds the packages in the cache.
 func build(root string, args ...string) error {
-	cmd := exec.Command("go", append([]string{"build"}, args...)...)
-	cmd.Dir, cmd.Stderr = root, os.Stderr
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-tags", "grpcnotrace"}, args...)...)
+	cmd.Dir, cmd.Stderr, cmd.Env = root, os.Stderr, append(os.Environ(), "CGO_ENABLED=0")
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s: %w", args[len(args)-1], err)
 	}

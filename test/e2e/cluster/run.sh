@@ -33,4 +33,4 @@ trap finish EXIT
 "$here/up.sh" "$bin" "$KUBECONFIG"
 echo "=== tests"
 cd "$here/../.."
-CONTROL_PLANE="$name-control-plane" HELM="$bin/helm" go test -tags e2e -count=1 -timeout 45m ${RUN:+-run "$RUN"} -v ./e2e
+CONTROL_PLANE="$name-control-plane" HELM="$bin/helm" go test -tags e2e,grpcnotrace -count=1 -timeout 45m ${RUN:+-run "$RUN"} -v ./e2e
