@@ -3,6 +3,11 @@ package checkup
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +122,7 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	"gateways error gateway-without-endpoints": func(t *testing.T, s *Snapshot) { drop(t, s, slicesOf, "b") },
 	"gateways error gateway-without-pods":      preflight("gateway-without-pods", "default"),
 	"gateways warning exits-visible":           preflight("exits-visible", "default"),
+	"gateways warning default-export":          preflight("default-export", "default"),
 
 	"proxies error gateway-unknown-to-istiod": func(_ *testing.T, s *Snapshot) { s.Proxies = nil },
 	"proxies error gateway-stale":             func(_ *testing.T, s *Snapshot) { s.Proxies[0].ClusterSent = "a" },
@@ -204,6 +210,32 @@ func TestEveryFindingIsFound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhatPreflightTellsIsFound: every code that it may tell of is found by some check. One that is in no list would count as sound.
+func TestWhatPreflightTellsIsFound(t *testing.T) {
+	t.Parallel()
+	sources, err := filepath.Glob("../controller/*.go")
+	require.NoError(t, err)
+	told := map[string]bool{}
+	for _, source := range append(sources, "../egress/gateway.go", "../registry/bindings.go", "../emergency/finding.go") {
+		if strings.HasSuffix(source, "_test.go") {
+			continue
+		}
+		raw, err := os.ReadFile(source)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`(?:Code: +|finding\()"([a-z-]+)"`).FindAllStringSubmatch(string(raw), -1) {
+			told[match[1]] = true
+		}
+	}
+	require.Greater(t, len(told), 20)
+	for code := range told {
+		s := sound(t)
+		preflight(code, "default")(t, s)
+		// Some of it check reads by itself.
+		found := slices.AppendSeq(codes(Run(s, nil)), maps.Keys(broken))
+		assert.True(t, slices.ContainsFunc(found, func(name string) bool { return strings.HasSuffix(name, " "+code) }), "no check takes over %s", code)
 	}
 }
 
