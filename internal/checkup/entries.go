@@ -43,7 +43,7 @@ func lookAtExits(v *view) {
 		}
 		v.find(Finding{
 			Code: "exit-not-ready", Severity: severity, Object: title(entry), Message: fmt.Sprintf("its exit has not been ready for %s: %s", ago, firstLine(why)),
-			Why: "calls to its hosts fail", Fix: "docs/runbooks.md#egressgovernorexitunready has what to do for each reason",
+			Why: "calls to its hosts fail", Fix: "see what to do for its reason: https://github.com/egress-governor/egress-governor/blob/main/docs/runbooks.md#egressgovernorexitunready",
 		})
 	}
 }
@@ -67,7 +67,7 @@ func lookAtUngoverned(v *view) {
 		namespace, _, _ := strings.Cut(name, "/")
 		v.find(Finding{
 			Code: "unsealed-entry", Severity: Error, Object: "ServiceEntry " + name, Message: "the entry is not sealed: it was stored before the webhook, or past it",
-			Why: "calls to its hosts leave directly", Fix: fmt.Sprintf("apply it again; or egressctl adopt -n %s --kubeconfig FILE, which says what becomes of it, and does it by --apply", namespace),
+			Why: "calls to its hosts leave directly", Fix: fmt.Sprintf("egressctl adopt -n %s --kubeconfig FILE says what sealing it would do, and does it by --apply; by hand, write it once by kubectl apply --server-side, since plain kubectl apply sends nothing of an unchanged manifest", namespace),
 		})
 	}
 	for _, name := range slices.Sorted(slices.Values(v.Ungoverned)) {

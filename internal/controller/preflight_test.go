@@ -111,7 +111,7 @@ func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry"}, codes(found))
 	assert.Contains(t, found[1].Message, "a/a, b/b, c/c and 1 more")
-	assert.Contains(t, found[2].sentence(), "are not sealed, and their calls leave directly: e/e; apply them again")
+	assert.Contains(t, found[2].sentence(), "are not sealed, and their calls leave directly: e/e; seal them by egressctl adopt")
 }
 
 // TestEachProblemIsToldOnce: an Event when it comes, the metric for as long as it lasts.

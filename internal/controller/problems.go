@@ -60,7 +60,7 @@ func unsealed(entries []string) []egress.Finding {
 	return []egress.Finding{{
 		Code:    "unsealed-entry",
 		Message: fmt.Sprintf("external ServiceEntries of governed namespaces are not sealed, and their calls leave directly: %s", someOf(entries)),
-		Fix:     "apply them again, or change anything in them",
+		Fix:     "seal them by egressctl adopt, or write each once by kubectl apply --server-side, since plain kubectl apply sends nothing of an unchanged manifest",
 	}}
 }
 

@@ -179,7 +179,7 @@ func checkSealed(s *subject) hop.Refusals {
 		errors.As(err, &refusals)
 		return append(hop.Refusals{{
 			Code: CodeUnsealed, Field: "spec.endpoints", Message: "the entry is not sealed, so that calls to its hosts leave directly: it was stored before the webhook, or past it",
-			Fix: "apply it again, or change anything in it",
+			Fix: "change anything in it, or apply it by kubectl apply --server-side: plain kubectl apply sends nothing of an unchanged manifest",
 		}}, refusals...)
 	}
 	if errors.As(err, &refusals) {

@@ -159,7 +159,7 @@ func TestWhatIsToChangeHelps(t *testing.T) {
 			changedAsWho: "shop/batch",
 		},
 		"it was stored before the webhook": {
-			past: entry("shop", "api", api+http), to: call, ends: trace.Straight, why: "sealed to no egress gateway", change: "apply it again", then: entry("shop", "api", api+http),
+			past: entry("shop", "api", api+http), to: call, ends: trace.Straight, why: "sealed to no egress gateway", change: "apply it by kubectl apply --server-side", then: entry("shop", "api", api+http),
 		},
 		"by another protocol": {
 			before: []string{entry("shop", "api", api+"ports: [{number: 443, name: http, protocol: HTTP}]")}, to: tls, ends: trace.Blocked,

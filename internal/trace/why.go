@@ -247,9 +247,9 @@ func (p *proxy) straight(from lead, of *service, _ egress.Port) (why, change str
 	case !p.mesh.Carries():
 		return why + ", since entries and routes are evaluated only", "set config.serviceEntries to Seal, or config.virtualServices to Inject"
 	case p.mesh.ByRoutes():
-		return why + ", and no route leads these calls to one", "apply the routes of the host again, or remove what leads past the gateway"
+		return why + ", and no route leads these calls to one", "write the routes of the host again, by a change or by kubectl apply --server-side, or remove what leads past the gateway"
 	}
-	return why + ": it was stored before the webhook was there, or past it", "apply it again"
+	return why + ": it was stored before the webhook was there, or past it", "change anything in it, or apply it by kubectl apply --server-side"
 }
 
 // notes are what is to be known of a caller.
