@@ -12,6 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestEveryValueOfTheChartIsDescribed: helm-docs takes a comment with two dashes in it for one about something else.
+func TestEveryValueOfTheChartIsDescribed(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(root, "charts", "egress-governor", "README.md"))
+	require.NoError(t, err)
+	rows := 0
+	for _, row := range strings.Split(string(raw), "\n") {
+		if strings.HasPrefix(row, "| ") {
+			rows++
+			assert.NotRegexp(t, `\|\s*\|$`, row)
+		}
+	}
+	require.Greater(t, rows, 100)
+}
+
 // TestTheTestsThatDocumentsNameExist: a claim with a test that is not there is no better than one without.
 func TestTheTestsThatDocumentsNameExist(t *testing.T) {
 	t.Parallel()
