@@ -30,7 +30,7 @@ func Pages(ctx context.Context, examples []*Example) (map[string]string, error) 
 		return nil, err
 	}
 	out := map[string]string{}
-	var refusals, denials strings.Builder
+	var refusals, told, denials strings.Builder
 	for _, example := range examples {
 		section, said, err := example.section(ctx, library)
 		if err != nil {
@@ -43,10 +43,13 @@ func Pages(ctx context.Context, examples []*Example) (map[string]string, error) 
 			out[file] += fmt.Sprintf("\n## Of policy `%s`\n", example.Policy)
 		}
 		out[file] += "\n" + section
-		if example.Policy == "" {
-			fmt.Fprintf(&refusals, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said))
-		} else {
+		switch {
+		case example.Policy != "":
 			fmt.Fprintf(&denials, "| [`%s`](%s) | `%s` | %s |\n", example.Code, file, example.Policy, cell(example.rule(library).Description))
+		case example.Audited:
+			fmt.Fprintf(&told, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said))
+		default:
+			fmt.Fprintf(&refusals, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said))
 		}
 	}
 	for file := range out {
@@ -64,6 +67,13 @@ What a gateway hop cannot express, and what fails, by whomever it is written. By
 | code | for example |
 |---|---|
 %s
+## Told by the audit
+
+What is stored already; nothing is denied.
+
+| code | for example |
+|---|---|
+%s
 ## Denied
 
 What a policy of the [library](../library.md) says. Policies of your own have codes of their own: [docs/policies.md](../policies.md#your-own).
@@ -71,7 +81,7 @@ What a policy of the [library](../library.md) says. Policies of your own have co
 | code | policy | says |
 |---|---|---|
 %s
-%s`, refusals.String(), denials.String(), note)
+%s`, refusals.String(), told.String(), denials.String(), note)
 	return out, nil
 }
 
