@@ -42,11 +42,11 @@ func follow(t *testing.T, part []step) (commands int) {
 	return commands
 }
 
-// TestTheRecipesHold, and the moves from elsewhere: every block of each, in a folder that is empty before.
+// TestTheRecipesHold, the moves from elsewhere and the page for apps: every block of each, in a folder that is empty before.
 func TestTheRecipesHold(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	for document, want := range map[string]int{"recipes.md": 8, "moving.md": 4} {
+	for document, want := range map[string]int{"recipes.md": 8, "moving.md": 4, "apps.md": 2} {
 		commands := 0
 		for heading, part := range sections(t, filepath.Join(root, "docs", document)) {
 			t.Run(document+"/"+heading, func(t *testing.T) {
