@@ -7,7 +7,7 @@ opa() { "$binary" "$@"; }
 binary=$(realpath "$1")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-ln -s "$docs/../policies" "$folder/policies"
+ln -s "$docs/../policies" "$folder/library" # as egressctl library --write makes it
 
 # block FIRST: the indented block that begins with the line FIRST.
 block() {
