@@ -23,7 +23,7 @@ node() { docker exec "$name-control-plane" "$@"; }
 kubectl() { docker exec -i "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf "$@"; }
 kubectl taint node "$name-control-plane" node-role.kubernetes.io/control-plane- >/dev/null 2>&1 || true
 kubectl drain "$name-worker" --ignore-daemonsets --delete-emptydir-data >/dev/null 2>&1 ||
-	{ echo "$name has no node to spare: kind delete cluster --name $name"; exit 1; }
+	{ echo "$name has no node to spare: $bin/kind delete cluster --name $name"; exit 1; }
 "$bin/kind" export kubeconfig --name "$name" --kubeconfig "$KUBECONFIG"
 
 step "NetworkPolicies"
