@@ -54,6 +54,23 @@ func TestLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	require.Greater(t, seen, 300)
 }
 
+// TestTheReadmeLeadsToEveryDocument, so that none is found by its folder alone.
+func TestTheReadmeLeadsToEveryDocument(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	require.NoError(t, err)
+	require.NotEmpty(t, documents)
+	for _, document := range append(documents, "SECURITY.md", "CONTRIBUTING.md") {
+		name := filepath.Base(document)
+		if filepath.Dir(document) != "." {
+			name = "docs/" + name
+		}
+		assert.Contains(t, string(raw), "]("+name)
+	}
+}
+
 // anchors are those that GitHub gives to the headings of a document.
 func anchors(t *testing.T, file string) (out []string) {
 	t.Helper()
