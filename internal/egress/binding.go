@@ -12,7 +12,7 @@ import (
 // Binding is a Gateway object of anybody's: what it opens, on which proxies, for VirtualServices to bind to.
 type Binding struct {
 	Namespace, Name string
-	// Selector holds the labels of the proxies' pods, of whichever namespace; empty for all.
+	// Selector holds the labels of the proxies' pods, of whichever namespace; empty for all. Those that istiod adds are left out.
 	Selector map[string]string
 	Servers  []Server
 	// Kept says that it is one that we keep.
@@ -36,6 +36,7 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 	spec, _ := object.Object["spec"].(map[string]any)
 	out := &Binding{Namespace: object.GetNamespace(), Name: object.GetName()}
 	out.Selector, _, _ = unstructured.NestedStringMap(spec, "selector")
+	maps.DeleteFunc(out.Selector, func(key, _ string) bool { return addedByIstiod(key) })
 	servers, _ := spec["servers"].([]any)
 	for i, item := range servers {
 		raw, _ := item.(map[string]any)
@@ -52,6 +53,13 @@ func ReadBinding(object *unstructured.Unstructured) *Binding {
 		out.Servers = append(out.Servers, server)
 	}
 	return out
+}
+
+// addedByIstiod says whether istiod gives a label to proxies beside those of their pods, or in the place of theirs: by node, cluster and
+// network. A selector is held against these too, and since nobody here knows what they are, any value may be theirs.
+func addedByIstiod(label string) bool {
+	return label == "kubernetes.io/hostname" || label == "istio-locality" ||
+		strings.HasPrefix(label, "topology.istio.io/") || strings.HasPrefix(label, "topology.kubernetes.io/")
 }
 
 // selects says whether a selector takes pods with these labels.

@@ -43,7 +43,8 @@ func TestAGatewayTakesNoPortFromTheExits(t *testing.T) {
 	}
 }
 
-// TestWhoseProxiesAGatewayOpens: by the labels of the configuration, and by those that the pods have besides.
+// TestWhoseProxiesAGatewayOpens: by the labels of the configuration, by those that the pods have besides, and by those that
+// istiod alone gives them, of which any value may be the right one.
 func TestWhoseProxiesAGatewayOpens(t *testing.T) {
 	t.Parallel()
 	view := cluster()
@@ -52,6 +53,9 @@ func TestWhoseProxiesAGatewayOpens(t *testing.T) {
 	}
 	for selector, want := range map[string]int{
 		"{istio: egressgateway}": 1, "{app: istio-egressgateway}": 1, "{}": 1, "{istio: ingressgateway}": 0, "{app: other}": 0,
+		"{topology.istio.io/cluster: Kubernetes}": 1, "{topology.istio.io/network: a, topology.istio.io/subzone: b}": 1, "{istio-locality: a/b}": 1,
+		"{topology.kubernetes.io/region: a, topology.kubernetes.io/zone: b}": 1, "{kubernetes.io/hostname: a}": 1,
+		"{kubernetes.io/hostname: a, app: istio-egressgateway}": 1, "{kubernetes.io/hostname: a, istio: ingressgateway}": 0, "{topology.istio.io/cluster: a, app: other}": 0,
 	} {
 		assert.Len(t, mesh().Opened(binding(t, "g", "{selector: "+selector+"}"), view), want, selector)
 	}
@@ -65,7 +69,7 @@ func TestRoutesOnGateways(t *testing.T) {
 	view.InGatewayNamespaces = []map[string]string{{"istio": "egressgateway"}, {"istio": "ingressgateway"}}
 	view.Bindings = []*egress.Binding{
 		binding(t, "out", "{selector: {istio: egressgateway}}"), binding(t, "in", "{selector: {istio: ingressgateway}}"),
-		binding(t, "elsewhere", "{selector: {istio: other}}"),
+		binding(t, "elsewhere", "{selector: {istio: other}}"), binding(t, "on-nodes", "{selector: {istio: ingressgateway, kubernetes.io/hostname: a}}"),
 	}
 	const api = "destination: {host: api.example.com, port: {number: 80}}"
 	for spec, want := range map[string]string{
@@ -81,6 +85,7 @@ func TestRoutesOnGateways(t *testing.T) {
 		`{hosts: [future.test], gateways: [out], http: [{route: [{destination: {host: future.test}}]}]}`:                                                                     "gateway-route spec.http[0]",
 		`{hosts: [app.corp], gateways: [later], http: [{route: [{destination: {host: local}}]}]}`:                                                                            "",
 		`{hosts: [app.corp], gateways: [in], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                       "beside-gateway spec.http[0].route[0].destination.host",
+		`{hosts: [app.corp], gateways: [on-nodes], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                 "beside-gateway spec.http[0].route[0].destination.host",
 		`{hosts: [app.corp], gateways: [elsewhere], http: [{rewrite: {authority: api.example.com}, route: [{` + api + `}]}]}`:                                                "",
 		`{hosts: [app.corp], gateways: [elsewhere], http: [{route: [{` + api + `}]}]}`:                                                                                       "other-host spec.http[0].route[0].destination.host",
 		`{hosts: [app.corp], gateways: [in], http: [{route: [{destination: {host: local}}]}]}`:                                                                               "",
