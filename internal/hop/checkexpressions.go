@@ -53,6 +53,12 @@ func isExpression(of map[string]any, key string) bool {
 		of["type"] == "RegularExpression" && slices.Contains([]string{"value", "service", "method"}, key)
 }
 
+// isAbsence says whether an expression is Istio's own sign for any value at all, which a VirtualService has of headers that calls are to
+// be without.
+func isAbsence(expression string, at *field.Path) bool {
+	return expression == "*" && strings.Contains(at.String(), "].withoutHeaders.")
+}
+
 // expressions are those of one object, as they are looked at.
 type expressions struct {
 	left int
@@ -70,7 +76,7 @@ func (e *expressions) check(of any, path *field.Path) {
 			at := path.Child(key)
 			if expression, isText := of[key].(string); !isText {
 				e.check(of[key], at)
-			} else if isExpression(of, key) {
+			} else if isExpression(of, key) && !isAbsence(expression, at) {
 				e.judge(expression, at)
 			}
 		}

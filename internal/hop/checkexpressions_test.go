@@ -50,3 +50,10 @@ func TestExpressionsThatAreNone(t *testing.T) {
 		assert.Equal(t, want, strings.Join(fields, ", "), expression)
 	}
 }
+
+// TestAnyValueOfAHeaderThatCallsAreToBeWithout is a star by itself, which is no expression anywhere else.
+func TestAnyValueOfAHeaderThatCallsAreToBeWithout(t *testing.T) {
+	t.Parallel()
+	in := route(t, `{hosts: [a.test], http: [{match: [{withoutHeaders: {x-a: {regex: "*"}}}, {headers: {x-a: {regex: "*"}}, withoutHeaders: {x-b: {regex: "**"}}}]}]}`)
+	assert.Equal(t, "bad-expression spec.http[0].match[1].headers.x-a.regex, bad-expression spec.http[0].match[1].withoutHeaders.x-b.regex", refusedAs(hop.CheckExpressions(in)))
+}

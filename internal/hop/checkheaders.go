@@ -3,7 +3,6 @@ package hop
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -13,76 +12,83 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// Envoy reads %…% in the value of a header as a command, and rejects the whole route configuration for one that it does not
-// know: that of every proxy that imports the VirtualService.
+// unfit are characters that Envoy takes in no name and value of a header, and in no host and path of a route.
+const unfit = "\x00\r\n"
 
-// command is one of Envoy's, with its arguments and a length.
-var command = regexp.MustCompile(`^%([A-Z][A-Z0-9_]*)(\([^%()]*\))?(:[0-9]+)?%`)
+// maxHeader bounds a name and a value of a header, in bytes, and maxHeaders how many of them one route sets or adds.
+const maxHeader, maxHeaders = 16 << 10, 1000
 
-// commands are those that Envoy knows in header values.
-var commands = strings.Fields(`BYTES_RECEIVED BYTES_SENT CEL CONNECTION_ID CONNECTION_TERMINATION_DETAILS DOWNSTREAM_DIRECT_LOCAL_ADDRESS
-	DOWNSTREAM_DIRECT_REMOTE_ADDRESS DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
-	DOWNSTREAM_LOCAL_PORT DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CERT_V_END
-	DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_PEER_FINGERPRINT_1 DOWNSTREAM_PEER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER DOWNSTREAM_PEER_SERIAL
-	DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN DOWNSTREAM_REMOTE_ADDRESS DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_REMOTE_PORT
-	DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION DURATION DYNAMIC_METADATA EMIT_TIME ENVIRONMENT FILTER_STATE HOSTNAME
-	METADATA PER_REQUEST_STATE PROTOCOL REQ REQUESTED_SERVER_NAME REQUEST_DURATION RESP RESPONSE_CODE RESPONSE_CODE_DETAILS RESPONSE_DURATION
-	RESPONSE_FLAGS RESPONSE_FLAGS_LONG ROUTE_NAME START_TIME STREAM_ID TRACE_ID TRAILER UPSTREAM_CLUSTER UPSTREAM_HOST UPSTREAM_LOCAL_ADDRESS
-	UPSTREAM_METADATA UPSTREAM_REMOTE_ADDRESS UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT UPSTREAM_REMOTE_PORT VIRTUAL_CLUSTER_NAME`)
+// rejected is what becomes of a route of which Envoy does not take a part.
+const rejected = "and every proxy that sees the route would reject its configuration"
 
-// isFormat says whether Envoy takes a header's value.
-func isFormat(value string) bool {
-	for {
-		i := strings.IndexByte(value, '%')
-		if i < 0 {
-			return true
-		}
-		value = value[i:]
-		if rest, escaped := strings.CutPrefix(value, "%%"); escaped {
-			value = rest
-			continue
-		}
-		found := command.FindStringSubmatch(value)
-		if found == nil || !slices.Contains(commands, found[1]) {
-			return false
-		}
-		value = value[len(found[0]):]
-	}
-}
-
-// CheckHeaders refuses header values of a VirtualService's routes that proxies would reject, those of routes that lead nowhere among them.
+// CheckHeaders refuses names and values of headers of a VirtualService's routes that proxies would reject, those of routes that lead
+// nowhere among them.
 func CheckHeaders(vs *unstructured.Unstructured) (out Refusals) {
 	for i, item := range egress.RoutesOf(vs, "http") {
 		route, _ := item.(map[string]any)
 		path := field.NewPath("spec", "http").Index(i)
-		checkHeaders(&out, route, path)
+		checkHeaders(&out, route, nil, path)
 		to, _ := route["route"].([]any)
 		for j, item := range to {
 			holder, _ := item.(map[string]any)
-			checkHeaders(&out, holder, path.Child("route").Index(j))
+			checkHeaders(&out, holder, route, path.Child("route").Index(j))
 		}
 	}
 	return out
 }
 
-func checkHeaders(out *Refusals, holder map[string]any, path *field.Path) {
-	if holder["headers"] == nil {
+// checkHeaders looks at the headers of a route, or of a destination below one.
+func checkHeaders(out *Refusals, holder, route map[string]any, path *field.Path) {
+	headers, _ := holder["headers"].(map[string]any)
+	if headers == nil {
 		return
 	}
 	for _, side := range []string{"request", "response"} {
+		at := path.Child("headers", side)
+		count := 0
 		for _, verb := range []string{"add", "set"} {
 			values := egress.HeadersOf(holder, side, verb)
+			count += len(values) + len(egress.HeadersOf(route, side, verb))
 			for _, name := range slices.Sorted(maps.Keys(values)) {
 				value, _ := values[name].(string)
-				if at := path.Child("headers", side, verb).Key(name); strings.ContainsAny(value, "\x00\r\n") {
-					out.add("header-format", at, fmt.Sprintf("value %q has a character that no header has, and every proxy that sees the route would reject its configuration", value),
-						"write it in one line")
-				} else if !isFormat(value) {
-					out.add("header-format", at,
-						fmt.Sprintf("value %q has a %%…%% that Envoy does not know, and every proxy that sees the route would reject its configuration", value),
-						"write %% for a percent sign, or a command of Envoy's such as %REQ(x-request-id)%")
-				}
+				checkHeader(out, name, value, at.Child(verb))
 			}
 		}
+		if count > maxHeaders {
+			out.add(codeHeaderFormat, at, fmt.Sprintf("more than %d headers are set or added for one call, %s", maxHeaders, rejected), "set fewer")
+		}
+		of, _ := headers[side].(map[string]any)
+		checkHeaderNames(out, of["remove"], at.Child("remove"))
 	}
+}
+
+const codeHeaderFormat = "header-format"
+
+func checkHeader(out *Refusals, name, value string, path *field.Path) {
+	if strings.ContainsAny(name, unfit) || len(name) > maxHeader {
+		out.add(codeHeaderFormat, path, unfitName(name), "write a header's name")
+		return
+	}
+	switch at := path.Key(name); {
+	case strings.ContainsAny(value, unfit):
+		out.add(codeHeaderFormat, at, fmt.Sprintf("value %.200q has a character that no header has, %s", value, rejected), "write it in one line")
+	case len(value) > maxHeader:
+		out.add(codeHeaderFormat, at, fmt.Sprintf("the value has more than %d bytes, %s", maxHeader, rejected), "write a shorter one")
+	case !isFormat(value):
+		out.add(codeHeaderFormat, at, fmt.Sprintf("value %.200q has a %%…%% that Envoy does not know or does not take so, %s", value, rejected),
+			"write %% for a percent sign, or a command of Envoy's such as %REQ(x-request-id)%")
+	}
+}
+
+// checkHeaderNames looks at names of headers that are removed.
+func checkHeaderNames(out *Refusals, names any, path *field.Path) {
+	for i, name := range egress.Texts(names) {
+		if strings.ContainsAny(name, unfit) {
+			out.add(codeHeaderFormat, path.Index(i), unfitName(name), "write a header's name")
+		}
+	}
+}
+
+func unfitName(name string) string {
+	return fmt.Sprintf("name %.200q is none that a header has, %s", name, rejected)
 }
