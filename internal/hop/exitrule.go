@@ -33,7 +33,7 @@ func httpDestination(host string, port uint32, definition egress.Definition) *ne
 func exitRule(namespace, host string, exit *egress.Exit) Object {
 	var levels, encrypted []any
 	for _, port := range exit.Open().Ports {
-		settings, tls := exit.Rule.Beyond(port.Number), map[string]any{}
+		settings, tls := carried(exit.Rule.Beyond(port.Number)), map[string]any{}
 		if of := exit.Definition.TLS[port.Number]; of != nil {
 			tls["tls"] = of
 		}

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -32,5 +33,5 @@ func examineAPIRoute(s *subject) (egress.Facts, hop.Refusals) {
 	if !s.changed() {
 		return facts, nil
 	}
-	return facts, append(hop.CheckAPIRoute(route), hop.CheckExpressions(s.Object)...)
+	return facts, slices.Concat(hop.CheckAPIRoute(route), hop.CheckExpressions(s.Object), hop.CheckAPIValues(s.Object))
 }

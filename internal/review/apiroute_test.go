@@ -86,3 +86,17 @@ func TestAStoredRouteOfTheGatewayAPI(t *testing.T) {
 		assert.Equal(t, tc.verdict == Refused, outcome.Waits(), "%s: its entry may have been applied just before", name)
 	}
 }
+
+// TestValuesOfRoutesThatProxiesRejectAreRefused, of either API.
+func TestValuesOfRoutesThatProxiesRejectAreRefused(t *testing.T) {
+	t.Parallel()
+	for want, manifest := range map[string]string{
+		"bad-value spec.rules[0].filters[0].urlRewrite.path.replaceFullPath": `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r, namespace: payments}, spec: {parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: api.example.com}],
+			rules: [{filters: [{urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: "/a\nb"}}}], backendRefs: [{name: local, port: 80}]}]}}`,
+		"bad-value spec.http[0].rewrite.uri": `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: r, namespace: payments}, spec: {hosts: [local], http: [{rewrite: {uri: "/a\nb"}, route: [{destination: {host: local}}]}]}}`,
+	} {
+		outcome, err := newReviewer().Review(t.Context(), create(object(t, manifest)))
+		require.NoError(t, err)
+		assert.Equal(t, []string{want}, codes(outcome))
+	}
+}

@@ -70,6 +70,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if err := hop.SealRuleIntent(sealed, serving, s.Mesh, s.View); errors.As(err, &refusals) {
 		return facts, refusals
 	}
+	refusals = append(refusals, hop.CheckSettings(rule)...)
 	if !ruleForm(s, sealed) {
 		refusals = append(refusals, egress.Finding{
 			Code: "not-sealed", Field: "spec.trafficPolicy", Message: "the rule was changed after it was sealed",

@@ -216,3 +216,13 @@ func TestNoRuleChangesASharedExitUnseen(t *testing.T) {
 		assert.Equal(t, tc.want, codes(outcome), name)
 	}
 }
+
+// TestSettingsThatProxiesRejectAreRefused whichever host they are for: an exit's, a Service's, the egress gateway's own.
+func TestSettingsThatProxiesRejectAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"api.example.com", "nobody.example.com", "local", egresstest.GatewayService, "'*.example.com'"} {
+		outcome, err := newReviewer().Review(t.Context(), create(destinationRule(t, `{host: `+host+`, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: ""}}}}`)))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"bad-value spec.trafficPolicy.loadBalancer.consistentHash.httpHeaderName"}, codes(outcome), host)
+	}
+}

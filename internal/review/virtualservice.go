@@ -86,7 +86,7 @@ func examineForm(s *subject, form *unstructured.Unstructured) (egress.Facts, hop
 	if s.Mesh.Inject {
 		resolved.Pairs = hop.Pairs(resolved.Destinations(), s.intent, s.Mesh)
 	}
-	refusals := slices.Concat(hop.CheckRoutes(resolved), hop.CheckHeaders(form), hop.CheckExpressions(form))
+	refusals := slices.Concat(hop.CheckRoutes(resolved), hop.CheckHeaders(form), hop.CheckExpressions(form), hop.CheckValues(form))
 	if s.Mesh.Carries() && resolved.Mesh && resolved.External {
 		refusals = append(refusals, exports(s, resolved.ExportTo)...)
 	}
