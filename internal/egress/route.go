@@ -69,6 +69,8 @@ type VirtualService struct {
 	Led     []LedPort
 	// Exits are those of the hosts of the spec, by host; known only where OnGateways is not empty.
 	Exits map[string]*Exit
+	// Above are the wildcards with an exit that stand for a host of the spec: known only where OnGateways is not empty.
+	Above []string
 	// Pairs are those that the routes make, by name, where the reader of the object knows them.
 	Pairs map[string]Pair
 	// Addresses are those at which sidecars of the namespace await calls of the hosts of the spec, in their one spelling; known only where
@@ -120,7 +122,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		}
 	}
 	if len(out.OnGateways) > 0 {
-		out.Exits = r.exits()
+		out.Exits, out.Above = r.exits(), r.above()
 	}
 	out.Left = mesh.Seal && !mesh.Inject
 	if mesh.ByRoutes() {
@@ -250,6 +252,19 @@ func (r *resolver) exits() map[string]*Exit {
 				if exit := r.view.Exit(host, gw.Namespace()); exit != nil {
 					out[host] = exit
 				}
+			}
+		}
+	}
+	return out
+}
+
+// above returns the wildcards with an exit that stand for hosts of the spec. Calls to such a host, which is the more specific, go by
+// whatever a gateway has for it.
+func (r *resolver) above() (out []string) {
+	for _, target := range r.hosts {
+		for _, wildcard := range Patterns(target.Canonical)[1:] {
+			if slices.ContainsFunc(r.mesh.Gateways, func(gw Gateway) bool { return r.view.Exit(wildcard, gw.Namespace()) != nil }) {
+				out = append(out, wildcard)
 			}
 		}
 	}

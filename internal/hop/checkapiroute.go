@@ -137,7 +137,7 @@ func checkRaw(vs *egress.VirtualService) (out Refusals) {
 // that are none of an exit's.
 func checkMayBeEgress(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.OnGateways {
-		if hosts := slices.Sorted(maps.Keys(vs.Exits)); route.Bound.Unknown != "" && route.Section != "tcp" && len(hosts) > 0 {
+		if hosts := append(slices.Sorted(maps.Keys(vs.Exits)), vs.Above...); route.Bound.Unknown != "" && route.Section != "tcp" && len(hosts) > 0 {
 			out.add(CodeGatewayRoute, vs.Hosts[0].Path, fmt.Sprintf("%q may be on the pods of an egress gateway, where this route would decide over the calls of everybody to host %q", route.Bound.Unknown, hosts[0]),
 				"name in hostnames what the route is for, and no host of a ServiceEntry")
 			break

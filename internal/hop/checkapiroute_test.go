@@ -129,6 +129,8 @@ func TestWhatARouteOfTheGatewayAPICannotExpress(t *testing.T) {
 		{"TLSRoute", "parentRefs: [{group: '', kind: Service, name: local}], hostnames: [api.example.com], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
 		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: [api.example.com], rules: [{backendRefs: [{name: local, port: 80}]}]", "gateway-route spec.hostnames"},
 		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], rules: [{backendRefs: [{name: local, port: 80}]}]", "gateway-route spec.hostnames"},
+		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: [www.test, de.wild.test], rules: [{backendRefs: [{name: local, port: 80}]}]", "gateway-route spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: ['*.de.wild.test'], rules: [{backendRefs: [{name: local, port: 443}]}]", "gateway-route spec.hostnames"},
 		{"TCPRoute", "parentRefs: [{name: shared, namespace: istio-system}], rules: [{backendRefs: [{name: local, port: 80}]}]", ""},
 		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [api.example.com, '*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
 		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, '*.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
