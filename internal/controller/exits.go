@@ -37,8 +37,8 @@ type Entries interface {
 	StoredRules
 	Stored(name types.NamespacedName) *registry.Stored
 	Problems(gw egress.Gateway) []egress.Finding
-	Pair(name string) (egress.Pair, bool)
-	ExitSet(namespace, host string) ([]hop.Object, error)
+	Reached(host string) string
+	ExitSetOf(exit *egress.Exit, namespace, host string) ([]hop.Object, error)
 	GatewayObjects(gw egress.Gateway) (objects []hop.Object, gone []string)
 	ClientRoutes(namespace, host string) (routes []*unstructured.Unstructured, others bool)
 	Straight(namespace, host string) []string
@@ -227,14 +227,15 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	if key.Host == "" {
 		return reconcile.Result{}, nil
 	}
-	exit := e.entries.Exit(key.Host, key.Namespace)
-	if e.entries.Exit(e.reached(key), key.Namespace).Kept() {
+	// Read once: what lingers, and what is told, is of the exit that is written.
+	exit := e.entries.Exit(e.entries.Reached(key.Host), key.Namespace)
+	if exit.Kept() {
 		if stands, err := e.stays(ctx, key); err != nil || !stands {
 			// What is observed makes no exit.
 			return reconcile.Result{}, err
 		}
 	}
-	set, foreign := e.entries.ExitSet(key.Namespace, key.Host)
+	set, foreign := e.entries.ExitSetOf(exit, key.Namespace, key.Host)
 	lingering, err := e.lingering(ctx, key, exit, set)
 	if err == nil {
 		err = e.apply(ctx, key, set, lingering)

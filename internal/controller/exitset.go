@@ -15,18 +15,10 @@ import (
 // tenants are the namespaces whose work an exit is: those of its oldest entry and of its youngest, which may be new and wait for
 // it; of one without entries, whose it was.
 func (e *Exits) tenants(key exitKey) []string {
-	if entries := e.entries.Entries(e.reached(key)); len(entries) > 0 {
+	if entries := e.entries.Entries(e.entries.Reached(key.Host)); len(entries) > 0 {
 		return []string{entries[0].Namespace, entries[len(entries)-1].Namespace}
 	}
 	return []string{e.standing.owner(key)}
-}
-
-// reached is the host that an exit set leads to: of a pair, that of the other.
-func (e *Exits) reached(key exitKey) string {
-	if pair, made := e.entries.Pair(key.Host); made {
-		return pair.Led
-	}
-	return key.Host
 }
 
 // stands says whether something of an exit set is stored.

@@ -14,6 +14,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // TestProxiesHaveTimeToBeTold: of a passage before the rule goes, and of the rule before the passage does.
@@ -162,4 +163,80 @@ func TestAPassageLingersForTheRulesOfOtherNamespaces(t *testing.T) {
 	s.exits.settle = 0
 	s.later()
 	assert.Empty(t, s.passages())
+}
+
+// changing are entries of which one changes between two reads.
+type changing struct {
+	*registry.Registry
+	exit, ruled func()
+}
+
+func once(do *func()) {
+	if now := *do; now != nil {
+		*do = nil
+		now()
+	}
+}
+
+func (c *changing) Exit(host, namespace string) *egress.Exit {
+	defer once(&c.exit)
+	return c.Registry.Exit(host, namespace)
+}
+
+func (c *changing) Ruled(host string) []string {
+	defer once(&c.ruled)
+	return c.Registry.Ruled(host)
+}
+
+// TestAnExitIsReadOnce: entries change while it is looked at, and the next look is about that.
+func TestAnExitIsReadOnce(t *testing.T) {
+	t.Parallel()
+	key := exitKey{gateways, host}
+	stand := func() *stage {
+		s := newStage(t, egresstest.MutualTLS())
+		s.exits.settle = time.Hour
+		s.registry.PutAccount("app", "default")
+		s.store(leadingOut(held))
+		s.drain()
+		require.Len(t, s.passages(), 1)
+		return s
+	}
+	s := stand()
+	s.exits.entries = &changing{Registry: s.registry, exit: func() { s.rewrite(byMutual("app", "a", "TLS")) }}
+	_, err := s.exits.Reconcile(t.Context(), key)
+	require.NoError(t, err)
+	assert.Len(t, s.passages(), 1, "no client rule stands yet")
+	s.drain()
+	assert.Len(t, s.passages(), 1, "clients may not know yet")
+
+	s = stand()
+	require.NoError(t, s.cluster.Delete(t.Context(), leadingOut(held)))
+	s.see("app", "a")
+	s.exits.entries = &changing{Registry: s.registry, exit: func() { s.store(byMutual("app", "a", "TLS")) }}
+	_, err = s.exits.Reconcile(t.Context(), key)
+	require.NoError(t, err)
+	s.drain()
+	_, routes := s.exit(gateways)
+	assert.Len(t, routes, 1)
+}
+
+// TestARuleThatIsWrittenMeanwhileWakesTheExit whose passage lingers for it, though nobody has noted yet that it does.
+func TestARuleThatIsWrittenMeanwhileWakesTheExit(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, egresstest.MutualTLS())
+	s.exits.settle = time.Hour
+	s.registry.PutAccount("app", "default")
+	s.store(leadingOut(held))
+	s.drain()
+	s.rewrite(byMutual("app", "a", "TLS"))
+	_, err := s.rules.Reconcile(t.Context(), exitKey{"app", host})
+	require.NoError(t, err)
+	for s.exitQueue.Len() > 0 {
+		key, _ := s.exitQueue.Get()
+		s.exitQueue.Done(key)
+	}
+	s.exits.entries = &changing{Registry: s.registry, ruled: func() { s.exits.look(host) }}
+	_, err = s.exits.Reconcile(t.Context(), exitKey{gateways, host})
+	require.NoError(t, err)
+	assert.Equal(t, 1, s.exitQueue.Len())
 }

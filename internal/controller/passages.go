@@ -32,7 +32,7 @@ func (e *Exits) lingering(ctx context.Context, key exitKey, exit *egress.Exit, s
 		return nil, nil
 	}
 	if len(set) == 0 {
-		e.left(key, false, false)
+		e.lingersOn(key, false)
 		return nil, nil
 	}
 	stored, err := e.objects.of(ctx, hop.EnvoyFilter, key.Namespace, key.Host)
@@ -48,21 +48,35 @@ func (e *Exits) lingering(ctx context.Context, key exitKey, exit *egress.Exit, s
 			out = append(out, nameOf(&stored[i]))
 		}
 	}
-	if e.left(key, len(out) > 0, len(out) > 0 && e.allRuled(key.Host, exit)) {
+	// Before rules are asked for, so that one that is written meanwhile has the exit looked at again.
+	if e.lingersOn(key, len(out) > 0); len(out) > 0 && e.left(key, e.allRuled(key.Host, exit)) {
 		return nil, nil
 	}
 	return out, nil
 }
 
-// left says whether passages have been unneeded for long enough: that they linger without client rules is no time.
-func (e *Exits) left(key exitKey, lingers, ruled bool) bool {
+// lingersOn notes whether passages of an exit linger; since when is as it was.
+func (e *Exits) lingersOn(key exitKey, lingers bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !lingers {
+		delete(e.lingers, key)
+		return
+	}
+	if e.lingers == nil {
+		e.lingers = map[exitKey]time.Time{}
+	}
+	if _, known := e.lingers[key]; !known {
+		e.lingers[key] = time.Time{}
+	}
+}
+
+// left says whether passages that linger have been unneeded for long enough: that they do without client rules is no time.
+func (e *Exits) left(key exitKey, ruled bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	since := e.lingers[key]
 	switch {
-	case !lingers:
-		delete(e.lingers, key)
-		return false
 	case !ruled:
 		since = time.Time{}
 	case since.IsZero():
@@ -71,9 +85,6 @@ func (e *Exits) left(key exitKey, lingers, ruled bool) bool {
 	if ruled && time.Since(since) >= e.settle {
 		delete(e.lingers, key)
 		return true
-	}
-	if e.lingers == nil {
-		e.lingers = map[exitKey]time.Time{}
 	}
 	e.lingers[key] = since
 	return false

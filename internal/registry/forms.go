@@ -18,18 +18,30 @@ type Form func(stored *unstructured.Unstructured) (*unstructured.Unstructured, e
 // pair. The error says why there can be none: somebody's rule in that namespace is applied to the host's calls, with or in
 // the place of the exit's own, and what was to be encrypted might leave in clear.
 func (r *Registry) ExitSet(namespace, host string) ([]hop.Object, error) {
+	return r.ExitSetOf(r.Exit(r.Reached(host), namespace), namespace, host)
+}
+
+// ExitSetOf is ExitSet of an exit of the host that is reached, as somebody has read it.
+func (r *Registry) ExitSetOf(exit *egress.Exit, namespace, host string) ([]hop.Object, error) {
 	if egress.IsReserved(host) {
 		pair, made := r.Pair(host)
 		if !made {
 			return nil, nil
 		}
-		return hop.PairSet(r.mesh, r.Exit(pair.Led, namespace), r, namespace, pair), nil
+		return hop.PairSet(r.mesh, exit, r, namespace, pair), nil
 	}
-	exit := r.Exit(host, namespace)
 	if err := r.foreignRule(namespace, host, exit); err != nil {
 		return nil, err
 	}
 	return hop.ExitSet(r.mesh, exit, r, namespace, host), nil
+}
+
+// Reached returns the host that an exit set leads to: of a pair, that of the other.
+func (r *Registry) Reached(host string) string {
+	if pair, made := r.Pair(host); made {
+		return pair.Led
+	}
+	return host
 }
 
 func (r *Registry) foreignRule(namespace, host string, exit *egress.Exit) error {
