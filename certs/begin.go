@@ -7,8 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // unborn says that a certificate of a Secret had not begun when the API server stored it, by the API server's clock, which is the
@@ -33,12 +33,46 @@ func unborn(secret *corev1.Secret, now time.Time) bool {
 	return false
 }
 
+// betweenRenewals is how long a certificate that has not begun stays where the one before was taken away: as long as its maker's clock is
+// ahead the next is no better, and each is written to the Secret and to both webhook configurations.
+const betweenRenewals = time.Minute
+
+// renewInTime renews the Secret, now or after that time, if it says the same then.
+func (f *follower) renewInTime(ctx context.Context, secret *corev1.Secret) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if wait := betweenRenewals - time.Since(f.renewed); wait > 0 {
+		f.again = time.AfterFunc(wait, func() {
+			if ctx.Err() == nil {
+				f.take(ctx, secret)
+			}
+		})
+		return
+	}
+	f.renewed = time.Now()
+	f.renew(ctx, secret)
+}
+
+// forget looks no more at what the Secret said before.
+func (f *follower) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.again != nil {
+		f.again.Stop()
+		f.again = nil
+	}
+}
+
 // renew empties the Secret, unless it has changed meanwhile; the rotation fills it.
 func (f *follower) renew(ctx context.Context, secret *corev1.Secret) {
 	empty := secret.DeepCopy()
 	empty.Data = nil
 	logger := ctrl.LoggerFrom(ctx).WithValues("secret", f.secret)
-	if err := f.writer.Update(ctx, empty); client.IgnoreNotFound(err) != nil {
+	err := f.writer.Update(ctx, empty)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return
+	case err != nil:
 		logger.Error(err, "Cannot renew a certificate that has not begun")
 		return
 	}

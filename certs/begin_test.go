@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -68,4 +69,38 @@ func TestFollowerHasWhatHasNotBegunMadeAnew(t *testing.T) {
 	assert.Equal(t, int64(1), served(t, f.source), "the last one stays meanwhile")
 	require.NoError(t, f.cluster.Get(t.Context(), secretName, stored))
 	assert.Empty(t, stored.Data, "the rotation fills it")
+}
+
+// TestCertificatesAreTakenAwayWithAPause, while whoever makes them has a clock that is ahead; one that has begun stays.
+func TestCertificatesAreTakenAwayWithAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := follow(t, interceptor.Funcs{}, secret(nil, nil))
+		stored := func() *corev1.Secret {
+			out := &corev1.Secret{}
+			require.NoError(t, f.cluster.Get(t.Context(), secretName, out))
+			return out
+		}
+		fill := func(certificate []byte) {
+			now := stored()
+			now.Data = map[string][]byte{"tls.crt": certificate, "tls.key": []byte("any")}
+			require.NoError(t, f.cluster.Update(t.Context(), now))
+			now.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: time.Now()}}}
+			f.informer.Add(now)
+		}
+		fill(begins(t, time.Now().Add(time.Hour)))
+		assert.Empty(t, stored().Data, "the first goes at once")
+		for range 3 {
+			fill(begins(t, time.Now().Add(time.Hour)))
+			assert.NotEmpty(t, stored().Data, "its maker's clock is wrong still")
+		}
+		time.Sleep(betweenRenewals)
+		synctest.Wait()
+		assert.Empty(t, stored().Data)
+		fill(begins(t, time.Now().Add(time.Hour)))
+		fill(begins(t, time.Now().Add(-time.Hour)))
+		time.Sleep(2 * betweenRenewals)
+		synctest.Wait()
+		assert.NotEmpty(t, stored().Data, "nobody goes by what it said before")
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +26,11 @@ type follower struct {
 	serve func(certificate, key []byte) error
 	// marker is the file that tells the rotator of a certificate that is being served.
 	marker string
+
+	mu sync.Mutex
+	// renewed is when a certificate that had not begun was taken away last, again when the next is looked at, nil for never.
+	renewed time.Time
+	again   *time.Timer
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
@@ -52,11 +58,15 @@ func (f *follower) Start(ctx context.Context) error {
 
 func (f *follower) take(ctx context.Context, obj any) {
 	secret, ok := obj.(*corev1.Secret)
-	if !ok || len(secret.Data[corev1.TLSCertKey]) == 0 {
+	if !ok {
+		return
+	}
+	f.forget()
+	if len(secret.Data[corev1.TLSCertKey]) == 0 {
 		return
 	}
 	if unborn(secret, time.Now()) {
-		f.renew(ctx, secret)
+		f.renewInTime(ctx, secret)
 		return
 	}
 	logger := ctrl.LoggerFrom(ctx).WithValues("secret", f.secret)
