@@ -187,4 +187,6 @@ func TestARuleIsOfBothGateways(t *testing.T) {
 	assert.True(t, hop.SealedByMutualTLS(sealed, in, mesh))
 	require.NoError(t, unstructured.SetNestedField(sealed.Object, []any{names[0], "spiffe://cluster.local/ns/evil/sa/evil"}, "spec", "trafficPolicy", "tls", "subjectAltNames"))
 	assert.False(t, hop.SealedByMutualTLS(sealed, in, mesh))
+	nameless := object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: payments}\nspec: {host: db.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL, subjectAltNames: []}}}")
+	assert.False(t, hop.SealedByMutualTLS(nameless, in, mesh), "whoever answers would be the gateway")
 }

@@ -176,8 +176,8 @@ func SealedByMutualTLS(rule, intent *unstructured.Unstructured, mesh *egress.Mes
 			known = append(known, mesh.IdentityOf(gw))
 		}
 	}
-	names := calledAs(rule)
-	if len(known) == 0 || slices.ContainsFunc(names, func(name any) bool { return !slices.Contains(known, name) }) {
+	names, called := calledAs(rule)
+	if len(known) == 0 || called && len(names) == 0 || slices.ContainsFunc(names, func(name any) bool { return !slices.Contains(known, name) }) {
 		return false
 	}
 	levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
@@ -194,15 +194,16 @@ func SealedByMutualTLS(rule, intent *unstructured.Unstructured, mesh *egress.Mes
 	return reflect.DeepEqual(sealed.Object["spec"], rule.Object["spec"])
 }
 
-// calledAs returns the names of the gateways that a rule, as it is stored, has called by mutual TLS.
-func calledAs(rule *unstructured.Unstructured) (out []any) {
+// calledAs returns the names of the gateways that a rule, as it is stored, has called by mutual TLS, false where it has none called so. Without
+// names whoever answers is taken for the gateway.
+func calledAs(rule *unstructured.Unstructured) (out []any, called bool) {
 	for _, s := range ruleSlots(rule) {
 		if of, _ := s.parent[s.key].(map[string]any); s.key == "tls" && of["mode"] == "ISTIO_MUTUAL" {
 			out, _ = of["subjectAltNames"].([]any)
-			return out
+			return out, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // RuleByMutualTLS says whether a rewrite has put calls to a gateway by mutual TLS into a rule as it is stored.
