@@ -136,7 +136,9 @@ func (l *line) await(ctx context.Context) []answer {
 			return l.answers
 		case <-ended:
 			ended = nil
-			l.look(ctx)
+			if l.look(ctx) {
+				return l.answers
+			}
 		case <-look.C:
 			if l.look(ctx) {
 				return l.answers

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -25,4 +26,15 @@ func TestABusyMachineIsNoPolicysFault(t *testing.T) {
 		one.spent = processors() - tc.spent
 		assert.Equal(t, tc.late, one.late(one.began.Add(tc.took)), tc.what)
 	}
+}
+
+// TestWhatIsLeftBehindIsAnsweredOnce, also where it is told so as the request ends.
+func TestWhatIsLeftBehindIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	one := newEvaluation(within(time.Minute, maxHeap))
+	one.stop(time.Now().Add(-2*grace), one.tooLate)
+	waits := &line{of: one.bounds, evaluations: &evaluations{}, to: 2, done: make(chan struct{}), now: one}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, []answer{{err: one.tooLate, left: true}}, waits.await(ctx))
 }
