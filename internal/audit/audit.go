@@ -99,7 +99,8 @@ type Auditor struct {
 	found   map[objectKey]judged
 	dirty   bool
 	touched map[objectKey]bool
-	// stale says that something was written since what is observed was looked at; ended is when everything was, took how long.
+	// stale says that something was written since what is observed was looked at; ended is when everything was
+	// that may be read, took how long.
 	stale bool
 	ended time.Time
 	took  time.Duration
@@ -190,12 +191,18 @@ func (a *Auditor) changes(ctx context.Context) error {
 		return a.again(ctx, touched)
 	case a.left != nil:
 		return a.walk(ctx, a.left)
-	case a.late:
+	}
+	a.remind(ctx)
+	return nil
+}
+
+// remind tells what could not be told before.
+func (a *Auditor) remind(ctx context.Context) {
+	if a.late {
 		a.publish(ctx)
-		return nil
+		return
 	}
 	a.notify()
-	return nil
 }
 
 // Changed has everything judged again: what it is judged by is other than before.

@@ -42,40 +42,64 @@ func (a *Auditor) pass(ctx context.Context, of []string) error {
 	return a.walk(ctx, next)
 }
 
-// walk goes on with a pass, and keeps what is left of it. A kind that cannot be read keeps no other from being judged, but an API
-// server that does not answer is asked for no other.
+// walk goes on with a pass, and keeps what is left of it. What the rest has come to is told once where nothing is left but kinds that may
+// not be read: that may stay so.
 func (a *Auditor) walk(ctx context.Context, of *walk) error {
 	began := a.Now()
 	defer func() { of.took += a.Now().Sub(began) }()
+	denied, left := a.walkKinds(ctx, of)
+	switch {
+	case left == nil && a.left == of:
+		a.left = nil
+	case left != nil:
+		a.left = of
+	}
+	switch {
+	case left != nil && !denied:
+		return left
+	case left != nil && of.told:
+		a.remind(ctx)
+		return left
+	}
+	return errors.Join(left, a.tell(ctx, of, of.took+a.Now().Sub(began), left == nil))
+}
+
+// walkKinds judges what is left. A kind that cannot be read keeps no other from being judged, but an API server that does not answer is
+// asked for no other; denied says that those which cannot be read may not be.
+func (a *Auditor) walkKinds(ctx context.Context, of *walk) (denied bool, err error) {
 	var errs []error
+	denied = true
 	for _, kind := range slices.Clone(of.kinds) {
-		if err := a.walkKind(ctx, kind, of); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", kind, err))
-			if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
-				break
-			}
+		err := a.walkKind(ctx, kind, of)
+		if err == nil {
+			of.done(kind)
 			continue
 		}
-		of.done(kind)
-	}
-	if err := errors.Join(errs...); err != nil {
-		a.left = of
-		return err
-	}
-	if a.left == of {
-		a.left = nil
-	}
-	if of.whole {
-		if err := a.observe(ctx, of.rehearsal); err != nil {
-			return err
+		errs = append(errs, fmt.Errorf("%s: %w", kind, err))
+		denied = denied && apierrors.IsForbidden(err)
+		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+			break
 		}
 	}
-	a.over()
-	took := of.took + a.Now().Sub(began)
+	return denied, errors.Join(errs...)
+}
+
+// tell tells what a pass has come to; the metrics have it as one that ended where that is all.
+func (a *Auditor) tell(ctx context.Context, of *walk, took time.Duration, all bool) error {
 	if of.whole {
+		// Once: what was rehearsed is stored by then.
+		if !of.told {
+			if err := a.observe(ctx, of.rehearsal); err != nil {
+				return err
+			}
+		}
 		a.ended, a.took = a.Now(), took
-		a.metrics.passed(a.ended, of.objects())
+		if all {
+			a.metrics.passed(a.ended, of.objects())
+		}
 	}
+	of.told = true
+	a.over()
 	a.publish(ctx)
 	a.log(ctx, of.objects(), took)
 	return nil

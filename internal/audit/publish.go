@@ -22,8 +22,8 @@ import (
 )
 
 // publish tells what is known: in metrics, in the status of EgressPolicies, by Events and in reports.
-// What cannot be written is told again later, and nothing judged again for it. Until everything was judged once, what the last
-// leader told stands.
+// What cannot be written is told again later, and nothing judged again for it. Until everything was judged once that may be
+// read, what the last leader told stands.
 func (a *Auditor) publish(ctx context.Context) {
 	if a.ended.IsZero() {
 		return

@@ -73,8 +73,12 @@ func (a *Auditor) clocked(ctx context.Context) bool {
 // freeOf is how many exits may be suspended newly, of all that there are.
 func freeOf(sealed int, maxShare float64) int { return max(freely, int(maxShare*float64(sealed))) }
 
-// decide suspends what violates policies that say so, and gives back what does not any more.
+// decide suspends what violates policies that say so, and gives back what does not any more: none of what the last leader took, until
+// entries were judged.
 func (a *Auditor) decide() {
+	if a.policies == nil {
+		return
+	}
 	free := freeOf(a.Entries.Sealed(), a.MaxShare)
 	last := a.Entries.Suspensions()
 	// What was taken lately and is not given back counts: passes follow each other within seconds.

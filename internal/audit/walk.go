@@ -31,6 +31,8 @@ type walk struct {
 	policies  map[string]policyState
 	rehearsal *rehearsal
 	took      time.Duration
+	// told says that it was told what it has come to, but for kinds that may not be read.
+	told bool
 }
 
 // place is how far the objects of a kind are judged. A new leader begins at the first: what was suspended stays so, since entries

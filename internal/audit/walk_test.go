@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/review"
@@ -184,4 +187,54 @@ func TestAnObjectThatCannotBeReadIsReadLater(t *testing.T) {
 	require.NoError(t, s.changes(t.Context()))
 	assert.Equal(t, 2, judge.times["e007"])
 	assert.Equal(t, 1, judge.times["e008"])
+}
+
+// TestAKindThatMayNotBeReadKeepsNothingUntold: the rest is told, once, and the pass has not ended.
+func TestAKindThatMayNotBeReadKeepsNothingUntold(t *testing.T) {
+	t.Parallel()
+	s, judge := many(t)
+	denied := true
+	s.live.fails = func(kind string, _ int) error {
+		if denied && kind == "VirtualServiceList" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "virtualservices"}, "", errors.New("a role was narrowed"))
+		}
+		return nil
+	}
+	require.ErrorContains(t, s.pass(t.Context(), kinds), "a role was narrowed")
+	assert.EqualValues(t, 250, *s.policy("p").Status.Violations)
+	assert.Equal(t, []string{"VirtualService"}, s.left.names())
+	assert.InDelta(t, -1, testutil.ToFloat64(s.metrics.age), 0, "it has not ended")
+	assert.Len(t, s.told(), atOnce)
+	s.mend("e007")
+	s.Touched(serviceEntry, "app", "e007")
+	require.Error(t, s.changes(t.Context()))
+	assert.EqualValues(t, 249, *s.policy("p").Status.Violations, "what changes is told")
+	assert.NotEmpty(t, s.told(), "and what was too much at once")
+	require.Error(t, s.changes(t.Context()))
+	assert.Empty(t, s.told())
+	denied = false
+	require.NoError(t, s.changes(t.Context()))
+	assert.Nil(t, s.left)
+	assert.InDelta(t, 0, testutil.ToFloat64(s.metrics.age), 0)
+	assert.Equal(t, 1, judge.times["e008"])
+}
+
+// TestNothingIsGivenBackBeforeEntriesWereJudged: what the last leader took is not known to be right by then, nor to be wrong.
+func TestNothingIsGivenBackBeforeEntriesWereJudged(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.store("app", "a", "evil.test")
+	taken := map[types.NamespacedName]string{{Namespace: "app", Name: "a"}: "evil"}
+	s.registry.Suspend(taken)
+	s.live.fails = func(kind string, _ int) error {
+		if kind == "ServiceEntryList" {
+			return unavailable
+		}
+		return nil
+	}
+	require.Error(t, s.pass(t.Context(), kinds))
+	s.found[objectKey{"VirtualService", "app", "lost"}] = judged{findings: []review.Finding{{}}}
+	s.Touched("VirtualService", "app", "lost")
+	require.Error(t, s.changes(t.Context()))
+	assert.Equal(t, taken, s.registry.Suspensions())
 }
