@@ -59,7 +59,7 @@ spec:
 
 {{/* CEL: whether the user is one of .users, or in one of .groups. */}}
 {{- define "egress-governor.guard.isUser" -}}
-(request.userInfo.username in {{ toJson .users }} || has(request.userInfo.groups) && request.userInfo.groups.exists(group, group in {{ toJson .groups }}))
+(request.userInfo.username in {{ .users | default list | toJson }} || has(request.userInfo.groups) && request.userInfo.groups.exists(group, group in {{ .groups | default list | toJson }}))
 {{- end -}}
 
 {{/* CEL: whether a guard does not hold for the user. */}}

@@ -1,0 +1,93 @@
+package chart
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/egress-governor/egress-governor/internal/apiserver"
+)
+
+// guarding is an API server with the chart's guards.
+func guarding(t *testing.T, given values) *apiserver.Server {
+	t.Helper()
+	out := apiserver.New()
+	for _, object := range rendered(t, given) {
+		if apiserver.Guards(object) {
+			require.NoError(t, out.Put(object))
+		}
+	}
+	return out
+}
+
+func manifest(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	out := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte(text), &out.Object))
+	return out
+}
+
+// pod asks about a pod of an injected namespace.
+func pod(t *testing.T, server *apiserver.Server, spec string) error {
+	t.Helper()
+	_, err := server.Guard(t.Context(), apiserver.Request{
+		Object:    manifest(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: app}\nspec: {containers: [{name: app, image: app}], "+spec+"}"),
+		Namespace: manifest(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app, istio-injection: enabled}}"),
+	})
+	return err
+}
+
+// holds asserts that somebody is refused with a text, and nobody where that is empty.
+func holds(t *testing.T, err error, text, of string) {
+	t.Helper()
+	if text == "" {
+		require.NoError(t, err, of)
+		return
+	}
+	require.ErrorContains(t, err, text, of)
+}
+
+// TestNoPodSaysWhereItsProxyLooks for the gateway, for istiod, or for Services, by whatever name these are looked up.
+func TestNoPodSaysWhereItsProxyLooks(t *testing.T) {
+	t.Parallel()
+	server := guarding(t, values{"config": values{"gateways": []any{
+		values{"name": "a", "service": "out.ways.svc.cluster.local", "selector": values{"app": "out"}, "ports": values{"http": 80}},
+	}}})
+	for name, refused := range map[string]bool{
+		"out.ways.svc.cluster.local": true, "out.ways.svc": true, "out.ways": true,
+		"istiod.istio-system.svc.cluster.local": true, "istiod.istio-system.svc": true, "istiod-1-30.istio-system": true,
+		"collector.tenant.svc": true, "zipkin.istio-system": true,
+		"api.example.com": false, "out.ways.example.com": false, "svc.example.com": false, "db": false, "a.app": false, "a.b.ways": false,
+	} {
+		says := ""
+		if refused {
+			says = "spec.hostAliases: has the sidecar look"
+		}
+		holds(t, pod(t, server, "hostAliases: [{ip: 203.0.113.9, hostnames: [localdb, "+name+"]}]"), says, name)
+	}
+}
+
+// TestListsThatAreNull are empty: an expression with null among its types is no expression.
+func TestListsThatAreNull(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, values{
+		"config": values{"meshCIDRs": nil},
+		"guards": values{
+			"exemptUsers": nil, "exemptGroups": nil, "pods": values{"proxyImages": nil}, "injection": values{"allowedServiceAccounts": nil},
+			"nameResolution": values{"allowedNameservers": nil, "allowedSearches": nil}, "endpoints": values{"clusterCIDRs": nil},
+			"namespaceLabels": values{"allowedUsers": nil, "allowedGroups": nil}, "exitSets": values{"allowedUsers": nil, "allowedGroups": nil},
+		},
+	})
+	policies, _ := guards(t, objects)
+	for name, policy := range policies {
+		for _, condition := range policy.Spec.MatchConditions {
+			assert.NotRegexp(t, `\bin null\b|\bnull[.]`, condition.Expression, name)
+		}
+		for _, variable := range policy.Spec.Variables {
+			assert.NotRegexp(t, `\bin null\b|\bnull[.]`, variable.Expression, name)
+		}
+	}
+}
