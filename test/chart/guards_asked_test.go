@@ -70,6 +70,22 @@ func TestNoPodSaysWhereItsProxyLooks(t *testing.T) {
 	}
 }
 
+// TestServersOfVolumesByDrivers are as those of others; what else a driver is told is its own to know.
+func TestServersOfVolumesByDrivers(t *testing.T) {
+	t.Parallel()
+	server := guarding(t, nil)
+	for csi, says := range map[string]string{
+		"driver: nfs.csi.k8s.io, volumeAttributes: {server: evil.example.net, share: /}":               "spec.volumes: the node mounts",
+		"driver: nfs.csi.k8s.io, volumeAttributes: {server: 203.0.113.7, share: /}":                    "spec.volumes: the node mounts",
+		"driver: nfs.csi.k8s.io, volumeAttributes: {server: 10.1.2.3, share: /}":                       "",
+		"driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: a}": "",
+		"driver: csi.cert-manager.io, readOnly: true, volumeAttributes: {csi.cert-manager.io/fs: a}":   "",
+		"driver: csi.spiffe.io, readOnly: true":                                                        "",
+	} {
+		holds(t, pod(t, server, "volumes: [{name: a, csi: {"+csi+"}}]"), says, csi)
+	}
+}
+
 // TestListsThatAreNull are empty: an expression with null among its types is no expression.
 func TestListsThatAreNull(t *testing.T) {
 	t.Parallel()

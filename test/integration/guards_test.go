@@ -157,6 +157,7 @@ var podRows = map[string]podRow{
 	"a hook of a host":         {"host-network", "spec: a probe or a lifecycle hook", "", "containers: [{name: app, image: app, lifecycle: {preStop: {httpGet: {host: evil.example.net, port: 80}}}}]"},
 	"files of a server":        {"host-network", "spec.volumes: the node mounts", "", plainPod + ", volumes: [{name: a, nfs: {server: evil.example.net, path: /}}]"},
 	"blocks of a server":       {"host-network", "spec.volumes: the node mounts", "", plainPod + ", volumes: [{name: a, iscsi: {targetPortal: 203.0.113.7, iqn: 'iqn.2001-04.com.example:a', lun: 0}}]"},
+	"files by a driver":        {"host-network", "spec.volumes: the node mounts", "", plainPod + ", volumes: [{name: a, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: evil.example.net, share: /}}}]"},
 	"the gateway's name":       {"name-resolution", "spec.hostAliases", "", plainPod + ", hostAliases: [{ip: 203.0.113.9, hostnames: [api.example.com, istio-egressgateway.istio-system.svc.cluster.local]}]"},
 	"istiod's name":            {"name-resolution", "spec.hostAliases", "", plainPod + ", hostAliases: [{ip: 10.1.2.3, hostnames: [istiod.istio-system.svc]}]"},
 	"a name server":            {"name-resolution", "spec.dnsConfig.nameservers: 203.0.113.9", "", plainPod + ", dnsPolicy: None, dnsConfig: {nameservers: [203.0.113.9]}"},
