@@ -86,6 +86,36 @@ func TestServersOfVolumesByDrivers(t *testing.T) {
 	}
 }
 
+// TestALabelThatOutlastsTheObservingIsHeld while a namespace is observed, whichever way it is; how pods are captured is not.
+func TestALabelThatOutlastsTheObservingIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]struct {
+		given values
+		mode  string
+	}{
+		"of the release": {values{"mode": "Observe"}, ""}, "of the namespace": {nil, ", egress-governor.io/mode: Observe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := guarding(t, of.given)
+			namespace := func(labels string) *unstructured.Unstructured {
+				return manifest(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app"+of.mode+labels+"}}")
+			}
+			labelled := func(before, now string, groups ...string) error {
+				_, err := server.Guard(t.Context(), apiserver.Request{Object: namespace(now), Old: namespace(before), User: "author", Groups: groups})
+				return err
+			}
+			const exempt, says = `, egress-governor.io/exempt-pods: "true"`, "metadata.labels[egress-governor.io/exempt-pods]: "
+			require.ErrorContains(t, labelled("", exempt), says)
+			require.NoError(t, labelled(exempt, exempt+", team: a"))
+			require.NoError(t, labelled("", exempt, "system:masters"))
+			for _, capture := range []string{", istio-injection: disabled", ", istio.io/rev: b", ", istio.io/dataplane-mode: ambient"} {
+				require.NoError(t, labelled(", istio.io/rev: a", capture))
+			}
+		})
+	}
+}
+
 // TestListsThatAreNull are empty: an expression with null among its types is no expression.
 func TestListsThatAreNull(t *testing.T) {
 	t.Parallel()

@@ -77,6 +77,9 @@ func TestGuardsOfObservedNamespacesOnlyCount(t *testing.T) {
 	require.NoError(t, shared.Client.Get(t.Context(), types.NamespacedName{Name: ns}, in))
 	in.Labels["istio.io/dataplane-mode"] = "ambient"
 	require.NoError(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll), "it stays observed")
+	exempt := in.DeepCopy()
+	exempt.Labels["egress-governor.io/exempt-pods"] = "true"
+	labelRefused(t, c.Update(t.Context(), exempt, client.DryRunAll), "metadata.labels[egress-governor.io/exempt-pods]: ")
 	delete(in.Labels, "egress-governor.io/mode")
 	labelRefused(t, c.Update(t.Context(), in.DeepCopy(), client.DryRunAll), "metadata.labels[istio.io/dataplane-mode]: ")
 }
