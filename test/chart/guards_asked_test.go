@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -136,4 +137,24 @@ func TestListsThatAreNull(t *testing.T) {
 			assert.NotRegexp(t, `\bin null\b|\bnull[.]`, variable.Expression, name)
 		}
 	}
+}
+
+// TestControllersAreKnownByTheirUsers, wherever they are let through: one for all in clusters where they have none of their own.
+func TestControllersAreKnownByTheirUsers(t *testing.T) {
+	t.Parallel()
+	objects := rendered(t, nil)
+	const shared = `"system:kube-controller-manager"`
+	policies, _ := guards(t, objects)
+	for _, guard := range []string{"exit-sets", "endpoints", "traffic"} {
+		all := ""
+		for _, condition := range policies[guard].Spec.MatchConditions {
+			all += condition.Expression
+		}
+		assert.Contains(t, all, shared, guard)
+	}
+	validate := only[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration").Webhooks[0]
+	last := validate.MatchConditions[len(validate.MatchConditions)-1]
+	assert.Equal(t, "not-with-its-namespace", last.Name)
+	assert.Contains(t, last.Expression, shared)
+	assert.NotContains(t, last.Expression, "garbage-collector", "an author has it delete what is of an object of his")
 }

@@ -20,8 +20,7 @@ are, Istio's CNI writes down there itself. */}}
 
 {{/* CEL: whether one of Kubernetes' own controllers writes, which make workloads and pods of templates. */}}
 {{- define "egress-governor.guard.isController" -}}
-(request.userInfo.username in ["system:kube-controller-manager",
-{{- range $i, $name := list "cronjob" "daemon-set" "deployment" "job" "replicaset" "replication" "statefulset" }}{{ if $i }},{{ end }} "system:serviceaccount:kube-system:{{ $name }}-controller"{{ end }}])
+(request.userInfo.username in {{ include "egress-governor.controllers" (list "cronjob-controller" "daemon-set-controller" "deployment-controller" "job-controller" "replicaset-controller" "replication-controller" "statefulset-controller") }})
 {{- end -}}
 
 {{/* What the guards of pods look at. Kubernetes' own controllers copy templates that were looked at, or were there before the

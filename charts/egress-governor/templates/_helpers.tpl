@@ -134,6 +134,11 @@ goes while the webhook is down. */}}
     object.metadata.?annotations != oldObject.metadata.?annotations || object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences
 {{- end -}}
 
+{{/* CEL: the users as which Kubernetes' own controllers come, which the argument names: one for all where they have no accounts of their own. */}}
+{{- define "egress-governor.controllers" -}}
+["system:kube-controller-manager"{{ range . }}, "system:serviceaccount:kube-system:{{ . }}"{{ end }}]
+{{- end -}}
+
 {{/* Where a webhook is served: the path is the argument. The self-managed caBundle is the webhook's own to write. */}}
 {{- define "egress-governor.clientConfig" -}}
 service:
