@@ -8,12 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/render"
+	"github.com/egress-governor/egress-governor/internal/review"
 )
 
 // observing is a stage in which namespaces with the label observed are observed, and app is governed.
@@ -118,4 +121,26 @@ func TestWhatIsObservedIsLookedAtByTheMinute(t *testing.T) {
 	s.Mesh.Observed = nil
 	s.audited()
 	assert.Empty(t, s.found)
+}
+
+// TestWhatIsObservedIsJudgedForThoseWhoSeeIt: an entry that a tenant sealed by hand, and lets governed namespaces call by, is told of.
+func TestWhatIsObservedIsJudgedForThoseWhoSeeIt(t *testing.T) {
+	t.Parallel()
+	s := observing(t)
+	s.namespace("strict", map[string]string{"team": "strict"})
+	p := s.hosts("p", 1, v1alpha1.Report, "ok.test")
+	p.Spec.Match.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "strict"}}
+	require.NoError(t, s.engine.Set(p))
+	const sealed = `{hosts: [evil.test], exportTo: [EXPORT], resolution: DNS, endpoints: [{address: ` + egresstest.GatewayService + `, ports: {tls: 443}}], ports: [{number: 443, name: tls, protocol: TLS}]}`
+	s.put("shop", "own", strings.ReplaceAll(sealed, "EXPORT", "."))
+	s.put("shop", "named", strings.ReplaceAll(sealed, "EXPORT", "., strict"))
+	s.put("shop", "all", strings.ReplaceAll(sealed, "EXPORT", "'*'"))
+	s.audited()
+	findings := func(name string) []review.Finding { return s.found[objectKey{serviceEntry, "shop", name}].findings }
+	assert.Empty(t, findings("own"))
+	for _, name := range []string{"named", "all"} {
+		require.NotEmpty(t, findings(name), name)
+		assert.Equal(t, "host-not-allowed", findings(name)[0].Code)
+	}
+	assert.Contains(t, strings.Join(s.told(), "\n"), "if its namespace were governed: ")
 }

@@ -236,10 +236,7 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 		}
 	}
 	set, foreign := e.entries.ExitSetOf(exit, key.Namespace, key.Host)
-	lingering, err := e.lingering(ctx, key, exit, set)
-	if err == nil {
-		err = e.apply(ctx, key, set, lingering)
-	}
+	lingers, err := e.write(ctx, key, exit, set)
 	err = errors.Join(foreign, err)
 	if egress.IsReserved(key.Host) {
 		return reconcile.Result{}, err
@@ -256,7 +253,7 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	}
 	e.tell(e.standing.waitingFor(key))
 	e.ruled(e.standing.rulesWaitingFor(key))
-	if foreign == nil && err == nil && len(lingering) > 0 {
+	if foreign == nil && err == nil && lingers {
 		return reconcile.Result{RequeueAfter: e.lookAgain(key)}, nil
 	}
 	if foreign != nil {
@@ -266,11 +263,26 @@ func (e *Exits) Reconcile(ctx context.Context, key exitKey) (reconcile.Result, e
 	return reconcile.Result{}, err
 }
 
+// write stores the exit set of an exit, and says whether passages linger that are not in it any more.
+func (e *Exits) write(ctx context.Context, key exitKey, exit *egress.Exit, set []hop.Object) (lingers bool, err error) {
+	stays, err := e.lingering(ctx, key, exit, set)
+	lingers = len(stays) > 0
+	if err == nil && exit.Kept() {
+		var leads []objectName
+		set, leads, err = e.asItLeads(ctx, key, set)
+		stays = append(stays, leads...)
+	}
+	if err == nil {
+		err = e.apply(ctx, key, set, stays)
+	}
+	return lingers, err
+}
+
 // apply writes the exit set, in its order, and then takes away what is no longer part of it, in the other: a route never
-// leads to a host that the gateway does not know, and a host is never without its routes in between. What lingers is left as it is stored.
-func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object, lingering []objectName) error {
+// leads to a host that the gateway does not know, and a host is never without its routes in between. What stays is left as it is stored.
+func (e *Exits) apply(ctx context.Context, key exitKey, set []hop.Object, stays []objectName) error {
 	wanted := map[objectName]bool{}
-	for _, name := range lingering {
+	for _, name := range stays {
 		wanted[name] = true
 	}
 	for _, object := range set {

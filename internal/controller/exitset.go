@@ -5,7 +5,9 @@ import (
 	"context"
 	"slices"
 
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -31,6 +33,30 @@ func (e *Exits) stands(ctx context.Context, key exitKey) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// asItLeads leaves out of an exit set what says where its host is, and how it is called, where that is stored, and returns what stays for it:
+// nobody was asked about what observed entries say now.
+func (e *Exits) asItLeads(ctx context.Context, key exitKey, set []hop.Object) (rest []hop.Object, stays []objectName, err error) {
+	if len(set) == 0 {
+		return nil, nil, nil
+	}
+	for _, kind := range []schema.GroupVersionKind{istio("ServiceEntry"), istio("DestinationRule")} {
+		stored, err := e.objects.of(ctx, kind, key.Namespace, key.Host)
+		if err != nil || len(stays)+len(stored) == 0 {
+			return set, nil, err
+		}
+		for i := range stored {
+			stays = append(stays, nameOf(&stored[i]))
+		}
+	}
+	return slices.DeleteFunc(set, func(object hop.Object) bool {
+		switch object.(type) {
+		case *networkingv1.ServiceEntry, *networkingv1.DestinationRule:
+			return true
+		}
+		return false
+	}), stays, nil
 }
 
 // gateways keeps what the egress gateways of a namespace have for all hosts: the Gateway objects of their own transports, and

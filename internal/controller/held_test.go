@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // observing is a mesh that observes the namespaces labelled so.
@@ -136,4 +138,63 @@ func TestWhoIsObservedCallsOnByMutualTLS(t *testing.T) {
 	assert.Equal(t, []string{"spiffe://cluster.local/ns/app/sa/default"}, s.callers())
 	assert.Equal(t, []string{"app"}, s.clientRules())
 	assert.Empty(t, s.writes)
+}
+
+// TestWhatIsObservedLeadsNowhereElse: nobody is asked about what is written there, and the exit that stands goes on to where it did.
+func TestWhatIsObservedLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, observing(t, egresstest.Mesh()))
+	s.store(defaultEntry("a", "TLS"))
+	s.drain()
+	before, _ := s.exit(gateways)
+	s.registry.PutNamespace("app", observe)
+	s.drain()
+
+	entry := &networkingv1.ServiceEntry{}
+	require.NoError(t, s.cluster.Get(t.Context(), types.NamespacedName{Namespace: "app", Name: "a"}, entry))
+	entry.Spec.Ports = append(entry.Spec.Ports, &networking.ServicePort{Number: 8080, Name: "more", Protocol: "HTTP"})
+	entry.Spec.Endpoints[0].Ports = map[string]uint32{"p": 443, "more": 80}
+	entry.Annotations = map[string]string{hop.IntentAnnotation: `[{"was":[{"address":"203.0.113.7"}],"now":[{"address":"` + egresstest.GatewayService + `","ports":{"p":443,"more":80}}],"paths":["spec.endpoints"]}]`}
+	require.NoError(t, s.cluster.Update(t.Context(), entry))
+	s.see("app", "a")
+	s.registry.PutRule(&egress.Rule{Namespace: "app", Name: "r", Host: host, Policy: map[string]any{"tls": map[string]any{"mode": "SIMPLE"}}})
+	s.drain()
+	require.Equal(t, "203.0.113.7", s.registry.Exit(host, gateways).Definition.Endpoints[0].Address, "it says so")
+	after, routes := s.exit(gateways)
+	require.Len(t, after, 1)
+	assert.Equal(t, before[0].Spec.String(), after[0].Spec.String())
+	assert.Len(t, routes, 1)
+
+	s.registry.PutNamespace("app", nil)
+	s.drain()
+	after, _ = s.exit(gateways)
+	assert.Len(t, after[0].Spec.Ports, 2, "governed again, it counts")
+}
+
+// TestWhatIsObservedChangesNothingForOthers: it opens a port of its own, and leads and encrypts nobody else's calls.
+func TestWhatIsObservedChangesNothingForOthers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, observing(t, egresstest.MutualTLS()))
+	s.registry.PutAccount("app", "default")
+	s.registry.PutAccount("shop", "default")
+	s.registry.PutNamespace("shop", observe)
+	s.store(byMutual("app", "a", "TLS"))
+	s.drain()
+	before, _ := s.exit(gateways)
+	callers := s.callers()
+
+	elsewhere := byMutual("shop", "b", "TLS")
+	elsewhere.Annotations = map[string]string{hop.IntentAnnotation: `[{"now":"MESH_INTERNAL","paths":["spec.location"]},{"was":[{"address":"203.0.113.7"}],"now":[{"address":"` + egresstest.GatewayService + `"}],"paths":["spec.endpoints"]}]`}
+	s.store(elsewhere)
+	s.drain()
+	after, _ := s.exit(gateways)
+	assert.Equal(t, before[0].Spec.String(), after[0].Spec.String())
+	assert.Equal(t, callers, s.callers())
+
+	// What agrees has part in it: entries that were sealed before their namespace was observed do, and go on.
+	s.store(byMutual("shop", "c", "TLS"))
+	s.drain()
+	after, _ = s.exit(gateways)
+	assert.Equal(t, before[0].Spec.String(), after[0].Spec.String())
+	assert.Equal(t, append(callers, "spiffe://cluster.local/ns/shop/sa/default"), s.callers())
 }
