@@ -198,3 +198,36 @@ func TestWhatIsObservedChangesNothingForOthers(t *testing.T) {
 	assert.Equal(t, before[0].Spec.String(), after[0].Spec.String())
 	assert.Equal(t, append(callers, "spiffe://cluster.local/ns/shop/sa/default"), s.callers())
 }
+
+// TestWhatIsObservedEncryptsNobodyElsesCalls: who has a port in clear is not without an exit for the rule of an observed namespace.
+func TestWhatIsObservedEncryptsNobodyElsesCalls(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]struct {
+		protocol string
+		want     []string
+	}{
+		"in clear":         {"HTTP", []string{"b"}},
+		"apps speak it":    {"TLS", []string{"b", "a"}},
+		"and so is theirs": {"HTTP", []string{"b", "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, observing(t, egresstest.Mesh()))
+			tls := map[string]any{"tls": map[string]any{"mode": "SIMPLE"}}
+			s.registry.PutRule(&egress.Rule{Namespace: "app", Name: "r", Host: host, Policy: tls})
+			if len(of.want) > 1 && of.protocol == "HTTP" {
+				s.registry.PutRule(&egress.Rule{Namespace: "cards", Name: "r", Host: host, Policy: tls})
+			}
+			s.store(defaultEntry("a", of.protocol))
+			s.registry.PutNamespace("app", observe)
+			s.store(sealed("cards", "b", egresstest.GatewayService, of.protocol))
+			s.drain()
+			var members []string
+			for _, member := range s.registry.Exit(host, gateways).Members {
+				members = append(members, member.Name)
+			}
+			assert.Equal(t, of.want, members)
+			assert.Equal(t, "True", s.condition("cards", "b")["status"])
+		})
+	}
+}

@@ -98,12 +98,16 @@ func (e *Exit) Kept() bool {
 }
 
 // exitOf makes the exit. What some entry has encrypted is encrypted, and who has it otherwise has no part: nothing that
-// was meant to be encrypted leaves in clear.
+// was meant to be encrypted leaves in clear. Observed entries, which come last, encrypt nothing that others have in clear.
 func exitOf(from []Member, oneTLS bool) *Exit {
 	out := &Exit{oneTLS: oneTLS}
-	for _, member := range from {
+	var unencrypted map[uint32]bool
+	for i, member := range from {
+		if member.Observed && unencrypted == nil {
+			unencrypted = inClear(from[:i])
+		}
 		for number, settings := range member.Definition.TLS {
-			if _, taken := out.encrypted(number); !taken {
+			if _, taken := out.encrypted(number); !taken && !unencrypted[number] {
 				out.tls = append(out.tls, encryption{number, settings, member.Entry})
 			}
 		}
@@ -117,6 +121,19 @@ func exitOf(from []Member, oneTLS bool) *Exit {
 	out.Rule = out.Members[0].rule
 	out.shut = out.closed()
 	out.passing = out.passes()
+	return out
+}
+
+// inClear returns the ports that some member has called as its app speaks, which is no TLS.
+func inClear(of []Member) map[uint32]bool {
+	out := map[uint32]bool{}
+	for _, member := range of {
+		for _, port := range member.Definition.Ports {
+			if member.Definition.TLS[port.Number] == nil && FamilyOf(port.Protocol) != FamilyTLS {
+				out[port.Number] = true
+			}
+		}
+	}
 	return out
 }
 
