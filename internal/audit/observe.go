@@ -31,8 +31,9 @@ type Stand interface {
 type rehearsal struct {
 	Stand
 	observed map[string]bool
-	// waiting are the objects of observed namespaces.
+	// waiting are the objects of observed namespaces, places where each is among them.
 	waiting []*unstructured.Unstructured
+	places  map[objectKey]int
 }
 
 // rehearse returns a rehearsal with what surrounds the audited kinds, nil where no namespace is observed.
@@ -91,16 +92,30 @@ func (r *rehearsal) surround(ctx context.Context, from client.Reader) error {
 	return nil
 }
 
-// take takes in an object of the audited kinds; those of observed namespaces come when all others are there.
+// take takes in an object of the audited kinds, as it was read last; those of observed namespaces come when all others are there.
 func (r *rehearsal) take(object *unstructured.Unstructured) error {
 	switch {
 	case r == nil:
 		return nil
 	case r.observed[object.GetNamespace()]:
-		r.waiting = append(r.waiting, object)
+		r.wait(object)
 		return nil
 	}
 	return r.Store(object)
+}
+
+// wait takes in an object of an observed namespace, in the place of what it was.
+func (r *rehearsal) wait(object *unstructured.Unstructured) {
+	key := keyOf(object)
+	if place, known := r.places[key]; known {
+		r.waiting[place] = object
+		return
+	}
+	if r.places == nil {
+		r.places = map[objectKey]int{}
+	}
+	r.places[key] = len(r.waiting)
+	r.waiting = append(r.waiting, object)
 }
 
 // observe says what would become of the observed objects: entries before what leads to them, the oldest first.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
@@ -143,4 +145,28 @@ func TestWhatIsObservedIsJudgedForThoseWhoSeeIt(t *testing.T) {
 		assert.Equal(t, "host-not-allowed", findings(name)[0].Code)
 	}
 	assert.Contains(t, strings.Join(s.told(), "\n"), "if its namespace were governed: ")
+}
+
+// TestWhatIsReadTwiceIsRehearsedOnce, as it was read last: it changed while a list that expired was read anew.
+func TestWhatIsReadTwiceIsRehearsedOnce(t *testing.T) {
+	t.Parallel()
+	s := observing(t)
+	s.hosts("p", 1, v1alpha1.Report, "ok.test")
+	for i := range 250 {
+		s.put("shop", fmt.Sprintf("e%03d", i), strings.ReplaceAll(plainEntry, "HOST", fmt.Sprintf("h%d.test", i)))
+	}
+	s.live.expire, s.live.forgotten = 3, true
+	s.live.fails = func(kind string, list int) error {
+		if kind == "ServiceEntryList" && list == 3 {
+			entry := &unstructured.Unstructured{}
+			entry.SetGroupVersionKind(gvk(serviceEntry))
+			require.NoError(t, s.cluster.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "e008"}, entry))
+			require.NoError(t, unstructured.SetNestedStringSlice(entry.Object, []string{"ok.test"}, "spec", "hosts"))
+			require.NoError(t, s.cluster.Update(t.Context(), entry))
+		}
+		return nil
+	}
+	s.audited()
+	assert.InDelta(t, 1, testutil.ToFloat64(s.metrics.observed.WithLabelValues("allowed")), 0)
+	assert.InDelta(t, 249, testutil.ToFloat64(s.metrics.observed.WithLabelValues("denied")), 0)
 }
