@@ -17,6 +17,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/registry"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
@@ -78,8 +79,8 @@ func New(ctx context.Context, session *dryrun.Session, mesh *egress.Mesh, stored
 	if !mesh.Seal {
 		return nil, errors.New("config.serviceEntries is Leave: entries are not sealed, and there is nothing to adopt")
 	}
-	out := &Plan{}
-	if err := out.place(mesh, stored, names); err != nil {
+	p := planner{Plan: &Plan{}, session: session, mesh: mesh, stored: inTurn(stored), view: registry.New(mesh)}
+	if err := p.place(mesh, stored, names); err != nil {
 		return nil, err
 	}
 	if err := session.Store(stored...); err != nil {
@@ -88,20 +89,18 @@ func New(ctx context.Context, session *dryrun.Session, mesh *egress.Mesh, stored
 	if err := session.Assume(stored...); err != nil {
 		return nil, err
 	}
-	for _, object := range inTurn(stored) {
-		if i := out.index(object.GetNamespace()); i >= 0 && !session.Keeps(object.Unstructured) {
-			of, is, err := decide(ctx, session, mesh, object)
-			if err != nil {
+	for _, object := range p.stored {
+		if p.index(object.GetNamespace()) >= 0 && !session.Keeps(object.Unstructured) {
+			if err := p.take(ctx, object); err != nil {
 				return nil, err
-			}
-			if is {
-				out.Namespaces[i].Objects = append(out.Namespaces[i].Objects, of)
 			}
 		}
 		done()
 	}
-	out.wait(mesh)
-	return out, errors.Join(out.findHops(session, mesh, stored), ctx.Err())
+	if err := p.settle(ctx); err != nil {
+		return nil, err
+	}
+	return p.Plan, errors.Join(p.findHops(session, mesh, stored), ctx.Err())
 }
 
 // place finds the namespaces.
@@ -174,9 +173,7 @@ func decide(ctx context.Context, session *dryrun.Session, mesh *egress.Mesh, obj
 	}
 	out.Verdict, out.Findings, out.Changes = answer.Verdict, answer.Findings, answer.Warnings
 	if isEntry {
-		if out.Hosts, err = leaving(object.Unstructured); err != nil {
-			return out, false, nil //nolint:nilerr // what cannot be read is answered for
-		}
+		out.Hosts, _ = leaving(object.Unstructured) // what cannot be read is refused
 	}
 	changed := !equality.Semantic.DeepEqual(session.Holds(object.Unstructured).Object["spec"], object.Object["spec"])
 	switch {
