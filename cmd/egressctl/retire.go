@@ -15,12 +15,11 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/adopt"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
-	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/manifest"
-	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
-// retire deletes what was written by hand: routes whose hosts have sealed entries that work, and, once proxies know of it, the rest.
+// retire deletes what was written by hand: routes whose calls go by sealed entries that are ready for all who see them, and, once proxies know
+// of it, the rest.
 func (h *hand) retire(ctx context.Context, plan *adopt.Plan, session *dryrun.Session, file string) error {
 	var routes, rest []adopt.Hop
 	for _, each := range plan.Hops {
@@ -35,15 +34,17 @@ func (h *hand) retire(ctx context.Context, plan *adopt.Plan, session *dryrun.Ses
 	if len(routes) == 0 {
 		return nil
 	}
-	works, err := h.works(ctx)
+	now, err := list(ctx, h.client, "", []schema.GroupVersionResource{resources["Namespace"], resources["ServiceEntry"]})
+	if err != nil {
+		return err
+	}
+	standing, err := adopt.NewStanding(h.mesh, now)
 	if err != nil {
 		return err
 	}
 	for _, each := range routes {
-		for _, host := range each.Hosts {
-			if !works[host] {
-				return fmt.Errorf("%s is not retired: no sealed entry of host %s is ready", manifest.Name(each.Unstructured), host)
-			}
+		if said := standing.Lacks(each); said != "" {
+			return fmt.Errorf("%s is not retired: %s", manifest.Name(each.Unstructured), said)
 		}
 	}
 	return h.retired(ctx, routes, rest, session, file)
@@ -90,26 +91,6 @@ func appended(file string, text []byte) error {
 	}
 	_, err = to.Write(text)
 	return errors.Join(err, to.Sync(), to.Close())
-}
-
-// works returns the hosts of sealed entries that are ready.
-func (h *hand) works(ctx context.Context) (map[string]bool, error) {
-	entries, err := list(ctx, h.client, "", []schema.GroupVersionResource{resources["ServiceEntry"]})
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]bool{}
-	for _, entry := range entries {
-		if told := registry.ToldOf(entry.Unstructured); told == nil || told.Status != "True" || told.Reason != registry.ReasonConfigured || !h.sealed(entry.Unstructured) {
-			continue
-		}
-		if parsed, err := egress.ParseServiceEntry(entry.Unstructured); err == nil {
-			for _, host := range parsed.Hosts {
-				out[egress.Canonical(host)] = true
-			}
-		}
-	}
-	return out, nil
 }
 
 // written returns an object as it is stored now, and the text of it as its author wrote it. The error is that of one of which he wrote

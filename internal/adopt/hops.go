@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,7 +11,6 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/manifest"
-	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // Hop is an object of a hop that somebody wrote by hand: a VirtualService that leads to an egress gateway and there on, the Gateway
@@ -21,51 +21,41 @@ type Hop struct {
 	Hosts []string
 	// Keep is why it is not to be retired, empty where nothing is lost with it once its hosts are sealed.
 	Keep string
+	// calls are those that it leads, and seen is who sees it.
+	calls []call
+	seen  *egress.Entry
 }
 
 // world is what a cluster holds once the plan is carried out.
 type world struct {
-	mesh *egress.Mesh
-	view *registry.Registry
-	// routes are the VirtualServices, by namespace/name, as their authors wrote them.
+	*Standing
+	// routes are the VirtualServices, by namespace/name, as their authors wrote them, hops those that lead to egress gateways, or on from
+	// there.
 	routes map[string]*unstructured.Unstructured
+	hops   map[string]byHand
 }
 
 // findHops finds what was written by hand, in the namespaces of the plan and in those of the gateways.
 func (p *Plan) findHops(session *dryrun.Session, mesh *egress.Mesh, stored []manifest.Object) error {
-	objects, err := session.Objects()
+	after, err := p.after(session, stored)
 	if err != nil {
 		return err
-	}
-	after := world{mesh: mesh, view: registry.New(session.Mesh()), routes: map[string]*unstructured.Unstructured{}}
-	for _, object := range objects {
-		if err := after.view.Put(object); err != nil {
-			return err
-		}
 	}
 	ours := func(object manifest.Object) bool {
 		return session.Keeps(object.Unstructured) || p.index(object.GetNamespace()) < 0 && len(mesh.GatewaysIn(object.GetNamespace())) == 0
 	}
+	first := len(p.Hops)
 	for _, object := range stored {
-		if object.GetKind() == "VirtualService" && !session.Keeps(object.Unstructured) {
-			intent, err := session.Intent(object)
-			if err != nil {
-				intent = object.Unstructured
-			}
-			after.routes[object.GetNamespace()+"/"+object.GetName()] = intent
-		}
-	}
-	retired := map[string]bool{}
-	for _, object := range stored {
-		if object.GetKind() != "VirtualService" || ours(object) {
-			continue
-		}
 		name := object.GetNamespace() + "/" + object.GetName()
-		if hosts, keep := after.hop(after.routes[name]); len(hosts) > 0 {
-			p.Hops = append(p.Hops, Hop{Object: object, Hosts: hosts, Keep: keep})
-			retired[name] = keep == ""
+		if of := after.hops[name]; object.GetKind() == "VirtualService" && of.is() && !ours(object) {
+			next := Hop{Object: object, Hosts: of.hosts(), calls: of.calls(), seen: seenBy(of.written)}
+			if next.Keep = after.keep(of); next.Keep == "" {
+				next.Keep = p.stays(object.Unstructured)
+			}
+			p.Hops = append(p.Hops, next)
 		}
 	}
+	retired := after.retired(p.Hops[first:])
 	for _, object := range stored {
 		if ours(object) {
 			continue
@@ -77,79 +67,140 @@ func (p *Plan) findHops(session *dryrun.Session, mesh *egress.Mesh, stored []man
 	return nil
 }
 
-// hop returns the hosts whose calls a VirtualService leads to an egress gateway, or there on, as its author wrote it, and why nothing
-// but a sealed entry stands in its place; no hosts where it leads none so.
-func (w world) hop(vs *unstructured.Unstructured) (hosts []string, keep string) {
-	resolved := egress.Resolve(vs, w.mesh, w.view)
-	own := func(host string) bool {
-		return slices.ContainsFunc(resolved.Hosts, func(of egress.Target) bool { return of.Canonical == host })
+// after returns what a cluster holds once the plan is carried out, which the session holds.
+func (p *Plan) after(session *dryrun.Session, stored []manifest.Object) (*world, error) {
+	objects, err := session.Objects()
+	if err != nil {
+		return nil, err
 	}
-	is := false
-	for _, route := range resolved.Routes {
-		toGateway := route.Reach.Mesh && !route.Reach.Gateway && route.ToGateway
-		onward := route.Reach.Gateway && !route.Reach.Mesh && route.Bound == (egress.Bound{Egress: true}) && own(route.Canonical)
-		is = is || toGateway || onward
-		switch {
-		case !toGateway && !onward:
-			keep = fmt.Sprintf("%s leads to %s", route.RoutePath, route.Canonical)
-		case !plain(route.Route):
-			keep = fmt.Sprintf("%s does more than lead to the gateway", route.RoutePath)
+	standing, err := newStanding(session.Mesh(), objects)
+	if err != nil {
+		return nil, err
+	}
+	out := &world{Standing: standing, routes: map[string]*unstructured.Unstructured{}, hops: map[string]byHand{}}
+	for _, object := range stored {
+		if object.GetKind() != "VirtualService" || session.Keeps(object.Unstructured) {
+			continue
+		}
+		intent, err := session.Intent(object)
+		if err != nil {
+			intent = object.Unstructured
+		}
+		name := object.GetNamespace() + "/" + object.GetName()
+		out.routes[name] = intent
+		if of := readByHand(intent, out.mesh, out.view); len(of.leading)+len(of.on) > 0 {
+			out.hops[name] = of
 		}
 	}
-	if !is {
-		return nil, ""
-	}
-	for _, target := range resolved.Hosts {
-		hosts = append(hosts, target.Canonical)
-		if keep == "" && !w.sealed(target.Canonical, vs) {
-			keep = fmt.Sprintf("no sealed entry has host %s for all who see it", target.Canonical)
-		}
-	}
-	return hosts, keep
+	return out, nil
 }
 
-// plain says whether a route leads calls, by gateway, port and SNI alone, to one destination, and does nothing else to them.
-func plain(route map[string]any) bool {
-	destinations, _ := route["route"].([]any)
-	if len(destinations) != 1 || !only(route, "match", "route", "name") {
-		return false
-	}
-	destination, _ := destinations[0].(map[string]any)
-	for _, match := range egress.Matches(route) {
-		if !only(match, "gateways", "port", "sniHosts", "name") {
-			return false
+// stays is why a hop is kept that could not be stored as it would be, empty where it could: what it says of calls nothing else may say.
+func (p *Plan) stays(vs *unstructured.Unstructured) (out string) {
+	p.each(func(of *Object) {
+		if of.Unstructured == vs && of.State == Stays {
+			out = fmt.Sprintf("it stays, and would be %s", of.Verdict)
 		}
-	}
-	return only(destination, "destination", "weight")
-}
-
-func only(of map[string]any, keys ...string) bool {
-	for key := range of {
-		if !slices.Contains(keys, key) {
-			return false
-		}
-	}
-	return true
-}
-
-// sealed says whether whoever sees a VirtualService goes by a sealed entry for a host.
-func (w world) sealed(host string, vs *unstructured.Unstructured) bool {
-	entries := w.view.Entries(host)
-	names, all := egress.Clients(egress.ExportTo(vs), vs.GetNamespace())
-	if all {
-		return slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
-			_, everybody := egress.Clients(entry.ExportTo, entry.Namespace)
-			return everybody && entry.Gateway != ""
-		})
-	}
-	return !slices.ContainsFunc(names, func(namespace string) bool {
-		serving := egress.Serving(entries, namespace)
-		return len(w.mesh.GatewaysIn(namespace)) == 0 && (serving == nil || serving.Gateway == "")
 	})
+	return out
+}
+
+// keep is why nothing stands in for a hop but it itself.
+func (w *world) keep(of byHand) string {
+	if of.more != "" {
+		return of.more
+	}
+	for _, to := range of.to {
+		if said := w.turned(to); said != "" {
+			return said
+		}
+	}
+	return w.Lacks(Hop{calls: of.calls(), seen: seenBy(of.written)})
+}
+
+// turned says where calls that a route leads to the gateway are led on otherwise than an exit does, to the port that they are made to;
+// empty where they are not.
+func (w *world) turned(to egress.Route) string {
+	for _, asked := range to.Targets {
+		known := false
+		for _, name := range slices.Sorted(maps.Keys(w.hops)) {
+			for _, on := range w.hops[name].on {
+				if on.Canonical != asked.Canonical || !takes(on, to.Port()) {
+					continue
+				}
+				known = true
+				for _, port := range w.ports(to, asked.Canonical) {
+					if led := on.Port(); led != 0 && led != port {
+						return fmt.Sprintf("calls to port %d of host %s are led on to port %d", port, asked.Canonical, led)
+					}
+				}
+			}
+		}
+		if !known {
+			return fmt.Sprintf("nothing that is known leads calls of host %s on from the gateway", asked.Canonical)
+		}
+	}
+	return ""
+}
+
+// takes says whether a route of a gateway takes calls of a port of its Service.
+func takes(on egress.Route, port uint32) bool {
+	ports := matched(on.Route)
+	return port == 0 || len(ports) == 0 || slices.Contains(ports, port)
+}
+
+// ports are those of the calls that a route takes: those that it names, or all that sealed entries have of its family.
+func (w *world) ports(of egress.Route, host string) []uint32 {
+	if named := matched(of.Route); len(named) > 0 {
+		return named
+	}
+	var out []uint32
+	for _, entry := range w.view.Entries(host) {
+		for _, port := range entry.Ports {
+			if (egress.FamilyOf(port.Protocol) == egress.FamilyHTTP) == (of.Section == "http") {
+				out = append(out, port.Number)
+			}
+		}
+	}
+	return out
+}
+
+// retired returns which hops are not kept, by namespace/name. Routes on from a gateway are kept as long as others lead there.
+func (w *world) retired(hops []Hop) map[string]bool {
+	out := map[string]bool{}
+	for _, each := range hops {
+		out[each.GetNamespace()+"/"+each.GetName()] = each.Keep == ""
+	}
+	for again := true; again; {
+		again = false
+		for i := range hops {
+			name := hops[i].GetNamespace() + "/" + hops[i].GetName()
+			if by := w.used(name, out); out[name] && by != "" {
+				hops[i].Keep, out[name], again = fmt.Sprintf("VirtualService %s needs it", by), false, true
+			}
+		}
+	}
+	return out
+}
+
+// used names a VirtualService that leads calls to the gateway which one leads on, and is not retired; empty for none.
+func (w *world) used(name string, retired map[string]bool) string {
+	for _, other := range slices.Sorted(maps.Keys(w.hops)) {
+		for _, to := range w.hops[other].leading {
+			leads := func(on egress.Route) bool {
+				// Which hosts a delegate is for is others' to say.
+				return takes(on, to.Port()) && (len(to.Targets) == 0 || slices.ContainsFunc(to.Targets, func(asked egress.Target) bool { return asked.Within(on.Canonical) }))
+			}
+			if other != name && !retired[other] && slices.ContainsFunc(w.hops[name].on, leads) {
+				return other
+			}
+		}
+	}
+	return ""
 }
 
 // part says whether an object is part of hops, and why it is kept though these are retired.
-func (w world) part(object *unstructured.Unstructured, retired map[string]bool) (is bool, keep string) {
+func (w *world) part(object *unstructured.Unstructured, retired map[string]bool) (is bool, keep string) {
 	var uses func(vs *unstructured.Unstructured) bool
 	switch object.GetKind() {
 	case "Gateway":
