@@ -7,14 +7,15 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
-
-	"github.com/egress-governor/egress-governor/internal/emergency"
 )
 
-// chartRelease is the release by whose name Snapshot.Guards are called.
-const chartRelease = "egress-governor"
+const (
+	// chartRelease is the release by whose name Snapshot.Guards are called.
+	chartRelease = "egress-governor"
+	// chartLabel is by which version of the chart something was written.
+	chartLabel = "helm.sh/chart"
+)
 
 func lookAtGuards(v *view) {
 	if is, err := version.ParseGeneric(v.Version); err == nil && is.Major() > 0 && is.LessThan(oldestWithGuards) {
@@ -72,25 +73,30 @@ func (v *view) lookAtGuard(guard, want admissionv1.ValidatingAdmissionPolicy) {
 	if policy := guard.Spec.FailurePolicy; policy != nil && *policy != admissionv1.Fail {
 		wrong("guard-ignores-failure", "the guard has failurePolicy "+string(*policy))
 	}
-	for _, condition := range guard.Spec.MatchConditions {
-		chart := slices.ContainsFunc(want.Spec.MatchConditions, func(each admissionv1.MatchCondition) bool { return each.Name == condition.Name })
-		if !chart && condition.Name != emergency.Condition {
-			wrong("guard-narrowed", fmt.Sprintf("the guard has a match condition %q that the chart does not write", condition.Name))
-		}
+	if chart, stored := want.Labels[chartLabel], guard.Labels[chartLabel]; chart != "" && stored != "" && chart != stored {
+		v.cannot(fmt.Sprintf("whether guards of %s catch all that they are to: this is egressctl of %s", stored, chart))
+		return
 	}
-	if of := guard.Spec.MatchConstraints; of != nil && len(of.ExcludeResourceRules) > 0 && len(want.Spec.MatchConstraints.ExcludeResourceRules) == 0 {
-		wrong("guard-narrowed", "the guard has excludeResourceRules, which the chart does not write")
+	if said := otherwise(guard.Spec, v.asReleased(want.Spec)); said != "" {
+		wrong("guard-narrowed", "the guard "+said)
 	}
-	if len(guard.Spec.Validations) < len(want.Spec.Validations) {
-		wrong("guard-narrowed", fmt.Sprintf("the guard has %s, and the chart's has %d", count(len(guard.Spec.Validations), "validation"), len(want.Spec.Validations)))
+}
+
+// asReleased returns a guard of the chart as it is for the release, whose service account has its name.
+func (v *view) asReleased(of admissionv1.ValidatingAdmissionPolicySpec) admissionv1.ValidatingAdmissionPolicySpec {
+	out := *of.DeepCopy()
+	for i := range out.MatchConditions {
+		condition := &out.MatchConditions[i]
+		condition.Expression = strings.ReplaceAll(condition.Expression, ":"+chartRelease+`"`, ":"+v.Release.Name+`"`)
 	}
+	return out
 }
 
 // lookAtBindings says where a guard does less than the chart has it do.
 func (v *view) lookAtBindings(name string, found []admissionv1.ValidatingAdmissionPolicyBinding, want admissionv1.ValidatingAdmissionPolicyBinding) {
 	object := titleOf("ValidatingAdmissionPolicyBinding", "", name)
 	whole := slices.DeleteFunc(slices.Clone(found), func(each admissionv1.ValidatingAdmissionPolicyBinding) bool {
-		return narrows(each.Spec.MatchResources, want.Spec.MatchResources)
+		return each.Spec.ParamRef != nil || narrows(each.Spec.MatchResources, want.Spec.MatchResources)
 	})
 	switch {
 	case len(found) == 0:
@@ -115,12 +121,6 @@ func narrows(of, chart *admissionv1.MatchResources) bool {
 	if objects := of.ObjectSelector; objects != nil && len(objects.MatchLabels)+len(objects.MatchExpressions) > 0 || len(of.ResourceRules)+len(of.ExcludeResourceRules) > 0 {
 		return true
 	}
-	var want, got metav1.LabelSelector
-	if of.NamespaceSelector != nil {
-		got = *of.NamespaceSelector
-	}
-	if chart != nil && chart.NamespaceSelector != nil {
-		want = *chart.NamespaceSelector
-	}
+	got, want := matchOf(of).NamespaceSelector, matchOf(chart).NamespaceSelector
 	return len(got.MatchLabels)+len(got.MatchExpressions) > 0 && !equality.Semantic.DeepEqual(got, want)
 }

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/egress-governor/egress-governor/internal/emergency"
-	"github.com/egress-governor/egress-governor/internal/review"
 )
 
 // closed is why it matters that nobody is asked.
@@ -30,9 +29,6 @@ const (
 // nameLabel tells what the chart has made from what others have.
 const nameLabel = "app.kubernetes.io/name"
 
-// chartConditions are the match conditions of the chart's webhooks, and that of a stop, which is told otherwise.
-var chartConditions = []string{"not-finalized", "not-with-its-namespace", emergency.Condition}
-
 // webhook is what both kinds of webhooks have in common.
 type webhook struct {
 	configuration, kind string
@@ -48,7 +44,7 @@ func (v *view) webhooks() (out []webhook) {
 		for _, each := range of.Webhooks {
 			out = append(out, webhook{of.Name, "MutatingWebhookConfiguration", admissionv1.ValidatingWebhook{
 				Name: each.Name, ClientConfig: each.ClientConfig, Rules: each.Rules, FailurePolicy: each.FailurePolicy,
-				NamespaceSelector: each.NamespaceSelector, ObjectSelector: each.ObjectSelector, MatchConditions: each.MatchConditions,
+				MatchPolicy: each.MatchPolicy, NamespaceSelector: each.NamespaceSelector, ObjectSelector: each.ObjectSelector, MatchConditions: each.MatchConditions,
 			}})
 		}
 	}
@@ -88,7 +84,7 @@ func lookAtWebhooks(v *view) {
 		if said := v.narrowed(each); said != "" {
 			wrong("webhook-narrowed", said, closed)
 		}
-		if said := uncovered(each); said != "" {
+		if said := v.uncovered(each); said != "" {
 			wrong("webhook-narrowed", said, closed)
 		}
 	}
@@ -113,7 +109,8 @@ func (v *view) lookAtStop() {
 // narrowed says what keeps a webhook from being asked, beside what the chart writes.
 func (v *view) narrowed(each webhook) string {
 	for _, condition := range each.MatchConditions {
-		if !slices.Contains(chartConditions, condition.Name) {
+		// That of a stop is told otherwise.
+		if text, is := chartConditions[condition.Name]; condition.Name != emergency.Condition && (!is || !same(text, condition.Expression)) {
 			return fmt.Sprintf("has a match condition %q that the chart does not write", condition.Name)
 		}
 	}
@@ -128,50 +125,10 @@ func (v *view) narrowed(each webhook) string {
 	if each.Name == policyWebhook {
 		want = metav1.LabelSelector{}
 	}
-	got := metav1.LabelSelector{}
-	if each.NamespaceSelector != nil {
-		got = *each.NamespaceSelector
-	}
-	if !equality.Semantic.DeepEqual(got, want) {
+	if !equality.Semantic.DeepEqual(ordered(each.NamespaceSelector), ordered(&want)) {
 		return "has another namespaceSelector than the webhook's configuration"
 	}
 	return ""
-}
-
-// uncovered says which kinds a webhook is to be asked about and is not. The rules of one follow the policies in force.
-func uncovered(each webhook) string {
-	var missing []string
-	want := map[string]string{}
-	switch each.Name {
-	case policyWebhook:
-		want["egresspolicies"] = "egress-governor.io"
-	case mutateWebhook, validateWebhook:
-		for _, kind := range review.Kinds() {
-			of, _ := review.ResourceOf(kind)
-			if !of.Asked && (each.Name == validateWebhook || of.Group == entries.Group) {
-				want[plural(kind)] = of.Group
-			}
-		}
-	}
-	for resource, group := range want {
-		asked := func(rule admissionv1.RuleWithOperations) bool {
-			has := func(list []string, word string) bool {
-				return slices.Contains(list, word) || slices.Contains(list, "*")
-			}
-			operations := make([]string, len(rule.Operations))
-			for i, operation := range rule.Operations {
-				operations[i] = string(operation)
-			}
-			return has(rule.APIGroups, group) && has(rule.Resources, resource) && has(operations, "CREATE") && has(operations, "UPDATE")
-		}
-		if !slices.ContainsFunc(each.Rules, asked) {
-			missing = append(missing, resource)
-		}
-	}
-	if len(missing) == 0 {
-		return ""
-	}
-	return "is not asked about " + some(missing)
 }
 
 // plural is the resource of a governed kind.
