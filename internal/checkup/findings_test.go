@@ -149,6 +149,12 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	"namespaces warning namespace-label-unread": func(t *testing.T, s *Snapshot) {
 		set(t, s, namespaces, "payments", "enforce", "metadata", "labels", "egress-governor.io/mode")
 	},
+	"namespaces warning namespace-exempt-pods": func(t *testing.T, s *Snapshot) {
+		set(t, s, namespaces, "payments", "true", "metadata", "labels", "egress-governor.io/exempt-pods")
+	},
+	"namespaces warning namespace-without-injection": func(t *testing.T, s *Snapshot) {
+		set(t, s, namespaces, "payments", "disabled", "metadata", "labels", "istio-injection")
+	},
 	"namespaces warning namespace-exempt": func(t *testing.T, s *Snapshot) {
 		governed, err := labels.Parse("egress-governor.io/exempt!=true")
 		require.NoError(t, err)

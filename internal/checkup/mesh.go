@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -79,56 +78,6 @@ func (s *Snapshot) Governed(name string) bool {
 	return false
 }
 
-func without(set labels.Set, key string) labels.Set {
-	out := maps.Clone(set)
-	delete(out, key)
-	return out
-}
-
-func lookAtNamespaces(v *view) {
-	var observed, exempt, unread []string
-	for _, namespace := range v.Objects[namespaces] {
-		set := labels.Set(namespace.GetLabels())
-		if misspelt(set) {
-			unread = append(unread, namespace.GetName())
-		}
-		switch governed := v.Mesh.Governed.Matches(set); {
-		case !governed && v.Mesh.Observed != nil && v.Mesh.Observed.Matches(set):
-			observed = append(observed, namespace.GetName())
-		case !governed && set[config.ExemptLabel] == "true" && v.Mesh.Governed.Matches(without(set, config.ExemptLabel)):
-			exempt = append(exempt, namespace.GetName())
-		}
-	}
-	if len(unread) > 0 {
-		v.find(Finding{
-			Code: "namespace-label-unread", Severity: Warning, Object: titleOf("Namespace", "", slices.Min(unread)), Message: fmt.Sprintf("%s labelled with what nobody reads: %s", are(len(unread), "namespace"), some(unread)),
-			Why: "they are governed, observed or exempt as if they had no such label", Fix: "egress-governor.io/mode is Enforce or Observe, and egress-governor.io/exempt is true",
-		})
-	}
-	if len(observed) > 0 {
-		v.find(Finding{
-			Code: "namespace-observed", Severity: Warning, Object: titleOf("Namespace", "", slices.Min(observed)), Message: fmt.Sprintf("%s observed, and nothing is refused or sealed there: %s", are(len(observed), "namespace"), some(observed)),
-			Why: "their calls leave directly", Fix: "see what governing them would change (kubectl get events -A --field-selector reportingComponent=egress-governor), then label them egress-governor.io/mode=Enforce",
-		})
-	}
-	if len(exempt) > 0 {
-		v.find(Finding{
-			Code: "namespace-exempt", Severity: Warning, Object: titleOf("Namespace", "", slices.Min(exempt)), Message: fmt.Sprintf("%s exempt: %s", are(len(exempt), "namespace"), some(exempt)),
-			Why: "their calls leave as they like", Fix: "take the label egress-governor.io/exempt from those that need it no more",
-		})
-	}
-}
-
-// misspelt says whether a label of ours has a value that nobody reads.
-func misspelt(set labels.Set) bool {
-	for label, values := range map[string][]string{config.ModeLabel: {"Enforce", "Observe"}, config.ExemptLabel: {"true", "false"}} {
-		if set.Has(label) && !slices.Contains(values, set[label]) {
-			return true
-		}
-	}
-	return false
-}
-
 func are(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun + " is"
@@ -144,10 +93,10 @@ func lookAtPods(v *view) {
 	}
 	for _, pod := range all[corev1.Pod](v, pods) {
 		set := sets[pod.Namespace]
-		if set == nil || !v.Mesh.Governed.Matches(labels.Set(set)) || set["egress-governor.io/exempt-pods"] == "true" || done(pod) || meshed(pod, set) {
+		if set == nil || !v.Mesh.Governed.Matches(labels.Set(set)) || set[exemptPods] == "true" || done(pod) || meshed(pod, set) {
 			continue
 		}
-		if pod.Labels["sidecar.istio.io/inject"] == "true" || set["istio-injection"] == "enabled" || set["istio.io/rev"] != "" && set["istio-injection"] == "" {
+		if pod.Labels["sidecar.istio.io/inject"] == "true" || set[injection] == "enabled" || set["istio.io/rev"] != "" && set[injection] == "" {
 			asked[pod.Namespace] = append(asked[pod.Namespace], pod.Name)
 			continue
 		}
