@@ -14,7 +14,9 @@ var chartConditions = map[string]string{
 	"not-finalized": `request.operation != "UPDATE" || !has(object.metadata.deletionTimestamp) || !has(oldObject.metadata.deletionTimestamp) ||
 object.?spec != oldObject.?spec || object.metadata.?labels != oldObject.metadata.?labels ||
 object.metadata.?annotations != oldObject.metadata.?annotations || object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences`,
-	"not-with-its-namespace": `request.operation != "DELETE" || request.userInfo.username != "system:serviceaccount:kube-system:namespace-controller"`,
+	"not-with-its-namespace": `request.operation != "DELETE" || !(request.userInfo.username in ["system:kube-controller-manager", ` +
+		`"system:serviceaccount:kube-system:namespace-controller"]) || ` +
+		`request.userInfo.username == "system:kube-controller-manager" && request.?name.orValue("") != ""`,
 }
 
 // uncovered says which kinds a webhook is to be asked about and is not. The rules of one follow the policies in force.
