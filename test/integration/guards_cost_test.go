@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -35,6 +36,15 @@ func TestLargeObjectsFitTheGuards(t *testing.T) {
 	deployment := row.workloads(t, ns)["Deployment"]
 	require.NoError(t, c.Create(t.Context(), deployment))
 	require.NoError(t, c.Patch(t.Context(), deployment, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"template":{"metadata":{"labels":{"b":"c"}}}}}`))))
+	template, _, err := unstructured.NestedMap(deployment.Object, "spec", "template")
+	require.NoError(t, err)
+	containers, _, err := unstructured.NestedSlice(template, "spec", "containers")
+	require.NoError(t, err)
+	// Every name of a revision is looked at.
+	require.NoError(t, unstructured.SetNestedSlice(template, containers[:50], "spec", "containers"))
+	revision := object(t, ns, "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {name: large}\nrevision: 1")
+	revision.Object["data"] = map[string]any{"spec": map[string]any{"template": template}}
+	require.NoError(t, c.Create(t.Context(), revision, client.DryRunAll))
 	slice := object(t, ns, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: large}\naddressType: IPv6\nendpoints: ["+
 		repeat(1000, func(i int) string { return fmt.Sprintf("{addresses: ['fd00:1111:2222:3333:4444:5555:6666:%x']}", i) })+"]")
 	require.NoError(t, c.Create(t.Context(), slice))
