@@ -24,7 +24,8 @@ func TestLargeObjectsFitTheGuards(t *testing.T) {
 		return strings.Join(out, ", ")
 	}
 	row := podRow{
-		metadata: "annotations: {proxy.istio.io/config: '" + strings.Repeat("a: b, ", 20000) + "', " + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) +
+		metadata: "annotations: {proxy.istio.io/config: '{" + strings.Repeat("concurrency: 2, ", 500) + "}', sidecar.istio.io/userVolume: '{" +
+			repeat(500, func(i int) string { return fmt.Sprintf("\"v%d\": {\"emptyDir\": {}}", i) }) + "}', k8s.v1.cni.cncf.io/networks: '" + strings.Repeat("macvlan,", 10000) + "', " + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) +
 			"}, labels: {" + repeat(1000, func(i int) string { return fmt.Sprintf("ambient.istio.io.a%d: a", i) }) + "}",
 		spec: "containers: [" + repeat(200, func(i int) string {
 			return fmt.Sprintf("{name: c%d, image: app, securityContext: {runAsUser: 1, capabilities: {add: [%s]}}, env: [%s], volumeMounts: [%s], livenessProbe: {httpGet: {port: 80}}, readinessProbe: {httpGet: {port: 80}}, startupProbe: {tcpSocket: {port: 80}}, lifecycle: {preStop: {httpGet: {port: 80}}}}", i,

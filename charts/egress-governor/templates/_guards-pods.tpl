@@ -63,7 +63,7 @@ are, Istio's CNI writes down there itself. */}}
 {{- define "egress-governor.guard.captureChanged" -}}
 {{- $now := printf "(%s).?metadata.?%s" (include "egress-governor.guard.templateOf" "object") . -}}
 {{- $before := printf "(%s).?metadata.?%s" (include "egress-governor.guard.templateOf" "oldObject") . -}}
-{{- $counts := printf "key.matches(%s) && key != 'ambient.istio.io/redirection'" (include "egress-governor.guard.ofIstio" .) -}}
+{{- $counts := printf "(key.matches(%s) && key != 'ambient.istio.io/redirection' || key.matches(r'^(resource[.]opentelemetry[.]io/service[.]|apm[.]datadoghq[.]com/env$|k8s[.]v1[.]cni[.]cncf[.]io/networks$)'))" (include "egress-governor.guard.ofIstio" .) -}}
 ({{ $now }}.orValue({}).exists(key, {{ $counts }} && {{ $before }}[?key].orValue("") != {{ $now }}[?key].orValue("")) ||
 {{ $before }}.orValue({}).exists(key, {{ $counts }} && !(key in {{ $now }}.orValue({}))))
 {{- end -}}
