@@ -1,20 +1,14 @@
 package config
 
 import (
-	"fmt"
-
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
-const (
-	// requireGateway would deny every entry where none is carried to a gateway.
-	requireGateway = "require-egress-gateway"
-	// workloadEntries lets istiod pass, which writes those of virtual machines that register themselves.
-	workloadEntries = "workload-entries"
-)
+// requireGateway would deny every entry where none is carried to a gateway.
+const requireGateway = "require-egress-gateway"
 
 // Standards returns the baseline as the policy engine takes it.
 func (c *Configuration) Standards() policy.Baseline {
@@ -33,10 +27,6 @@ func (c *Configuration) Standards() policy.Baseline {
 	if of := out.Policies[requireGateway]; c.ServiceEntries == "Leave" && c.VirtualServices == "Leave" && of.Enforcement == "" {
 		of.Enforcement = policy.Off
 		out.Policies[requireGateway] = of
-	}
-	if of := out.Policies[workloadEntries]; of.Parameters == nil {
-		of.Parameters = &apiextensionsv1.JSON{Raw: fmt.Appendf(nil, `{"groups": ["system:serviceaccounts:%s"]}`, c.MeshConfig.Namespace)}
-		out.Policies[workloadEntries] = of
 	}
 	return out
 }

@@ -1,6 +1,6 @@
 # METADATA
 # title: Workload entries
-# description: Workloads that entries select are in the mesh, in ranges that are listed, or written down by who registers them.
+# description: Workloads that entries select are in the mesh, in ranges that are listed, or written down by who is trusted with any address.
 # custom:
 #   fix: Name an external host in a ServiceEntry, or ask the platform team to declare the range (meshCIDRs of the configuration).
 #   kinds: [WorkloadEntry, WorkloadGroup]
@@ -17,7 +17,7 @@
 #           type: string
 #           format: host-or-cidr
 #           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
-#       users: {type: array, description: Users who may write others., uniqueItems: true, items: {type: string}}
+#       users: {type: array, description: Users who may write any. Istiod is none of them; what registers itself tells it its address., uniqueItems: true, items: {type: string}}
 #       groups: {type: array, description: Groups whose users may., uniqueItems: true, items: {type: string}}
 package policies.workload_entries
 
@@ -49,7 +49,7 @@ deny contains result.of(rego.metadata.rule(), "spec.template.address", [address]
 	not hosts.within(address, _allowed)
 }
 
-# Whoever writes the entries of workloads that register themselves: their addresses are those that they called from.
+# Of workloads that register themselves istiod writes down the address that they say they have.
 _registers if input.user.name in _parameter("users")
 
 _registers if {
