@@ -94,8 +94,11 @@ func (l lister) Get(name string) (*corev1.Namespace, error) {
 // List implements listersv1.NamespaceLister.
 func (l lister) List(labels.Selector) ([]*corev1.Namespace, error) { return nil, nil }
 
-// plural is what Kubernetes' own kinds are served as.
+// plural is what kinds that are not defined here are served as: Kubernetes' own, and the Gateway API's.
 func plural(kind schema.GroupVersionKind) schema.GroupVersionResource {
+	if kind.Kind == "Gateway" { // guessed, it is "gatewaies"
+		return kind.GroupVersion().WithResource("gateways")
+	}
 	out, _ := meta.UnsafeGuessKindToResource(kind)
 	return out
 }

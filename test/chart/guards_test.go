@@ -59,6 +59,7 @@ func modes(guard string, observed bool) *admissionv1.MatchResources {
 // keys are the guards by their names in the values.
 var keys = map[string]string{
 	"traffic": "traffic", "injection": "injection", "host-network": "hostNetwork", "name-resolution": "nameResolution", "privileges": "privileges", "external-names": "externalNames",
+	"networks": "networks", "root-certs": "rootCerts",
 	"endpoints": "endpoints", "proxy-exec": "proxyExec", "bindings": "traffic", "namespace-labels": "namespaceLabels", "entries": "entries", "entry-addresses": "entryAddresses", "exit-sets": "exitSets",
 }
 
@@ -92,7 +93,7 @@ func TestGuardsAreClosed(t *testing.T) {
 		switch name {
 		case "break-glass", "entry-addresses", "exit-sets", "namespace-labels":
 			assert.Nil(t, policy.Spec.MatchConstraints.NamespaceSelector, name)
-		case "entries", "external-names", "endpoints":
+		case "entries", "external-names", "endpoints", "networks", "root-certs":
 			assert.Equal(t, governable, policy.Spec.MatchConstraints.NamespaceSelector, name)
 		default: // those of pods
 			selector := policy.Spec.MatchConstraints.NamespaceSelector.DeepCopy()

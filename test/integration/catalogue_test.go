@@ -91,11 +91,11 @@ func (p *tenant) tries(t *testing.T, of trick, object *unstructured.Unstructured
 	assert.Fail(t, "another answer", "%s: %v", proof.NameOf(object), err)
 }
 
-// harmless returns what the tenant has of a kind, nil for none.
-func (p *tenant) harmless(t *testing.T, kind string) *unstructured.Unstructured {
+// harmless returns what the tenant has of the kind of an object, nil for none.
+func (p *tenant) harmless(t *testing.T, like *unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
 	for _, object := range manifests(t, "harmless") {
-		if object.GetKind() == kind {
+		if object.GroupVersionKind().GroupKind() == like.GroupVersionKind().GroupKind() {
 			require.NoError(t, p.as.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 			return object
 		}
@@ -138,7 +138,7 @@ func (p *tenant) writes(t *testing.T, object *unstructured.Unstructured) map[str
 			out[version] = p.as.Create(ctx, older, client.DryRunAll)
 		}
 	}
-	was := p.harmless(t, object.GetKind())
+	was := p.harmless(t, object)
 	if was == nil {
 		return out
 	}

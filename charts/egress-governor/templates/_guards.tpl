@@ -57,6 +57,11 @@ spec:
         {{- include "egress-governor.observes" .root | nindent 8 }}
 {{- end -}}
 
+{{/* CEL: the ConfigMaps by which sidecars know istiod. */}}
+{{- define "egress-governor.guard.rootCerts" -}}
+["istio-ca-root-cert", "istio-ca-crl"]
+{{- end -}}
+
 {{/* CEL: whether the user is one of .users, or in one of .groups. */}}
 {{- define "egress-governor.guard.isUser" -}}
 (request.userInfo.username in {{ .users | default list | toJson }} || has(request.userInfo.groups) && request.userInfo.groups.exists(group, group in {{ .groups | default list | toJson }}))
