@@ -4,30 +4,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/apiserver"
 )
-
-// installed is an API server with the guards that the chart makes by values.
-func installed(t *testing.T, given values) *apiserver.Server {
-	t.Helper()
-	out := apiserver.New()
-	for _, object := range rendered(t, given) {
-		if apiserver.Guards(object) {
-			require.NoError(t, out.Put(object))
-		}
-	}
-	return out
-}
-
-func read(t *testing.T, text string) *unstructured.Unstructured {
-	t.Helper()
-	out := &unstructured.Unstructured{}
-	require.NoError(t, yaml.Unmarshal([]byte(text), &out.Object), text)
-	return out
-}
 
 const meshed = "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app, istio-injection: enabled}}"
 
@@ -35,7 +14,7 @@ const meshed = "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {
 // injector would have to be asked has no sidecar, where there is none.
 func TestNoPodIsLeftOutByTheInjectorOfEveryNamespace(t *testing.T) {
 	t.Parallel()
-	server := installed(t, values{"guards": values{"pods": values{"namespaces": "All"}}})
+	server := guarding(t, values{"guards": values{"pods": values{"namespaces": "All"}}})
 	const says = "metadata.labels: by istio.io/rev, or by sidecar.istio.io/inject with another value than true, no injector may be asked"
 	for _, row := range []struct{ namespace, labels, denied string }{
 		{"", "istio.io/rev: no-such", says},
@@ -49,8 +28,8 @@ func TestNoPodIsLeftOutByTheInjectorOfEveryNamespace(t *testing.T) {
 		{", istio.io/rev: stable", `sidecar.istio.io/inject: "yes"`, ""},
 	} {
 		_, err := server.Clone().Guard(t.Context(), apiserver.Request{
-			Object:    read(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: app}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {"+row.labels+"}}, spec: {containers: [{name: app, image: app}]}}}"),
-			Namespace: read(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app"+row.namespace+"}}"),
+			Object:    parsed(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: app}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {"+row.labels+"}}, spec: {containers: [{name: app, image: app}]}}}"),
+			Namespace: parsed(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app"+row.namespace+"}}"),
 		})
 		if row.denied == "" {
 			require.NoError(t, err, row)

@@ -24,7 +24,7 @@ func guarding(t *testing.T, given values) *apiserver.Server {
 	return out
 }
 
-func manifest(t *testing.T, text string) *unstructured.Unstructured {
+func parsed(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	out := &unstructured.Unstructured{}
 	require.NoError(t, yaml.Unmarshal([]byte(text), &out.Object))
@@ -35,8 +35,8 @@ func manifest(t *testing.T, text string) *unstructured.Unstructured {
 func pod(t *testing.T, server *apiserver.Server, spec string) error {
 	t.Helper()
 	_, err := server.Guard(t.Context(), apiserver.Request{
-		Object:    manifest(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: app}\nspec: {containers: [{name: app, image: app}], "+spec+"}"),
-		Namespace: manifest(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app, istio-injection: enabled}}"),
+		Object:    parsed(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: app}\nspec: {containers: [{name: app, image: app}], "+spec+"}"),
+		Namespace: parsed(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app, istio-injection: enabled}}"),
 	})
 	return err
 }
@@ -100,7 +100,7 @@ func TestALabelThatOutlastsTheObservingIsHeld(t *testing.T) {
 			t.Parallel()
 			server := guarding(t, of.given)
 			namespace := func(labels string) *unstructured.Unstructured {
-				return manifest(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app"+of.mode+labels+"}}")
+				return parsed(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app"+of.mode+labels+"}}")
 			}
 			labelled := func(before, now string, groups ...string) error {
 				_, err := server.Guard(t.Context(), apiserver.Request{Object: namespace(now), Old: namespace(before), User: "author", Groups: groups})

@@ -17,11 +17,11 @@ const (
 // TestNetworksAreThePlatforms: what claims to lead to another network of the mesh is called by every sidecar.
 func TestNetworksAreThePlatforms(t *testing.T) {
 	t.Parallel()
-	server, namespace := installed(t, nil), read(t, meshed)
+	server, namespace := guarding(t, nil), parsed(t, meshed)
 	ask := func(server *apiserver.Server, text, was string) error {
-		request := apiserver.Request{Object: read(t, text), Namespace: namespace, User: "system:serviceaccount:istio-system:istiod", Groups: []string{"system:serviceaccounts:istio-system"}}
+		request := apiserver.Request{Object: parsed(t, text), Namespace: namespace, User: "system:serviceaccount:istio-system:istiod", Groups: []string{"system:serviceaccounts:istio-system"}}
 		if was != "" {
-			request.Old = read(t, was)
+			request.Old = parsed(t, was)
 		}
 		_, err := server.Clone().Guard(t.Context(), request)
 		return err
@@ -48,23 +48,23 @@ func TestNetworksAreThePlatforms(t *testing.T) {
 	} {
 		require.NoError(t, ask(server, text, ""), text)
 	}
-	there := installed(t, values{"guards": values{"networks": values{"allowedNamespaces": []any{"app"}}}})
+	there := guarding(t, values{"guards": values{"networks": values{"allowedNamespaces": []any{"app"}}}})
 	require.NoError(t, ask(there, claims[0], ""))
-	_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: read(t, strings.Replace(meshed, "istio-injection: enabled", "topology.istio.io/network: out, istio-injection: enabled", 1)), Old: read(t, meshed)})
+	_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: parsed(t, strings.Replace(meshed, "istio-injection: enabled", "topology.istio.io/network: out, istio-injection: enabled", 1)), Old: parsed(t, meshed)})
 	require.ErrorContains(t, err, "metadata.labels[topology.istio.io/network]")
 }
 
 // TestRootCertificatesAreIstiods: by them sidecars know who configures them.
 func TestRootCertificatesAreIstiods(t *testing.T) {
 	t.Parallel()
-	server, namespace := installed(t, nil), read(t, meshed)
+	server, namespace := guarding(t, nil), parsed(t, meshed)
 	root := func(name, rest string) string {
 		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: app, labels: {a: b}}\n" + rest
 	}
 	ask := func(text, was, user string, groups ...string) error {
-		request := apiserver.Request{Object: read(t, text), Namespace: namespace, User: user, Groups: groups}
+		request := apiserver.Request{Object: parsed(t, text), Namespace: namespace, User: user, Groups: groups}
 		if was != "" {
-			request.Old = read(t, was)
+			request.Old = parsed(t, was)
 		}
 		_, err := server.Clone().Guard(t.Context(), request)
 		return err

@@ -13,9 +13,9 @@ import (
 // TestNamesOfARevisionAreKubernetesOwn: what makes pods of a revision reads names in any case, and guards in theirs alone.
 func TestNamesOfARevisionAreKubernetesOwn(t *testing.T) {
 	t.Parallel()
-	server, namespace := installed(t, nil), read(t, meshed)
+	server, namespace := guarding(t, nil), parsed(t, meshed)
 	ask := func(data string) error {
-		_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: read(t, "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {name: web-1, namespace: app}\nrevision: 1\ndata: "+data), Namespace: namespace})
+		_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: parsed(t, "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {name: web-1, namespace: app}\nrevision: 1\ndata: "+data), Namespace: namespace})
 		return err
 	}
 	const honest = `{spec: {template: {$patch: replace, metadata: {labels: {App: web, Name: web}}, spec: {nodeSelector: {Host: a}, containers: [{name: app, image: app, env: [{name: A, value: b}], ports: [{containerPort: 80}], resources: {limits: {Add: "1"}}}], volumes: [{name: a, csi: {driver: a, volumeAttributes: {Server: a}}}]}}}}`

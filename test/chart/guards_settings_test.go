@@ -13,7 +13,7 @@ import (
 // annotated is a Deployment whose template has an annotation.
 func annotated(t *testing.T, name, value string) *unstructured.Unstructured {
 	t.Helper()
-	out := read(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: app}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {}, spec: {containers: [{name: app, image: app}]}}}")
+	out := parsed(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: app}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {}, spec: {containers: [{name: app, image: app}]}}}")
 	require.NoError(t, unstructured.SetNestedStringMap(out.Object, map[string]string{name: value}, "spec", "template", "metadata", "annotations"))
 	return out
 }
@@ -93,7 +93,7 @@ var leads = map[string]string{
 // that is unknown is named.
 func TestProxyConfigIsWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	server, namespace := installed(t, nil), read(t, meshed)
+	server, namespace := guarding(t, nil), parsed(t, meshed)
 	ask := func(server *apiserver.Server, value string) error {
 		_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: annotated(t, "proxy.istio.io/config", value), Namespace: namespace})
 		return err
@@ -105,14 +105,14 @@ func TestProxyConfigIsWhatIsKnown(t *testing.T) {
 		require.ErrorContains(t, ask(server, value), "denied request: spec.template.metadata.annotations[proxy.istio.io/config]: ", name)
 	}
 	require.ErrorContains(t, ask(server, "concurrency: 2\nreadinessProbe: {exec: {command: [x]}}"), "[proxy.istio.io/config]: readinessProbe may say")
-	more := installed(t, values{"guards": values{"traffic": values{"allowedProxyConfig": []any{"meshId", "ISTIO_META_TEAM"}}}})
+	more := guarding(t, values{"guards": values{"traffic": values{"allowedProxyConfig": []any{"meshId", "ISTIO_META_TEAM"}}}})
 	require.NoError(t, ask(more, "meshId: a\nproxyMetadata: {ISTIO_META_TEAM: a}"))
 }
 
 // TestWhatIsWrittenAsItIsSaysNoMore: annotations that the injector's templates write into YAML are made of what their kind is.
 func TestWhatIsWrittenAsItIsSaysNoMore(t *testing.T) {
 	t.Parallel()
-	server, namespace := installed(t, nil), read(t, meshed)
+	server, namespace := guarding(t, nil), parsed(t, meshed)
 	ask := func(name, value string) error {
 		_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: annotated(t, name, value), Namespace: namespace})
 		return err
