@@ -17,7 +17,11 @@
 #           type: string
 #           format: host-or-cidr
 #           pattern: '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f.:]+(/[0-9]+)?)$'
-#       users: {type: array, description: Users who may write any. Istiod is none of them; what registers itself tells it its address., uniqueItems: true, items: {type: string}}
+#       users:
+#         description: Users who may write any. Not istiod's account, since it writes down what workloads say of themselves.
+#         type: array
+#         uniqueItems: true
+#         items: {type: string}
 #       groups: {type: array, description: Groups whose users may., uniqueItems: true, items: {type: string}}
 package policies.workload_entries
 
