@@ -42,8 +42,9 @@ func (f *follower) renewInTime(ctx context.Context, secret *corev1.Secret) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if wait := betweenRenewals - time.Since(f.renewed); wait > 0 {
+		said := f.said
 		f.again = time.AfterFunc(wait, func() {
-			if ctx.Err() == nil {
+			if f.still(said) && ctx.Err() == nil {
 				f.take(ctx, secret)
 			}
 		})
@@ -53,10 +54,18 @@ func (f *follower) renewInTime(ctx context.Context, secret *corev1.Secret) {
 	f.renew(ctx, secret)
 }
 
+// still says whether the Secret says what it did: a timer may run out as it is stopped.
+func (f *follower) still(said int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.said == said
+}
+
 // forget looks no more at what the Secret said before.
 func (f *follower) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.said++
 	if f.again != nil {
 		f.again.Stop()
 		f.again = nil

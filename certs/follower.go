@@ -31,6 +31,8 @@ type follower struct {
 	// renewed is when a certificate that had not begun was taken away last, again when the next is looked at, nil for never.
 	renewed time.Time
 	again   *time.Timer
+	// said counts how often the Secret said something.
+	said int
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.

@@ -88,10 +88,11 @@ func (a *Auditor) walkKinds(ctx context.Context, of *walk) (denied bool, err err
 func (a *Auditor) tell(ctx context.Context, of *walk, took time.Duration, all bool) error {
 	if of.whole {
 		// Once: what was rehearsed is stored by then.
-		if !of.told {
+		if !of.rehearsed {
 			if err := a.observe(ctx, of.rehearsal); err != nil {
 				return err
 			}
+			of.rehearsed = true
 		}
 		a.ended, a.took = a.Now(), took
 		if all {

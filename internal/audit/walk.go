@@ -31,8 +31,8 @@ type walk struct {
 	policies  map[string]policyState
 	rehearsal *rehearsal
 	took      time.Duration
-	// told says that it was told what it has come to, but for kinds that may not be read.
-	told bool
+	// told says that it was told what it has come to, but for kinds that may not be read; rehearsed, that so was what was observed.
+	told, rehearsed bool
 }
 
 // place is how far the objects of a kind are judged. A new leader begins at the first: what was suspended stays so, since entries
@@ -98,10 +98,11 @@ func (w *walk) done(kind string) {
 	w.places[kind] = &place{governed: w.places[kind].governed}
 }
 
-// anew has a kind judged from its first object, before all others.
+// anew has a kind judged from its first object, before all others, and told what that comes to.
 func (w *walk) anew(kind string) {
 	w.kinds = append([]string{kind}, slices.DeleteFunc(w.kinds, func(left string) bool { return left == kind })...)
 	delete(w.places, kind)
+	w.told = false
 }
 
 func (w *walk) objects() (out int) {

@@ -219,6 +219,31 @@ func TestAKindThatMayNotBeReadKeepsNothingUntold(t *testing.T) {
 	assert.Equal(t, 1, judge.times["e008"])
 }
 
+// TestWhatIsJudgedOnceMoreIsTold, though nothing but a kind that may not be read was left before.
+func TestWhatIsJudgedOnceMoreIsTold(t *testing.T) {
+	t.Parallel()
+	s, _ := many(t)
+	down := true
+	s.live.fails = func(kind string, list int) error {
+		if kind == "VirtualServiceList" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "virtualservices"}, "", errors.New("a role was narrowed"))
+		}
+		if down && kind == "ServiceEntryList" && list > 3 {
+			return unavailable
+		}
+		return nil
+	}
+	require.Error(t, s.pass(t.Context(), kinds))
+	assert.EqualValues(t, 250, *s.policy("p").Status.Violations)
+	require.Error(t, s.hour(t.Context()))
+	assert.Equal(t, []string{serviceEntry, "VirtualService"}, s.left.names())
+	down = false
+	s.mend("e007")
+	require.Error(t, s.changes(t.Context()))
+	assert.Equal(t, []string{"VirtualService"}, s.left.names())
+	assert.EqualValues(t, 249, *s.policy("p").Status.Violations)
+}
+
 // TestNothingIsGivenBackBeforeEntriesWereJudged: what the last leader took is not known to be right by then, nor to be wrong.
 func TestNothingIsGivenBackBeforeEntriesWereJudged(t *testing.T) {
 	t.Parallel()
