@@ -61,7 +61,7 @@ var byValues = []struct {
 	as   string
 }{
 	{regexp.MustCompile(`\s+`), " "},
-	{regexp.MustCompile(`(username|group|server|domain|\.orValue\("default"\)) in \[(?:"(?:[^"\\]|\\.)*",?)*\]`), "$1 in values"},
+	{regexp.MustCompile(`(username|group|namespace|server|domain|\.orValue\("default"\)) in \[(?:"(?:[^"\\]|\\.)*",?)*\]`), "$1 in values"},
 	{regexp.MustCompile(`\[(?:cidr\("[^"]*"\)(?:, )?)*\]`), "values"},
 	{regexp.MustCompile(`false(?: \|\| variables\.ranges\[\d+\]\.containsIP\([\w.]+\))*`), "values"},
 	{regexp.MustCompile(` && \[(?:"(?:[^"\\]|\\.)*",?)*\]\.exists\(prefix, container\.\?image\.orValue\((?:""|'')\)\.startsWith\(prefix\)\)`), ""},

@@ -31,6 +31,7 @@ func TestWhatValuesSayOfGuardsIsSound(t *testing.T) {
 		"ranges":        {"guards": values{"endpoints": values{"clusterCIDRs": []any{"10.0.0.0/8"}}}},
 		"no ranges":     {"guards": values{"endpoints": values{"clusterCIDRs": []any{}}}},
 		"what pods may": {"guards": values{"injection": values{"allowedServiceAccounts": []any{"a/b"}}, "nameResolution": values{"allowedNameservers": []any{"169.254.20.10"}, "allowedSearches": []any{"corp.example.com"}}}},
+		"networks":      {"guards": values{"networks": values{"allowedNamespaces": []any{"east-west"}}}},
 		"a waypoint":    {"config": values{"gateways": []any{values{"name": "other", "service": "way-out.elsewhere.svc.cluster.local", "selector": values{"istio": "out"}, "ports": values{"http": 8080}, "waypoint": values{"name": "waypoint"}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
