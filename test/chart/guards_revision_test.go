@@ -34,3 +34,31 @@ func TestNamesOfARevisionAreKubernetesOwn(t *testing.T) {
 		assert.ErrorContains(t, ask(data), "denied request: data: a name in the revision's template", data)
 	}
 }
+
+// TestARevisionOfSomethingElseIsNoPods: operators store their own, whose template has no containers, or no spec of a pod at all.
+func TestARevisionOfSomethingElseIsNoPods(t *testing.T) {
+	t.Parallel()
+	server, namespace := guarding(t, nil), parsed(t, meshed)
+	ask := func(data string) error {
+		_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: parsed(t, "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {name: web-1, namespace: app}\nrevision: 1\ndata: "+data), Namespace: namespace})
+		return err
+	}
+	for name, data := range map[string]string{
+		"a virtual machine of KubeVirt": `{spec: {runStrategy: Always, template: {metadata: {creationTimestamp: null, labels: {vm: a}}, spec: {domain: {devices: {disks: [{disk: {bus: virtio}, name: root}]}}, networks: [{name: default, pod: {}}], readinessProbe: {httpGet: {port: 80}}, volumes: [{containerDisk: {image: disk}, name: root}, {cloudInitNoCloud: {userData: a}, name: init}]}}}}`,
+		"a UnitedDeployment":            `{spec: {template: {$patch: replace, statefulSetTemplate: {metadata: {}, spec: {template: {spec: {containers: [{name: app, image: app}]}}}}}}}`,
+		"a name of a template":          `{spec: {template: small}}`,
+		"no spec":                       `{spec: {template: {spec: null}}}`,
+		"another spec":                  `{spec: {template: {spec: [a]}}}`,
+		"other containers":              `{spec: {template: {spec: {containers: {app: {}}}}}}`,
+		"a list":                        `[a]`,
+	} {
+		assert.NoError(t, ask(data), name)
+	}
+	for data, says := range map[string]string{
+		`{spec: {template: {spec: {domain: {}, hostNetwork: true}}}}`:                                                                                         "data.spec.template.spec.hostNetwork: ",
+		`{spec: {template: {metadata: {annotations: {inject.istio.io/templates: gateway}, labels: {sidecar.istio.io/inject: "false"}}, spec: {domain: {}}}}}`: "data.spec.template.metadata.labels[sidecar.istio.io/inject]: ",
+		`{spec: {template: {metadata: {annotations: {inject.istio.io/templates: gateway}}, spec: {domain: {}}}}}`:                                             "data.spec.template.metadata.annotations[inject.istio.io/templates]: ",
+	} {
+		assert.ErrorContains(t, ask(data), says, "what makes pods of it copies these")
+	}
+}

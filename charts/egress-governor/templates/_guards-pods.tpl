@@ -1,6 +1,6 @@
 {{/* CEL: the pod, or the template of pods, of an object. */}}
 {{- define "egress-governor.guard.templateOf" -}}
-request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource == "cronjobs" ? dyn({{ . }}).spec.jobTemplate.spec.template : request.resource.resource == "controllerrevisions" ? dyn({{ . }}).data.spec.template : dyn({{ . }}).spec.template
+request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource == "cronjobs" ? dyn({{ . }}).spec.jobTemplate.spec.template : request.resource.resource == "controllerrevisions" ? dyn({{ . }}).data.?spec.?template.orValue({}) : dyn({{ . }}).spec.template
 {{- end -}}
 
 {{/* CEL: the names of labels and annotations that say how calls are captured. */}}
@@ -118,8 +118,9 @@ matchConditions:
   {{- end }}
   - name: of-pods
     expression: >-
-      request.resource.resource != "controllerrevisions" || dyn(object).?data.orValue({}).exists(key, key.matches('(?i)^spec$') &&
-      type(dyn(object).data[key]) == map && dyn(object).data[key].exists(inner, inner.matches('(?i)^template$')))
+      request.resource.resource != "controllerrevisions" || type(dyn(object).?data.orValue({})) == map && dyn(object).?data.orValue({}).exists(key,
+      key.matches('(?i)^spec$') && type(dyn(object).data[key]) == map && dyn(object).data[key].exists(inner, inner.matches('(?i)^template$') &&
+      type(dyn(object).data[key][inner]) == map))
   # A template that stays as it was in what is looked at may be scaled and rolled out again, and a pod that was there before
   # labelled.
   - name: changed
@@ -133,6 +134,13 @@ variables:
   - name: template
     expression: >-
       {{- include "egress-governor.guard.templateOf" "object" | nindent 6 }}
+  # A revision may be of something else than pods, whose template has another spec, or none.
+  - name: spec
+    expression: >-
+      type(variables.template.?spec.orValue({})) == map ? variables.template.?spec.orValue({}) : {}
+  - name: programs
+    expression: >-
+      type(variables.spec.?containers.orValue([])) == list ? variables.spec.?containers.orValue([]) : []
   - name: at
     expression: >-
       request.resource.resource == "pods" ? "" : request.resource.resource == "cronjobs" ? "spec.jobTemplate.spec.template." : request.resource.resource == "controllerrevisions" ? "data.spec.template." : "spec.template."
