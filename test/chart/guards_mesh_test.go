@@ -38,6 +38,7 @@ func TestNetworksAreThePlatforms(t *testing.T) {
 	for _, text := range claims {
 		require.ErrorContains(t, ask(server, text, ""), "denied request: metadata.labels[topology.istio.io/network]: ", text)
 		require.NoError(t, ask(server, text, text), "it was there before: %s", text)
+		require.NoError(t, ask(server, strings.Replace(text, "labels: {", "labels: {helm.sh/chart: a-2, ", 1), text), "another of its labels is set: %s", text)
 		if strings.HasPrefix(text, service) {
 			require.ErrorContains(t, ask(server, text, unlabelled(text)), "topology.istio.io/network")
 		}
