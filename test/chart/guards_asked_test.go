@@ -126,6 +126,7 @@ func TestListsThatAreNull(t *testing.T) {
 			"exemptUsers": nil, "exemptGroups": nil, "pods": values{"proxyImages": nil}, "injection": values{"allowedServiceAccounts": nil},
 			"nameResolution": values{"allowedNameservers": nil, "allowedSearches": nil}, "endpoints": values{"clusterCIDRs": nil},
 			"namespaceLabels": values{"allowedUsers": nil, "allowedGroups": nil}, "exitSets": values{"allowedUsers": nil, "allowedGroups": nil},
+			"traffic": values{"allowedProxyConfig": nil}, "networks": values{"allowedNamespaces": nil}, "rootCerts": values{"allowedUsers": nil, "allowedGroups": nil},
 		},
 	})
 	policies, _ := guards(t, objects)

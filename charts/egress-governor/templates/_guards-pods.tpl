@@ -55,7 +55,7 @@ request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource =
 {{- range $fields }}
 {{- $names = concat $names (list . (regexReplaceAll "([A-Z])" . "_${1}" | lower)) }}
 {{- end }}
-names: {{ concat $names .Values.guards.traffic.allowedProxyConfig | uniq | toJson }}
+names: {{ concat $names (.Values.guards.traffic.allowedProxyConfig | default list) | uniq | toJson }}
 {{- end -}}
 
 {{/* CEL: whether one of the maps of a template's metadata, the argument, says otherwise than before how calls are captured. Whether they
