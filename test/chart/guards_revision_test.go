@@ -52,7 +52,7 @@ func TestARevisionOfSomethingElseIsNoPods(t *testing.T) {
 		"other containers":              `{spec: {template: {spec: {containers: {app: {}}}}}}`,
 		"a list":                        `[a]`,
 	} {
-		assert.NoError(t, ask(data), name)
+		require.NoError(t, ask(data), name)
 	}
 	for data, says := range map[string]string{
 		`{spec: {template: {spec: {domain: {}, hostNetwork: true}}}}`:                                                                                         "data.spec.template.spec.hostNetwork: ",

@@ -38,6 +38,18 @@ var settings = map[string]string{
 	"a flag of Envoy":            "runtimeValues: {\"envoy.reloadable_features.http_reject_path_with_fragment\": \"false\"}",
 	"private keys":               "privateKeyProvider:\n  cryptomb:\n    pollDelay: 2ms",
 	"nothing":                    "",
+	"a default before the name":  "tracing:\n  customTags:\n    host:\n      header:\n        defaultValue: none\n        name: host\n    zone:\n      environment: {default_value: a, name: ZONE}",
+	"a default first, of JSON":   `{"tracing":{"customTags":{"host":{"header":{"defaultValue":"none","name":"host"}}}}}`,
+	"a tag of Kubernetes' names": "tracing:\n  customTags:\n    app.kubernetes.io/name:\n      literal: {value: web}\n    \"team/of\":\n      environment:\n        name: TEAM",
+	"a server's header":          "proxyHeaders:\n  server: {disabled: false, value: shop}",
+	"a comment with an address":  "# see https://istio.io/latest\nconcurrency: 2 # at http://x:80/y, too",
+	"a comment with a colon":     "concurrency: 2 # note: two\nproxyMetadata:\n  # team: payments, readinessProbe: none\n  ISTIO_META_DNS_CAPTURE: \"true\" # todo: remove",
+	"a comment's apostrophe":     "concurrency: 2 # don't\ndrainDuration: '45s' # it's \"long\"",
+	"comments beside patterns":   "proxyStatsMatcher: # mine: all\n  inclusionRegexps:\n  - \"upstream_rq_[0-9]{1,3}\" # don't remove: it is seen\n  - '.*\\.outbound\\|80.*'",
+	"a comma in a list":          "proxyStatsMatcher:\n  inclusionRegexps:\n  - \"upstream_rq_[0-9]{1,3}\"\n  - 'a{2,}'",
+	"the end of a word":          "proxyStatsMatcher:\n  inclusionRegexps: ['\\bupstream\\B']",
+	"values with colons":         "serviceCluster: a:b\nproxyMetadata: {OUTPUT_CERTS: '/a:/b'}",
+	"harmless fields":            "serviceCluster: web.app\navailabilityZone: a\ntracing: {enableIstioTags: false}",
 }
 
 // leads are texts that lead calls elsewhere, or may.
@@ -86,6 +98,16 @@ var leads = map[string]string{
 	"more than anybody reads":      strings.Repeat("# x\n", 3000) + "concurrency: 2",
 	"a sink of statistics":         "statsdUdpAddress: evil.example.net:8125",
 	"in clear to istiod":           "controlPlaneAuthPolicy: NONE",
+	"a library like a tag":         "proxyMetadata: {LD_PRELOAD: literal:value:/mine}",
+	"another like a tag":           "proxyMetadata:\n  LD_PRELOAD:\n    literal:value:/mine",
+	"one with a bracket":           "proxyMetadata:\n  LD_PRELOAD:\n    literal:{value:/mine",
+	"a comment in quotes":          "{concurrency:\", \"\n # \", readinessProbe: {}, \"tracing\": \"\n}",
+	"no comment, within quotes":    "serviceCluster: \"x\n # \"\nreadinessProbe: {}",
+	"no comment, by an escape":     "{serviceCluster: \"a\\\", tracing: x #\", readinessProbe: {exec: {}}}",
+	"a name beside a word's colon": "{concurrency:x, readinessProbe: {}}",
+	"a name in a comment as well":  "concurrency: 2 # a, concurrency: x\nreadinessProbe: {}",
+	"a colon behind a quoted name": "{\"readinessProbe\":{\"exec\":x}}",
+	"a colon behind an alias":      "{serviceCluster: &a readinessProbe, *a:b}",
 	"a tag that is a probe's host": "readinessProbe: {literal: {value: x}, httpGet: {host: evil}}",
 }
 
@@ -105,8 +127,11 @@ func TestProxyConfigIsWhatIsKnown(t *testing.T) {
 		require.ErrorContains(t, ask(server, value), "denied request: spec.template.metadata.annotations[proxy.istio.io/config]: ", name)
 	}
 	require.ErrorContains(t, ask(server, "concurrency: 2\nreadinessProbe: {exec: {command: [x]}}"), "[proxy.istio.io/config]: readinessProbe may say")
-	more := guarding(t, values{"guards": values{"traffic": values{"allowedProxyConfig": []any{"meshId", "ISTIO_META_TEAM"}}}})
+	more := guarding(t, values{"guards": values{"traffic": values{"allowedProxyConfig": []any{"meshId", "ISTIO_META_TEAM", "zipkin", "address", "HTTPS_PROXY"}}}})
 	require.NoError(t, ask(more, "meshId: a\nproxyMetadata: {ISTIO_META_TEAM: a}"))
+	require.NoError(t, ask(more, "tracing:\n  zipkin:\n    address: zipkin.istio-system:9411\nproxyMetadata: {HTTPS_PROXY: \"http://out.example.com:3128/a\"}"))
+	require.NoError(t, ask(more, `{"tracing":{"zipkin":{"address":"zipkin.istio-system:9411"}}}`))
+	require.ErrorContains(t, ask(more, "tracing: {zipkin: {address: a:9411}, lightstep: {address: b:1}}"), "lightstep may say")
 }
 
 // TestWhatIsWrittenAsItIsSaysNoMore: annotations that the injector's templates write into YAML are made of what their kind is.

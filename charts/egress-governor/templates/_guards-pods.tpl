@@ -38,7 +38,7 @@ request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource =
 {{- $fields := list
   "concurrency" "drainDuration" "parentShutdownDuration" "terminationDrainDuration" "holdApplicationUntilProxyStarts"
   "statNameLength" "statsCompression" "extraStatTags" "proxyStatsMatcher" "inclusionPrefixes" "inclusionRegexps" "inclusionSuffixes"
-  "tracing" "sampling" "customTags" "defaultValue" "maxPathTagLength" "tracingServiceName"
+  "tracing" "sampling" "customTags" "name" "value" "defaultValue" "maxPathTagLength" "enableIstioTags" "tracingServiceName" "serviceCluster" "availabilityZone"
   "gatewayTopology" "numTrustedProxies" "forwardClientCertDetails" "proxyProtocol"
   "proxyHeaders" "forwardedClientCert" "setCurrentClientCertDetails" "subject" "cert" "chain" "dns" "uri" "requestId" "server" "attemptCount"
   "envoyDebugHeaders" "metadataExchangeHeaders" "mode" "preserveHttp1HeaderCase" "xForwardedHost" "xForwardedPort" "disabled" "enabled"
