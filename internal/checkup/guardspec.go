@@ -55,7 +55,7 @@ func otherwise(guard, want admissionv1.ValidatingAdmissionPolicySpec) string {
 var wider = map[string]string{"inMesh": "true"}
 
 // byValues is what values decide of an expression besides the configuration: whom guards do not apply to, which ranges are the cluster's,
-// which images are Istio's, and what label switches injection.
+// which images are Istio's, what pods may set in proxy.istio.io/config, and what label switches injection.
 var byValues = []struct {
 	text *regexp.Regexp
 	as   string
@@ -65,6 +65,7 @@ var byValues = []struct {
 	{regexp.MustCompile(`\[(?:cidr\("[^"]*"\)(?:, )?)*\]`), "values"},
 	{regexp.MustCompile(`false(?: \|\| variables\.ranges\[\d+\]\.containsIP\([\w.]+\))*`), "values"},
 	{regexp.MustCompile(` && \[(?:"(?:[^"\\]|\\.)*",?)*\]\.exists\(prefix, container\.\?image\.orValue\((?:""|'')\)\.startsWith\(prefix\)\)`), ""},
+	{regexp.MustCompile(`(?:\|[A-Za-z][A-Za-z0-9_]*)*\)(\["\\x27\]\?\[ \\t\]\*:\|)`), ")$1"},
 	{regexp.MustCompile(`container\.\?image\.orValue\(""\) == "auto" && `), ""},
 	{regexp.MustCompile(`!\("istio-injection" in variables\.now\)`), "key in variables.before"},
 }
