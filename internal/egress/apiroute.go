@@ -55,10 +55,10 @@ func ReadAPIRoute(object *unstructured.Unstructured, mesh *Mesh, view View) *API
 	}
 	spec, _ := object.Object["spec"].(map[string]any)
 	out.hostnames = Texts(spec["hostnames"])
-	for i, ref := range objects(spec, "parentRefs") {
+	for i, ref := range Objects(spec, "parentRefs") {
 		out.Parents = append(out.Parents, out.parent(ref, field.NewPath("spec", "parentRefs").Index(i)))
 	}
-	for i, rule := range objects(spec, "rules") {
+	for i, rule := range Objects(spec, "rules") {
 		out.rules = append(out.rules, out.rule(rule, i))
 	}
 	return out

@@ -20,7 +20,7 @@ func (r *APIRoute) rule(rule map[string]any, i int) map[string]any {
 	r.places[written] = at
 	out := map[string]any{}
 	var backends, mirrors []any
-	for j, backend := range objects(rule, "backendRefs") {
+	for j, backend := range Objects(rule, "backendRefs") {
 		from, to := at.Child("backendRefs").Index(j), fmt.Sprintf("%s.route[%d]", written, j)
 		r.places[to] = from
 		weighted := map[string]any{}
@@ -65,7 +65,7 @@ func (r *APIRoute) destination(backend map[string]any) map[string]any {
 // filters puts what the filters of a rule, or of a backend, do to where calls end into its form.
 func (r *APIRoute) filters(holder map[string]any, at *field.Path, written string, into map[string]any, mirrors *[]any) {
 	rule := written[:strings.Index(written, "]")+1]
-	for k, filter := range objects(holder, "filters") {
+	for k, filter := range Objects(holder, "filters") {
 		path := at.Child("filters").Index(k)
 		if mirror, _ := filter["requestMirror"].(map[string]any); mirror != nil {
 			backend, _ := mirror["backendRef"].(map[string]any)
@@ -96,7 +96,7 @@ func (r *APIRoute) headers(modifier map[string]any, at *field.Path, written, sid
 	verbs := map[string]any{}
 	for _, verb := range []string{"set", "add"} {
 		values := map[string]any{}
-		for _, item := range objects(modifier, verb) {
+		for _, item := range Objects(modifier, verb) {
 			name := strings.ToLower(text(item, "name"))
 			if _, known := values[name]; !known {
 				values[name] = text(item, "value")

@@ -108,8 +108,8 @@ func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 	return out
 }
 
-// objects returns those of a list under a key.
-func objects(of any, key string) (out []map[string]any) {
+// Objects returns those of a list under a key, by index; nil for what is none.
+func Objects(of any, key string) (out []map[string]any) {
 	holder, _ := of.(map[string]any)
 	items, _ := holder[key].([]any)
 	for _, item := range items {

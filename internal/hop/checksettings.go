@@ -39,7 +39,7 @@ func checkSettings(out *Refusals, settings map[string]any, path *field.Path) {
 	name, _ := cookie["name"].(string)
 	checkHashed(out, name, at.Child("name"))
 	checkTime(out, cookie, at, "ttl")
-	for i, attribute := range objectsOf(cookie, "attributes") {
+	for i, attribute := range egress.Objects(cookie, "attributes") {
 		name, _ := attribute["name"].(string)
 		checkHashed(out, name, at.Child("attributes").Index(i).Child("name"))
 		if value, _ := attribute["value"].(string); strings.ContainsAny(value, unfit) || len(value) > maxHeader {

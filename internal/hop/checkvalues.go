@@ -125,10 +125,10 @@ func claims(name string) ([]string, bool) {
 
 // CheckAPIValues refuses values of a route of the Gateway API, whose paths and names of headers nobody else looks at.
 func CheckAPIValues(route *unstructured.Unstructured) (out Refusals) {
-	for i, rule := range objectsOf(route.Object, "spec", "rules") {
+	for i, rule := range egress.Objects(route.Object["spec"], "rules") {
 		path := field.NewPath("spec", "rules").Index(i)
 		checkFilters(&out, rule, path)
-		for j, backend := range objectsOf(rule, "backendRefs") {
+		for j, backend := range egress.Objects(rule, "backendRefs") {
 			checkFilters(&out, backend, path.Child("backendRefs").Index(j))
 		}
 		if wait, _, _ := unstructured.NestedString(rule, "retry", "backoff"); wait != "" {
@@ -141,7 +141,7 @@ func CheckAPIValues(route *unstructured.Unstructured) (out Refusals) {
 }
 
 func checkFilters(out *Refusals, holder map[string]any, path *field.Path) {
-	for k, filter := range objectsOf(holder, "filters") {
+	for k, filter := range egress.Objects(holder, "filters") {
 		at := path.Child("filters").Index(k)
 		for _, key := range []string{"requestRedirect", "urlRewrite"} {
 			checkText(out, filter, at, key, "path", "replaceFullPath")
@@ -152,15 +152,4 @@ func checkFilters(out *Refusals, holder map[string]any, path *field.Path) {
 			checkHeaderNames(out, modifier["remove"], at.Child(key, "remove"))
 		}
 	}
-}
-
-// objectsOf returns the objects of a list, by index.
-func objectsOf(of map[string]any, keys ...string) []map[string]any {
-	items, _, _ := unstructured.NestedFieldNoCopy(of, keys...)
-	list, _ := items.([]any)
-	out := make([]map[string]any, len(list))
-	for i, item := range list {
-		out[i], _ = item.(map[string]any)
-	}
-	return out
 }
