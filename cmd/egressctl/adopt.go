@@ -114,10 +114,13 @@ func (a *adoption) run(cmd *cobra.Command) error {
 			return err
 		}
 		h, err := newHand(config, a.pace, mesh)
-		if err == nil {
-			err = h.adopt(cmd, plan, session, a.retire)
-		}
 		if err != nil {
+			return err
+		}
+		if h.followers, err = newFollowers(mesh, plan, stored); err != nil {
+			return err
+		}
+		if err := h.adopt(cmd, plan, session, a.retire); err != nil {
 			return err
 		}
 	} else if plan.Steps() > 0 {
