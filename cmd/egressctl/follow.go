@@ -22,7 +22,7 @@ import (
 const (
 	// atOnce is how soon an object is written again for which the webhook did not know yet of the entry that was written before it.
 	atOnce = 5 * time.Millisecond
-	// lag is how long a webhook may refuse it for that.
+	// lag is how long that is done, and how long the webhook may refuse it for that.
 	lag = 2 * time.Second
 )
 
@@ -82,7 +82,9 @@ func (f *followers) done(object *unstructured.Unstructured) bool {
 // after names what may change its form with an entry: rules before routes, so that no other write is between the entry and a rule.
 func (f *followers) after(entry *unstructured.Unstructured) (out []*unstructured.Unstructured) {
 	add := func(kind string, names []types.NamespacedName) {
-		slices.SortFunc(names, func(a, b types.NamespacedName) int { return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name}) })
+		slices.SortFunc(names, func(a, b types.NamespacedName) int {
+			return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name})
+		})
 		for _, name := range slices.Compact(names) {
 			if !f.of[name.Namespace] {
 				continue // the controllers write it
@@ -152,7 +154,7 @@ func (h *hand) formed(ctx context.Context, object *unstructured.Unstructured) (*
 		return nil, nil
 	}
 	began := time.Now()
-	for wait := atOnce; ; wait = min(2*wait, look) {
+	for {
 		out, err := h.of(object).Patch(ctx, object.GetName(), types.MergePatchType, []byte(`{"metadata":{}}`), metav1.PatchOptions{FieldManager: "egressctl"})
 		switch lags := apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err); {
 		case apierrors.IsNotFound(err):
@@ -166,6 +168,10 @@ func (h *hand) formed(ctx context.Context, object *unstructured.Unstructured) (*
 			}
 		case !lags, time.Since(began) > lag:
 			return nil, err
+		}
+		wait := atOnce
+		if time.Since(began) > lag {
+			wait = look
 		}
 		if err := pause(ctx, wait); err != nil {
 			return nil, err

@@ -99,7 +99,9 @@ func TestARuleFollowsItsEntryAtOnce(t *testing.T) {
 	h, did, on := watched(t, stored)
 	on("patch", "serviceentries", func(clienttesting.Action) (bool, runtime.Object, error) {
 		sealed := parsed(t, sealedBank)[0].Unstructured
-		return true, sealed, h.client.(interface{ Tracker() clienttesting.ObjectTracker }).Tracker().Update(resources["ServiceEntry"], sealed, "shop")
+		return true, sealed, h.client.(interface {
+			Tracker() clienttesting.ObjectTracker
+		}).Tracker().Update(resources["ServiceEntry"], sealed, "shop")
 	})
 	asked := 0
 	on("patch", "destinationrules", func(clienttesting.Action) (bool, runtime.Object, error) {

@@ -121,6 +121,9 @@ func TestNoPushOfAnAdoptionLeadsNowhere(t *testing.T) {
 		t.Run(gateway, func(t *testing.T) {
 			namespace := "adopted-" + gateway
 			calls, encrypted := living(t, namespace, labels)
+			if gateway == vault {
+				calls = append(calls, covered(t, namespace, encrypted)...)
+			}
 			written := ruledWrites(t, namespace)
 			h := &handover{calls: calls, encrypted: encrypted, from: straight, to: led, client: map[Call]string{}, gateway: map[Call]bool{}}
 			sidecar, router := h.sail(t, namespace, gateway)
@@ -143,13 +146,13 @@ func TestNoPushOfAnAdoptionLeadsNowhere(t *testing.T) {
 			}
 			run("adopt", "-n", namespace)
 			await(t, sidecar.Until(all(led)), "it leads to the gateway")
-			late := written.follow(t, gateway+": there", len(encrypted))
+			late := written.both(t, gateway+", there", len(encrypted))
 			h.turn(led, straight)
 			patch := []byte(`{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
 			require.NoError(t, plane.Client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, client.RawPatch(types.MergePatchType, patch)))
 			run("unseal", namespace)
 			await(t, sidecar.Until(all(straight)), "it leads straight out again")
-			late = append(late, written.follow(t, gateway+": back", len(encrypted))...)
+			late = append(late, written.both(t, gateway+", back", len(encrypted))...)
 			await(t, router.Until(func(state *State) bool {
 				return !state.Reaches(calls[0], mesh()) && !state.Reaches(calls[len(calls)-1], mesh())
 			}), "the exits are gone")
@@ -190,16 +193,10 @@ func living(t *testing.T, namespace string, labels map[string]string) (calls []C
 		})))
 	}
 	encrypted = map[Call]bool{}
-	for i := range 24 {
+	for i := range originated {
 		name, host := fmt.Sprintf("r%d", i), fmt.Sprintf("r%d.%s.test", i, namespace)
-		calls, encrypted[Call{host, 80}] = append(calls, Call{host, 80}), true
-		require.NoError(t, tenant.Create(t.Context(), drawer{namespace: namespace}.object("ServiceEntry", name, map[string]any{
-			"hosts": []any{host}, "exportTo": []any{"."}, "resolution": "DNS",
-			"ports": []any{map[string]any{"number": int64(80), "name": "http", "protocol": "HTTP", "targetPort": int64(443)}},
-		})))
-		require.NoError(t, tenant.Create(t.Context(), drawer{namespace: namespace}.object("DestinationRule", name, map[string]any{
-			"host": host, "exportTo": []any{"."}, "trafficPolicy": map[string]any{"tls": map[string]any{"mode": "SIMPLE", "sni": host}},
-		})))
+		calls, encrypted[Call{host, 80}] = append(calls, encryptedEntry(t, namespace, name, host)), true
+		require.NoError(t, tenant.Create(t.Context(), drawer{namespace: namespace}.object("DestinationRule", name, encrypting(host))))
 	}
 	return calls, encrypted
 }

@@ -107,16 +107,16 @@ func knows(named map[Call]bool, call Call) bool {
 	return false
 }
 
-// Encrypts says whether a proxy encrypts calls for their host itself, as a rule has it.
+// Encrypts says whether a proxy encrypts calls for their host itself, as a rule has it, and not by the certificate of the mesh.
 func (s *State) Encrypts(call Call) bool {
 	c := s.Clusters[fmt.Sprintf("outbound|%d||%s", call.Port, call.Host)]
-	var of tls.UpstreamTlsContext
-	for _, socket := range append([]*core.TransportSocket{c.GetTransportSocket()}, sockets(c)...) {
-		if socket.GetTypedConfig().MessageIs(&of) && socket.GetTypedConfig().UnmarshalTo(&of) == nil && of.Sni == call.Host {
-			return true
+	return slices.ContainsFunc(append(sockets(c), c.GetTransportSocket()), func(socket *core.TransportSocket) bool {
+		var of tls.UpstreamTlsContext
+		if !socket.GetTypedConfig().MessageIs(&of) || socket.GetTypedConfig().UnmarshalTo(&of) != nil {
+			return false
 		}
-	}
-	return false
+		return len(of.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs()) == 0
+	})
 }
 
 func sockets(c *cluster.Cluster) (out []*core.TransportSocket) {
