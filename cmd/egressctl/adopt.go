@@ -22,7 +22,7 @@ type pace struct {
 }
 
 func (p *pace) bind(cmd *cobra.Command) {
-	cmd.Flags().Float64Var(&p.rate, "rate", 2, "how many objects are written in a second at most")
+	cmd.Flags().Float64Var(&p.rate, "rate", 2, "how many objects are written in a second; what goes with an entry follows it at once, and the next one waits for that")
 	cmd.Flags().DurationVar(&p.settle, "settle", 10*time.Second, "how long proxies are given to be told of what was stored before calls depend on it; istiod waits 10s at most")
 	cmd.Flags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the exit of an entry is waited for")
 }
@@ -51,9 +51,9 @@ func adoptCommand() *cobra.Command {
 is sealed, by which gateway its calls leave then, and what is left as it is, and why. Without --apply nothing is written.
 
 With --apply it governs each namespace that is observed, has the exits of its entries made, waits until they stand and proxies know of
-them, and then seals one entry after another, so that calls have somewhere to go at any time. An entry that cannot be sealed is left
-untouched, and so is one whose routes or rules cannot be stored with it. The cluster itself knows what is done: interrupted, it goes on
-where it was when it is run again. A step that fails ends the work on its namespace.
+them, and then seals one entry after another, with the rules and routes of its hosts in the next requests, so that calls have somewhere to
+go at any time. An entry that cannot be sealed is left untouched, and so is one whose routes or rules cannot be stored with it. The cluster
+itself knows what is done: interrupted, it goes on where it was when it is run again. A step that fails ends the work on its namespace.
 
 It exits with 0 where all can be sealed, or was; with 1 where something is left as it is, and with 2 where something failed.`,
 		Example: `  # What would be done, of all namespaces or of one
@@ -114,10 +114,13 @@ func (a *adoption) run(cmd *cobra.Command) error {
 			return err
 		}
 		h, err := newHand(config, a.pace, mesh)
-		if err == nil {
-			err = h.adopt(cmd, plan, session, a.retire)
-		}
 		if err != nil {
+			return err
+		}
+		if h.followers, err = newFollowers(mesh, plan, stored); err != nil {
+			return err
+		}
+		if err := h.adopt(cmd, plan, session, a.retire); err != nil {
 			return err
 		}
 	} else if plan.Steps() > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -25,20 +26,20 @@ func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, controllers bool)
 			return fmt.Errorf("%w\nnothing went back; run this again", err)
 		}
 	}
-	h.bar = newProgress(cmd.ErrOrStderr(), len(plan))
+	entries := slices.DeleteFunc(slices.Clone(plan), func(of adopt.Return) bool { return of.GetKind() != "ServiceEntry" })
+	steps := len(plan)
+	if controllers {
+		steps += len(entries)
+	}
+	h.bar = newProgress(cmd.ErrOrStderr(), steps)
 	defer h.bar.end()
-	for _, of := range plan {
-		if of.Intent != nil {
-			if err := h.back(ctx, of, controllers); err != nil {
-				return fmt.Errorf("%w\nwhat went back stays, and its exit is kept; run this again to go on", err)
-			}
+	for of := range together(plan) {
+		if err := h.goBack(ctx, of, controllers); err != nil {
+			return fmt.Errorf("%w\nwhat went back stays, and its exit is kept; run this again to go on", err)
 		}
-		if !controllers {
-			if err := h.dropRules(ctx, of); err != nil {
-				return err
-			}
+		for range of {
+			h.bar.step()
 		}
-		h.bar.step()
 	}
 	if !controllers {
 		h.bar.end()
@@ -48,15 +49,28 @@ func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, controllers bool)
 	if err := pause(ctx, h.settle); err != nil {
 		return err
 	}
-	for _, of := range plan {
-		if of.GetKind() != "ServiceEntry" {
-			continue
-		}
+	for _, of := range entries {
 		if err := h.release(ctx, of.Unstructured); err != nil {
 			return err
 		}
+		h.bar.step()
 	}
 	return nil
+}
+
+// together returns what of a plan goes back at once: an entry with the rules behind it, which are those of its hosts, and anything else by itself.
+func together(plan []adopt.Return) iter.Seq[[]adopt.Return] {
+	return func(yield func([]adopt.Return) bool) {
+		for first, next := 0, 0; first < len(plan); first = next {
+			next = first + 1
+			for next < len(plan) && plan[first].GetKind() == "ServiceEntry" && plan[next].GetKind() == "DestinationRule" {
+				next++
+			}
+			if !yield(plan[first:next]) {
+				return
+			}
+		}
+	}
 }
 
 // unruled has the client rules gone by which calls come to gateways by mutual TLS while the entries are sealed: as long as these are held, the
@@ -117,38 +131,93 @@ func (h *hand) rulesLeft(ctx context.Context, of []adopt.Return) (left string, e
 	return left, err
 }
 
-// back writes an object as its author wrote it. An entry holds its exit, where somebody keeps that.
-func (h *hand) back(ctx context.Context, of adopt.Return, controllers bool) error {
-	entry := of.GetKind() == "ServiceEntry"
-	return h.write(ctx, of.Unstructured, func(now *unstructured.Unstructured) error {
-		if !maps.Equal(now.GetLabels(), of.GetLabels()) {
-			return errors.New("somebody changed its labels since the plan was made; run this again")
-		}
-		before := now.GetManagedFields()
-		now.Object["spec"] = of.Intent.Object["spec"]
-		now.SetLabels(of.Intent.GetLabels())
-		annotations := now.GetAnnotations()
-		delete(annotations, hop.IntentAnnotation)
-		if entry && controllers {
-			if annotations == nil {
-				annotations = map[string]string{}
-			}
-			annotations[hop.ExitAnnotation] = hop.ExitHeld
-		}
-		now.SetAnnotations(annotations)
-		out, err := h.of(now).Update(ctx, now, metav1.UpdateOptions{FieldManager: "egressctl"})
-		if err == nil && entry && h.sealed(out) {
-			err = errors.New("it was sealed again: the API server asks the webhook about it")
-		}
-		if err != nil || !hop.GiveBack(out, before) {
-			return err
-		}
-		_, err = h.of(out).Update(ctx, out, metav1.UpdateOptions{FieldManager: "egressctl"})
-		if apierrors.IsConflict(err) {
-			return nil // somebody has written it since
-		}
+// goBack writes objects as their authors wrote them: the first in its turn, and the others in the next requests after it, since istiod waits for a
+// moment in which nothing changes, and tells proxies of all in one push. Their turns are taken afterwards.
+func (h *hand) goBack(ctx context.Context, of []adopt.Return, controllers bool) error {
+	if err := h.limiter.Wait(ctx); err != nil {
 		return err
-	})
+	}
+	now, err := h.read(ctx, of)
+	if err != nil {
+		return err
+	}
+	written, once := make([]*unstructured.Unstructured, len(of)), ctx
+	for i, each := range of {
+		if each.Intent != nil {
+			if written[i], err = h.back(once, each, now[i], controllers); err != nil {
+				return err
+			}
+		}
+		if !controllers {
+			if err := h.dropRules(once, each); err != nil {
+				return err
+			}
+		}
+		// Once the first is written, no other is left behind.
+		once = context.WithoutCancel(ctx)
+	}
+	for i, object := range written {
+		if object == nil {
+			continue
+		}
+		if err := h.giveBack(once, object, now[i].GetManagedFields()); err != nil {
+			return fmt.Errorf("%s: %w", manifest.Name(object), err)
+		}
+	}
+	return h.turns(ctx, len(of)-1)
+}
+
+// read reads planned objects as they are stored now.
+func (h *hand) read(ctx context.Context, of []adopt.Return) (out []*unstructured.Unstructured, err error) {
+	for _, each := range of {
+		now, err := h.fresh(ctx, each.Unstructured)
+		if err == nil && !maps.Equal(now.GetLabels(), each.GetLabels()) {
+			err = errors.New("somebody changed its labels since the plan was made; run this again")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", manifest.Name(each.Unstructured), err)
+		}
+		out = append(out, now)
+	}
+	return out, nil
+}
+
+// back writes an object, as it was read, as its author wrote it, and again while others write it in between. An entry holds its exit, where
+// somebody keeps that.
+func (h *hand) back(ctx context.Context, of adopt.Return, now *unstructured.Unstructured, controllers bool) (*unstructured.Unstructured, error) {
+	for try := 1; ; try++ {
+		out, err := h.of(now).Update(ctx, plain(now, of, controllers), metav1.UpdateOptions{FieldManager: "egressctl"})
+		switch {
+		case err == nil && of.GetKind() == "ServiceEntry" && h.sealed(out):
+			return nil, fmt.Errorf("%s: it was sealed again: the API server asks the webhook about it", manifest.Name(out))
+		case err == nil:
+			return out, nil
+		case !apierrors.IsConflict(err), try == tries:
+			return nil, fmt.Errorf("%s: %w", manifest.Name(now), err)
+		}
+		again, err := h.read(ctx, []adopt.Return{of})
+		if err != nil {
+			return nil, err
+		}
+		now = again[0]
+	}
+}
+
+// plain returns an object that is stored as its author wrote it.
+func plain(now *unstructured.Unstructured, of adopt.Return, controllers bool) *unstructured.Unstructured {
+	out := now.DeepCopy()
+	out.Object["spec"] = of.Intent.Object["spec"]
+	out.SetLabels(of.Intent.GetLabels())
+	annotations := out.GetAnnotations()
+	delete(annotations, hop.IntentAnnotation)
+	if of.GetKind() == "ServiceEntry" && controllers {
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[hop.ExitAnnotation] = hop.ExitHeld
+	}
+	out.SetAnnotations(annotations)
+	return out
 }
 
 // release lets the exit of an entry go that is sealed no more. Whoever sealed it in between has it anyway.

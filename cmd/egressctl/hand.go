@@ -35,6 +35,8 @@ type hand struct {
 	mesh    *egress.Mesh
 	limiter flowcontrol.RateLimiter
 	bar     *progress
+	// followers are what follows entries that are sealed.
+	followers *followers
 }
 
 func newHand(config *rest.Config, at pace, mesh *egress.Mesh) (*hand, error) {

@@ -81,10 +81,13 @@ func (h *hand) namespace(cmd *cobra.Command, of adopt.Namespace) error {
 func (h *hand) govern(ctx context.Context, name string) error {
 	namespaces := h.client.Resource(resources["Namespace"])
 	now, err := namespaces.Get(ctx, name, metav1.GetOptions{})
-	if err == nil {
-		_, err = h.patch(ctx, now, map[string]any{"labels": map[string]any{config.ModeLabel: "Enforce"}})
+	if err != nil {
+		return err
 	}
-	return err
+	if now, err = h.patch(ctx, now, map[string]any{"labels": map[string]any{config.ModeLabel: "Enforce"}}); err != nil {
+		return err
+	}
+	return h.followers.view.Put(now)
 }
 
 // ahead has the exits of entries stand, and proxies know of them, while the entries are as they were.
@@ -140,23 +143,34 @@ func (h *hand) asked(ctx context.Context, entry *unstructured.Unstructured) erro
 	return nil
 }
 
-// seal has an entry sealed whose exit stands, and waits until that serves it.
+// seal has an entry sealed whose exit stands, and with it what goes with that, and waits until the exit serves it.
 func (h *hand) seal(ctx context.Context, entry *unstructured.Unstructured) error {
-	err := h.write(ctx, entry, func(now *unstructured.Unstructured) error {
+	beside, err := h.beside(ctx, entry)
+	if err != nil {
+		return err
+	}
+	err = h.write(ctx, entry, func(now *unstructured.Unstructured) error {
 		out, err := h.patch(ctx, now, releasing)
 		if err == nil && !h.sealed(out) {
 			err = errors.New("it was not sealed: the API server did not ask the webhook")
 		}
+		entry = out
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	if err := h.follow(ctx, entry, beside); err != nil {
+		return err
+	}
 	return h.await(ctx, entry, registry.ReasonConfigured)
 }
 
-// again has an object stored in the form that the entries ask for by now; the controllers may have come before.
+// again has an object stored in the form that the entries ask for by now, unless it followed one of them; the controllers may have come before.
 func (h *hand) again(ctx context.Context, object *unstructured.Unstructured) error {
+	if h.followers.done(object) {
+		return nil
+	}
 	if err := h.limiter.Wait(ctx); err != nil {
 		return err
 	}

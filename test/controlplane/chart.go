@@ -177,6 +177,18 @@ func (c *ControlPlane) apply(ctx context.Context, objects []*unstructured.Unstru
 	return nil
 }
 
+// Uninstall stops the webhook and deletes what the chart made last, as helm uninstall does: what is to be kept stays.
+func (c *ControlPlane) Uninstall(ctx context.Context) error {
+	err := c.StopWebhook()
+	for _, object := range c.installed {
+		if object.GetAnnotations()["helm.sh/resource-policy"] != "keep" {
+			err = errors.Join(err, client.IgnoreNotFound(c.Client.Delete(ctx, object.DeepCopy())))
+		}
+	}
+	c.installed = nil
+	return err
+}
+
 // variables are those that the chart gives the webhook, but for what a pod has.
 func variables(deployment *unstructured.Unstructured) (out []string) {
 	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")

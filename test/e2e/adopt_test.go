@@ -6,64 +6,98 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// bank is a host that apps call in clear, and their proxies by TLS, as a rule of the app's namespace has it.
+const bank = "bank.partner.test"
+
 // TestAdoption: a namespace that lived before anybody governed it is adopted while its app calls without pause, and goes back. No call is
-// lost, and none goes straight out once it is sealed.
+// lost, none goes straight out once it is sealed, and a hop that was written by hand is retired meanwhile. Of calls that the client's proxy
+// encrypts some may be, in a push of istiod's between two writes: they are counted.
 func TestAdoption(t *testing.T) {
 	for _, l := range []struct {
 		from, host string
 		calls      []order
+		// byHand is a hop by which calls of a port go before.
+		byHand string
 	}{
-		{appC, churn, []order{web(churn), webs(churn)}},
-		{vaultD, tide, []order{web(tide), webs(tide)}},
+		{appC, churn, []order{web(churn), webs(churn)}, "guide.partner.test"},
+		{vaultD, tide, []order{web(tide), webs(tide)}, ""},
 	} {
 		t.Run(wayOf(l.from).name, func(t *testing.T) {
 			pod := shared.lives(t, l.from)
-			living := shared.decoded(t, l.from, entry("living", l.host+"'], exportTo: ['.", withPorts(webOnly)))
-			require.NoError(t, shared.apply(t.Context(), living[0]))
-			t.Cleanup(func() { shared.deleted(t, living...) })
-			for _, o := range l.calls {
+			manifests := entry("living", l.host+"'], exportTo: ['.", withPorts(webOnly)) +
+				entry("bank", bank+"'], exportTo: ['.", withPorts(`{number: 80, targetPort: 443, name: http, protocol: HTTP}`)) +
+				rule("bank", `{host: `+bank+`, exportTo: ['.'], trafficPolicy: `+simple+`}`)
+			if l.byHand != "" {
+				manifests += entry("guide", l.byHand+"'], exportTo: ['.', 'istio-system", withPorts(`{number: 80, name: http, protocol: HTTP}`)) +
+					strings.NewReplacer("spec:\n", "spec:\n  exportTo: ['.', 'istio-system']\n", "{host: istio", "{exportTo: ['.'], host: istio").Replace(guide)
+			}
+			for _, living := range shared.decoded(t, l.from, manifests) {
+				require.NoError(t, shared.apply(t.Context(), living))
+				t.Cleanup(func() { shared.deleted(t, living) })
+			}
+			calls, by := slices.Concat(l.calls, []order{web(bank)}), l.calls
+			for _, o := range calls {
 				shared.straight(t, l.from, pod, o)
 			}
-			done := shared.callWithoutPause(t, leg{l.host, wayOf(l.from), [2]string{l.from, l.from}, l.calls})
+			args := []string{"adopt", "-n", l.from}
+			if l.byHand != "" {
+				by, calls = append(slices.Clone(by), web(l.byHand)), append(calls, web(l.byHand))
+				shared.leaves(t, l.from, web(l.byHand))
+				args = append(args, "--retire", filepath.Join(t.TempDir(), "retired.yaml"))
+			}
+			done := shared.callWithoutPause(t, leg{l.host, wayOf(l.from), [2]string{l.from, l.from}, by})
+			encrypting := shared.callWithoutPause(t, leg{bank, wayOf(l.from), [2]string{l.from, l.from}, []order{web(bank)}})
 			run := func(args ...string) {
 				if kubeconfig := os.Getenv("KUBECONFIG"); kubeconfig != "" {
 					args = append(args, "--kubeconfig", kubeconfig)
 				}
 				egressctl(t, "", append(args, "--apply", "--rate", "5")...)
 			}
-			run("adopt", "-n", l.from)
-			for _, o := range l.calls {
+			run(args...)
+			for _, o := range calls {
 				shared.leaves(t, l.from, o)
+			}
+			if l.byHand != "" {
+				hop := shared.decoded(t, l.from, virtualService("guide", "{}"))[0]
+				require.True(t, apierrors.IsNotFound(shared.glass.Get(t.Context(), client.ObjectKeyFromObject(hop), hop)), "it is retired")
 			}
 			sealed := time.Now()
 			// As long as it takes to see some calls.
 			for range 20 {
-				for _, o := range l.calls {
+				for _, o := range by {
 					shared.arrives(t, l.from, o, o.Port, "")
 				}
+				shared.arrives(t, l.from, web(bank), 443, bank)
 			}
 			require.Empty(t, shared.since(t, pod, sealed), "straight out once they are sealed")
 
 			shared.labels(t, l.from, `{"egress-governor.io/mode":"Observe"}`)
 			run("unseal", l.from)
-			for _, o := range l.calls {
+			for _, o := range calls {
 				shared.straight(t, l.from, pod, o)
 			}
 			made, answered := done()
 			t.Logf("%s: %d calls, %d answered", l.host, made, answered)
 			require.Positive(t, made)
 			require.Equal(t, made, answered)
+			made, answered = encrypting()
+			t.Logf("%s, encrypted by the client's proxy: %d calls, %d answered", bank, made, answered)
+			require.Positive(t, made)
+			require.LessOrEqual(t, made-answered, made/50)
 		})
 	}
 }

@@ -10,10 +10,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -132,6 +135,13 @@ func TestALivingNamespaceIsAdopted(t *testing.T) {
 	assert.Equal(t, 2, code, said)
 	assert.Contains(t, said, "the webhook would seal again what goes back")
 	patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
+	code, said = adoption(t, append([]string{"unseal", ns + "/bank", "--apply"}, quick...)...)
+	assert.Equal(t, 0, code, said)
+	for i, object := range objects[:3] {
+		assert.Equal(t, i == 0, !equality.Semantic.DeepEqual(written[i], get(t, object).Object["spec"]), "one alone goes back, with the rule of its host: %s", object.GetName())
+	}
+	eventually(t, func() bool { return !exitOf(t, "bank.living.test") }, "nobody needs its exit")
+	assert.True(t, exitOf(t, "api.living.test"))
 	code, said = adoption(t, append([]string{"unseal", ns, "--apply"}, quick...)...)
 	assert.Equal(t, 0, code, said)
 	assert.Equal(t, written, specs(t, objects), "as it was written")
@@ -148,47 +158,96 @@ func TestALivingNamespaceIsAdopted(t *testing.T) {
 // TestAnAdoptionThatIsInterruptedGoesOn where it was, and in between nothing is half.
 func TestAnAdoptionThatIsInterruptedGoesOn(t *testing.T) {
 	t.Parallel()
-	var manifests strings.Builder
 	const many = 6
-	for i := range many {
-		fmt.Fprintf(&manifests, "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e%d}\nspec: {hosts: [e%d.HOST], exportTo: [.], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}\n", i, i)
-	}
-	ns, objects := live(t, "interrupted.test", manifests.String())
+	ns, objects := live(t, "interrupted.test", entriesOf(many))
 	order := recorded(t, ns)
-	binary, err := built()
-	require.NoError(t, err)
 	for _, until := range []int{1, many + 2} {
-		var said bytes.Buffer
-		cmd := exec.CommandContext(t.Context(), binary, "adopt", "-n", ns, "--apply", "--rate", "4", "--settle", "100ms", "--kubeconfig", shared.Kubeconfig)
-		cmd.Stderr = &said
-		require.NoError(t, cmd.Start())
-		eventually(t, func() bool { return order.written() >= until }, "it has begun")
-		require.NoError(t, cmd.Process.Signal(os.Interrupt))
-		require.Error(t, cmd.Wait())
-		assert.Equal(t, 2, cmd.ProcessState.ExitCode(), said.String())
-		assert.Contains(t, said.String(), "run this again to go on")
+		order.interrupted(t, until)
 		for _, entry := range objects {
 			now := get(t, entry)
 			assert.True(t, isSealed(now) || fmt.Sprint(now.Object["spec"]) == fmt.Sprint(entry.Object["spec"]), "straight or sealed, and nothing between: %v", now.Object["spec"])
 		}
 	}
-	sealed := 0
-	for _, entry := range objects {
-		if isSealed(get(t, entry)) {
-			sealed++
-		}
-	}
-	assert.Positive(t, sealed, "the second was interrupted while it sealed")
+	assert.Positive(t, sealedOf(t, objects), "the second was interrupted while it sealed")
 	code, said := adoption(t, append([]string{"adopt", "-n", ns, "--apply"}, quick...)...)
 	assert.Equal(t, 0, code, said)
-	for _, entry := range objects {
-		assert.True(t, isSealed(get(t, entry)))
-	}
+	assert.Equal(t, many, sealedOf(t, objects))
 	var hosts []string
 	for i := range many {
 		hosts = append(hosts, fmt.Sprintf("e%d.interrupted.test", i))
 	}
 	order.exitsCameFirst(t, hosts...)
+}
+
+// TestAnAdoptionThatIsInterruptedGoesBack from wherever it was: with entries that are held, and with some that are sealed.
+func TestAnAdoptionThatIsInterruptedGoesBack(t *testing.T) {
+	t.Parallel()
+	const many = 4
+	for domain, until := range map[string]int{"held-back.test": 2, "sealed-back.test": many + 2} {
+		ns, objects := live(t, domain, entriesOf(many))
+		written := specs(t, objects)
+		recorded(t, ns).interrupted(t, until)
+		assert.Equal(t, until > many, sealedOf(t, objects) > 0)
+		patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
+		code, said := adoption(t, append([]string{"unseal", ns, "--apply"}, quick...)...)
+		assert.Equal(t, 0, code, said)
+		assert.Equal(t, written, specs(t, objects), "as it was written")
+		for i, object := range objects {
+			assert.Empty(t, get(t, object).GetAnnotations())
+			eventually(t, func() bool { return !exitOf(t, fmt.Sprintf("e%d.%s", i, domain)) }, "nobody needs the exits")
+		}
+	}
+}
+
+// TestAnAdoptionIsNoFasterThanItsRate, by what was stored when.
+func TestAnAdoptionIsNoFasterThanItsRate(t *testing.T) {
+	t.Parallel()
+	const many, rate = 4, 4
+	ns, _ := live(t, "rate.test", entriesOf(many))
+	order := recorded(t, ns)
+	code, said := adoption(t, "adopt", "-n", ns, "--apply", "--rate", fmt.Sprint(rate), "--settle", "0s")
+	require.Equal(t, 0, code, said)
+	eventually(t, func() bool { return order.written() == 2*many }, "each is held, and sealed")
+	order.mu.Lock()
+	defer order.mu.Unlock()
+	took := order.last.Sub(order.first)
+	assert.GreaterOrEqual(t, took, (2*many-1)*time.Second/rate-200*time.Millisecond, "but for how late a watch may be with the first")
+	t.Logf("%d writes in %s", 2*many, took)
+}
+
+// entriesOf are manifests of some entries.
+func entriesOf(many int) string {
+	var out strings.Builder
+	for i := range many {
+		fmt.Fprintf(&out, "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e%d}\nspec: {hosts: [e%d.HOST], exportTo: [.], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}\n", i, i)
+	}
+	return out.String()
+}
+
+func sealedOf(t *testing.T, entries []*unstructured.Unstructured) (out int) {
+	t.Helper()
+	for _, entry := range entries {
+		if isSealed(get(t, entry)) {
+			out++
+		}
+	}
+	return out
+}
+
+// interrupted adopts the namespace until so many writes were seen in it.
+func (h *history) interrupted(t *testing.T, until int) {
+	t.Helper()
+	binary, err := built()
+	require.NoError(t, err)
+	var said bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), binary, "adopt", "-n", h.ns, "--apply", "--rate", "4", "--settle", "100ms", "--kubeconfig", shared.Kubeconfig)
+	cmd.Stderr = &said
+	require.NoError(t, cmd.Start())
+	eventually(t, func() bool { return h.written() >= until }, "it has begun")
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.Error(t, cmd.Wait())
+	assert.Equal(t, 2, cmd.ProcessState.ExitCode(), said.String())
+	assert.Contains(t, said.String(), "run this again to go on")
 }
 
 // byHand is the hop of Istio's guides.
@@ -232,7 +291,7 @@ func TestHopsThatWereWrittenByHandAreRetired(t *testing.T) {
 	assert.True(t, ready(get(t, objects[0]), "True"))
 	for _, object := range objects[1:] {
 		err := shared.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object.DeepCopy())
-		require.Error(t, client.IgnoreAlreadyExists(err), object.GetKind())
+		require.True(t, apierrors.IsNotFound(err), "%s: %v", object.GetKind(), err)
 	}
 	raw, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -270,6 +329,9 @@ type history struct {
 	mu     sync.Mutex
 	events []watch.Event
 	ns     string
+	// first and last are when the first and the last of entries' own words were stored, forms what these were.
+	first, last time.Time
+	forms       map[string]string
 }
 
 // recorded watches them as long as the test runs.
@@ -277,7 +339,7 @@ func recorded(t *testing.T, ns string) *history {
 	t.Helper()
 	watching, err := client.NewWithWatch(shared.Config, client.Options{Scheme: shared.Client.Scheme()})
 	require.NoError(t, err)
-	out := &history{ns: ns}
+	out := &history{ns: ns, forms: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(cancel)
 	for kind, in := range map[string]string{"ServiceEntry": ns, "VirtualService": controlplane.GatewayNamespace} {
@@ -288,13 +350,32 @@ func recorded(t *testing.T, ns string) *history {
 		require.NoError(t, err)
 		go func() {
 			for event := range from.ResultChan() {
-				out.mu.Lock()
-				out.events = append(out.events, event)
-				out.mu.Unlock()
+				out.saw(event, time.Now())
 			}
 		}()
 	}
 	return out
+}
+
+func (h *history) saw(event watch.Event, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, event)
+	if name, form := wordOf(event); name != "" && h.forms[name] != form {
+		h.forms[name], h.last = form, at
+		if h.first.IsZero() {
+			h.first = at
+		}
+	}
+}
+
+// wordOf returns an entry's own words, with its name; no name for what is no entry.
+func wordOf(event watch.Event) (name, form string) {
+	object, is := event.Object.(*unstructured.Unstructured)
+	if !is || object.GetKind() != "ServiceEntry" {
+		return "", ""
+	}
+	return object.GetName(), fmt.Sprint(object.GetAnnotations(), object.Object["spec"])
 }
 
 // written counts the writes of entries' own words.
@@ -303,12 +384,9 @@ func (h *history) written() (out int) {
 	defer h.mu.Unlock()
 	seen := map[string]string{}
 	for _, event := range h.events {
-		if object, is := event.Object.(*unstructured.Unstructured); is && object.GetKind() == "ServiceEntry" {
-			form := fmt.Sprint(object.GetAnnotations(), object.Object["spec"])
-			if seen[object.GetName()] != form {
-				out++
-			}
-			seen[object.GetName()] = form
+		if name, form := wordOf(event); name != "" && seen[name] != form {
+			out++
+			seen[name] = form
 		}
 	}
 	return out
@@ -356,5 +434,34 @@ func (h *history) exitsStayedUntilUnsealed(t *testing.T, hosts ...string) {
 		eventually(t, func() bool { _, plain, _, went := h.turns(t, host); return plain != 0 && went != 0 }, host)
 		_, plain, _, went := h.turns(t, host)
 		assert.Greater(t, went, plain, "%s: the exit stands as long as the entry leads there", host)
+	}
+}
+
+// TestWhoAppliesByServerSideGoesOnApplying what was adopted: the fields that were rewritten are his, and nobody else's to be in conflict with.
+func TestWhoAppliesByServerSideGoesOnApplying(t *testing.T) {
+	t.Parallel()
+	text := strings.ReplaceAll(living, "resolution: DNS, ports: [{number: 8080", "location: MESH_EXTERNAL, resolution: DNS, endpoints: [{address: other.HOST}], ports: [{number: 8080")
+	for domain, gateway := range map[string]string{"applied-plain.test": "", "applied-vault.test": "vault"} {
+		ns := namespace(t, map[string]string{"egress-governor.io/mode": "Observe", "egress": gateway})
+		objects, err := controlplane.Decode(strings.NewReader(strings.ReplaceAll(text, "HOST", domain)))
+		require.NoError(t, err)
+		apply := func() {
+			for _, object := range objects[:4] {
+				object.SetNamespace(ns)
+				//nolint:staticcheck // the typed apply needs a generated configuration of each kind
+				require.NoError(t, shared.Client.Patch(t.Context(), object.DeepCopy(), client.Apply, client.FieldOwner("author")), "%s %s", object.GetKind(), object.GetName())
+			}
+		}
+		apply()
+		_, said := adoption(t, append([]string{"adopt", "-n", ns, "--apply"}, quick...)...)
+		require.Contains(t, said, "Namespace "+ns+": 2 sealed", said)
+		apply()
+		for _, object := range objects[:3] {
+			assert.Contains(t, get(t, object).GetAnnotations(), hop.IntentAnnotation, "%s %s of %s", object.GetKind(), object.GetName(), domain)
+		}
+		patch(t, &corev1.Namespace{ObjectMeta: named("", ns)}, `{"metadata":{"labels":{"egress-governor.io/mode":"Observe"}}}`)
+		code, said := adoption(t, append([]string{"unseal", ns, "--apply"}, quick...)...)
+		require.Equal(t, 0, code, said)
+		apply()
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 )
 
 // Mesh is what calls may end at without leaving it.
@@ -103,6 +105,25 @@ func knows(named map[Call]bool, call Call) bool {
 		}
 	}
 	return false
+}
+
+// Encrypts says whether a proxy encrypts calls for their host itself, as a rule has it, and not by the certificate of the mesh.
+func (s *State) Encrypts(call Call) bool {
+	c := s.Clusters[fmt.Sprintf("outbound|%d||%s", call.Port, call.Host)]
+	return slices.ContainsFunc(append(sockets(c), c.GetTransportSocket()), func(socket *core.TransportSocket) bool {
+		var of tls.UpstreamTlsContext
+		if !socket.GetTypedConfig().MessageIs(&of) || socket.GetTypedConfig().UnmarshalTo(&of) != nil {
+			return false
+		}
+		return len(of.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs()) == 0
+	})
+}
+
+func sockets(c *cluster.Cluster) (out []*core.TransportSocket) {
+	for _, match := range c.GetTransportSocketMatches() {
+		out = append(out, match.TransportSocket)
+	}
+	return out
 }
 
 // addresses returns where the calls of a cluster end; nothing for one that is not there, or was told no endpoint yet.

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/adopt"
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/registry"
+)
+
+const (
+	// atOnce is how soon an object is written again for which the webhook did not know yet of the entry that was written before it.
+	atOnce = 5 * time.Millisecond
+	// lag is how long that is done, and how long the webhook may refuse it for that.
+	lag = 2 * time.Second
+)
+
+// followers are the stored rules and routes of entries' hosts, in the form that goes with what is stored of these.
+type followers struct {
+	view *registry.Registry
+	// of are the namespaces whose objects are written.
+	of map[string]bool
+	// last are objects as they were written.
+	last map[string]*unstructured.Unstructured
+}
+
+func newFollowers(mesh *egress.Mesh, plan *adopt.Plan, stored []manifest.Object) (*followers, error) {
+	out := &followers{view: registry.New(mesh), of: map[string]bool{}, last: map[string]*unstructured.Unstructured{}}
+	for _, namespace := range plan.Namespaces {
+		out.of[namespace.Name] = true
+	}
+	for _, object := range stored {
+		if err := out.view.Put(object.Unstructured); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// form returns what an object is to be stored as, nil where it stays as it is.
+func (f *followers) form(object *unstructured.Unstructured) registry.Form {
+	name := types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+	if object.GetKind() == "DestinationRule" {
+		return f.view.RuleForm(name)
+	}
+	return f.view.RouteForm(name)
+}
+
+// stands says whether an object, as it is stored, is in its form. What cannot be rewritten is its author's to mend.
+func (f *followers) stands(object *unstructured.Unstructured) bool {
+	form := f.form(object)
+	if form == nil {
+		return true
+	}
+	want, err := form(object)
+	return err != nil || equality.Semantic.DeepEqual(want.Object["spec"], object.Object["spec"])
+}
+
+// take takes in an object as it was written.
+func (f *followers) take(object *unstructured.Unstructured) error {
+	f.last[manifest.Name(object)] = object
+	return f.view.Put(object)
+}
+
+// done says whether an object was written in the form that is still its own.
+func (f *followers) done(object *unstructured.Unstructured) bool {
+	last := f.last[manifest.Name(object)]
+	return last != nil && f.stands(last)
+}
+
+// after names what may change its form with an entry: rules before routes, so that no other write is between the entry and a rule.
+func (f *followers) after(entry *unstructured.Unstructured) (out []*unstructured.Unstructured) {
+	add := func(kind string, names []types.NamespacedName) {
+		slices.SortFunc(names, func(a, b types.NamespacedName) int {
+			return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name})
+		})
+		for _, name := range slices.Compact(names) {
+			if !f.of[name.Namespace] {
+				continue // the controllers write it
+			}
+			object := &unstructured.Unstructured{Object: map[string]any{"kind": kind}}
+			object.SetNamespace(name.Namespace)
+			object.SetName(name.Name)
+			out = append(out, object)
+		}
+	}
+	var rules, routes []types.NamespacedName
+	for _, host := range egress.Hosts(entry) {
+		rules = append(rules, f.view.RulesOf(egress.Canonical(host))...)
+		routes = append(routes, f.view.LeadingTo(egress.Canonical(host))...)
+	}
+	add("DestinationRule", rules)
+	add("VirtualService", routes)
+	return out
+}
+
+// beside reads what may change its form with an entry, before that is written: afterwards there is no time to.
+func (h *hand) beside(ctx context.Context, entry *unstructured.Unstructured) (out []*unstructured.Unstructured, err error) {
+	for _, object := range h.followers.after(entry) {
+		now, err := h.of(object).Get(ctx, object.GetName(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", manifest.Name(object), err)
+		}
+		if err := h.followers.take(now); err != nil {
+			return nil, err
+		}
+		out = append(out, now)
+	}
+	return out, nil
+}
+
+// follow has the rules and routes beside an entry stored in the form that goes with it, each in the next request after it: istiod waits for
+// a moment in which nothing changes, and tells proxies of all in one push. Their turns are taken afterwards.
+func (h *hand) follow(ctx context.Context, entry *unstructured.Unstructured, beside []*unstructured.Unstructured) error {
+	if err := h.followers.take(entry); err != nil {
+		return err
+	}
+	var written, before []*unstructured.Unstructured
+	for _, object := range beside {
+		out, err := h.formed(ctx, object)
+		if err != nil {
+			return fmt.Errorf("%s: %w", manifest.Name(object), err)
+		}
+		if out != nil && out.GetResourceVersion() != object.GetResourceVersion() {
+			written, before = append(written, out), append(before, object)
+		}
+	}
+	for i, object := range written {
+		if err := h.giveBack(ctx, object, before[i].GetManagedFields()); err != nil {
+			return fmt.Errorf("%s: %w", manifest.Name(object), err)
+		}
+	}
+	return h.turns(ctx, len(written))
+}
+
+// formed has an object stored in its form by a write that changes nothing of it, again and again until the webhook knows what asks for that.
+// Nobody but it says what is stored. The result is nil where the object is gone, or stays as it is.
+func (h *hand) formed(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if h.followers.stands(object) {
+		return nil, nil
+	}
+	began := time.Now()
+	for {
+		out, err := h.of(object).Patch(ctx, object.GetName(), types.MergePatchType, []byte(`{"metadata":{}}`), metav1.PatchOptions{FieldManager: "egressctl"})
+		switch lags := apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err); {
+		case apierrors.IsNotFound(err):
+			return nil, nil
+		case err == nil:
+			if err := h.followers.take(out); err != nil || h.followers.stands(out) {
+				return out, err
+			}
+			if time.Since(began) > h.timeout {
+				return nil, fmt.Errorf("after %s it is not in the form that goes with its entry, and calls under it fail", h.timeout)
+			}
+		case !lags, time.Since(began) > lag:
+			return nil, err
+		}
+		wait := atOnce
+		if time.Since(began) > lag {
+			wait = look
+		}
+		if err := pause(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// giveBack has the author own again what was rewritten.
+func (h *hand) giveBack(ctx context.Context, rewritten *unstructured.Unstructured, before []metav1.ManagedFieldsEntry) error {
+	if !hop.GiveBack(rewritten, before) {
+		return nil
+	}
+	_, err := h.of(rewritten).Update(ctx, rewritten, metav1.UpdateOptions{FieldManager: "egressctl"})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil // somebody has written it since
+	}
+	return err
+}
+
+// turns takes those of what was written without waiting for them.
+func (h *hand) turns(ctx context.Context, writes int) error {
+	for range writes {
+		if err := h.limiter.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
