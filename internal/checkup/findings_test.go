@@ -175,6 +175,9 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	},
 	"policies error policy-not-ready":  func(t *testing.T, s *Snapshot) { conditioned(t, s, "Ready", "False") },
 	"policies warning suspension-held": func(t *testing.T, s *Snapshot) { conditioned(t, s, "SuspendHeld", "True") },
+	"policies warning policy-selects-nothing": func(t *testing.T, s *Snapshot) {
+		set(t, s, policies, "hosts", []any{"payment"}, "spec", "match", "namespaces")
+	},
 	"policies warning policy-does-not-deny": func(t *testing.T, s *Snapshot) {
 		set(t, s, policies, "hosts", "Warn", "spec", "enforcement")
 	},

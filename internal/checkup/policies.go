@@ -6,17 +6,20 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
 func lookAtPolicies(v *view) {
 	var lenient []string
-	for _, policy := range all[v1alpha1.EgressPolicy](v, policies) {
-		object := titleOf("EgressPolicy", "", policy.Name)
-		ready := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionReady)
+	for _, of := range all[v1alpha1.EgressPolicy](v, policies) {
+		object := titleOf("EgressPolicy", "", of.Name)
+		ready := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionReady)
 		switch {
-		case ready == nil || policy.Status.ObservedGeneration < policy.Generation:
+		case ready == nil || of.Status.ObservedGeneration < of.Generation:
 			v.find(Finding{Code: "policy-unseen", Severity: Error, Object: object, Message: "the webhook has not said whether the policy is in force", Why: "another may be in force than stands there", Fix: "see in the webhook's log whether one of its replicas leads"})
 		case ready.Status != "True":
 			v.find(Finding{
@@ -24,14 +27,20 @@ func lookAtPolicies(v *view) {
 				Why: "whatever it would judge is refused, or passes where it does not deny", Fix: "mend it: egressctl review -p says what is wrong with it",
 			})
 		}
-		if held := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionSuspendHeld); held != nil && held.Status == "True" {
+		if held := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionSuspendHeld); held != nil && held.Status == "True" {
 			v.find(Finding{
 				Code: "suspension-held", Severity: Warning, Object: object, Message: "the policy would suspend more exits at once than suspend.maxShare lets it: " + firstLine(held.Message),
 				Why: "entries that violate it keep their exits", Fix: "correct the policy, or confirm it by the annotation that its condition SuspendHeld names",
 			})
 		}
-		if policy.Spec.Enforcement == v1alpha1.Warn || policy.Spec.Enforcement == v1alpha1.Audit {
-			lenient = append(lenient, fmt.Sprintf("%s (%s)", policy.Name, policy.Spec.Enforcement))
+		if v.selectsNothing(of.Spec.Match) {
+			v.find(Finding{
+				Code: "policy-selects-nothing", Severity: Warning, Object: object, Message: "the policy selects no governed namespace",
+				Why: "it judges nothing, and looks in its status as if it were obeyed", Fix: "see in spec.match how namespaces, namespaceSelector and exclude are written (kubectl get namespaces --show-labels)",
+			})
+		}
+		if of.Spec.Enforcement == v1alpha1.Warn || of.Spec.Enforcement == v1alpha1.Audit {
+			lenient = append(lenient, fmt.Sprintf("%s (%s)", of.Name, of.Spec.Enforcement))
 		}
 	}
 	if len(lenient) > 0 {
@@ -41,6 +50,20 @@ func lookAtPolicies(v *view) {
 		})
 	}
 	slices.SortStableFunc(v.findings, func(a, b Finding) int { return strings.Compare(a.Object, b.Object) })
+}
+
+// selectsNothing says whether a match selects none of the governed namespaces. Nothing is said where none is governed.
+func (v *view) selectsNothing(match v1alpha1.Match) bool {
+	if v.Mesh == nil {
+		return false
+	}
+	governed := map[string]map[string]string{}
+	for _, namespace := range v.Objects[namespaces] {
+		if v.Mesh.Governed.Matches(labels.Set(namespace.GetLabels())) {
+			governed[namespace.GetName()] = namespace.GetLabels()
+		}
+	}
+	return len(governed) > 0 && !policy.Selects(match, egress.NewNamespaces(governed))
 }
 
 func firstLine(text string) string {

@@ -48,7 +48,7 @@ var checks = []check{
 	{name: "ungoverned", about: "no entry leads straight out", configured: true, look: lookAtUngoverned},
 	{name: "namespaces", about: "all namespaces are governed", needs: []schema.GroupResource{namespaces}, configured: true, look: lookAtNamespaces},
 	{name: "sidecars", about: "pods of governed namespaces have sidecars", needs: []schema.GroupResource{namespaces, pods}, configured: true, look: lookAtPods},
-	{name: "policies", about: "EgressPolicies are in force, and deny", needs: []schema.GroupResource{policies}, look: lookAtPolicies},
+	{name: "policies", about: "EgressPolicies are in force, and deny", needs: []schema.GroupResource{policies, namespaces}, look: lookAtPolicies},
 	{name: "rules", about: "no rule of Istio's root namespace opens a way round", needs: []schema.GroupResource{envoyFilters}, configured: true, look: lookAtRules},
 	{name: "rights", about: "nobody but administrators may open ways round", needs: []schema.GroupResource{roles, roleBindings, clusterRoles, clusterRoleBindings}, configured: true, look: lookAtRights},
 }

@@ -73,6 +73,17 @@ func (m *matching) namespace(name string, set map[string]string) bool {
 		(m.named == nil || slices.ContainsFunc(m.named, of)) && !slices.ContainsFunc(m.excluded, of)
 }
 
+// Selects says whether a match selects one of some namespaces at least. One that cannot be read selects all that it may mean.
+func Selects(of v1alpha1.Match, among Namespaces) bool {
+	match, _ := newMatching(of)
+	for i := range among.Len() {
+		if match.namespace(among.At(i)) {
+			return true
+		}
+	}
+	return false
+}
+
 // object says whether it is asked about an object with these labels.
 func (m *matching) object(set map[string]string) bool {
 	return m.objects == nil || m.objects.Matches(labels.Set(set))

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/policy"
 )
 
@@ -51,6 +52,7 @@ func TestNamespacesByTheirNames(t *testing.T) {
 				in := review("x")
 				in.Namespace.Name = own
 				assert.Equal(t, want, len(e.Evaluate(t.Context(), in).Denied) == 1, "%s by %+v", own, match)
+				assert.Equal(t, want, policy.Selects(match, egress.NewNamespaces(map[string]map[string]string{own: in.Namespace.Labels})), "%s by %+v", own, match)
 			}
 		}
 	}
