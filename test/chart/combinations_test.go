@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -127,14 +126,24 @@ func pairsOf(row map[string]string) (out []pair) {
 func chosen(row map[string]string) values {
 	out := values{}
 	for name, choice := range row {
-		for path, value := range axes[name][choice] {
-			_ = unstructured.SetNestedField(out, nil, strings.Split(path, ".")...)
-			parent, parts := out, strings.Split(path, ".")
-			for _, part := range parts[:len(parts)-1] {
-				parent = parent[part].(map[string]any)
+		maps.Copy(out, axes[name][choice])
+	}
+	return nested(out)
+}
+
+// nested are values that are given by their paths.
+func nested(byPath values) values {
+	out := values{}
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		parent, parts := out, strings.Split(path, ".")
+		for _, part := range parts[:len(parts)-1] {
+			next, _ := parent[part].(values)
+			if next == nil {
+				next = values{}
 			}
-			parent[parts[len(parts)-1]] = value
+			parent[part], parent = next, next
 		}
+		parent[parts[len(parts)-1]] = byPath[path]
 	}
 	return out
 }

@@ -44,6 +44,11 @@ func RenderTests(folder string, values map[string]any) ([]*unstructured.Unstruct
 	return slices.DeleteFunc(all, func(object *unstructured.Unstructured) bool { return !isHook(object) }), err
 }
 
+// RenderAll renders both.
+func RenderAll(folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	return render(oldest, folder, values)
+}
+
 // isHook says whether helm makes an object at some moment of a release, and not with it.
 func isHook(object *unstructured.Unstructured) bool {
 	return object.GetAnnotations()["helm.sh/hook"] != ""
