@@ -1,4 +1,3 @@
-// Package chart holds the chart to what the webhook needs of it.
 package chart
 
 import (
@@ -25,8 +24,6 @@ import (
 )
 
 const chart = "../../charts/egress-governor"
-
-type values = map[string]any
 
 func rendered(t *testing.T, given values) []*unstructured.Unstructured {
 	t.Helper()
