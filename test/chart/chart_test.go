@@ -1,4 +1,3 @@
-// Package chart holds the chart to what the webhook needs of it.
 package chart
 
 import (
@@ -25,8 +24,6 @@ import (
 )
 
 const chart = "../../charts/egress-governor"
-
-type values = map[string]any
 
 func rendered(t *testing.T, given values) []*unstructured.Unstructured {
 	t.Helper()
@@ -208,61 +205,6 @@ func restricted(t *testing.T, pod corev1.PodSpec) {
 	assert.True(t, *container.SecurityContext.ReadOnlyRootFilesystem)
 	assert.False(t, *container.SecurityContext.AllowPrivilegeEscalation)
 	assert.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop)
-}
-
-// TestWrongValuesAreRefused: helm names the value before anything is installed.
-func TestWrongValuesAreRefused(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		given values
-		says  string
-	}{
-		"unknown":             {values{"replicas": 3}, "replicas"},
-		"unknown, nested":     {values{"image": values{"name": "x"}}, "name"},
-		"no replica":          {values{"replicaCount": 0}, "replicaCount"},
-		"transport":           {values{"config": values{"gateways": []any{values{"name": "a", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}, "transport": "mTLS"}}}}, "transport"},
-		"no Secret":           {values{"certificates": values{"mode": "existingSecret"}}, "existingSecret"},
-		"share":               {values{"suspend": values{"maxShare": 20}}, "maxShare"},
-		"interval":            {values{"audit": values{"interval": "daily"}}, "interval"},
-		"timeout":             {values{"webhook": values{"timeoutSeconds": 60}}, "timeoutSeconds"},
-		"mode":                {values{"config": values{"serviceEntries": "seal"}}, "serviceEntries"},
-		"gateway's service":   {values{"config": values{"gateways": []any{values{"name": "a", "service": "egress", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "service"},
-		"mode of nobody":      {values{"mode": "Off"}, "mode"},
-		"interval of seconds": {values{"audit": values{"interval": "10s"}}, "interval"},
-		"no range":            {values{"config": values{"meshCIDRs": []any{"banana"}}}, "meshCIDRs"},
-		"no domain":           {values{"config": values{"clusterDomain": "Foo_"}}, "clusterDomain"},
-		"no ranges":           {values{"gateway": values{"create": true, "wildcards": "Resolve"}}, "config.clusterCIDRs"},
-		"digest":              {values{"image": values{"digest": "latest"}}, "digest"},
-		"an argument":         {values{"extraArgs": []any{"serve"}}, "extraArgs"},
-		"traces of nobody":    {values{"tracing": values{"endpoint": "collector:4317"}}, "endpoint"},
-		"traces, password":    {values{"tracing": values{"endpoint": "https://me:secret@collector:4317"}}, "endpoint"},
-		"dialect of traces":   {values{"tracing": values{"protocol": "http/json"}}, "protocol"},
-		"share of traces":     {values{"tracing": values{"ratio": 20}}, "ratio"},
-		"log level":           {values{"logLevel": "loud"}, "logLevel"},
-		"annotation":          {values{"podAnnotations": values{"n": 1}}, "podAnnotations"},
-		"tag that is number":  {values{"image": values{"tag": 1.5}}, "tag"},
-		"everybody calls":     {values{"gateway": values{"networkPolicy": values{"from": []any{}}}}, "from"},
-		"everybody, a peer":   {values{"gateway": values{"networkPolicy": values{"from": []any{values{}}}}}, "from"},
-		"nothing outside":     {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"0.0.0.0/0"}}}}, "clusterCIDRs"},
-		"an address":          {values{"gateway": values{"networkPolicy": values{"clusterCIDRs": []any{"10.0.0.1"}}}}, "clusterCIDRs"},
-		"guard":               {values{"guards": values{"traffic": values{"enforcement": "deny"}}}, "enforcement"},
-		"guard of nobody":     {values{"guards": values{"pods": values{"enforcement": "Off"}}}, "pods"},
-		"unregistered":        {values{"config": values{"unregistered": "block"}}, "unregistered"},
-		"network policies":    {values{"config": values{"networkPolicies": "On"}}, "networkPolicies"},
-		"a peer of nothing":   {values{"config": values{"networkPolicy": values{"allow": []any{values{}}}}}, "allow"},
-		"a peer misnamed":     {values{"config": values{"networkPolicy": values{"pods": []any{}}}}, "pods"},
-		"no port of DNS":      {values{"config": values{"networkPolicy": values{"dns": values{"ports": []any{}}}}}, "ports"},
-		"standard of nobody":  {values{"baseline": values{"policies": values{"envoy-extension": values{"enforcement": "Warn"}}}}, "'/baseline/policies': additional properties 'envoy-extension'"},
-		"bundle's name":       {values{"config": values{"opa": values{"bundles": values{"A_b": values{"service": "s", "resource": "r"}}}}}, "'/config/opa/bundles': additional properties 'A_b'"},
-		"our gateway's name":  {values{"gateway": values{"create": true}, "config": values{"gateways": []any{values{"name": "own", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "own"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := controlplane.Render(chart, tc.given)
-			require.Error(t, err)
-			assert.Contains(t, err.Error(), tc.says)
-		})
-	}
 }
 
 // TestCertificatesOfSomeoneElse: nothing of the self-managed ones is left.

@@ -2,16 +2,15 @@ package chart
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -20,144 +19,24 @@ import (
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
-// axes are what operators choose between, by name: for each choice the values that make it, at paths.
-var axes = map[string]map[string]values{
-	"cluster": {"v1.30.0": nil, "v1.31.0": nil, "v1.35.0": nil},
-	"certificates": {
-		"selfManaged": nil, "certManager": {"certificates.mode": "certManager"},
-		"issuer": {"certificates.mode": "certManager", "certificates.issuerRef": values{"kind": "ClusterIssuer", "name": "corporate"}},
-		"secret": {"certificates.mode": "existingSecret", "certificates.existingSecret": "tls", "certificates.caBundle": "Y2E="},
-	},
-	"gateway": {
-		"Istio's": nil, "own": {"gateway.create": true}, "own, resolving": {"gateway.create": true, "gateway.wildcards": "Resolve", "config.clusterCIDRs": []any{"10.96.0.0/12"}},
-		"named": {"config.gateways": []any{gatewayValues("Plain")}}, "by mutual TLS": {"config.gateways": []any{gatewayValues("MutualTLS")}},
-		"with a waypoint": {"config.gateways": []any{with(gatewayValues("Plain"), "waypoint", values{"name": "waypoint", "namespace": "ways"})}},
-	},
-	"mode":       {"Enforce": nil, "Observe": {"mode": "Observe"}},
-	"entries":    {"Seal": nil, "Leave": {"config.serviceEntries": "Leave"}},
-	"closing":    {"open": nil, "closed": {"config.unregistered": "Block", "config.networkPolicies": "Manage"}},
-	"guards":     {"on": nil, "off": {"guards.enabled": false}, "warn": {"guards.traffic.enforcement": "Warn"}},
-	"baseline":   {"Deny": nil, "Off": {"baseline.enforcement": "Off"}},
-	"monitoring": {"off": nil, "all": {"metrics.serviceMonitor.enabled": true, "metrics.rules.enabled": true, "metrics.dashboard.enabled": true}, "in the open": {"metrics.serviceMonitor.enabled": true, "metrics.authenticate": false}},
-	"tracing":    {"off": nil, "on": {"tracing.endpoint": "http://collector:4317"}, "by TLS": {"tracing.endpoint": "https://collector:4318", "tracing.protocol": "http/protobuf", "tracing.caConfigMap": "ca"}},
-	"replicas":   {"two": nil, "scaled": {"autoscaling.enabled": true}, "one": {"replicaCount": 1}},
-	"doors":      {"open": nil, "closed": {"networkPolicy.enabled": true, "networkPolicy.apiServer": []any{values{"ipBlock": values{"cidr": "192.0.2.1/32"}}}, "networkPolicy.metrics": []any{values{"namespaceSelector": values{}}}, "webhook.clientCAConfigMap": "ca"}},
-	"bundles":    {"none": nil, "some": {"opa.secretName": "bundles", "config.opa": values{"services": values{"a": values{"url": "https://bundles.test"}}, "bundles": values{"a": values{"service": "a", "resource": "a.tar.gz"}}}}},
-	"name":       {"of the release": nil, "long": {"fullnameOverride": strings.Repeat("egress-", 9)}},
-}
-
-func gatewayValues(transport string) values {
-	return values{"name": "out", "service": "out.ways.svc.cluster.local", "selector": values{"app": "out"}, "ports": values{"http": 80, "tls": 443}, "transport": transport}
-}
-
-func with(of values, key string, value any) values {
-	out := maps.Clone(of)
-	out[key] = value
-	return out
-}
-
-// supported says whether choices go together: what needs sealed entries is refused without them.
-func supported(row map[string]string) bool {
-	return row["entries"] != "Leave" || row["gateway"] == "Istio's" || row["gateway"] == "named" || row["gateway"] == ""
-}
-
-type pair [2][2]string
-
-// rows are combinations in which every choice stands beside every other of another axis that it goes together with.
-func rows() (out []map[string]string) {
-	names := slices.Sorted(maps.Keys(axes))
-	left := map[pair]bool{}
-	for i, a := range names {
-		for _, b := range names[i+1:] {
-			for x := range axes[a] {
-				for y := range axes[b] {
-					if supported(map[string]string{a: x, b: y}) {
-						left[pair{{a, x}, {b, y}}] = true
-					}
-				}
-			}
-		}
-	}
-	for len(left) > 0 {
-		seed := slices.MinFunc(slices.Collect(maps.Keys(left)), func(a, b pair) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-		row := map[string]string{seed[0][0]: seed[0][1], seed[1][0]: seed[1][1]}
-		for _, name := range names {
-			if row[name] == "" {
-				row[name] = best(row, name, left)
-			}
-		}
-		for _, of := range pairsOf(row) {
-			delete(left, of)
-		}
-		out = append(out, row)
-	}
-	return out
-}
-
-// best is the choice of an axis that stands beside the most that it did not stand beside yet.
-func best(row map[string]string, name string, left map[pair]bool) (out string) {
-	most := -1
-	for _, choice := range slices.Sorted(maps.Keys(axes[name])) {
-		next := maps.Clone(row)
-		next[name] = choice
-		count := 0
-		for _, of := range pairsOf(next) {
-			if left[of] {
-				count++
-			}
-		}
-		if supported(next) && count > most {
-			out, most = choice, count
-		}
-	}
-	return out
-}
-
-func pairsOf(row map[string]string) (out []pair) {
-	names := slices.Sorted(maps.Keys(row))
-	for i, a := range names {
-		for _, b := range names[i+1:] {
-			out = append(out, pair{{a, row[a]}, {b, row[b]}})
-		}
-	}
-	return out
-}
-
-// chosen are the values of a row.
-func chosen(row map[string]string) values {
-	out := values{}
-	for name, choice := range row {
-		for path, value := range axes[name][choice] {
-			_ = unstructured.SetNestedField(out, nil, strings.Split(path, ".")...)
-			parent, parts := out, strings.Split(path, ".")
-			for _, part := range parts[:len(parts)-1] {
-				parent = parent[part].(map[string]any)
-			}
-			parent[parts[len(parts)-1]] = value
-		}
-	}
-	return out
-}
-
-// ofOthers are the kinds that operators of others define.
-var ofOthers = []string{"ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
-
 // TestEveryCombinationIsAppliedAsItIsRendered: helm template gives the same twice, without a cluster; every object is of its kind to
 // the letter and has a name of its own; and the webhook takes the configuration.
 func TestEveryCombinationIsAppliedAsItIsRendered(t *testing.T) {
 	t.Parallel()
 	scheme := runtime.NewScheme()
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
-	require.NoError(t, apiextensionsv1.AddToScheme(scheme))
+	for _, add := range []func(*runtime.Scheme) error{apiextensionsv1.AddToScheme, monitoringv1.AddToScheme, certmanagerv1.AddToScheme} {
+		require.NoError(t, add(scheme))
+	}
 	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Strict: true})
-	all := rows()
+	all := Combinations()
 	assert.Less(t, len(all), 60)
 	for _, row := range all {
 		t.Run(fmt.Sprint(row), func(t *testing.T) {
 			t.Parallel()
-			objects, err := controlplane.RenderFor(row["cluster"], chart, chosen(row))
+			objects, err := controlplane.RenderFor(row["cluster"], chart, Values(row))
 			require.NoError(t, err)
-			again, err := controlplane.RenderFor(row["cluster"], chart, chosen(row))
+			again, err := controlplane.RenderFor(row["cluster"], chart, Values(row))
 			require.NoError(t, err)
 			assert.Equal(t, objects, again)
 			seen := map[string]bool{}
@@ -167,9 +46,6 @@ func TestEveryCombinationIsAppliedAsItIsRendered(t *testing.T) {
 				assert.False(t, seen[name], "%s is there twice", name)
 				seen[name] = true
 				assert.LessOrEqual(t, len(object.GetName()), 63, name)
-				if slices.Contains(ofOthers, object.GetKind()) {
-					continue
-				}
 				raw, err := object.MarshalJSON()
 				require.NoError(t, err)
 				of, _, err := strict.Decode(raw, nil, nil)
@@ -190,13 +66,13 @@ func TestEveryCombinationIsAppliedAsItIsRendered(t *testing.T) {
 // TestEachChoiceStandsBesideEachOther, but for what does not go together.
 func TestEachChoiceStandsBesideEachOther(t *testing.T) {
 	t.Parallel()
-	all := rows()
+	all := Combinations()
 	beside := func(a, x, b, y string) bool {
 		return slices.ContainsFunc(all, func(row map[string]string) bool { return row[a] == x && row[b] == y })
 	}
 	assert.True(t, beside("certificates", "secret", "gateway", "own"))
 	assert.True(t, beside("entries", "Leave", "gateway", "named"))
-	assert.False(t, beside("entries", "Leave", "gateway", "own"))
+	assert.True(t, beside("entries", "Leave", "gateway", "own"), "where routes are left, too")
 	for _, row := range all {
 		assert.True(t, supported(row))
 		assert.Len(t, row, len(axes))

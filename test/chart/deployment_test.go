@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -8,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	policyv1 "k8s.io/api/policy/v1"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // TestTheImage: a digest counts more than a tag, and stands behind the registry of all charts.
@@ -43,6 +46,49 @@ func TestTheDeploymentTakesWhatOperatorsAdd(t *testing.T) {
 	assert.Equal(t, "b", deployment.Annotations["a"])
 	assert.Equal(t, "zone", pod.TopologySpreadConstraints[0].TopologyKey)
 	assert.Len(t, pod.TopologySpreadConstraints, 1)
+}
+
+// TestWhatOperatorsSetStandsWhereItIsGoneBy, under the names of Kubernetes' own fields.
+func TestWhatOperatorsSetStandsWhereItIsGoneBy(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		value any
+		kind  string
+		at    string
+		want  any
+	}{
+		"image.pullPolicy":                 {"Always", "Deployment", "spec.template.spec.containers.0.imagePullPolicy", nil},
+		"imagePullSecrets":                 {[]any{values{"name": "pull"}}, "Deployment", "spec.template.spec.imagePullSecrets", nil},
+		"affinity":                         {values{"nodeAffinity": values{"a": "b"}}, "Deployment", "spec.template.spec.affinity", nil},
+		"priorityClassName":                {"system-cluster-critical", "Deployment", "spec.template.spec.priorityClassName", nil},
+		"nodeSelector":                     {values{"pool": "infra"}, "Deployment", "spec.template.spec.nodeSelector", nil},
+		"tolerations":                      {[]any{values{"operator": "Exists"}}, "Deployment", "spec.template.spec.tolerations", nil},
+		"podLabels":                        {values{"a": "b"}, "Deployment", "spec.template.metadata.labels.a", "b"},
+		"podAnnotations":                   {values{"a": "b"}, "Deployment", "spec.template.metadata.annotations.a", "b"},
+		"resources.limits.memory":          {"1Gi", "Deployment", "spec.template.spec.containers.0.resources.limits.memory", nil},
+		"webhook.tlsMinVersion":            {"1.2", "Deployment", "spec.template.spec.containers.0.args.3", "--tls-min-version=1.2"},
+		"serviceAccount.annotations":       {values{"a": "b"}, "ServiceAccount", "metadata.annotations", nil},
+		"podDisruptionBudget.minAvailable": {"50%", "PodDisruptionBudget", "spec.minAvailable", nil},
+		"webhook.timeoutSeconds":           {int64(7), "MutatingWebhookConfiguration", "webhooks.0.timeoutSeconds", nil},
+		"nameOverride":                     {"exits", "Deployment", "metadata.name", controlplane.Release + "-exits"},
+		"fullnameOverride":                 {"exits", "Deployment", "metadata.name", "exits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var at any = *only[values](t, rendered(t, nested(values{name: row.value})), row.kind)
+			for part := range strings.SplitSeq(row.at, ".") {
+				if number, err := strconv.Atoi(part); err == nil {
+					at = at.([]any)[number]
+				} else {
+					at = at.(values)[part]
+				}
+			}
+			if row.want == nil {
+				row.want = row.value
+			}
+			assert.EqualValues(t, row.want, at)
+		})
+	}
 }
 
 // TestReplicasScale between two, or replicaCount, and the most; nothing else says how many there are then.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"helm.sh/helm/v4/pkg/chart"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
@@ -44,28 +45,38 @@ func RenderTests(folder string, values map[string]any) ([]*unstructured.Unstruct
 	return slices.DeleteFunc(all, func(object *unstructured.Unstructured) bool { return !isHook(object) }), err
 }
 
+// RenderAll renders both.
+func RenderAll(folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	return render(oldest, folder, values)
+}
+
 // isHook says whether helm makes an object at some moment of a release, and not with it.
 func isHook(object *unstructured.Unstructured) bool {
 	return object.GetAnnotations()["helm.sh/hook"] != ""
 }
 
 func render(version, folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	return renderBy(engine.Render, version, folder, values)
+}
+
+// renderBy renders by a function of helm's.
+func renderBy(templates func(chart.Charter, common.Values) (map[string]string, error), version, folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
 	cluster, err := common.ParseKubeVersion(version)
 	if err != nil {
 		return nil, err
 	}
 	capabilities := common.DefaultCapabilities.Copy()
 	capabilities.KubeVersion = *cluster
-	chart, err := loader.Load(folder)
+	loaded, err := loader.Load(folder)
 	if err != nil {
 		return nil, fmt.Errorf("load chart: %w", err)
 	}
 	release := common.ReleaseOptions{Name: Release, Namespace: Namespace, Revision: 1, IsInstall: true}
-	rendered, err := util.ToRenderValues(chart, values, release, capabilities)
+	rendered, err := util.ToRenderValues(loaded, values, release, capabilities)
 	if err != nil {
 		return nil, fmt.Errorf("values: %w", err)
 	}
-	files, err := engine.Render(chart, rendered)
+	files, err := templates(loaded, rendered)
 	if err != nil {
 		return nil, fmt.Errorf("render chart: %w", err)
 	}

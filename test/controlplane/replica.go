@@ -83,6 +83,9 @@ func (c *ControlPlane) startReplica(at *replica, o ReplicaOptions, kubeconfig st
 	}, nil
 }
 
+// Stop ends it as Kubernetes does, and waits for its end.
+func (r *Replica) Stop() error { return r.process.stop(r.Name) }
+
 // Ended returns why it runs no more, nil while it does.
 func (r *Replica) Ended() error { return r.process.ended() }
 

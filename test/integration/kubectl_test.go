@@ -34,11 +34,17 @@ var fatal sync.Once
 // kubectl runs kubectl apply itself on a file, and returns the API server's answers to what it wrote, and what it says.
 func kubectl(t *testing.T, file string, flags ...string) (answers []verdict, said string) {
 	t.Helper()
+	return kubectlOf(t, shared.Kubeconfig, file, flags...)
+}
+
+// kubectlOf is kubectl by a kubeconfig.
+func kubectlOf(t *testing.T, kubeconfig, file string, flags ...string) (answers []verdict, said string) {
+	t.Helper()
 	fatal.Do(func() { cmdutil.BehaviorOnFatal(func(text string, _ int) { panic(kubectlFatal{text}) }) })
 	config := genericclioptions.NewConfigFlags(false)
-	config.KubeConfig = &shared.Kubeconfig
+	config.KubeConfig = &kubeconfig
 	config.WrapConfigFn = func(of *rest.Config) *rest.Config {
-		of.WarningHandler = rest.NoWarnings{}
+		of.WarningHandler, of.QPS = rest.NoWarnings{}, -1
 		of.Wrap(func(next http.RoundTripper) http.RoundTripper {
 			return answering(func(request *http.Request) (*http.Response, error) {
 				response, err := next.RoundTrip(request)

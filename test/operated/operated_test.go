@@ -18,10 +18,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/emergency"
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
@@ -58,7 +60,22 @@ func started(t *testing.T) *operated {
 	out.ControlPlane, err = controlplane.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, out.Stop()) })
+	out.stopPart(t)
 	return out
+}
+
+// stopPart has somebody stop admission, of kinds that nothing here writes; the leader that comes next tells it at once.
+func (o *operated) stopPart(t *testing.T) {
+	t.Helper()
+	of := &unstructured.Unstructured{}
+	of.SetGroupVersionKind(admissionregistrationv1.SchemeGroupVersion.WithKind("ValidatingWebhookConfiguration"))
+	require.NoError(t, o.Client.Get(t.Context(), client.ObjectKey{Name: controlplane.Release}, of))
+	webhooks := of.Object["webhooks"].([]any)
+	part := &unstructured.Unstructured{Object: map[string]any{"webhooks": webhooks[1:2]}}
+	require.Equal(t, "policies.egress-governor.io", webhooks[1].(map[string]any)["name"])
+	require.True(t, emergency.Stop(part, "by a test"))
+	require.NoError(t, o.Client.Update(t.Context(), of))
+	require.NoError(t, o.RollWebhook(t.Context()))
 }
 
 func (o *operated) object(t *testing.T, manifest string) *unstructured.Unstructured {
@@ -103,7 +120,7 @@ func (o *operated) metrics(t *testing.T) string {
 func TestWhatAnOperatorSees(t *testing.T) {
 	o := started(t)
 	// The namespace of which the API server's audit log is kept.
-	for name, labels := range map[string]string{"break-glass": "{}", "shop": "{}", "watched": "{egress-governor.io/mode: Observe}"} {
+	for name, labels := range map[string]string{"break-glass": "{}", "shop": "{}", "nobody": "{}", "watched": "{egress-governor.io/mode: Observe}"} {
 		o.create(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+", labels: "+labels+"}")
 	}
 	o.policy(t, "evil-hosts", "{match: {kinds: [ServiceEntry]}, policy: denied-hosts, parameters: {hosts: [evil.test]}}")
@@ -111,8 +128,9 @@ func TestWhatAnOperatorSees(t *testing.T) {
 	o.policy(t, "of-a-bundle", "{match: {namespaces: [nobody]}, policy: absent/hosts}")
 	o.eventually(t, func() bool {
 		text := o.metrics(t)
-		return strings.Contains(text, `egress_governor_policy_in_force{policy="evil-hosts"} 1`) && strings.Contains(text, `egress_governor_policy_in_force{policy="odd-hosts"} 1`)
-	}, "the policies are in force")
+		return strings.Contains(text, `egress_governor_policy_in_force{policy="evil-hosts"} 1`) && strings.Contains(text, `egress_governor_policy_in_force{policy="odd-hosts"} 1`) &&
+			strings.Contains(text, `egress_governor_policy_in_force{policy="of-a-bundle"} 0`)
+	}, "the policies are in force, but for the one that cannot be")
 	good := o.create(t, entry("shop", "api", "api.test"))
 	o.create(t, entry("shop", "odd", "odd.test"))
 	for i := range 6 {
@@ -123,10 +141,12 @@ func TestWhatAnOperatorSees(t *testing.T) {
 		return o.Client.Get(t.Context(), client.ObjectKeyFromObject(good), good) == nil && controlplane.ConditionOf(good, "ExitReady", "status") == "True"
 	}, "the exit is ready")
 	require.Error(t, o.Client.Create(t.Context(), o.object(t, entry("break-glass", "evil", "evil.test"))))
+	require.ErrorContains(t, o.Client.Create(t.Context(), o.object(t, entry("nobody", "api", "nobody.test"))), "of-a-bundle", "it cannot be evaluated")
 	o.policy(t, "mistyped", `{match: {kinds: [ServiceEntry], namespaces: [shop]}, existing: Suspend, policy: allowed-hosts, parameters: {hosts: ["*.tset"]}}`)
 	t.Run("traces", o.traces)
 	t.Run("logs", o.logs)
 	t.Run("metrics", o.documented)
+	t.Run("doors", o.doors)
 }
 
 // traces: a request is part of the API server's trace of it, and what is written for an exit part of the work on it.
@@ -195,6 +215,9 @@ func lines(t *testing.T, file string) (out []map[string]any) {
 	return out
 }
 
+// ofTenants is a series with a label that names a namespace, an object or a host of tenants': their number is theirs to choose.
+var ofTenants = regexp.MustCompile(`(?m)^\w+\{.*"(shop|nobody|watched|break-glass|api|odd|evil|many-.*|[^"]*\.test)".*$`)
+
 // documented: each metric that has a row is served; the whole is left for test/alerts.
 func (o *operated) documented(t *testing.T) {
 	raw, err := os.ReadFile("../../docs/metrics.md")
@@ -212,6 +235,10 @@ func (o *operated) documented(t *testing.T) {
 			assert.Contains(t, series, label, row[1])
 		}
 	}
+	for _, le := range []string{"0.0001", "0.00025", "0.0005", "0.001", "5"} {
+		assert.Contains(t, text, `egress_governor_request_duration_seconds_bucket{handler="validate",kind="ServiceEntry",le="`+le+`"}`, "most requests take less than a millisecond")
+	}
+	assert.Empty(t, ofTenants.FindString(text), "tenants make series")
 	assert.Contains(t, text, `egress_governor_policy_in_force{policy="of-a-bundle"} 0`)
 	assert.Contains(t, text, `egress_governor_policy_generation{policy="of-a-bundle"} 0`)
 	assert.Contains(t, text, `egress_governor_policy_generation{policy="evil-hosts"} 1`)
