@@ -62,8 +62,8 @@ func TestUpgrade(t *testing.T) {
 				made, lost = made+all, lost+all-answered
 			}
 			t.Logf("from %s up and back: %d applies, %d failed; %d calls, %d failed", fields[0], sent, len(failed), made, lost)
-			assert.NoError(t, errors.Join(failed...))
 			assert.Zero(t, lost, "calls failed")
+			assert.NoError(t, errors.Join(failed...))
 		})
 	}
 }

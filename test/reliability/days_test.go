@@ -2,6 +2,7 @@ package reliability
 
 import (
 	"context"
+	"errors"
 	"os"
 	"syscall"
 	"testing"
@@ -129,7 +130,9 @@ func restart(name string, grace, away time.Duration) func(context.Context, *test
 // slow has etcd run a tenth of the time, which whoever reads notices.
 func slow(ctx context.Context, t *testing.T) {
 	const stops, runs = 180 * time.Millisecond, 20 * time.Millisecond
-	before, over := reads(ctx, t), make(chan struct{})
+	before, err := reads(ctx)
+	require.NoError(t, err)
+	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		for range 40 {
@@ -139,22 +142,22 @@ func slow(ctx context.Context, t *testing.T) {
 			time.Sleep(runs)
 		}
 	}()
-	meanwhile := reads(ctx, t)
+	meanwhile, err := reads(ctx)
 	<-over
+	require.NoError(t, err)
 	require.Greater(t, meanwhile, before+stops/4, "etcd is slow, and nobody notices")
 }
 
 // reads returns what it takes to read something from etcd, on average.
-func reads(ctx context.Context, t *testing.T) (out time.Duration) {
-	t.Helper()
+func reads(ctx context.Context) (out time.Duration, err error) {
 	const times = 20
 	for range times {
 		began := time.Now()
-		assert.NoError(t, world.plane.Client.Get(ctx, secretKey, &corev1.Secret{}))
+		err = errors.Join(err, world.plane.Client.Get(ctx, secretKey, &corev1.Secret{}))
 		out += time.Since(began) / times
 		time.Sleep(pace)
 	}
-	return out
+	return out, err
 }
 
 // certificate has the Secret hold something else, which the replicas have to put right.

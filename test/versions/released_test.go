@@ -14,7 +14,7 @@ import (
 // git runs git in a tree, and returns what it says.
 func git(t *testing.T, tree string, args ...string) (string, error) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", tree}, args...)...).Output() //nolint:gosec // of a test
+	out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", tree}, args...)...).Output()
 	return strings.TrimSpace(string(out)), err
 }
 
