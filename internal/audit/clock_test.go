@@ -44,7 +44,9 @@ func TestTheAuditGoesOnWhenTheClockJumps(t *testing.T) {
 		s.store("app", "a", "a.test")
 		expires := &v1alpha1.EgressPolicy{}
 		expires.Name = "expires"
-		require.NoError(t, yaml.Unmarshal([]byte(`{policy: expiring-hosts, enforcement: Deny, existing: Suspend, parameters: {hosts: [{host: a.test, until: "`+until.UTC().Format(time.RFC3339)+`"}]}}`), &expires.Spec))
+		host := `{host: a.test, until: "` + until.UTC().Format(time.RFC3339) + `"}`
+		spec := "{policy: expiring-hosts, enforcement: Deny, existing: Suspend, parameters: {hosts: [" + host + "]}}"
+		require.NoError(t, yaml.Unmarshal([]byte(spec), &expires.Spec))
 		require.NoError(t, s.engine.Set(expires))
 		require.NoError(t, s.cluster.Create(t.Context(), expires))
 
