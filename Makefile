@@ -212,8 +212,8 @@ DATABASE := egress-governor-database:dev
 RUN ?=
 ISTIO_HUB ?=
 ISTIO_TAG ?=
-# What is upgraded from: every version that was released, or this one where none was.
-BEFORE ?= $(or $(shell git tag --list 'v*' --sort=v:refname),HEAD)
+# What is upgraded from: every version that was released before this one, or this one where none was.
+BEFORE ?= $(or $(shell git tag --list 'v*' --no-contains HEAD --sort=v:refname 2>/dev/null),HEAD)
 # A Debian or an Ubuntu, which Istio's own image is.
 DATABASE_BASE ?= $(if $(ISTIO_HUB),$(ISTIO_HUB)/proxyv2:$(ISTIO_TAG),debian:bookworm-slim)
 

@@ -41,7 +41,7 @@ const betweenRenewals = time.Minute
 func (f *follower) renewInTime(ctx context.Context, secret *corev1.Secret) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if wait := betweenRenewals - time.Since(f.renewed); wait > 0 {
+	if wait := betweenRenewals - f.now().Sub(f.renewed); wait > 0 {
 		said := f.said
 		f.again = time.AfterFunc(wait, func() {
 			if f.still(said) && ctx.Err() == nil {
@@ -50,7 +50,7 @@ func (f *follower) renewInTime(ctx context.Context, secret *corev1.Secret) {
 		})
 		return
 	}
-	f.renewed = time.Now()
+	f.renewed = f.now()
 	f.renew(ctx, secret)
 }
 

@@ -26,6 +26,8 @@ type follower struct {
 	serve func(certificate, key []byte) error
 	// marker is the file that tells the rotator of a certificate that is being served.
 	marker string
+	// now is the clock.
+	now func() time.Time
 
 	mu sync.Mutex
 	// renewed is when a certificate that had not begun was taken away last, again when the next is looked at, nil for never.
@@ -67,7 +69,7 @@ func (f *follower) take(ctx context.Context, obj any) {
 	if len(secret.Data[corev1.TLSCertKey]) == 0 {
 		return
 	}
-	if unborn(secret, time.Now()) {
+	if unborn(secret, f.now()) {
 		f.renewInTime(ctx, secret)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/assert"
@@ -50,7 +51,7 @@ func follow(t *testing.T, answers interceptor.Funcs, objects ...client.Object) f
 	source := newSelfManaged()
 	f := &follower{
 		secret: secretName, secrets: secrets, writer: cluster,
-		serve: source.serve, marker: filepath.Join(t.TempDir(), "tls.crt"),
+		serve: source.serve, marker: filepath.Join(t.TempDir(), "tls.crt"), now: time.Now,
 	}
 	require.NoError(t, f.Start(ctx))
 	informer, err := secrets.FakeInformerFor(ctx, &corev1.Secret{})

@@ -116,7 +116,7 @@ func (s *SelfManaged) follower(mgr manager.Manager, marker string) (*follower, e
 			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", s.options.Secret.Name)},
 		},
 	})
-	return &follower{secret: s.options.Secret, secrets: secrets, writer: mgr.GetClient(), serve: s.serve, marker: marker}, err
+	return &follower{secret: s.options.Secret, secrets: secrets, writer: mgr.GetClient(), serve: s.serve, marker: marker, now: time.Now}, err
 }
 
 // serve shows clients a PEM-encoded certificate from now on. On error the last one stays.

@@ -53,6 +53,7 @@ type waiting struct {
 func (w waiting) size() int64 { return int64(len(w.input) + len(w.result)) }
 
 func newDecisions(of *OPA, configuration, toFile []byte) (*decisions, error) {
+	out := &decisions{of: of, counts: metrics.New(), queue: make(chan waiting, maxWaiting)}
 	var loggers []string
 	if len(toFile) > 0 {
 		parsed, err := (&file.Factory{}).Validate(of.manager, toFile)
@@ -60,7 +61,8 @@ func newDecisions(of *OPA, configuration, toFile []byte) (*decisions, error) {
 			return nil, fmt.Errorf("plugins.file_logger: %w", err)
 		}
 		loggers = []string{file.Name}
-		of.manager.Register(file.Name, (&file.Factory{}).New(of.manager, parsed))
+		plugin := (&file.Factory{}).New(of.manager, parsed).(*file.Plugin)
+		of.manager.Register(file.Name, fileLogger{plugin, out.unwritten})
 	}
 	periodic := plugins.TriggerPeriodic
 	parsed, err := logs.NewConfigBuilder().WithBytes(configuration).WithServices(of.manager.Services()).WithPlugins(loggers).
@@ -68,7 +70,6 @@ func newDecisions(of *OPA, configuration, toFile []byte) (*decisions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decision_logs: %w", err)
 	}
-	out := &decisions{of: of, counts: metrics.New(), queue: make(chan waiting, maxWaiting)}
 	out.plugin = logs.New(parsed, of.manager).WithMetrics(out.counts)
 	of.manager.Register(logs.Name, out.plugin)
 	return out, nil
@@ -153,6 +154,12 @@ func (d *decisions) log(next waiting) {
 		d.drops.Add(1)
 		d.of.Log.Error(err, "Decision is not logged", "decision", next.info.DecisionID)
 	}
+}
+
+// unwritten takes in that a decision could not be written to its file.
+func (d *decisions) unwritten(err error) {
+	d.drops.Add(1)
+	d.of.Log.Error(err, "Decision is not written to its file")
 }
 
 // droppedTotal is how many decisions were not logged.

@@ -40,7 +40,7 @@ func (o *OPA) register() error {
 	if o.logs != nil {
 		collectors = append(collectors, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "egress_governor_decision_logs_dropped_total",
-			Help: "Decisions that were not logged: too many waited, or OPA's own limits of size, rate and buffer were passed.",
+			Help: "Decisions that were not logged: too many waited, their file could not be written, or OPA's own limits of size, rate and buffer were passed.",
 		}, o.logs.droppedTotal))
 	}
 	for _, collector := range collectors {

@@ -383,6 +383,23 @@ func TestDecisionsAreMasked(t *testing.T) {
 	assert.Zero(t, of.metric(t, "egress_governor_decision_logs_dropped_total"))
 }
 
+// TestADiskThatIsFullCostsDecisionsAlone, which are counted: bundles come, policies judge, and nobody waits.
+func TestADiskThatIsFullCostsDecisionsAlone(t *testing.T) {
+	t.Parallel()
+	control := newServer(t)
+	control.serve(packed(t, nil, "1", denying("no")))
+	configuration := fetching(control.URL, nil)
+	configuration["decision_logs"] = map[string]any{"plugin": "file_logger"}
+	configuration["plugins"] = map[string]any{"file_logger": map[string]any{"path": "/dev/full"}}
+	of := start(t, configuration, io.Discard)
+	for range 100 {
+		of.Decided(opa.Decision{ID: "uid", Input: map[string]any{"text": "x"}, Result: map[string]any{}})
+	}
+	eventually(t, func() bool { return of.metric(t, "egress_governor_decision_logs_dropped_total") == 100 })
+	assert.InDelta(t, 0, of.metric(t, "egress_governor_bundle_failed"), 0)
+	assert.Positive(t, of.metric(t, "egress_governor_bundle_activation_timestamp_seconds"))
+}
+
 // TestNobodyWaitsForDecisions that are not sent: they are dropped, and counted.
 func TestNobodyWaitsForDecisions(t *testing.T) {
 	t.Parallel()

@@ -57,7 +57,7 @@ func sealed(entry *unstructured.Unstructured) bool {
 		return false
 	}
 	endpoint, _ := endpoints[0].(map[string]any)
-	return endpoint["address"] == plain.service()
+	return endpoint["address"] == wayOf(entry.GetNamespace()).service()
 }
 
 // TestNothingIsLostWhileTheWebhookRolls: under constant load, rolled and one pod killed, no request fails and nothing is

@@ -5,21 +5,21 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 )
 
 // istiod is the Deployment of Istio's control plane.
@@ -29,8 +29,9 @@ var istiod = way{namespace: "istio-system", name: "istiod"}
 type badDay struct {
 	name   string
 	breaks func(t *testing.T)
-	// applies say why an apply may fail, calls that calls may; none may where it is empty.
+	// applies say why an apply may fail, none may where it is empty; one in few may. calls says that calls may.
 	applies string
+	few     int
 	calls   bool
 }
 
@@ -42,15 +43,15 @@ func TestBadDays(t *testing.T) {
 		shared.works(t, l)
 	}
 	for _, day := range []badDay{
-		{name: "the webhook is scaled down and up", breaks: func(t *testing.T) {
+		{name: "it is scaled to one, to three, to two", breaks: func(t *testing.T) {
 			shared.scale(t, 1)
 			shared.scale(t, 3)
 			shared.scale(t, 2)
 		}},
-		{name: "a node is drained", breaks: shared.drained},
-		{name: "memory is at its limit", applies: "webhook", calls: true, breaks: shared.squeezed},
-		{name: "the disk of the replicas is full", breaks: shared.filled},
-		{name: "istiod is down", applies: "validation.istio.io", breaks: func(t *testing.T) {
+		{name: "a node is drained that a replica is on", breaks: shared.drained},
+		{name: "replicas have 64 MiB, and the largest objects that are looked at come, eight at once", applies: "webhook", few: 10, breaks: shared.squeezed},
+		{name: "the replicas' disk is full, and their certificate has to be made anew", breaks: shared.filled},
+		{name: "istiod is down", applies: "validation.istio.io", few: 1, breaks: func(t *testing.T) {
 			shared.change(t, `{"spec":{"replicas":0}}`, istiod)
 			time.Sleep(5 * time.Second)
 			shared.change(t, `{"spec":{"replicas":1}}`, istiod)
@@ -96,6 +97,7 @@ func (d badDay) lives(t *testing.T) {
 	for _, err := range failed {
 		require.True(t, d.applies != "" && strings.Contains(err.Error(), d.applies), "%v", err)
 	}
+	assert.LessOrEqual(t, int64(d.few*len(failed)), sent, "applies failed")
 	if !d.calls {
 		assert.Zero(t, lost, "calls failed")
 	}
@@ -154,24 +156,51 @@ func (c *cluster) squeezed(t *testing.T) {
 	route := fmt.Sprintf("{route: [{destination: {host: %s}}]}, ", plain.service())
 	largest := c.decoded(t, appA, virtualService("largest", fmt.Sprintf("{hosts: [%s], http: [%s]}", strings.Join(hosts, ", "), strings.Repeat(route, len(hosts)))))[0]
 	var group sync.WaitGroup
+	var allowed atomic.Int64
+	var last atomic.Value
 	for range 8 {
 		group.Go(func() {
 			for range 3 {
-				_, _ = c.stored(t.Context(), largest, client.DryRunAll)
+				if _, err := c.stored(t.Context(), largest, client.DryRunAll); err != nil {
+					last.Store(err.Error())
+				} else {
+					allowed.Add(1)
+				}
 			}
 		})
 	}
 	group.Wait()
+	t.Logf("%d of 24 of the largest are allowed; the last that is not: %v", allowed.Load(), last.Load())
+	assert.Positive(t, allowed.Load(), "none was looked at: %v", last.Load())
+	c.survived(t)
+	limited("128Mi", "512Mi")
+}
+
+// survived holds that no replica was killed for its memory, though one needed most of what it may.
+func (c *cluster) survived(t *testing.T) {
+	t.Helper()
 	pods := &corev1.PodList{}
-	require.NoError(t, c.List(t.Context(), pods, client.InNamespace(releaseNamespace)))
+	require.NoError(t, c.List(t.Context(), pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/name": release}))
+	most := int64(0)
 	for _, pod := range pods.Items {
 		for _, status := range pod.Status.ContainerStatuses {
 			if ended := status.LastTerminationState.Terminated; ended != nil {
-				require.NotEqual(t, "OOMKilled", ended.Reason, pod.Name)
+				assert.NotEqual(t, "OOMKilled", ended.Reason, pod.Name)
+			}
+			_, id, _ := strings.Cut(status.ContainerID, "://")
+			require.NotEmpty(t, id, pod.Name)
+			// The peak, by either version of cgroups.
+			said := onNode(t, "sh", "-c", "find /sys/fs/cgroup -path '*"+id+"*' '(' -name memory.peak -o -name memory.max_usage_in_bytes ')' -exec cat {} + 2>/dev/null || true")
+			for _, field := range strings.Fields(said) {
+				peak, err := strconv.ParseInt(field, 10, 64)
+				require.NoError(t, err)
+				most = max(most, peak)
 			}
 		}
 	}
-	limited("128Mi", "512Mi")
+	limit := resource.MustParse(little)
+	t.Logf("a replica needed %d of %d MiB", most>>20, limit.Value()>>20)
+	assert.GreaterOrEqual(t, most, limit.Value()*8/10, "there was memory to spare")
 }
 
 // little is so little memory that a replica is killed which does not keep to it.
@@ -203,50 +232,13 @@ func kubectl(t *testing.T, args ...string) {
 	onNode(t, append([]string{"kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"}, args...)...)
 }
 
-// onNode runs a command on the node.
-func onNode(t *testing.T, args ...string) {
+// onNode runs a command on the node, and returns what it says.
+func onNode(t *testing.T, args ...string) string {
 	t.Helper()
 	name := os.Getenv("CONTROL_PLANE")
 	require.NotEmpty(t, name, "CONTROL_PLANE must name the container of the control plane")
 	line := append([]string{"exec", name}, args...)
 	out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "docker", line...).CombinedOutput() //nolint:gosec // in a test cluster
 	require.NoError(t, err, "%s", out)
-}
-
-// TestUpgrade goes from each earlier version to this one and back, old and new replicas side by side, and loses nothing.
-func TestUpgrade(t *testing.T) {
-	raw, err := os.ReadFile(os.Getenv("BEFORE"))
-	require.NoError(t, err, "BEFORE must name what cluster/before.sh wrote")
-	installed := filepath.Join(t.TempDir(), "installed.yaml")
-	require.NoError(t, os.WriteFile(installed, shared.helm(t.Context(), t, "get", "values", release, "--output", "yaml"), 0o600))
-	t.Cleanup(func() { shared.upgrade(t, installed) })
-	for line := range strings.Lines(string(raw)) {
-		fields := strings.Fields(line)
-		require.Len(t, fields, 3)
-		t.Run("from "+fields[0], func(t *testing.T) {
-			shared.upgradeTo(t, fields[1], installed, earlier(t, fields[2]))
-			entry := shared.decoded(t, appA, entry("earlier", "earlier.partner.test", webPorts))[0]
-			t.Cleanup(func() { shared.deleted(t, entry) })
-			shared.serves(t, entry)
-			stop := shared.applyWithoutPause(t)
-			shared.upgrade(t, installed)
-			shared.storedSoon(t, entry)
-			shared.exitReady(t, entry)
-			shared.upgradeTo(t, fields[1], installed, earlier(t, fields[2]))
-			sent, failed := stop()
-			t.Logf("from %s up and back: %d applies, %d failed", fields[0], sent, len(failed))
-			assert.NoError(t, errors.Join(failed...))
-		})
-	}
-}
-
-// earlier are values by which an image of the engine is run.
-func earlier(t *testing.T, image string) string {
-	t.Helper()
-	repository, tag, _ := strings.Cut(image, ":")
-	raw, err := yaml.Marshal(map[string]any{"image": map[string]any{"repository": repository, "tag": tag}, "podAnnotations": map[string]any{"image": image}})
-	require.NoError(t, err)
-	out := filepath.Join(t.TempDir(), "earlier.yaml")
-	require.NoError(t, os.WriteFile(out, raw, 0o600))
-	return out
+	return string(out)
 }

@@ -34,6 +34,7 @@ func withoutBundle(ctx context.Context, t *testing.T) {
 		}
 	})
 	shaken()
+	require.NoError(t, until(ctx, func() error { return vouched(ctx, nil) }))
 }
 
 // changed changes an object that has the name of the release.

@@ -1,19 +1,26 @@
 package reliability
 
 import (
+	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
+
+// serviceName is what the API server calls the webhook.
+const serviceName = "egress-governor-webhook." + controlplane.Namespace + ".svc"
 
 // secretKey names the Secret of the certificates.
 var secretKey = client.ObjectKey{Namespace: controlplane.Namespace, Name: "egress-governor-webhook-cert"}
@@ -25,6 +32,41 @@ var (
 	past     = span{-48 * time.Hour, -time.Hour}
 	tomorrow = span{24 * time.Hour, 10 * 365 * 24 * time.Hour}
 )
+
+// vouched returns why the certificate of the Secret is not sound now: it is none, or what the Secret held before, or no authority of a
+// webhook configuration vouches for it.
+func vouched(ctx context.Context, before []byte) error {
+	secret := &corev1.Secret{}
+	mutating, validating := &admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	release := client.ObjectKey{Name: controlplane.Release}
+	if err := errors.Join(world.plane.Client.Get(ctx, secretKey, secret), world.plane.Client.Get(ctx, release, mutating), world.plane.Client.Get(ctx, release, validating)); err != nil {
+		return err
+	}
+	serving := secret.Data[corev1.TLSCertKey]
+	block, _ := pem.Decode(serving)
+	if block == nil || bytes.Equal(serving, before) {
+		return errors.New("the Secret has no other certificate")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return err
+	}
+	bundles := [][]byte{secret.Data["ca.crt"]}
+	for i := range mutating.Webhooks {
+		bundles = append(bundles, mutating.Webhooks[i].ClientConfig.CABundle)
+	}
+	for i := range validating.Webhooks {
+		bundles = append(bundles, validating.Webhooks[i].ClientConfig.CABundle)
+	}
+	for _, bundle := range bundles {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(bundle)
+		if _, err := leaf.Verify(x509.VerifyOptions{DNSName: serviceName, Roots: roots}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // certificates writes into a Secret what a rotation with another clock would have: an authority, the one it has where none is to be
 // made, and a serving certificate.
@@ -46,7 +88,7 @@ func certificates(secret *corev1.Secret, authority *span, serving span) error {
 	if err != nil {
 		return err
 	}
-	leaf := template("egress-governor-webhook."+controlplane.Namespace+".svc", serving)
+	leaf := template(serviceName, serving)
 	leaf.DNSNames = append(leaf.DNSNames, "localhost")
 	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return sign(secret, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, leaf, ca, key)

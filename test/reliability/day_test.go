@@ -20,13 +20,23 @@ type day struct {
 	breaks func(ctx context.Context, t *testing.T)
 	// may are the outcomes that requests may have, beside done. Nothing is ever stored ungoverned.
 	may []outcome
+	// pods says whether replicas may end that nobody told to.
+	pods fate
 }
+
+// fate is what becomes of replicas on a day.
+type fate bool
+
+const (
+	stay fate = false
+	end  fate = true
+)
 
 // lives through a day: its requests had the outcomes that they may have, everything is stored as it must be, all replicas are ready,
 // and the exits are those of the entries.
 func (d day) lives(t *testing.T, l *load) {
 	t.Helper()
-	began := time.Now()
+	began, ended := time.Now(), world.ended.Load()
 	d.breaks(t.Context(), t)
 	mended := time.Now()
 	require.NoError(t, until(t.Context(), func() error { return l.served(mended) }), "nobody recovers")
@@ -39,6 +49,9 @@ func (d day) lives(t *testing.T, l *load) {
 		}))
 		d.tell(t, began, l.since(began), served, time.Since(mended))
 	})
+	if d.pods == stay {
+		assert.Equal(t, ended, world.ended.Load(), "a replica ended by itself")
+	}
 }
 
 // served returns which tenant has nothing done that it sent since.
@@ -73,7 +86,7 @@ func (d day) tell(t *testing.T, began time.Time, answers []answer, served, well 
 	for what, n := range said {
 		t.Logf("%5d %s", n, what)
 	}
-	for _, outcome := range []outcome{closed, unreachable, refused, ungoverned} {
+	for _, outcome := range []outcome{closed, unreachable, refused, overdue, ungoverned} {
 		if !slices.Contains(d.may, outcome) {
 			assert.Zero(t, counts[outcome], "requests were %s", outcome)
 		}

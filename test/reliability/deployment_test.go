@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ type deployment struct {
 
 	pods []*pod
 	made int
+	// ended counts how often what runs in a pod ended that was not deleted.
+	ended atomic.Int64
 	// under is the command before the webhook's own in pods that are made from now on.
 	under []string
 }
@@ -47,9 +50,8 @@ type pod struct {
 	replica *controlplane.Replica
 	member  *member
 	deleted bool
-	// restarts are how often it was started again, gone is closed when it is not any more.
-	restarts int
-	gone     chan struct{}
+	// gone is closed when it is not started again any more.
+	gone chan struct{}
 }
 
 // scale starts pods until there are so many.
@@ -104,6 +106,7 @@ func (d *deployment) keep(of *pod) {
 		if deleted {
 			return
 		}
+		d.ended.Add(1)
 		if time.Since(began) > lasting {
 			backoff = time.Second
 		}
@@ -113,9 +116,6 @@ func (d *deployment) keep(of *pod) {
 		if err != nil {
 			return
 		}
-		of.mu.Lock()
-		of.restarts++
-		of.mu.Unlock()
 		of.runs(d.service, again)
 	}
 }

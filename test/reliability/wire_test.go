@@ -25,8 +25,8 @@ type wire struct {
 	mu sync.Mutex
 	// open is closed while nothing is held back.
 	open chan struct{}
-	// lag is how much later events of watches come.
-	lag time.Duration
+	// lag is how much later events of watches come, heard how late one came at most since that was set.
+	lag, heard time.Duration
 }
 
 func newWire(to *rest.Config) (*wire, error) {
@@ -80,6 +80,9 @@ func (w *wire) delay(by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lag = by
+	if by > 0 {
+		w.heard = 0
+	}
 }
 
 func (w *wire) mend() {
@@ -110,6 +113,20 @@ func (w *wire) late() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lag
+}
+
+// hears takes in how late an event came.
+func (w *wire) hears(late time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = max(w.heard, late)
+}
+
+// latest returns how late an event came at most since events are delayed.
+func (w *wire) latest() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.heard
 }
 
 // watched has what a watch says come as the wire lets it.
@@ -147,6 +164,7 @@ func (w *wire) watched(ctx context.Context, body io.ReadCloser) io.ReadCloser {
 			if _, err := in.Write(part.bytes); err != nil {
 				return
 			}
+			w.hears(time.Since(part.at))
 		}
 	}()
 	return struct {

@@ -1,6 +1,6 @@
 // Package versions holds that what a version of egress-governor stored is read by every later one: what its author wrote comes back,
 // and applied again it stays. A folder of testdata for each version of the chart has objects as they were written and as they were
-// stored; UPDATE=1 go test ./versions writes that of the current version.
+// stored, and what was kept beside them; UPDATE=1 go test -run TestTheCurrentVersionIsKept ./versions writes that of the current version.
 package versions
 
 import (
@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ import (
 
 // meshes are those of the cases, by the names of their files.
 var meshes = map[string]func() *egress.Mesh{
-	"plain": egresstest.Mesh, "mutualtls": egresstest.MutualTLS, "byroutes": egresstest.ByRoutes,
+	"plain": egresstest.Mesh, "mutualtls": egresstest.MutualTLS, "byroutes": egresstest.ByRoutes, "ambient": egresstest.Ambient, "held": egresstest.Mesh,
 	"blocked": func() *egress.Mesh {
 		out := egresstest.Mesh()
 		out.Block = true
@@ -46,11 +47,22 @@ func cluster(t *testing.T, name string) *render.Cluster {
 	require.Contains(t, meshes, name)
 	out, err := render.New(meshes[name](), nobody{}, time.Unix(1700000000, 0))
 	require.NoError(t, err)
+	mode := "{}"
+	if name == "ambient" {
+		mode = "{istio.io/dataplane-mode: ambient}"
+	}
 	for _, text := range []string{
-		"apiVersion: v1\nkind: Namespace\nmetadata: {name: payments}",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: payments, labels: " + mode + "}",
 		"apiVersion: v1\nkind: Service\nmetadata: {name: istio-egressgateway, namespace: istio-system}\nspec: {ports: [{name: http2, port: 80}, {name: https, port: 443}]}",
 	} {
 		require.NoError(t, out.Store(decoded(t, text)[0]))
+	}
+	if name == "held" {
+		// It was there before anybody was asked.
+		for _, object := range read(t, written(name)) {
+			object.SetAnnotations(nil)
+			require.NoError(t, out.Store(object))
+		}
 	}
 	return out
 }
@@ -113,20 +125,42 @@ func TestTheCurrentVersionIsKept(t *testing.T) {
 	for name := range meshes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stored := applied(t, cluster(t, name), read(t, filepath.Join("testdata", "written", name+".yaml")))
-			file := filepath.Join(folder, name+".yaml")
-			if os.Getenv("UPDATE") != "" {
-				require.NoError(t, os.MkdirAll(folder, 0o755))
-				require.NoError(t, os.WriteFile(file, encoded(t, stored), 0o600))
-			}
-			want := read(t, file)
-			require.Len(t, stored, len(want))
-			for i := range want {
-				assert.Equal(t, want[i].Object, decoded(t, string(encoded(t, stored[i:i+1])))[0].Object, name)
-			}
+			of := cluster(t, name)
+			is(t, filepath.Join(folder, name+".yaml"), applied(t, of, read(t, written(name))))
+			is(t, filepath.Join(folder, name+keptBeside), kept(t, of))
 		})
 	}
 }
+
+// is holds objects to those of a file; with UPDATE it writes that.
+func is(t *testing.T, file string, objects []*unstructured.Unstructured) {
+	t.Helper()
+	if os.Getenv("UPDATE") != "" {
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		require.NoError(t, os.WriteFile(file, encoded(t, objects), 0o600))
+	}
+	want := read(t, file)
+	require.Len(t, objects, len(want), file)
+	for i := range want {
+		assert.Equal(t, want[i].Object, decoded(t, string(encoded(t, objects[i:i+1])))[0].Object, file)
+	}
+}
+
+// those returns the objects that are of the same names as others: what is written grows with the versions.
+func those(t *testing.T, of, named []*unstructured.Unstructured) (out []*unstructured.Unstructured) {
+	t.Helper()
+	for _, like := range named {
+		at := slices.IndexFunc(of, func(object *unstructured.Unstructured) bool {
+			return object.GroupVersionKind() == like.GroupVersionKind() && object.GetNamespace() == like.GetNamespace() && object.GetName() == like.GetName()
+		})
+		require.NotEqual(t, -1, at, "%s %s was written", like.GetKind(), like.GetName())
+		out = append(out, of[at])
+	}
+	return out
+}
+
+// written is the file of what authors wrote in a case.
+func written(name string) string { return filepath.Join("testdata", "written", name+".yaml") }
 
 func encoded(t *testing.T, objects []*unstructured.Unstructured) []byte {
 	t.Helper()
@@ -157,12 +191,15 @@ func TestWhatAVersionStoredIsRead(t *testing.T) {
 		files, err := filepath.Glob(filepath.Join("testdata", folder.Name(), "*.yaml"))
 		require.NoError(t, err)
 		for _, file := range files {
+			if strings.HasSuffix(file, keptBeside) {
+				continue
+			}
 			seen++
 			name := strings.TrimSuffix(filepath.Base(file), ".yaml")
 			t.Run(folder.Name()+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				written, stored := read(t, filepath.Join("testdata", "written", name+".yaml")), read(t, file)
-				of := cluster(t, name)
+				stored, of := read(t, file), cluster(t, name)
+				written := those(t, read(t, written(name)), stored)
 				for _, object := range stored {
 					require.NoError(t, of.Store(object.DeepCopy()))
 				}
@@ -175,6 +212,7 @@ func TestWhatAVersionStoredIsRead(t *testing.T) {
 					}
 				}
 				says("stored")
+				areKept(t, read(t, strings.TrimSuffix(file, ".yaml")+keptBeside), kept(t, of))
 				for what, put := range map[string][]*unstructured.Unstructured{"stored, put again": stored, "written, put again": written} {
 					again := applied(t, of, put)
 					says(what)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the chart and the image of earlier revisions of this tree, for the upgrades from them.
-#   before.sh FOLDER REVISION…    prints a line of revision, folder of the chart and image for each
+#   before.sh FOLDER REVISION…    prints a line of revision, as git describes it, folder of the chart and image for each
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 folder=$1
@@ -13,5 +13,5 @@ for revision in "$@"; do
 	mkdir -p "$tree"
 	git archive "$revision" | tar -x -C "$tree"
 	MAKEFLAGS= make --no-print-directory -C "$tree" image IMAGE="$image" VERSION="before-$name" SOURCE_DATE_EPOCH=0 >&2
-	echo "$revision $tree/charts/egress-governor $image"
+	echo "$(git describe --tags --always "$revision") $tree/charts/egress-governor $image"
 done
