@@ -1,7 +1,9 @@
 package chart
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -9,6 +11,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/apiserver"
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
@@ -48,5 +52,45 @@ func TestAWaypointIsConfigured(t *testing.T) {
 	}
 	policies, _ := guards(t, rendered(t, withWaypoint(values{"name": "waypoint"})))
 	validations := policies["entries"].Spec.Validations
-	assert.Contains(t, validations[len(validations)-1].Expression, `== ["waypoint", request.namespace, "", ""]`, "that of each namespace's own")
+	assert.Contains(t, validations[len(validations)-1].Expression, `== ["waypoint", request.namespace]`, "that of each namespace's own")
+}
+
+// TestTheGuardHasTheLabelsThatAreRefused: with the webhook gone, whatever the review refuses of what istiod reads otherwise is refused by
+// the guard, also where it comes to an entry that is stored, and what the author's own tools write is not.
+func TestTheGuardHasTheLabelsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	server := guarding(t, withWaypoint(values{"name": "waypoint", "namespace": "ways"}))
+	stored := func(labels, annotations string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: app, labels: {istio.io/use-waypoint: waypoint, istio.io/use-waypoint-namespace: ways" + labels + "}, annotations: {a: b" + annotations + "}}\n" +
+			"spec: {hosts: [a.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: out.ways.svc.cluster.local, ports: {http: 80}}]}"
+	}
+	ask := func(mode, text, was string) error {
+		request := apiserver.Request{Object: parsed(t, text), Namespace: parsed(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app, istio.io/dataplane-mode: "+mode+"}}")}
+		if was != "" {
+			request.Old = parsed(t, was)
+		}
+		_, err := server.Clone().Guard(t.Context(), request)
+		return err
+	}
+	plain := stored("", "")
+	require.NoError(t, ask("ambient", plain, ""))
+	require.NoError(t, ask("ambient", stored(", team: a, istio.io/ingress-use-waypoint: \"true\"", ", b: c"), plain))
+	labels, prefix := egress.BendingLabels()
+	annotations, own := egress.BendingAnnotations()
+	bent := map[string]string{}
+	for _, key := range append(labels, prefix+"anything") {
+		bent["metadata.labels["+key+"]"] = stored(", "+key+": a", "")
+	}
+	for _, key := range append(annotations, own+"anything") {
+		bent["metadata.annotations["+key+"]"] = stored("", ", "+key+": a")
+	}
+	for field, text := range bent {
+		require.ErrorContains(t, ask("ambient", text, ""), "denied request: "+field+": ", field)
+		require.ErrorContains(t, ask("ambient", text, plain), "denied request: "+field+": ", field)
+		require.NoError(t, ask("ambient", strings.Replace(text, "a: b", "a: c", 1), text), "%s was there before", field)
+		require.NoError(t, ask("none", text, ""), "%s without a waypoint", field)
+	}
+	policies, _ := guards(t, rendered(t, withWaypoint(values{"name": "waypoint"})))
+	written, _ := json.Marshal(labels)
+	assert.Contains(t, policies["entries"].Spec.Variables[0].Expression, strings.ReplaceAll(string(written), ",", ", "), "no more than these, either")
 }

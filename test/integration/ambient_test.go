@@ -63,7 +63,7 @@ func TestAnEntryInAmbientMode(t *testing.T) {
 
 	for _, patch := range []string{
 		`{"metadata":{"labels":{"istio.io/use-waypoint":"none"}}}`, `{"metadata":{"labels":{"istio.io/use-waypoint-namespace":"mine"}}}`,
-		`{"metadata":{"labels":{"istio.io/use-waypoint-canary":"mine"}}}`, `{"metadata":{"annotations":{"istio.io/use-waypoint-canary-weight":"100"}}}`,
+		`{"metadata":{"labels":{"istio.io/use-waypoint-canary":"mine"}}}`, `{"metadata":{"labels":{"gateway.istio.io/managed":"istio.io-mesh-controller"}}}`, `{"metadata":{"annotations":{"istio.io/use-waypoint-canary-weight":"100"}}}`,
 		`{"metadata":{"labels":{"networking.istio.io/enable-autoallocate-ip":"false"}}}`,
 	} {
 		err := c.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
@@ -114,8 +114,11 @@ func TestWithoutTheWebhookNobodyUnbinds(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "egress-governor-entries")
 	}, "the guard answers alone")
 	caught(t, c.Create(t.Context(), byHand.DeepCopy()), "entries", field)
-	for _, labels := range []string{`{"istio.io/use-waypoint":"none"}`, `null`, `{"istio.io/use-waypoint-canary":"mine"}`} {
-		caught(t, c.Patch(t.Context(), bound.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":`+labels+`}}`))), "entries", field)
+	for labels, at := range map[string]string{
+		`{"istio.io/use-waypoint":"none"}`: field, `null`: field, `{"istio.io/use-waypoint-canary":"mine"}`: "metadata.labels[istio.io/use-waypoint-canary]",
+		`{"gateway.istio.io/managed":"istio.io-mesh-controller"}`: "metadata.labels[gateway.istio.io/managed]",
+	} {
+		caught(t, c.Patch(t.Context(), bound.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":`+labels+`}}`))), "entries", at)
 	}
 	require.NoError(t, c.Patch(t.Context(), bound.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"team":"a"}}}`))))
 	byHand.SetLabels(map[string]string{"istio.io/use-waypoint": "waypoint", "istio.io/use-waypoint-namespace": waypointNamespace})
