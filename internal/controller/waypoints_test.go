@@ -30,7 +30,7 @@ func boundEntry(namespace, name string, exportTo ...string) *networkingv1.Servic
 	return out
 }
 
-// callersBy returns whom the policy of an entry does not turn away; nil where there is none.
+// callersBy returns whom the policy of an entry does not turn away; nil where there is none, or it turns nobody away for who he is.
 func (s *stage) callersBy(namespace, entry string) any {
 	s.t.Helper()
 	policy := empty(authorizationPolicy())
@@ -40,9 +40,11 @@ func (s *stage) callersBy(namespace, entry string) any {
 	}
 	require.NoError(s.t, err)
 	rules, _, _ := unstructured.NestedSlice(policy.Object, "spec", "rules")
-	require.Len(s.t, rules, 1)
+	require.NotEmpty(s.t, rules)
 	from, _, _ := unstructured.NestedSlice(rules[0].(map[string]any), "from")
-	require.Len(s.t, from, 1)
+	if len(from) == 0 {
+		return nil
+	}
 	out, _, _ := unstructured.NestedStringSlice(from[0].(map[string]any), "source", "notPrincipals")
 	return out
 }
