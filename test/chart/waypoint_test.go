@@ -94,3 +94,58 @@ func TestTheGuardHasTheLabelsThatAreRefused(t *testing.T) {
 	written, _ := json.Marshal(labels)
 	assert.Contains(t, policies["entries"].Spec.Variables[0].Expression, strings.ReplaceAll(string(written), ",", ", "), "no more than these, either")
 }
+
+// TestAWaypointIsNotTakenAway: where it is for others than Services, or does not take the namespace, calls go past it. Who may label
+// namespaces may, and beside ambient mode a Gateway of its name is anybody's.
+func TestAWaypointIsNotTakenAway(t *testing.T) {
+	t.Parallel()
+	const (
+		class = "gatewayClassName: istio-waypoint"
+		hbone = "{name: mesh, port: 15008, protocol: HBONE}"
+	)
+	gateway := func(labels, spec string) string {
+		return "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: waypoint, namespace: app, labels: {a: b" + labels + "}}\nspec: {" + spec + "}"
+	}
+	from := func(rest string) string {
+		return strings.Replace(hbone, "}", ", allowedRoutes: {namespaces: {from: "+rest+"}}}", 1)
+	}
+	whole := gateway("", class+", listeners: ["+hbone+"]")
+	ask := func(server *apiserver.Server, mode, text, was, user string) error {
+		request := apiserver.Request{Object: parsed(t, text), User: user, Namespace: parsed(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: app, labels: {kubernetes.io/metadata.name: app, istio.io/dataplane-mode: "+mode+"}}")}
+		if was != "" {
+			request.Old = parsed(t, was)
+		}
+		_, err := server.Clone().Guard(t.Context(), request)
+		return err
+	}
+	own := guarding(t, values{"config": withWaypoint(values{"name": "waypoint"})["config"], "guards": values{"namespaceLabels": values{"allowedUsers": []any{"platform"}}}})
+	shared := guarding(t, withWaypoint(values{"name": "waypoint", "namespace": "app"}))
+	for text, field := range map[string]string{
+		gateway(", istio.io/waypoint-for: workload", class+", listeners: ["+hbone+"]"):                           "metadata.labels[istio.io/waypoint-for]",
+		gateway(", istio.io/waypoint-for: \"\"", class+", listeners: ["+hbone+"]"):                               "metadata.labels[istio.io/waypoint-for]",
+		gateway("", "gatewayClassName: istio, listeners: ["+hbone+"]"):                                           "spec.gatewayClassName",
+		gateway("", class+", listeners: ["+from("Selector, selector: {matchLabels: {no: body}}")+"]"):            "spec.listeners",
+		strings.Replace(gateway("", "gatewayClassName: mine, listeners: ["+hbone+"]"), "/v1\n", "/v1beta1\n", 1): "spec.gatewayClassName",
+	} {
+		for _, was := range []string{"", whole} {
+			require.ErrorContains(t, ask(own, "ambient", text, was, "jane"), "denied request: "+field+": ", text)
+			require.ErrorContains(t, ask(shared, "none", text, was, "jane"), "denied request: "+field+": ", text)
+			require.NoError(t, ask(own, "ambient", text, was, "platform"), text)
+			require.NoError(t, ask(own, "none", text, was, "jane"), text)
+		}
+		require.NoError(t, ask(own, "ambient", strings.Replace(text, "a: b", "a: c", 1), text, "jane"), "it was there before: %s", text)
+		require.NoError(t, ask(own, "ambient", whole, text, "jane"), "it is mended: %s", text)
+		require.NoError(t, ask(own, "ambient", strings.Replace(text, "name: waypoint,", "name: other,", 1), "", "jane"), text)
+	}
+	require.ErrorContains(t, ask(own, "ambient", gateway(", istio.io/rev: no-such", class+", listeners: ["+hbone+"]"), whole, "jane"), "metadata.labels[istio.io/rev]: ")
+	for _, text := range []string{whole, gateway(", istio.io/waypoint-for: all", class+", listeners: ["+from("All")+"]")} {
+		require.NoError(t, ask(own, "ambient", text, "", "jane"))
+		require.NoError(t, ask(own, "ambient", text, whole, "jane"))
+	}
+	require.ErrorContains(t, ask(shared, "none", whole, gateway("", class+", listeners: ["+from("All")+"]"), "jane"), "spec.listeners: ", "it is that of other namespaces")
+	policies, _ := guards(t, rendered(t, nil))
+	assert.NotContains(t, policies, "waypoints", "no gateway has one")
+	policies, actions := guards(t, rendered(t, withWaypoint(values{"name": "waypoint"})))
+	assert.Equal(t, policies["entries"].Spec.MatchConstraints.NamespaceSelector, policies["waypoints"].Spec.MatchConstraints.NamespaceSelector)
+	assert.Equal(t, actions["entries"], actions["waypoints"])
+}

@@ -125,3 +125,29 @@ func TestWithoutTheWebhookNobodyUnbinds(t *testing.T) {
 	require.NoError(t, c.Create(t.Context(), byHand.DeepCopy(), client.DryRunAll))
 	require.NoError(t, c.Delete(t.Context(), bound))
 }
+
+// TestAWaypointIsNotTakenAway by who may do all else in its namespace, while entries may be bound to it; with its namespace it goes. It is
+// not parallel.
+func TestAWaypointIsNotTakenAway(t *testing.T) {
+	guarded(t)
+	gatewayAPI(t, shared.Config)
+	waypoint(t)
+	c, _ := author(t)
+	const manifest = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: waypoint}\nspec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}]}"
+	of := object(t, waypointNamespace, manifest)
+	require.NoError(t, c.Create(t.Context(), of.DeepCopy()))
+	eventually(t, func() bool { return c.Delete(t.Context(), of.DeepCopy(), client.DryRunAll) != nil }, "the guard knows the kind")
+	caught(t, c.Delete(t.Context(), of.DeepCopy()), "waypoints", "metadata.name")
+	caught(t, c.DeleteAllOf(t.Context(), of.DeepCopy(), client.InNamespace(waypointNamespace)), "waypoints", "metadata.name")
+	for patch, field := range map[string]string{
+		`{"metadata":{"labels":{"istio.io/waypoint-for":"workload"}}}`: "metadata.labels[istio.io/waypoint-for]",
+		`{"spec":{"gatewayClassName":"mine"}}`:                         "spec.gatewayClassName",
+	} {
+		caught(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))), "waypoints", field)
+	}
+	require.NoError(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"team":"a"}}}`))))
+	elsewhere := object(t, namespace(t, inAmbient), manifest)
+	require.NoError(t, c.Create(t.Context(), elsewhere.DeepCopy()))
+	require.NoError(t, c.Delete(t.Context(), elsewhere), "it is no gateway's waypoint")
+	require.NoError(t, shared.Client.Delete(t.Context(), of), "who administers the cluster may")
+}
