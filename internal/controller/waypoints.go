@@ -112,7 +112,7 @@ func waypointProblems(gw egress.Gateway, waypoint egress.Waypoint, object *unstr
 	}
 	var shut []string
 	for _, namespace := range slices.Sorted(maps.Keys(serves)) {
-		if namespace != waypoint.Namespace && !allows(object, serves[namespace]) {
+		if !allows(object, namespace, serves[namespace]) {
 			shut = append(shut, namespace)
 		}
 	}
@@ -122,29 +122,33 @@ func waypointProblems(gw egress.Gateway, waypoint egress.Waypoint, object *unstr
 	return nil
 }
 
-// allows says whether a waypoint takes the entries of another namespace with these labels.
-func allows(object *unstructured.Unstructured, namespace labels.Set) bool {
+// allows says whether a waypoint takes the entries of a namespace with these labels: by its HBONE listener, and without one, or where that
+// does not say, those of its own.
+func allows(object *unstructured.Unstructured, namespace string, of labels.Set) bool {
 	listeners, _, _ := unstructured.NestedSlice(object.Object, "spec", "listeners")
 	for _, item := range listeners {
-		listener, _ := item.(map[string]any)
-		if listener["protocol"] != "HBONE" {
-			continue
+		if listener, _ := item.(map[string]any); listener["protocol"] == "HBONE" {
+			return takes(listener, namespace == object.GetNamespace(), of)
 		}
-		switch from, _, _ := unstructured.NestedString(listener, "allowedRoutes", "namespaces", "from"); from {
-		case "All":
-			return true
-		case "Selector":
-			raw, _, _ := unstructured.NestedMap(listener, "allowedRoutes", "namespaces", "selector")
-			var of metav1.LabelSelector
-			if runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &of) != nil {
-				return false
-			}
-			selector, err := metav1.LabelSelectorAsSelector(&of)
-			return err == nil && selector.Matches(namespace)
-		}
-		return false
 	}
-	return false
+	return namespace == object.GetNamespace()
+}
+
+// takes says whether a listener takes routes of a namespace with these labels, which may be its own.
+func takes(listener map[string]any, own bool, of labels.Set) bool {
+	switch from, _, _ := unstructured.NestedString(listener, "allowedRoutes", "namespaces", "from"); from {
+	case "All":
+		return true
+	case "Selector":
+		raw, _, _ := unstructured.NestedMap(listener, "allowedRoutes", "namespaces", "selector")
+		var by metav1.LabelSelector
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &by) != nil {
+			return false
+		}
+		selector, err := metav1.LabelSelectorAsSelector(&by)
+		return err == nil && selector.Matches(of)
+	}
+	return own
 }
 
 // exitsVisible says where ambient mode may take an exit itself for the entry of its host: it goes by no exportTo, and for namespaces

@@ -62,6 +62,8 @@ func (f *Facts) Export(exportTo []string, namespace string, accounts map[string]
 type Namespaces struct {
 	names  []string
 	labels []map[string]string
+	// ambient are two of those in ambient mode, or all: enough to say whether there is another than one.
+	ambient []string
 }
 
 // NewNamespaces returns namespaces by their names, with their labels.
@@ -70,6 +72,9 @@ func NewNamespaces(named map[string]map[string]string) *Namespaces {
 	out.labels = make([]map[string]string, len(out.names))
 	for i, name := range out.names {
 		out.labels[i] = named[name]
+		if len(out.ambient) < 2 && Ambient(named[name]) {
+			out.ambient = append(out.ambient, name)
+		}
 	}
 	return out
 }
@@ -80,6 +85,11 @@ func (n *Namespaces) Len() int { return len(n.names) }
 // At returns the name and the labels of one.
 func (n *Namespaces) At(i int) (name string, labels map[string]string) {
 	return n.names[i], n.labels[i]
+}
+
+// Ambient says whether another one than this is in ambient mode, whose pods go by the addresses of entries, whomever they are exported to.
+func (n *Namespaces) Ambient(but string) bool {
+	return slices.ContainsFunc(n.ambient, func(name string) bool { return name != but })
 }
 
 // Index returns the place of one, false for one that is not among them.

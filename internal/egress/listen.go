@@ -146,10 +146,11 @@ func (e *Entry) ListensAs(before *Entry, port Port) bool {
 		e.seenAs(before) && before.hasPort(port)
 }
 
-// AwaitsAs says whether an entry had before all that sidecars tell apart by its addresses: for no clients beside, on no ports beside.
-func (e *Entry) AwaitsAs(before *Entry) bool {
+// AwaitsAs says whether an entry had before all that clients tell apart by its addresses: for no clients beside, on no ports beside. To
+// sidecars ports of HTTP are none of these, in ambient mode all are.
+func (e *Entry) AwaitsAs(before *Entry, ambient bool) bool {
 	return e.seenAs(before) && !slices.ContainsFunc(e.Ports, func(port Port) bool {
-		return port.ToldBy() != FamilyHTTP && !before.hasPort(port)
+		return (ambient || port.ToldBy() != FamilyHTTP) && !before.hasPort(port)
 	})
 }
 

@@ -82,49 +82,29 @@ func TestALabelThatIsNoStringIsRefused(t *testing.T) {
 	assert.Equal(t, "metadata.labels[istio.io/use-waypoint-canary]", refusals[0].Field)
 }
 
-// TestWhomAWaypointTurnsAway: everybody but those whom some entry of each host lets in, on each port.
-func TestWhomAWaypointTurnsAway(t *testing.T) {
+// TestWhatIstiodReadsOtherwiseIsRefused: each label and annotation of the list, whatever its value, and those that nobody has thought of yet
+// of what istiod marks as its own; beside a waypoint alone.
+func TestWhatIstiodReadsOtherwiseIsRefused(t *testing.T) {
 	t.Parallel()
-	http, tls := egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}
-	const host = "api.example.com"
-	entry := func(namespace string, exportTo []string, ports ...egress.Port) *egress.Entry {
-		out := egresstest.Sealed(host, ports...)
-		out.Namespace, out.ExportTo = namespace, exportTo
-		return out
+	mesh, unbound := egresstest.Ambient(), egresstest.Mesh()
+	labels, prefix := egress.BendingLabels()
+	annotations, _ := egress.BendingAnnotations()
+	refused := func(entry *unstructured.Unstructured, field string) {
+		t.Helper()
+		_, err := Seal(entry, mesh.Gateways[0], mesh)
+		var refusals Refusals
+		require.ErrorAs(t, err, &refusals, field)
+		assert.Equal(t, "other-waypoint", refusals[0].Code)
+		assert.Equal(t, field, refusals[0].Field)
+		_, err = Seal(entry, unbound.Gateways[0], unbound)
+		require.NoError(t, err, field)
 	}
-	not := func(principals ...any) []any {
-		if len(principals) == 0 {
-			return []any{map[string]any{}}
-		}
-		return []any{map[string]any{"from": []any{map[string]any{"source": map[string]any{"notPrincipals": principals}}}}}
+	for _, key := range append(labels, prefix+"anything") {
+		refused(labelled(map[string]any{key: "a", "team": "a"}), "metadata.labels["+key+"]")
 	}
-	const a, b, c = "cluster.local/ns/a/sa/*", "cluster.local/ns/b/sa/*", "cluster.local/ns/c/sa/*"
-	for name, tc := range map[string]struct {
-		own    *egress.Entry
-		others []*egress.Entry
-		want   []any
-	}{
-		"its own namespace":         {entry("a", []string{"."}, http), nil, not(a)},
-		"those it is exported to":   {entry("a", []string{".", "b", "nobody-governs"}, http), nil, not(a, b)},
-		"everybody":                 {entry("a", nil, http), nil, nil},
-		"those of others' entries":  {entry("a", []string{"."}, http), []*egress.Entry{entry("b", []string{"c"}, http)}, not(a, b, c)},
-		"not of others' own ports":  {entry("a", []string{"."}, http, tls), []*egress.Entry{entry("b", []string{"."}, http)}, not(a)},
-		"of a suspended one nobody": {func() *egress.Entry { out := entry("a", []string{"."}, http); out.Suspended = true; return out }(), nil, not()},
-	} {
-		mesh := egresstest.Ambient()
-		cluster := egresstest.NewCluster()
-		cluster.Mesh, cluster.Leaving = mesh, map[string]string{"a": "default", "b": "default", "c": "default"}
-		cluster.Known = append([]*egress.Entry{tc.own}, tc.others...)
-		assert.Nil(t, WaypointPolicySpec(mesh, cluster, tc.own), "%s: one that is bound to none", name)
-		tc.own.Waypoint = egress.Waypoint{Namespace: "egress", Name: "waypoint"}
-		spec := WaypointPolicySpec(mesh, cluster, tc.own)
-		if tc.want == nil {
-			assert.Nil(t, spec, name)
-			continue
-		}
-		assert.Equal(t, map[string]any{
-			"action": "DENY", "rules": tc.want,
-			"targetRefs": []any{map[string]any{"group": "networking.istio.io", "kind": "ServiceEntry", "name": host}},
-		}, spec, name)
+	for _, key := range append(annotations, prefix+"anything") {
+		entry := labelled(nil)
+		entry.SetAnnotations(map[string]string{key: "a", "team": "a"})
+		refused(entry, "metadata.annotations["+key+"]")
 	}
 }

@@ -11,10 +11,10 @@ import (
 )
 
 // addressesTaken refuses addresses by which an entry takes calls to other hosts: sidecars lead TLS and raw TCP by the address where some
-// entry has it, whichever host the app has resolved to it, and so they do with HTTP where raw TCP has the port. What is stored already and
-// is not made worse is not refused.
+// entry has it, whichever host the app has resolved to it, and so they do with HTTP where raw TCP has the port. Ambient mode does so with
+// all calls, and by whichever entry, since it goes by no exportTo. What is stored already and is not made worse is not refused.
 func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
-	if len(intent.Addresses) == 0 || !slices.ContainsFunc(intent.Ports, func(port egress.Port) bool { return port.ToldBy() != egress.FamilyHTTP }) {
+	if len(intent.Addresses) == 0 || !s.ambient() && !toldByAddress(intent) {
 		return nil
 	}
 	stood := s.stood(intent)
@@ -34,20 +34,36 @@ func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	return nil
 }
 
+// toldByAddress says whether sidecars tell calls of some port by the address.
+func toldByAddress(intent *egress.ServiceEntry) bool {
+	return slices.ContainsFunc(intent.Ports, func(port egress.Port) bool { return port.ToldBy() != egress.FamilyHTTP })
+}
+
+// ambient says whether some governed pods are in ambient mode, those of its own namespace or others.
+func (s *subject) ambient() bool { return egress.Ambient(s.Namespace.Labels) || s.ambientElsewhere() }
+
+// ambientElsewhere says whether those of another governed namespace are.
+func (s *subject) ambientElsewhere() bool { return s.View.Governed().Ambient(s.Namespace.Name) }
+
 // takes says what would become of calls for other hosts at an address of an entry, and what helps; nothing where there are none, or
 // all that its own namespace makes.
 func (s *subject) takes(intent *egress.ServiceEntry, written string) (message, fix string) {
-	const toItself = `set exportTo: ["."], or `
+	const (
+		toItself   = `set exportTo: ["."], or `
+		undeclared = "remove the address, or ask the platform team to declare its range (meshCIDRs)"
+	)
 	_, single := egress.SingleIP(written)
 	declared := s.Mesh.Declares(written)
 	if egress.Unrouted(written) {
 		return "", ""
 	}
-	switch others := leadsOthers(s.listens(intent)); {
+	switch others := toldByAddress(intent) && leadsOthers(s.listens(intent)); {
 	case !intent.External() && !declared && !single:
 		return "stay in the mesh, or go past the egress gateway", "name single addresses, or ask the platform team to declare the range (meshCIDRs)"
+	case !intent.External() && !declared && s.ambientElsewhere():
+		return "stay in the mesh, also those of other namespaces in ambient mode, which goes by no exportTo", undeclared
 	case !intent.External() && !declared && others:
-		return "stay in the mesh, also those of other namespaces", toItself + "remove the address, or ask the platform team to declare its range (meshCIDRs)"
+		return "stay in the mesh, also those of other namespaces", toItself + undeclared
 	case intent.External() && others && s.carrier(intent).Transport == egress.MutualTLS && leadsElsewhere(intent, written):
 		return "be led to the other endpoints, too, also those of other namespaces", toItself + "remove spec.addresses"
 	}
@@ -79,7 +95,7 @@ func (s *subject) stood(intent *egress.ServiceEntry) map[string]bool {
 		return nil
 	}
 	before, was := s.listenedBefore()
-	if before == nil || was.External() != intent.External() || !s.listens(intent).AwaitsAs(before) {
+	if before == nil || was.External() != intent.External() || !s.listens(intent).AwaitsAs(before, s.ambient()) {
 		return nil
 	}
 	out := map[string]bool{}

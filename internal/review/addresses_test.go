@@ -50,6 +50,58 @@ func TestAddressesOfOtherHosts(t *testing.T) {
 	}
 }
 
+// TestAddressesOfOtherHostsInAmbientMode: it goes by the address with all calls, and by no exportTo.
+func TestAddressesOfOtherHostsInAmbientMode(t *testing.T) {
+	t.Parallel()
+	const (
+		http     = `{hosts: [db.test], exportTo: ["."], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}, addresses: [203.0.113.7], ports: [{number: 80, name: p, protocol: HTTP}]}`
+		declared = `10.77.0.7`
+		mine     = "payments"
+	)
+	tcp := strings.Replace(http, "HTTP", "TCP", 1)
+	with := func(spec, address string) string { return strings.Replace(spec, "203.0.113.7", address, 1) }
+	exported := strings.Replace(http, `exportTo: ["."], `, "", 1)
+	for name, tc := range map[string]struct {
+		spec, was string
+		ambient   []string
+		taken     bool
+	}{
+		"by TCP, to its own namespace":          {spec: tcp, ambient: []string{"other"}, taken: true},
+		"by HTTP, to its own namespace":         {spec: http, ambient: []string{"other"}, taken: true},
+		"by HTTP, to everybody":                 {spec: exported, ambient: []string{"other"}, taken: true},
+		"its own namespace beside":              {spec: http, ambient: []string{mine, "other"}, taken: true},
+		"its own namespace alone":               {spec: http, ambient: []string{mine}},
+		"its own namespace alone, to everybody": {spec: exported, ambient: []string{mine}},
+		"a range to its own namespace":          {spec: with(http, "203.0.113.0/24"), ambient: []string{mine}, taken: true},
+		"nobody":                                {spec: exported},
+		"a declared address":                    {spec: with(tcp, declared), ambient: []string{"other"}},
+		"it was there before":                   {spec: strings.Replace(http, "app: db", "app: queue", 1), was: http, ambient: []string{"other"}},
+		"another port of HTTP":                  {spec: strings.Replace(http, "}]}", "}, {number: 8080, name: q, protocol: HTTP}]}", 1), was: http, ambient: []string{"other"}, taken: true},
+	} {
+		view := egresstest.NewCluster()
+		view.Mesh = egresstest.Ambient()
+		view.Mesh.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16")}
+		r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+		req := create(entry(t, tc.spec))
+		require.Equal(t, mine, req.Namespace.Name)
+		view.Namespaces = map[string]map[string]string{mine: nil, "other": nil}
+		for _, namespace := range tc.ambient {
+			view.Namespaces[namespace] = map[string]string{"istio.io/dataplane-mode": "ambient"}
+		}
+		req.Namespace.Labels = view.Namespaces[mine]
+		if tc.was != "" {
+			req.Operation, req.Old = Update, entry(t, tc.was)
+		}
+		outcome, err := reviewed(t, r, req)
+		require.NoError(t, err, name)
+		var want []string
+		if tc.taken {
+			want = []string{"address-taken spec.addresses[0]"}
+		}
+		assert.Equal(t, want, codes(outcome), name)
+	}
+}
+
 // TestAddressesThatAreTakenAlready keep nobody from writing the rest, and take no more: they were stored before anybody looked.
 func TestAddressesThatAreTakenAlready(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@
 #       delegates: {type: boolean, description: Whether it judges routes that delegate; true by default.}
 #       directResponses: {type: boolean, description: Whether it judges answers of the proxy itself; true by default.}
 #       hostHeaders: {type: boolean, description: Whether it judges routes that change the Host header; true by default.}
-#       internalAnnotations: {type: boolean, description: Whether it judges annotations of istiod's own; true by default.}
+#       internalAnnotations: {type: boolean, description: Whether it judges annotations and labels of istiod's own; true by default.}
 #       mirrors: {type: boolean, description: Whether it judges copies of calls to another host; true by default.}
 #       redirects: {type: boolean, description: Whether it judges redirects to another host; true by default.}
 package policies.route_integrity
@@ -29,13 +29,14 @@ import data.policies.lib.result
 
 # METADATA
 # title: Internal annotation
-# description: The object has an annotation by which istiod marks what it made itself, and reads differently.
+# description: The object has an annotation or a label by which istiod marks what it made itself, and reads differently.
 # custom:
-#   msg: annotation %q is istiod's own
-#   fix: remove the annotation
-deny contains result.of(rego.metadata.rule(), sprintf("metadata.annotations[%s]", [key]), [key], []) if {
+#   msg: "%q is istiod's own"
+#   fix: remove it
+deny contains result.of(rego.metadata.rule(), sprintf("metadata.%s[%s]", [kind, key]), [key], []) if {
 	_denied("internalAnnotations")
-	some key, _ in input.object.metadata.annotations
+	some kind in ["annotations", "labels"]
+	some key, _ in input.object.metadata[kind]
 	startswith(key, "internal.istio.io/")
 }
 

@@ -10,6 +10,7 @@ _routes(route) := {"spec": {"hosts": ["api.test"], "http": [route]}}
 
 _cases := [
 	["internalAnnotations", {"metadata": {"annotations": {"internal.istio.io/route-semantics": "gateway", "example.com/a": "b"}}}, ["internal-annotation", "metadata.annotations[internal.istio.io/route-semantics]"]],
+	["internalAnnotations", {"metadata": {"labels": {"internal.istio.io/service-semantics": "inferencepool", "app": "b"}}}, ["internal-annotation", "metadata.labels[internal.istio.io/service-semantics]"]],
 	["authorityRewrites", _routes({"rewrite": {"authority": "evil.test", "uri": "/"}}), ["authority-rewrite", "spec.http[0].rewrite.authority"]],
 	["hostHeaders", _routes({"headers": {"request": {"set": {"Host": "evil.test", "x": "y"}}}}), ["host-header", "spec.http[0].headers.request"]],
 	["hostHeaders", _routes({"route": [{"headers": {"request": {"add": {":authority": "evil.test"}}}}]}), ["host-header", "spec.http[0].route[0].headers.request"]],

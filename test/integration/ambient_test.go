@@ -63,7 +63,7 @@ func TestAnEntryInAmbientMode(t *testing.T) {
 
 	for _, patch := range []string{
 		`{"metadata":{"labels":{"istio.io/use-waypoint":"none"}}}`, `{"metadata":{"labels":{"istio.io/use-waypoint-namespace":"mine"}}}`,
-		`{"metadata":{"labels":{"istio.io/use-waypoint-canary":"mine"}}}`, `{"metadata":{"annotations":{"istio.io/use-waypoint-canary-weight":"100"}}}`,
+		`{"metadata":{"labels":{"istio.io/use-waypoint-canary":"mine"}}}`, `{"metadata":{"labels":{"gateway.istio.io/managed":"istio.io-mesh-controller"}}}`, `{"metadata":{"annotations":{"istio.io/use-waypoint-canary-weight":"100"}}}`,
 		`{"metadata":{"labels":{"networking.istio.io/enable-autoallocate-ip":"false"}}}`,
 	} {
 		err := c.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
@@ -114,11 +114,40 @@ func TestWithoutTheWebhookNobodyUnbinds(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "egress-governor-entries")
 	}, "the guard answers alone")
 	caught(t, c.Create(t.Context(), byHand.DeepCopy()), "entries", field)
-	for _, labels := range []string{`{"istio.io/use-waypoint":"none"}`, `null`, `{"istio.io/use-waypoint-canary":"mine"}`} {
-		caught(t, c.Patch(t.Context(), bound.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":`+labels+`}}`))), "entries", field)
+	for labels, at := range map[string]string{
+		`{"istio.io/use-waypoint":"none"}`: field, `null`: field, `{"istio.io/use-waypoint-canary":"mine"}`: "metadata.labels[istio.io/use-waypoint-canary]",
+		`{"gateway.istio.io/managed":"istio.io-mesh-controller"}`: "metadata.labels[gateway.istio.io/managed]",
+	} {
+		caught(t, c.Patch(t.Context(), bound.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":`+labels+`}}`))), "entries", at)
 	}
 	require.NoError(t, c.Patch(t.Context(), bound.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"team":"a"}}}`))))
 	byHand.SetLabels(map[string]string{"istio.io/use-waypoint": "waypoint", "istio.io/use-waypoint-namespace": waypointNamespace})
 	require.NoError(t, c.Create(t.Context(), byHand.DeepCopy(), client.DryRunAll))
 	require.NoError(t, c.Delete(t.Context(), bound))
+}
+
+// TestAWaypointIsNotTakenAway by who may do all else in its namespace, while entries may be bound to it; with its namespace it goes. It is
+// not parallel.
+func TestAWaypointIsNotTakenAway(t *testing.T) {
+	guarded(t)
+	gatewayAPI(t, shared.Config)
+	waypoint(t)
+	c, _ := author(t)
+	const manifest = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: waypoint}\nspec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}]}"
+	of := object(t, waypointNamespace, manifest)
+	require.NoError(t, c.Create(t.Context(), of.DeepCopy()))
+	eventually(t, func() bool { return c.Delete(t.Context(), of.DeepCopy(), client.DryRunAll) != nil }, "the guard knows the kind")
+	caught(t, c.Delete(t.Context(), of.DeepCopy()), "waypoints", "metadata.name")
+	caught(t, c.DeleteAllOf(t.Context(), of.DeepCopy(), client.InNamespace(waypointNamespace)), "waypoints", "metadata.name")
+	for patch, field := range map[string]string{
+		`{"metadata":{"labels":{"istio.io/waypoint-for":"workload"}}}`: "metadata.labels[istio.io/waypoint-for]",
+		`{"spec":{"gatewayClassName":"mine"}}`:                         "spec.gatewayClassName",
+	} {
+		caught(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))), "waypoints", field)
+	}
+	require.NoError(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"team":"a"}}}`))))
+	elsewhere := object(t, namespace(t, inAmbient), manifest)
+	require.NoError(t, c.Create(t.Context(), elsewhere.DeepCopy()))
+	require.NoError(t, c.Delete(t.Context(), elsewhere), "it is no gateway's waypoint")
+	require.NoError(t, shared.Client.Delete(t.Context(), of), "who administers the cluster may")
 }

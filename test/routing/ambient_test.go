@@ -22,12 +22,17 @@ func TestOptingOutLeadsPastTheWaypoint(t *testing.T) {
 		// past says that some call of the host goes past the waypoint.
 		past bool
 	}{
-		"none":                   {`, labels: {istio.io/use-waypoint: none}`, "other-waypoint metadata.labels[istio.io/use-waypoint]", true},
-		"one of its own":         {`, labels: {istio.io/use-waypoint-namespace: app-a}`, "other-waypoint metadata.labels[istio.io/use-waypoint-namespace]", true},
-		"another name":           {`, labels: {istio.io/use-waypoint: mine}`, "other-waypoint metadata.labels[istio.io/use-waypoint]", true},
-		"a share":                {`, labels: {istio.io/use-waypoint-canary: waypoint}, annotations: {istio.io/use-waypoint-canary-weight: "100"}`, "other-waypoint metadata.labels[istio.io/use-waypoint-canary]", true},
-		"no address":             {`, labels: {networking.istio.io/enable-autoallocate-ip: "false"}`, "no-address spec.hosts[0]", true},
-		"what pods alone may do": {`, annotations: {ambient.istio.io/dns-capture: "false"}, labels: {ambient.istio.io/dns-capture: "false"}`, "", false},
+		"none":                    {`, labels: {istio.io/use-waypoint: none}`, "other-waypoint metadata.labels[istio.io/use-waypoint]", true},
+		"one of its own":          {`, labels: {istio.io/use-waypoint-namespace: app-a}`, "other-waypoint metadata.labels[istio.io/use-waypoint-namespace]", true},
+		"another name":            {`, labels: {istio.io/use-waypoint: mine}`, "other-waypoint metadata.labels[istio.io/use-waypoint]", true},
+		"a share":                 {`, labels: {istio.io/use-waypoint-canary: waypoint}, annotations: {istio.io/use-waypoint-canary-weight: "100"}`, "other-waypoint metadata.labels[istio.io/use-waypoint-canary]", true},
+		"no address":              {`, labels: {networking.istio.io/enable-autoallocate-ip: "false"}`, "no-address spec.hosts[0]", true},
+		"a waypoint itself":       {`, labels: {gateway.istio.io/managed: istio.io-mesh-controller}`, "other-waypoint metadata.labels[gateway.istio.io/managed]", true},
+		"a gateway of networks":   {`, labels: {gateway.istio.io/managed: istio.io-eastwest-controller}`, "other-waypoint metadata.labels[gateway.istio.io/managed]", true},
+		"one of istiod's own":     {`, labels: {internal.istio.io/service-semantics: inferencepool}`, "other-waypoint metadata.labels[internal.istio.io/service-semantics]", false},
+		"a tunnel":                {`, labels: {networking.istio.io/tunnel: http}, annotations: {ambient.istio.io/redirection: enabled}`, "", false},
+		"what ingress alone does": {`, labels: {istio.io/ingress-use-waypoint: "false"}, annotations: {networking.istio.io/traffic-distribution: PreferClose, istio.io/connect-strategy: RACE_FIRST_TCP_CONNECT}`, "", false},
+		"what pods alone may do":  {`, annotations: {ambient.istio.io/dns-capture: "false"}, labels: {ambient.istio.io/dns-capture: "false"}`, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			written := documents(t, apiEntry("app-a", tc.metadata, ""))[0]

@@ -12,6 +12,7 @@ import (
 	httprbac "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networkrbac "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	envoymatcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/model"
@@ -32,14 +33,19 @@ type chosen struct {
 	encrypted bool
 }
 
-// waypoint returns what the waypoint of a namespace does with calls that ztunnel brings for a service.
-func (a *ambient) waypoint(t *testing.T, namespace, address string, of *workloadapi.Service, port int) (out chosen) {
-	t.Helper()
+// waypointProxy is the proxy of the waypoint of a namespace.
+func (a *ambient) waypointProxy(namespace, address string) *model.Proxy {
 	labels := map[string]string{"gateway.networking.k8s.io/gateway-name": "waypoint", "gateway.istio.io/managed": "istio.io-mesh-controller"}
-	proxy := a.server.SetupProxy(&model.Proxy{
+	return a.server.SetupProxy(&model.Proxy{
 		Type: model.Waypoint, ConfigNamespace: namespace, IPAddresses: []string{address}, Labels: labels,
 		Metadata: &model.NodeMetadata{Namespace: namespace, Labels: labels},
 	})
+}
+
+// waypoint returns what the waypoint of a namespace does with calls that ztunnel brings for a service.
+func (a *ambient) waypoint(t *testing.T, namespace, address string, of *workloadapi.Service, port int) (out chosen) {
+	t.Helper()
+	proxy := a.waypointProxy(namespace, address)
 	internal := xdstest.ExtractListener("main_internal", a.server.Listeners(proxy))
 	require.NotNil(t, internal)
 	matcher, dialled := xdstest.Dump(t, internal.FilterChainMatcher), vip(t, of)
@@ -76,16 +82,22 @@ func vip(t *testing.T, of *workloadapi.Service) string {
 	return ip.String()
 }
 
-// admits says whether a filter chain of a waypoint lets a caller's calls through.
-func (c chosen) admits(t *testing.T, principal string) bool {
+// request is one that a caller makes at a port of a service, with what it asks for: by its Host header or its SNI.
+type request struct {
+	principal, asks string
+	port            uint32
+}
+
+// admits says whether a filter chain of a waypoint lets a call through.
+func (c chosen) admits(t *testing.T, of request) bool {
 	t.Helper()
 	for _, rules := range c.rules(t) {
 		require.Equal(t, rbac.RBAC_DENY, rules.GetAction())
 		for _, policy := range rules.Policies {
-			for _, who := range policy.Principals {
-				if is(t, who, principal) {
-					return false
-				}
+			by := func(who *rbac.Principal) bool { return is(t, who, of.principal) }
+			to := func(what *rbac.Permission) bool { return asks(t, what, of) }
+			if slices.ContainsFunc(policy.Principals, by) && slices.ContainsFunc(policy.Permissions, to) {
+				return false
 			}
 		}
 	}
@@ -116,28 +128,24 @@ func (c chosen) rules(t *testing.T) (out []*rbac.RBAC) {
 	return out
 }
 
+// all says whether conditions hold together, some whether one of them does.
+func all[T any](of []T, holds func(T) bool) bool {
+	return !slices.ContainsFunc(of, func(one T) bool { return !holds(one) })
+}
+
 // is says whether a condition holds for a caller; those that are made of us are about nothing else.
 func is(t *testing.T, who *rbac.Principal, principal string) bool {
 	t.Helper()
-	of := func(some []*rbac.Principal) func(bool) bool {
-		return func(all bool) bool {
-			some := slices.Clone(some)
-			holds := func(one *rbac.Principal) bool { return is(t, one, principal) }
-			if all {
-				return !slices.ContainsFunc(some, func(one *rbac.Principal) bool { return !holds(one) })
-			}
-			return slices.ContainsFunc(some, holds)
-		}
-	}
+	holds := func(one *rbac.Principal) bool { return is(t, one, principal) }
 	switch id := who.Identifier.(type) {
 	case *rbac.Principal_Any:
 		return id.Any
 	case *rbac.Principal_AndIds:
-		return of(id.AndIds.Ids)(true)
+		return all(id.AndIds.Ids, holds)
 	case *rbac.Principal_OrIds:
-		return of(id.OrIds.Ids)(false)
+		return slices.ContainsFunc(id.OrIds.Ids, holds)
 	case *rbac.Principal_NotId:
-		return !is(t, id.NotId, principal)
+		return !holds(id.NotId)
 	case *rbac.Principal_FilterState:
 		require.Equal(t, "io.istio.peer_principal", id.FilterState.Key)
 		if prefix := id.FilterState.GetStringMatch().GetPrefix(); prefix != "" {
@@ -147,6 +155,46 @@ func is(t *testing.T, who *rbac.Principal, principal string) bool {
 	}
 	require.Fail(t, "an unknown condition", "%v", who)
 	return false
+}
+
+// asks says whether a condition holds for what is called.
+func asks(t *testing.T, what *rbac.Permission, of request) bool {
+	t.Helper()
+	holds := func(one *rbac.Permission) bool { return asks(t, one, of) }
+	switch rule := what.Rule.(type) {
+	case *rbac.Permission_Any:
+		return rule.Any
+	case *rbac.Permission_AndRules:
+		return all(rule.AndRules.Rules, holds)
+	case *rbac.Permission_OrRules:
+		return slices.ContainsFunc(rule.OrRules.Rules, holds)
+	case *rbac.Permission_NotRule:
+		return !holds(rule.NotRule)
+	case *rbac.Permission_DestinationPort:
+		return rule.DestinationPort == of.port
+	case *rbac.Permission_Header:
+		require.Equal(t, ":authority", rule.Header.Name)
+		return spelt(rule.Header.GetStringMatch(), of.asks)
+	case *rbac.Permission_RequestedServerName:
+		// Envoy knows an SNI in lower case.
+		return spelt(rule.RequestedServerName, strings.ToLower(of.asks))
+	}
+	require.Fail(t, "an unknown condition", "%v", what)
+	return false
+}
+
+// spelt says whether a name is as a condition has it.
+func spelt(matcher *envoymatcher.StringMatcher, name string) bool {
+	fold := func(text string) string {
+		if matcher.IgnoreCase {
+			return strings.ToLower(text)
+		}
+		return text
+	}
+	if suffix := matcher.GetSuffix(); suffix != "" {
+		return strings.HasSuffix(fold(name), fold(suffix))
+	}
+	return fold(matcher.GetExact()) == fold(name)
 }
 
 const (
@@ -180,13 +228,85 @@ func TestAmbientCallsComeByTheWaypoint(t *testing.T) {
 				assert.Equal(t, []string{to}, chosen.to)
 				assert.False(t, chosen.encrypted)
 				for _, principal := range tc.admitted {
-					assert.True(t, chosen.admits(t, principal), "%s at %d", principal, port)
+					assert.True(t, chosen.admits(t, request{principal, api, uint32(port)}), "%s at %d", principal, port)
 				}
 				for _, principal := range tc.denied {
-					assert.False(t, chosen.admits(t, principal), "%s at %d", principal, port)
+					assert.False(t, chosen.admits(t, request{principal, api, uint32(port)}), "%s at %d", principal, port)
 				}
 			}
 		})
+	}
+}
+
+// TestAWaypointLetsNobodyAskForOtherHosts: the gateway goes by Host and SNI, and the waypoint by the address that the app dialled. Whoever
+// may call one host would else ask for any at its address, past what that one's own policy says.
+func TestAWaypointLetsNobodyAskForOtherHosts(t *testing.T) {
+	entry := func(hosts, ports, rest string) string {
+		return "\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, namespace: app-a}\nspec: {hosts: [" + hosts + "], ports: [" + ports + "]" + rest + "}\n"
+	}
+	const (
+		everybody = ", resolution: DNS"
+		http      = "{number: 80, name: http, protocol: HTTP}"
+		http2     = "{number: 8080, name: http2, protocol: HTTP2}"
+		tls       = "{number: 443, name: tls, protocol: TLS}"
+		https     = "{number: 8443, name: https, protocol: HTTPS}"
+		private   = everybody + `, exportTo: ["."]`
+		static    = `, resolution: STATIC, exportTo: ["."], addresses: [192.0.2.7], endpoints: [{address: 192.0.2.7}]`
+	)
+	secret := strings.ReplaceAll(apiEntry("app-b", "", `, exportTo: ["."]`), "name: api", "name: secret")
+	secret = strings.ReplaceAll(secret, "api.example.com", "secret.example.com")
+	for name, tc := range map[string]struct {
+		hosts, ports, rest string
+		port               uint32
+		admitted, denied   []string
+	}{
+		"HTTP":                       {api, http, private, 80, []string{api, api + ":80", "API.example.com"}, []string{"secret.example.com", "secret.example.com:80", api + ":8080", "x." + api, api + ".evil.test", ""}},
+		"HTTP beside TLS":            {api, http + ", " + tls, private, 80, []string{api, api + ":80"}, []string{"secret.example.com", "secret.example.com:443", ""}},
+		"TLS":                        {api, tls, private, 443, []string{api, "API.example.com"}, []string{"secret.example.com", "x." + api, api + ":443", ""}},
+		"TLS beside HTTP":            {api, http + ", " + tls, private, 443, []string{api}, []string{"secret.example.com", ""}},
+		"HTTPS":                      {api, https, private, 8443, []string{api}, []string{"secret.example.com", ""}},
+		"another port than HTTP has": {api, http2, private, 8080, []string{api, api + ":8080"}, []string{api + ":80", "secret.example.com"}},
+		"several ports":              {api, http + ", " + http2, private, 8080, []string{api, api + ":8080", api + ":80"}, []string{"secret.example.com:8080"}},
+		"several hosts":              {api + ", www.example.com", http, private, 80, []string{api, "www.example.com", "www.example.com:80"}, []string{"secret.example.com"}},
+		"everybody may call":         {api, http + ", " + tls, everybody, 80, []string{api}, []string{"secret.example.com"}},
+		"everybody may call, by TLS": {api, http + ", " + tls, everybody, 443, []string{api}, []string{"secret.example.com"}},
+		"hosts below a wildcard":     {`"*.wiki.test"`, http, static, 80, []string{"de.wiki.test", "de.wiki.test:80"}, []string{"secret.example.com", "wiki.test", "dewiki.test"}},
+		"the same by TLS":            {`"*.wiki.test"`, tls, static, 443, []string{"de.wiki.test"}, []string{"secret.example.com", "wiki.test", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := governedBy(t, egresstest.Ambient(), entry(tc.hosts, tc.ports, tc.rest), secret)
+			a := newAmbient(t, nil, objects, shared)
+			for _, host := range strings.Split(strings.Trim(tc.hosts, `"`), ", ") {
+				chosen := a.waypoint(t, "egress", sharedIP, a.service(t, "app-a", host), int(tc.port))
+				assert.NotEmpty(t, chosen.rules(t))
+				for _, asks := range tc.admitted {
+					assert.True(t, chosen.admits(t, request{ofA, asks, tc.port}), asks)
+					assert.Equal(t, tc.rest == everybody, chosen.admits(t, request{ofB, asks, tc.port}), asks)
+				}
+				for _, asks := range tc.denied {
+					assert.False(t, chosen.admits(t, request{ofA, asks, tc.port}), asks)
+				}
+			}
+			inspected(t, a, tc.port, tc.ports)
+		})
+	}
+}
+
+// inspected asserts that the waypoint reads the SNI of a port that has one.
+func inspected(t *testing.T, a *ambient, port uint32, ports string) {
+	t.Helper()
+	if !strings.Contains(ports, "TLS") && !strings.Contains(ports, "HTTPS") {
+		return
+	}
+	proxy := a.waypointProxy("egress", sharedIP)
+	internal := xdstest.ExtractListener("main_internal", a.server.Listeners(proxy))
+	require.NotNil(t, internal)
+	i := slices.IndexFunc(internal.ListenerFilters, func(filter *listener.ListenerFilter) bool {
+		return filter.Name == "envoy.filters.listener.tls_inspector"
+	})
+	require.GreaterOrEqual(t, i, 0)
+	if port == 443 || port == 8443 {
+		assert.NotContains(t, xdstest.Dump(t, internal.ListenerFilters[i].GetFilterDisabled()), fmt.Sprint(port))
 	}
 }
 
@@ -293,7 +413,7 @@ func TestAWaypointOfEachNamespace(t *testing.T) {
 		assert.Equal(t, "waypoint."+namespace+".svc.cluster.local", waypointName(of))
 		chosen := a.waypoint(t, namespace, address, of, 443)
 		assert.Equal(t, []string{toGateway + ":443"}, chosen.to)
-		assert.True(t, chosen.admits(t, "spiffe://cluster.local/ns/"+namespace+"/sa/default"))
+		assert.True(t, chosen.admits(t, request{"spiffe://cluster.local/ns/" + namespace + "/sa/default", api, 443}))
 	}
 }
 

@@ -128,3 +128,27 @@ spec:
 	assert.Equal(t, bHost, sni(t, m.sidecar(t, "app-b"), "outbound|80||a.example.com"))
 	assert.Equal(t, "nowhere", endsOf(t, m, call{namespace: "app-b", host: aHost, port: 80}))
 }
+
+// TestABackendTLSPolicyNamesAnExit to a gateway by Plain, which is a limit: on a TLS port of a sealed entry clients wrap what the app sends
+// in TLS of another name, and the gateway goes by that, to the exit that somebody has an entry of. One without an exit leads nowhere.
+func TestABackendTLSPolicyNamesAnExit(t *testing.T) {
+	for hostname, end := range map[string]string{bHost: bHost + ":443", "evil.test": "nowhere"} {
+		for _, transport := range egress.Transports() {
+			m, _ := sealedWorld(t, transport, strings.TrimRight(apiEntries, "\n")+`
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: a, namespace: app-a}
+spec:
+  targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: a}]
+  validation: {hostname: `+hostname+`, wellKnownCACertificates: System}`)
+			asked := sni(t, m.sidecar(t, "app-b"), "outbound|443||a.example.com")
+			if transport == egress.MutualTLS {
+				assert.Equal(t, "p443.a.example.com.port.egress-governor.internal", asked, "the client rule stands before it")
+				continue
+			}
+			assert.Equal(t, hostname, asked)
+			assert.Equal(t, end, exitOf(t, m.gateway(t, ""), call{namespace: "app-b", host: asked, port: 443, tls: true}, gatewayHost+":443"))
+		}
+	}
+}

@@ -62,6 +62,18 @@ spec:
 ["istio-ca-root-cert", "istio-ca-crl"]
 {{- end -}}
 
+{{/* CEL: what istiod reads of the labels, and of the annotations, of an entry in ambient mode, to lead its calls past the waypoint
+that it is bound to (internal/egress/bending.go has the same), and what those begin with that are its own. */}}
+{{- define "egress-governor.guard.bendingLabels" -}}
+["istio.io/use-waypoint-canary", "istio.io/use-waypoint-canary-namespace", "gateway.istio.io/managed"]
+{{- end -}}
+{{- define "egress-governor.guard.bendingAnnotations" -}}
+["istio.io/use-waypoint-canary-weight"]
+{{- end -}}
+{{- define "egress-governor.guard.istiodsOwn" -}}
+"internal.istio.io/"
+{{- end -}}
+
 {{/* CEL: whether the user is one of .users, or in one of .groups. */}}
 {{- define "egress-governor.guard.isUser" -}}
 (request.userInfo.username in {{ .users | default list | toJson }} || has(request.userInfo.groups) && request.userInfo.groups.exists(group, group in {{ .groups | default list | toJson }}))
