@@ -153,7 +153,7 @@ func (e *ExitReady) ofHost(gw egress.Gateway, name types.NamespacedName, entry *
 	unled, led := e.led(name, entry, host)
 	service := e.mesh.ServiceOf(host, e.entries)
 	switch {
-	case service != "":
+	case service != "" && e.mesh.InMesh(host, e.entries): // that it has a pod of the name nobody knows
 		out = exitReady("False", "ServiceHost", fmt.Sprintf("host %q is Service %s of the mesh by now, which clients reach instead", host, service))
 	case against.Owner != nil:
 		out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",

@@ -84,13 +84,30 @@ func (m *Mesh) aliased(host string, view View) string {
 
 // InMesh says whether a host is the mesh's own: under the cluster domain, or a Service's in any form.
 func (m *Mesh) InMesh(host string, view View) bool {
-	return m.InCluster(host) || m.ServiceOf(host, view) != ""
+	return m.InCluster(host) || m.service(Canonical(host), view) != ""
 }
 
-// ServiceOf returns the FQDN of the Service that a pod's search path may make of a host: name.namespace,
-// name.namespace.svc or the FQDN itself; empty for none.
+// ServiceOf returns the FQDN of the Service that a pod's search path may make of a host, or of one of whose pods it makes it:
+// name.namespace, name.namespace.svc or the FQDN itself, and each of them below a pod's name; empty for none.
 func (m *Mesh) ServiceOf(host string, view View) string {
 	host = Canonical(host)
+	if service := m.service(host, view); service != "" {
+		return service
+	}
+	_, ofPod, _ := strings.Cut(host, ".")
+	return m.service(ofPod, view)
+}
+
+// Naming is what a host is that ServiceOf found a Service for.
+func Naming(host, service string) string {
+	if strings.HasPrefix(service+".", Canonical(host)+".") {
+		return "Service " + service
+	}
+	return "a pod of Service " + service
+}
+
+// service returns the FQDN of the Service that a canonical host is, in any form; empty for none.
+func (m *Mesh) service(host string, view View) string {
 	forms := []string{host}
 	switch parts := strings.Split(host, "."); {
 	case len(parts) == 2:

@@ -63,8 +63,11 @@ func TestServiceOfKnowsWhatASearchPathMakes(t *testing.T) {
 	view.Services = map[string]*egress.Service{"payments.prod.svc.cluster.local": {}}
 	for _, host := range []string{"payments.prod", "Payments.PROD.", "payments.prod.svc", "payments.prod.svc.cluster.local"} {
 		assert.Equal(t, "payments.prod.svc.cluster.local", egresstest.Mesh().ServiceOf(host, view), host)
+		assert.Equal(t, "payments.prod.svc.cluster.local", egresstest.Mesh().ServiceOf("db-0."+host, view), "a pod of %s", host)
+		assert.True(t, egresstest.Mesh().InMesh(host, view), host)
 	}
-	for _, host := range []string{"payments.other", "payments.prod.example.com", "payments.prod.com", "prod"} {
+	assert.False(t, egresstest.Mesh().InMesh("db-0.payments.prod", view), "Istio knows no such Service: routes to it lead to whom an entry names")
+	for _, host := range []string{"payments.other", "payments.prod.example.com", "payments.prod.com", "prod", "a.b.payments.prod", "db-0.payments.other"} {
 		assert.Empty(t, egresstest.Mesh().ServiceOf(host, view), host)
 	}
 }

@@ -103,9 +103,23 @@ func SingleIP(text string) (netip.Addr, bool) {
 	return ip.Unmap(), err == nil
 }
 
-// unrouted are the ranges of which nothing outside a cluster has an address: those that Istio itself gives hosts of entries are in
-// them.
-var unrouted = []netip.Prefix{netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("2001:2::/48")}
+// automatic are the ranges from which istiod gives hosts of entries their addresses, where it is told no others. unrouted are those of
+// which nothing outside a cluster has an address.
+var (
+	automatic = []netip.Prefix{netip.MustParsePrefix("240.240.0.0/16"), netip.MustParsePrefix("2001:2::/48")}
+	unrouted  = []netip.Prefix{netip.MustParsePrefix("240.0.0.0/4"), automatic[1]}
+)
+
+// Automatic returns the range from which istiod gives hosts their addresses that an address, or some of a range, is of; empty for none.
+func Automatic(text string) string {
+	inner, err := rangeOf(text)
+	for _, prefix := range automatic {
+		if err == nil && prefix.Overlaps(inner) {
+			return prefix.String()
+		}
+	}
+	return ""
+}
 
 // Unrouted says whether an address is nobody's outside the cluster, so that no other host is at it.
 func Unrouted(text string) bool {

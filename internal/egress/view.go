@@ -18,6 +18,8 @@ type View interface {
 	HostsOf(namespace, except string) int
 	// ServiceAt returns the FQDN of the Service that has an address, empty for none.
 	ServiceAt(ip netip.Addr) string
+	// GivenTo returns the ServiceEntries to whose hosts istiod gave an address, as namespace/name, sorted.
+	GivenTo(ip netip.Addr) []string
 	// GatewayOf returns the name of the egress gateway through which a governed namespace leaves, empty for none.
 	GatewayOf(namespace string) string
 	// ServiceAccounts returns the names of the service accounts of a namespace, sorted.

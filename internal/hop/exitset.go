@@ -107,7 +107,7 @@ func GatewayObject(gw egress.Gateway, transport egress.Transport) *networkingv1.
 	return out
 }
 
-// exitEntry says where a host really is. Gateways of one namespace share it.
+// exitEntry says where a host really is, for whoever asks DNS: names are absolute. Gateways of one namespace share it.
 func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceEntry {
 	definition := exit.Open()
 	out := &networkingv1.ServiceEntry{ObjectMeta: meta(namespace, exitName(host, host), host)}
@@ -120,17 +120,29 @@ func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceE
 			Number: port.Number, Protocol: exit.Spelled(port.Number), Name: port.Name, TargetPort: port.TargetPort,
 		})
 	}
-	if egress.Bare(host, definition.Endpoints) {
+	switch {
+	case egress.Bare(host, definition.Endpoints):
 		out.Spec.Resolution = networking.ServiceEntry_DNS
 		out.Spec.Endpoints = []*networking.WorkloadEntry{{Address: unresolved}}
+	case len(definition.Endpoints) == 0:
+		out.Spec.Endpoints = []*networking.WorkloadEntry{{Address: absolute(host)}}
 	}
 	for _, endpoint := range definition.Endpoints {
 		out.Spec.Endpoints = append(out.Spec.Endpoints, &networking.WorkloadEntry{
-			Address: endpoint.Address, Ports: endpoint.Ports, Labels: untunnelled(endpoint.Labels), Network: endpoint.Network,
+			Address: absolute(endpoint.Address), Ports: endpoint.Ports, Labels: untunnelled(endpoint.Labels), Network: endpoint.Network,
 			Locality: endpoint.Locality, Weight: endpoint.Weight, ServiceAccount: endpoint.ServiceAccount,
 		})
 	}
 	return out
+}
+
+// absolute is a name under which DNS has the one host that is meant. To any other a gateway's pod adds the search domains of the cluster
+// first, by which Service foo of a namespace dev is foo.dev.
+func absolute(address string) string {
+	if egress.IsIP(address) {
+		return address
+	}
+	return egress.Canonical(address) + "."
 }
 
 // routesName returns the name of a gateway's routes to a host.

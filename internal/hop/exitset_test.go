@@ -125,3 +125,41 @@ func TestExitsHaveNoTunnel(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "b"}, out[0].(*networkingv1.ServiceEntry).Spec.Endpoints[0].Labels)
 	assert.Len(t, labels, 2, "the entry's own are not touched")
 }
+
+// TestExitsNameHostsAsTheWorldKnowsThem: with a dot behind it a name is that one host. Without, the first search domain of the gateway's
+// pod makes api.foo.dev a pod of Service foo in a namespace dev.
+func TestExitsNameHostsAsTheWorldKnowsThem(t *testing.T) {
+	t.Parallel()
+	endpoints := func(of ...string) (out []egress.Endpoint) {
+		for _, address := range of {
+			out = append(out, egress.Endpoint{Address: address})
+		}
+		return out
+	}
+	for name, tc := range map[string]struct {
+		host, resolution string
+		endpoints        []egress.Endpoint
+		want             []string
+	}{
+		"by its own name":   {"api.foo.dev", "DNS", nil, []string{"api.foo.dev."}},
+		"as the app has it": {"api.foo.dev", "NONE", nil, []string{"api.foo.dev."}},
+		"one at a time":     {"api.foo.dev", "DNS_ROUND_ROBIN", nil, []string{"api.foo.dev."}},
+		"by other names":    {"api.foo.dev", "DNS", endpoints("a.foo.dev", "B.foo.dev."), []string{"a.foo.dev.", "b.foo.dev."}},
+		"a wildcard":        {"*.foo.dev", "DNS", endpoints("all.foo.dev", "203.0.113.7"), []string{"203.0.113.7", "all.foo.dev."}},
+		"by addresses":      {"api.foo.dev", "STATIC", endpoints("203.0.113.7", "2001:db8::7"), []string{"2001:db8::7", "203.0.113.7"}},
+	} {
+		stored := egresstest.Sealed(tc.host, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"})
+		stored.Definition = (&egress.ServiceEntry{Resolution: tc.resolution, Ports: stored.Ports, Endpoints: tc.endpoints}).Define()
+		view := cluster()
+		view.Known = append(view.Known, stored)
+		out := hop.ExitSet(mesh(), view.Exit(tc.host, gateways), view, gateways, tc.host)
+		require.NotEmpty(t, out, name)
+		entry := out[0].(*networkingv1.ServiceEntry)
+		var got []string
+		for _, endpoint := range entry.Spec.Endpoints {
+			got = append(got, endpoint.Address)
+		}
+		assert.ElementsMatch(t, tc.want, got, name)
+		assert.Equal(t, []string{tc.host}, entry.Spec.Hosts, "%s: who calls and what is verified is the host", name)
+	}
+}

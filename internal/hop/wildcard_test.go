@@ -141,7 +141,7 @@ func TestTheExitOfAWildcard(t *testing.T) {
 	for _, set := range [][]hop.Object{plain, mutual} {
 		spec := &set[0].(*networkingv1.ServiceEntry).Spec
 		require.Len(t, spec.Endpoints, 1)
-		assert.Equal(t, "unused.invalid", spec.Endpoints[0].Address)
+		assert.Equal(t, "unused.invalid.", spec.Endpoints[0].Address)
 		assert.Equal(t, "DNS", spec.Resolution.String(), "Envoy takes no other by the side of the patch")
 		assert.Equal(t, []string{"."}, spec.ExportTo)
 		filter := set[1].(*unstructured.Unstructured)

@@ -22,7 +22,7 @@ var EnvoyFilter = schema.GroupVersionKind{Group: "networking.istio.io", Version:
 const (
 	// unresolved is the endpoint of a wildcard's exit. It leads nowhere, and nor does the exit before its clusters are
 	// patched.
-	unresolved = "unused.invalid"
+	unresolved = "unused.invalid."
 	// maxNames is how many names a gateway knows at a time.
 	maxNames = int64(10_000)
 	tcpProxy = "envoy.filters.network.tcp_proxy"

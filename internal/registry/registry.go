@@ -35,9 +35,11 @@ type Registry struct {
 	services map[string]*egress.Service
 	// clusterIPs has the Services by their addresses. Several may claim one: what one gives up stays the others'.
 	clusterIPs sets[netip.Addr, string]
-	accounts   accounts
-	named      named
-	ports      ports
+	// given has the entries by the addresses that istiod gave their hosts.
+	given    sets[netip.Addr, types.NamespacedName]
+	accounts accounts
+	named    named
+	ports    ports
 	// capture says whether sidecars capture DNS.
 	capture atomic.Bool
 	// legs counts the entries by the client legs that they are sealed to.
@@ -97,7 +99,7 @@ func New(mesh *egress.Mesh) *Registry {
 		suspended: suspensions{why: map[types.NamespacedName]string{}},
 		governed:  map[string]bool{}, leaving: map[string]string{}, observed: map[string]string{},
 		clients: clients{labels: map[string]map[string]string{}}, accounts: accounts{}, named: named{sets[string, types.NamespacedName]{}},
-		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{},
+		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
 		rules: newRules(), pairs: newPairs(), routings: newRoutings(),
 		leading: newRoutesByHost(), narrowing: newRoutesByHost(), taking: newRoutesByHost(), astray: newRoutesByHost(),
 		seenBy: map[types.NamespacedName]*egress.Seen{}, deciding: map[types.NamespacedName][]string{},
@@ -240,6 +242,7 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 
 func (r *Registry) keep(name types.NamespacedName, next *Stored) {
 	r.named.swap(name, r.entries[name].entry(), next.entry())
+	r.give(name, next)
 	if next == nil {
 		delete(r.entries, name)
 		delete(r.byNamespace[name.Namespace], name)

@@ -337,6 +337,36 @@ func TestAnAddressIsNotForgottenWithOneWhoClaimsIt(t *testing.T) {
 	assert.Empty(t, r.ServiceAt(netip.MustParseAddr("10.96.0.1")))
 }
 
+// TestAddressesThatIstiodGaveAreKnown, which come after the entry and change without it.
+func TestAddressesThatIstiodGaveAreKnown(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	put := func(name string, addresses ...any) {
+		object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"hosts": []any{name + ".example.com"}, "resolution": "DNS"}}}
+		object.SetNamespace("a")
+		object.SetName(name)
+		if len(addresses) > 0 {
+			object.Object["status"] = map[string]any{"addresses": addresses}
+		}
+		r.PutEntry(r.Read(object))
+	}
+	address := func(value string) any { return map[string]any{"value": value, "host": "a.example.com"} }
+	of := func(ip string) []string { return r.GivenTo(netip.MustParseAddr(ip)) }
+	put("one")
+	assert.Empty(t, of("240.240.0.1"))
+	put("one", address("240.240.0.1"), address("2001:2::f0f0:1"), address("no address"), "odd")
+	put("two", address("240.240.0.1"))
+	assert.Equal(t, []string{"a/one", "a/two"}, of("240.240.0.1"))
+	assert.Equal(t, []string{"a/one"}, of("2001:2::f0f0:1"))
+	put("one", address("240.240.0.9"))
+	assert.Equal(t, []string{"a/two"}, of("240.240.0.1"))
+	assert.Empty(t, of("2001:2::f0f0:1"))
+	r.DeleteEntry("a", "one")
+	r.DeleteEntry("a", "two")
+	assert.Empty(t, of("240.240.0.9"))
+	assert.Empty(t, of("240.240.0.1"))
+}
+
 // TestRoutesThatDecideAreKnown by the Gateway object that they bind to.
 func TestRoutesThatDecideAreKnown(t *testing.T) {
 	t.Parallel()

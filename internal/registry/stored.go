@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 
@@ -19,6 +20,8 @@ type Stored struct {
 	Identity
 	// Entry is nil for one that cannot be read, or that is not an author's.
 	Entry *egress.Entry
+	// given are the addresses that istiod gave its hosts.
+	given []netip.Addr
 	// conditions are those of its status, everybody's, as JSON.
 	conditions string
 	// held says that it asks for its exit to stand, whether it is sealed or not.
@@ -52,7 +55,22 @@ func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
 		raw, _ := json.Marshal(conditions) // as it was sent
 		out.conditions = string(raw)
 	}
+	out.given = given(obj)
 	out.Entry, out.carriers = r.parse(obj)
+	return out
+}
+
+// given returns the addresses in the status of a ServiceEntry.
+func given(obj *unstructured.Unstructured) (out []netip.Addr) {
+	addresses, _, _ := unstructured.NestedFieldNoCopy(obj.Object, "status", "addresses")
+	items, _ := addresses.([]any)
+	for _, item := range items {
+		of, _ := item.(map[string]any)
+		value, _ := of["value"].(string)
+		if ip, single := egress.SingleIP(value); single {
+			out = append(out, ip)
+		}
+	}
 	return out
 }
 

@@ -10,10 +10,18 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// addressesTaken refuses addresses by which an entry takes calls to other hosts: sidecars lead TLS and raw TCP by the address where some
+// addressesTaken refuses addresses that others have.
+func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if out := addressesOfOthers(s, intent); out != nil {
+		return out
+	}
+	return addressesGiven(s, intent)
+}
+
+// addressesOfOthers refuses addresses by which an entry takes calls to other hosts: sidecars lead TLS and raw TCP by the address where some
 // entry has it, whichever host the app has resolved to it, and so they do with HTTP where raw TCP has the port. Ambient mode does so with
 // all calls, and by whichever entry, since it goes by no exportTo. What is stored already and is not made worse is not refused.
-func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+func addressesOfOthers(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	if len(intent.Addresses) == 0 || !s.ambient() && !toldByAddress(intent) {
 		return nil
 	}
@@ -44,6 +52,40 @@ func (s *subject) ambient() bool { return egress.Ambient(s.Namespace.Labels) || 
 
 // ambientElsewhere says whether those of another governed namespace are.
 func (s *subject) ambientElsewhere() bool { return s.View.Governed().Ambient(s.Namespace.Name) }
+
+// addressesGiven refuses addresses that are istiod's to give: whoever has one by its status is given another where somebody names it, and
+// clients that know the one call whoever did. What is stored already is not refused.
+func addressesGiven(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	before, _ := s.listenedBefore()
+	for i, written := range intent.Addresses {
+		reason := s.given(written)
+		if reason == "" || before != nil && slices.ContainsFunc(before.Addresses, func(stood string) bool { return egress.Address(stood) == egress.Address(written) }) {
+			continue
+		}
+		return hop.Refusals{{
+			Code: "address-taken", Field: field.NewPath("spec", "addresses").Index(i).String(),
+			Message: fmt.Sprintf("address %s %s", written, reason),
+			Fix:     "remove the address, since istiod gives the hosts some of their own; or write one that is nobody's, such as 240.0.0.1",
+		}}
+	}
+	return nil
+}
+
+// given says why an address is istiod's to give; nothing where it is not, or the platform says that it is not.
+func (s *subject) given(written string) string {
+	if ip, single := egress.SingleIP(written); single {
+		itself := s.Namespace.Name + "/" + s.Object.GetName()
+		for _, name := range s.View.GivenTo(ip) {
+			if name != itself {
+				return fmt.Sprintf("is what istiod gave ServiceEntry %s, which would lose it, and calls to it would come to this entry", name)
+			}
+		}
+	}
+	if of := egress.Automatic(written); of != "" && !s.Mesh.Declares(written) {
+		return fmt.Sprintf("is of %s, from which istiod gives hosts of all entries their addresses", of)
+	}
+	return ""
+}
 
 // takes says what would become of calls for other hosts at an address of an entry, and what helps; nothing where there are none, or
 // all that its own namespace makes.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -31,7 +32,7 @@ func TestAddressesOfOtherHosts(t *testing.T) {
 		"to its own":                            {inside(`addresses: [203.0.113.7], exportTo: ["."]`), false},
 		"a range to its own":                    {inside(`addresses: [203.0.113.0/24], exportTo: ["."]`), true},
 		"a declared address":                    {inside(`addresses: [10.77.0.7, 10.77.8.0/24]`), false},
-		"an address that nothing outside has":   {inside(`addresses: [240.240.0.7]`), false},
+		"an address that nothing outside has":   {inside(`addresses: [240.0.0.7]`), false},
 		"a range that nothing outside has":      {inside(`addresses: [240.240.0.0/16]`), true},
 		"of HTTP":                               {strings.Replace(inside(`addresses: [203.0.113.7]`), "TCP", "HTTP", 1), false},
 		"the only endpoint's":                   {outside(`addresses: [203.0.113.7], endpoints: [{address: 203.0.113.7}]`), false},
@@ -99,6 +100,47 @@ func TestAddressesOfOtherHostsInAmbientMode(t *testing.T) {
 			want = []string{"address-taken spec.addresses[0]"}
 		}
 		assert.Equal(t, want, codes(outcome), name)
+	}
+}
+
+// TestAddressesThatIstiodGives are nobody's to name: whoever has one by its status would be given another, and lose the calls of those who
+// know the first. That holds for whatever is said by the entry: its location, its clients, its ports.
+func TestAddressesThatIstiodGives(t *testing.T) {
+	t.Parallel()
+	const spec = `{hosts: [db.test], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}, exportTo: ["."], ports: [{number: 80, name: p, protocol: HTTP}], addresses: [ADDRESS]}`
+	outside := strings.NewReplacer("location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}", "resolution: DNS")
+	own := types.NamespacedName{Namespace: create(entry(t, spec)).Namespace.Name, Name: entry(t, spec).GetName()}.String()
+	view := &egresstest.Cluster{Captures: true, Given: map[netip.Addr][]string{
+		netip.MustParseAddr("240.240.0.5"): {"victim/db"}, netip.MustParseAddr("10.200.0.5"): {"victim/db"}, netip.MustParseAddr("10.200.0.6"): {own},
+	}}
+	for address, says := range map[string]string{
+		"240.240.0.5": "victim/db", "240.240.0.5/32": "victim/db", `"::ffff:240.240.0.5"`: "victim/db",
+		"10.200.0.5": "victim/db", "10.200.0.6": "",
+		"240.240.0.9": "240.240.0.0/16", "240.240.1.0/24": "240.240.0.0/16", "240.0.0.0/4": "240.240.0.0/16", `"2001:2::f0f0:7"`: "2001:2::/48",
+		"240.0.0.9": "", "241.240.0.9": "",
+		"240.240.77.9": "",
+	} {
+		for where, of := range map[string]string{"inside": spec, "outside": outside.Replace(spec)} {
+			if where == "outside" && strings.HasSuffix(address, "/4") || where == "outside" && strings.HasSuffix(address, "/24") {
+				continue // a gateway takes no range
+			}
+			r := byMutualTLS(view)
+			r.Mesh.CIDRs = []netip.Prefix{netip.MustParsePrefix("240.240.77.0/24")}
+			now := create(entry(t, strings.Replace(of, "ADDRESS", address, 1)))
+			outcome, err := reviewed(t, r, now)
+			require.NoError(t, err, address)
+			if says == "" {
+				assert.Empty(t, codes(outcome), "%s, %s", address, where)
+				continue
+			}
+			require.Equal(t, []string{"address-taken spec.addresses[0]"}, codes(outcome), "%s, %s", address, where)
+			assert.Contains(t, outcome.Findings[0].Message, says)
+			again := create(entry(t, strings.Replace(strings.Replace(of, "ADDRESS", address, 1), "[db.test]", "[db.test, other.test]", 1)))
+			again.Operation, again.Old = Update, now.Object
+			outcome, err = reviewed(t, r, again)
+			require.NoError(t, err, address)
+			assert.NotContains(t, codes(outcome), "address-taken spec.addresses[0]", "%s, %s: it was stored before anybody looked", address, where)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package review
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -24,7 +23,7 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 		}
 		out = append(out, egress.Finding{
 			Code: "service-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
-			Message: fmt.Sprintf("host %q is Service %s of the mesh, whose calls the entry would take", host, service),
+			Message: fmt.Sprintf("host %q is %s of the mesh, whose calls the entry would take", host, egress.Naming(host, service)),
 			Fix:     "remove the host; a Service needs no ServiceEntry",
 		})
 	}
@@ -38,12 +37,15 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 		}
 	}
 	for i, endpoint := range intent.Endpoints {
-		service := cmp.Or(s.Mesh.ServiceOf(endpoint.Address, s.View), s.serviceAt(endpoint.Address))
+		service, what := s.serviceAt(endpoint.Address), "Service "+s.serviceAt(endpoint.Address)
+		if named := s.Mesh.ServiceOf(endpoint.Address, s.View); named != "" {
+			service, what = named, egress.Naming(endpoint.Address, named)
+		}
 		_, itself := s.Mesh.GatewayByService(endpoint.Address) // checkAddress says so
 		if service != "" && intent.External() && !itself {
 			out = append(out, egress.Finding{
 				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
-				Message: fmt.Sprintf("address %q is Service %s of the mesh", endpoint.Address, service),
+				Message: fmt.Sprintf("address %q is %s of the mesh", endpoint.Address, what),
 				Fix:     "give the address of the external host, or none",
 			})
 		}

@@ -156,7 +156,7 @@ func (p *proxy) out(of arrival, to lead, way Way, client *proxy, from lead, by *
 
 func addresses(of *service) (out []string) {
 	for _, endpoint := range of.endpoints {
-		out = append(out, endpoint.Address)
+		out = append(out, egress.Canonical(endpoint.Address))
 	}
 	return out
 }

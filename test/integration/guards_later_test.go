@@ -95,10 +95,16 @@ func TestAddressesOfEntriesAreIstiods(t *testing.T) {
 	patch := func(by client.Client, body string) error {
 		return by.SubResource("status").Patch(context.WithoutCancel(t.Context()), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body)))
 	}
-	const taken, own = `{"status":{"addresses":[{"value":"10.96.0.1","host":"addressed.example.com"}]}}`, `{"status":{"addresses":[{"value":"240.240.0.7","host":"addressed.example.com"}]}}`
+	const taken, own = `{"status":{"addresses":[{"value":"10.96.0.1","host":"addressed.example.com"}]}}`, `{"status":{"addresses":[{"value":"10.200.0.7","host":"addressed.example.com"}]}}`
 	caught(t, patch(c, taken), "entry-addresses", "status.addresses")
 	istiod, _ := as(t, "system:serviceaccount:istio-system:istiod-canary", "system:serviceaccounts:istio-system")
 	require.NoError(t, patch(istiod, own))
+	eventually(t, func() bool {
+		claim := entry(t, "v1", namespace(t, nil), "claim", `{hosts: [claim.example.com], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: x}},
+			exportTo: ["."], addresses: ["10.200.0.7"], ports: [{number: 80, name: http, protocol: HTTP}]}`)
+		err := c.Create(t.Context(), claim, client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "istiod gave ServiceEntry "+in.GetNamespace()+"/addressed")
+	}, "who names an address that an entry was given later is refused")
 	caught(t, patch(c, taken), "entry-addresses", "status.addresses")
 	caught(t, patch(c, `{"status":{"addresses":null}}`), "entry-addresses", "status.addresses")
 	require.NoError(t, patch(c, `{"status":{"validationMessages":[]}}`), "the rest is anybody's")

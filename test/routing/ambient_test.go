@@ -125,7 +125,7 @@ func TestTheExitItselfMayServeAmbientMode(t *testing.T) {
 	exit := a.called(t, "app-b", api)
 	assert.Equal(t, "istio-system", exit.Namespace)
 	assert.Nil(t, exit.Waypoint)
-	assert.Equal(t, []string{api}, a.endpoints(exit), "straight")
+	assert.Equal(t, []string{api + "."}, a.endpoints(exit), "straight")
 	assert.Equal(t, "app-a", a.called(t, "app-a", api).Namespace, "its own stands before it")
 
 	hidden, err := meshes.ApplyMeshConfigDefaults(`serviceEntryVisibility: {policies: [{visibility: NAMESPACE, matchingRules: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: istio-system}}}]}]}`)

@@ -6,6 +6,7 @@ package routing
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/test/proof"
 )
 
@@ -228,8 +230,29 @@ func (c call) authority() string {
 	return fmt.Sprintf("%s:%d", c.host, c.port)
 }
 
-// addresses returns where a cluster's connections go.
+// addresses returns where a cluster's connections go: names as DNS of the world has them, however they are written.
 func addresses(sim *proxy, name string) []string {
+	out := asked(sim, name)
+	for i, address := range out {
+		out[i] = strings.ReplaceAll(address, ".:", ":")
+	}
+	slices.Sort(out)
+	return out
+}
+
+// relative returns the names among where a cluster's connections go to which the search domains of a proxy's pod are added.
+func relative(sim *proxy, name string) (out []string) {
+	for _, address := range asked(sim, name) {
+		host, _, err := net.SplitHostPort(address)
+		if err == nil && !egress.IsIP(host) && !strings.HasSuffix(host, ".") {
+			out = append(out, address)
+		}
+	}
+	return out
+}
+
+// asked returns where a cluster's connections go, as a proxy is told.
+func asked(sim *proxy, name string) []string {
 	found := xdstest.ExtractCluster(name, sim.Clusters)
 	if found == nil {
 		return nil
@@ -238,7 +261,6 @@ func addresses(sim *proxy, name string) []string {
 	for _, addresses := range xdstest.ExtractClusterEndpoints([]*cluster.Cluster{found}) {
 		out = append(out, addresses...)
 	}
-	slices.Sort(out)
 	return out
 }
 

@@ -32,6 +32,7 @@ func led(t *testing.T, at *proxy, name string, c call) []string {
 	cache := cacheOf(t, of)
 	switch {
 	case cache == nil:
+		assert.Empty(t, relative(at, name), "%s: a Service may have the name in the cluster's search domains", name)
 		return addresses(at, name)
 	case c.tls:
 		return resolvedBySNI(t, at, name, cache, c)

@@ -70,6 +70,8 @@ type Cluster struct {
 	Known []*egress.Entry
 	// Services are by FQDN.
 	Services map[string]*egress.Service
+	// Given has the entries to which istiod gave an address, as namespace/name.
+	Given map[netip.Addr][]string
 	// Leaving has the gateways through which namespaces leave.
 	Leaving map[string]string
 	// Accounts has the service accounts of namespaces.
@@ -205,6 +207,9 @@ func (c *Cluster) ServiceAt(ip netip.Addr) string {
 	}
 	return ""
 }
+
+// GivenTo implements egress.View.
+func (c *Cluster) GivenTo(ip netip.Addr) []string { return c.Given[ip] }
 
 // GatewayOf implements egress.View.
 func (c *Cluster) GatewayOf(namespace string) string { return c.Leaving[namespace] }
