@@ -29,6 +29,13 @@ const leastShare = 10
 // maxWeights bounds the weights of an entry's endpoints together, as a multiple of the smallest: a ring has a place for the smallest.
 const maxWeights = 1000
 
+// maxSubsets and maxWildcardSubsets bound the subsets of a rule: whoever knows the host has each of them for each port, and of a wildcard
+// for each host.
+const (
+	maxSubsets         = 100
+	maxWildcardSubsets = 10
+)
+
 // sizes are what a setting by which calls are hashed may be at most.
 var sizes = []struct {
 	keys []string
@@ -74,6 +81,18 @@ var spans = []struct {
 	{"loadBalancer.warmup.duration", time.Millisecond},
 	{"loadBalancer.warmupDurationSecs", time.Millisecond},
 	{"retryBudget.budgetInterval", 0},
+}
+
+// checkSubsets refuses more subsets than a host has versions.
+func checkSubsets(out *Refusals, rule *egress.Rule) {
+	most := maxSubsets
+	if egress.IsWildcard(rule.Host) {
+		most = maxWildcardSubsets
+	}
+	if len(rule.Subsets) > most {
+		out.add(CodeCostly, field.NewPath("spec", "subsets"), fmt.Sprintf("%d subsets are more than %d, and every proxy that knows the host would have all of them for each of its ports", len(rule.Subsets), most),
+			fmt.Sprintf("name %d at most; a rule for one host may have %d", most, maxSubsets))
+	}
 }
 
 // checkRanges refuses numbers and times of settings that proxies reject, or that cost more than their host is worth.
@@ -147,15 +166,15 @@ func checkShares(out *Refusals, settings map[string]any, path *field.Path) {
 }
 
 // checkEndpointWeights refuses weights so far apart that a ring of places for calls to be hashed by would have to be large.
-func checkEndpointWeights(entry *egress.ServiceEntry) (out Refusals) {
+func checkEndpointWeights(endpoints []egress.Endpoint) (out Refusals) {
 	least, sum, at := uint64(math.MaxUint64), uint64(0), 0
-	for i, endpoint := range entry.Endpoints {
+	for i, endpoint := range endpoints {
 		weight := max(uint64(endpoint.Weight), 1)
 		if sum += weight; weight < least {
 			least, at = weight, i
 		}
 	}
-	if len(entry.Endpoints) > 0 && sum/least > maxWeights && sum/least > uint64(len(entry.Endpoints)) {
+	if len(endpoints) > 0 && sum/least > maxWeights && sum/least > uint64(len(endpoints)) {
 		out.add(CodeCostly, field.NewPath("spec", "endpoints").Index(at).Child("weight"),
 			fmt.Sprintf("all weights together are more than %d times this one, and proxies that hash calls would hold a ring in which the smallest has a place", maxWeights),
 			"give weights that are closer together, such as percentages")

@@ -13,6 +13,7 @@ import (
 // CheckSettings refuses settings of a DestinationRule that proxies would reject, some of them with all routes of a port or with the port,
 // and those that cost all who share a proxy with its calls. Whoever sees the host applies them, whosever rule it is.
 func CheckSettings(rule *egress.Rule) (out Refusals) {
+	checkSubsets(&out, rule)
 	everySettings(rule.Policy, rule.Subsets, func(settings map[string]any, path *field.Path) { checkSettings(&out, settings, path) })
 	return out
 }

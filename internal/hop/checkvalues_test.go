@@ -9,6 +9,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
@@ -122,6 +123,24 @@ func TestSettingsThatCostOthers(t *testing.T) {
 	}
 }
 
+// TestSubsetsAreAsManyAsVersions: each is a cluster for each port of the host in whoever knows it, and of a wildcard for each host.
+func TestSubsetsAreAsManyAsVersions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		host  string
+		count int
+		want  string
+	}{
+		{"a.example.com", 100, ""},
+		{"a.example.com", 101, "costly-setting spec.subsets"},
+		{"'*.example.com'", 10, ""},
+		{"'*.example.com'", 11, "costly-setting spec.subsets"},
+	} {
+		rule := mesh().ReadRule(destinationRule(t, `{host: `+tc.host+`, subsets: [`+strings.TrimSuffix(strings.Repeat("{name: v1}, ", tc.count), ", ")+`]}`))
+		assert.Equal(t, tc.want, refusedAs(hop.CheckSettings(rule)), "%s: %d", tc.host, tc.count)
+	}
+}
+
 // TestWeightsOfEndpoints: a ring by which proxies hash calls grows until the smallest has a place in it.
 func TestWeightsOfEndpoints(t *testing.T) {
 	t.Parallel()
@@ -135,6 +154,15 @@ func TestWeightsOfEndpoints(t *testing.T) {
 		entry, err := egress.ParseServiceEntry(entry(t, `{hosts: [api.example.com], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: `+endpoints+`}`))
 		require.NoError(t, err)
 		assert.Equal(t, want, refusedAs(hop.Check(entry, mesh().Gateways[0], mesh())), endpoints)
+
+		stored := egresstest.Sealed("api.example.com", entry.Ports...)
+		stored.Definition = entry.Define()
+		view := &egresstest.Cluster{Mesh: mesh(), Known: []*egress.Entry{stored}}
+		for _, object := range hop.ExitSet(mesh(), view.Exit("api.example.com", gateways), view, gateways, "api.example.com") {
+			if exit, is := object.(*networkingv1.ServiceEntry); is {
+				assert.Equal(t, want == "", exit.Spec.Endpoints[0].Weight+exit.Spec.Endpoints[1].Weight > 0, endpoints+": stored before")
+			}
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ var ownSettings = []string{"connectionPool", "loadBalancer", "outlierDetection"}
 func unagreed(s *subject) []string {
 	rule := s.rule()
 	hosts := []string{rule.Host}
-	if egress.IsWildcard(rule.Host) {
+	if rule.HasPolicy() && egress.IsWildcard(rule.Host) {
 		hosts = append(hosts, s.View.Below(rule.Host)...)
 	}
 	for _, host := range hosts {

@@ -230,3 +230,17 @@ func TestSettingsThatProxiesRejectAreRefused(t *testing.T) {
 		assert.Equal(t, []string{"bad-value spec.trafficPolicy.loadBalancer.consistentHash.httpHeaderName"}, codes(outcome), host)
 	}
 }
+
+// TestSettingsThatCostOthersAreFoundWhereTheyAreStored: a rule that was there before such were refused is told of by the audit.
+func TestSettingsThatCostOthersAreFoundWhereTheyAreStored(t *testing.T) {
+	t.Parallel()
+	const ring = `{host: "*.example.com", trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 8388608}}}}}`
+	r := newReviewer()
+	stored := create(destinationRule(t, ring))
+	stored.Operation = Audit
+	for _, req := range []Request{create(destinationRule(t, ring)), stored} {
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err)
+		assert.Contains(t, codes(outcome), "costly-setting spec.trafficPolicy.loadBalancer.consistentHash.ringHash.minimumRingSize", req.Operation)
+	}
+}
