@@ -60,7 +60,7 @@ type Configuration struct {
 	// have endpoints there.
 	MeshCIDRs []string `json:"meshCIDRs,omitempty"`
 	// ClusterCIDRs are the addresses of pods, Services and nodes. With MeshCIDRs, loopback and link-local ones they are what
-	// names below a wildcard must not resolve to.
+	// names below a wildcard must not resolve to; endpoints of external entries must not lie in them.
 	ClusterCIDRs []string `json:"clusterCIDRs,omitempty"`
 	// MaxHostsPerNamespace bounds the external hosts that the entries of one namespace name, and so the objects that its
 	// exits take; 1000 by default, 0 for no bound.

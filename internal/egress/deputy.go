@@ -17,9 +17,18 @@ var (
 	}
 	metadataNames = []string{"metadata", "metadata.goog", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"}
 	loopbackNames = []string{"localhost", "localdomain", "localhost6", "ip6-localhost", "ip6-loopback"}
-	// embedding are the IPv6 ranges whose last 32 bits are an IPv4 address: compatible, translated, NAT64.
-	embedding = []netip.Prefix{
-		netip.MustParsePrefix("::/96"), netip.MustParsePrefix("::ffff:0:0:0/96"), netip.MustParsePrefix("64:ff9b::/96"),
+	// embedding are the IPv6 ranges that have an IPv4 address within, and the byte at which it begins: compatible, translated, NAT64 and that
+	// of one's own, 6to4, Teredo's server.
+	embedding = []struct {
+		netip.Prefix
+		at int
+	}{
+		{netip.MustParsePrefix("::/96"), 12},
+		{netip.MustParsePrefix("::ffff:0:0:0/96"), 12},
+		{netip.MustParsePrefix("64:ff9b::/96"), 12},
+		{netip.MustParsePrefix("64:ff9b:1::/48"), 12},
+		{netip.MustParsePrefix("2002::/16"), 2},
+		{netip.MustParsePrefix("2001::/32"), 4},
 	}
 )
 
@@ -27,7 +36,7 @@ var (
 func (m *Mesh) Deputy(place string) string {
 	place = Canonical(strings.Trim(place, "[]"))
 	if address, err := netip.ParseAddr(place); err == nil {
-		return deputyAddress(address)
+		return deputyAddress(address, m.ClusterCIDRs)
 	}
 	name := strings.TrimPrefix(place, "*.")
 	last := name[strings.LastIndexByte(name, '.')+1:]
@@ -46,13 +55,24 @@ func (m *Mesh) Deputy(place string) string {
 	return ""
 }
 
-func deputyAddress(address netip.Addr) string {
+// deputyAddress says it of an address, and of one within it; cluster are the ranges of the cluster.
+func deputyAddress(address netip.Addr, cluster []netip.Prefix) string {
 	address = address.WithZone("").Unmap()
-	for _, prefix := range embedding {
-		if raw := address.As16(); prefix.Contains(address) && address != netip.IPv6Unspecified() && address != netip.IPv6Loopback() {
-			address = netip.AddrFrom4([4]byte(raw[12:]))
+	if reason := deputyAt(address, cluster); reason != "" {
+		return reason
+	}
+	raw := address.As16()
+	for _, within := range embedding {
+		if within.Contains(address) {
+			if reason := deputyAt(netip.AddrFrom4([4]byte(raw[within.at:])), cluster); reason != "" {
+				return reason
+			}
 		}
 	}
+	return ""
+}
+
+func deputyAt(address netip.Addr, cluster []netip.Prefix) string {
 	switch {
 	case address.IsLoopback(), address.IsUnspecified(), address.Is4() && address.As4()[0] == 0:
 		return "is the gateway's own pod"
@@ -60,6 +80,8 @@ func deputyAddress(address netip.Addr) string {
 		return "is link-local or a cloud's metadata server, which would answer with the gateway's identity"
 	case address.IsMulticast(), address == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "is not the address of one host"
+	case slices.ContainsFunc(cluster, func(within netip.Prefix) bool { return within.Contains(address) }):
+		return "is a pod's, a Service's or a node's (clusterCIDRs), which are in the cluster"
 	}
 	return ""
 }

@@ -10,7 +10,7 @@ import (
 type Exit struct {
 	// Definition is the union.
 	Definition Definition
-	// Rule is the DestinationRule of the oldest entry's namespace, nil for none.
+	// Rule is the DestinationRule of the oldest entry's namespace as far as those of all other members' agree with it, nil for nothing.
 	Rule *Rule
 	// Members are the entries that have part in it: the oldest first, and the others in no order.
 	Members []Member
@@ -118,7 +118,7 @@ func exitOf(from []Member, oneTLS bool) *Exit {
 	if len(out.Members) == 0 {
 		return nil
 	}
-	out.Rule = out.Members[0].rule
+	out.Rule = out.agreed(out.Members)
 	out.shut = out.closed()
 	out.passing = out.passes()
 	return out
@@ -238,7 +238,7 @@ func (e *Exit) encrypted(number uint32) (encryption, bool) {
 func (e *Exit) With(entry *Entry, rule *Rule) (*Exit, bool) {
 	definition := entry.Definition.Under(rule)
 	against, known := e.knows(definition)
-	if !known || against.Owner != nil || last(entry) > 0 || entry.Suspended || entry.Passing || len(e.passing) > 0 || len(e.shut) > 0 || last(e.Members[len(e.Members)-1].Entry) > 0 || e.oldest(entry, definition) || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
+	if !known || against.Owner != nil || last(entry) > 0 || entry.Suspended || entry.Passing || len(e.passing) > 0 || len(e.shut) > 0 || !e.agrees(e.Rule, rule) || last(e.Members[len(e.Members)-1].Entry) > 0 || e.oldest(entry, definition) || slices.ContainsFunc(entry.legs(), func(leg Leg) bool { return !slices.Contains(e.legs, leg) }) {
 		return nil, false
 	}
 	out := *e

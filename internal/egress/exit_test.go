@@ -206,3 +206,46 @@ func TestAnExitGrowsByOneThatIsNotTheYoungest(t *testing.T) {
 		assert.False(t, ok, name)
 	}
 }
+
+// TestAnExitHasSettingsThatAllAgreeOn: those of one namespace, were it the first, are not for the calls of others.
+func TestAnExitHasSettingsThatAllAgreeOn(t *testing.T) {
+	t.Parallel()
+	rule := func(namespace string, settings map[string]any) *egress.Rule {
+		return &egress.Rule{Namespace: namespace, Name: "r", Host: shared, Policy: settings}
+	}
+	pool, ejection := func(most int64) map[string]any { return map[string]any{"tcp": map[string]any{"maxConnections": most}} }, map[string]any{"consecutive5xxErrors": int64(1)}
+	first := map[string]any{"connectionPool": pool(1), "outlierDetection": ejection}
+	for name, tc := range map[string]struct {
+		second   map[string]any
+		alike    bool
+		observed bool
+		want     map[string]any
+	}{
+		"of one namespace":         {alike: true, want: first},
+		"none of the second's":     {want: nil},
+		"the same":                 {second: map[string]any{"outlierDetection": ejection, "connectionPool": pool(1), "loadBalancer": map[string]any{"simple": "RANDOM"}}, want: first},
+		"one of two":               {second: map[string]any{"outlierDetection": ejection, "connectionPool": pool(2)}, want: map[string]any{"outlierDetection": ejection}},
+		"for the port":             {second: map[string]any{"portLevelSettings": []any{map[string]any{"port": map[string]any{"number": int64(80)}, "connectionPool": pool(1)}}}, want: map[string]any{"connectionPool": pool(1)}},
+		"for another port":         {second: map[string]any{"portLevelSettings": []any{map[string]any{"port": map[string]any{"number": int64(81)}, "connectionPool": pool(1)}}}, want: nil},
+		"whoever is observed only": {observed: true, want: first},
+	} {
+		owner, other := defines(1, "owner", ported(on("80", "HTTP"))), defines(2, "other", ported(on("80", "HTTP")))
+		if other.Observed = tc.observed; !tc.alike {
+			other.Namespace = "others"
+		}
+		rules := map[string]*egress.Rule{"apps": rule("apps", first), "others": nil}
+		if tc.second != nil {
+			rules["others"] = rule("others", tc.second)
+		}
+		of := func(namespace string) *egress.Rule { return rules[namespace] }
+		exit := egresstest.Mesh().ExitOf([]*egress.Entry{owner, other}, "istio-system", of)
+		assert.Equal(t, tc.want, exit.Rule.Beyond(80), name)
+		alone := egresstest.Mesh().ExitOf([]*egress.Entry{owner}, "istio-system", of)
+		assert.Equal(t, first, alone.Rule.Beyond(80), name)
+		if more, is := alone.With(other, rules[other.Namespace]); is {
+			assert.Equal(t, exit.Rule, more.Rule, name)
+		}
+		assert.Equal(t, first, exit.Without(other.Namespace, other.Name).Rule.Beyond(80), name+": once the other is gone")
+		assert.Equal(t, tc.want == nil || len(tc.want) == 1, exit.Disagrees("apps", 80, "connectionPool", pool(1)) == "others" || exit.Disagrees("apps", 80, "outlierDetection", ejection) == "others", name)
+	}
+}

@@ -63,17 +63,17 @@ func (m *Mesh) Withheld() (out []netip.Prefix) {
 	out = append(append(out, m.CIDRs...), m.ClusterCIDRs...)
 	for _, prefix := range slices.Clone(out) {
 		if prefix.Addr().Is4() {
-			out = append(out, translated(prefix))
+			for _, within := range embedding[2:5] {
+				out = append(out, translated(prefix, within.Prefix, within.at))
+			}
 		}
 	}
 	return out
 }
 
-// nat64 is the IPv6 range by which IPv4 addresses are reached where there is no IPv4. All of the internet is in it.
-var nat64 = netip.MustParseAddr("64:ff9b::")
-
-func translated(prefix netip.Prefix) netip.Prefix {
-	raw, of := nat64.As16(), prefix.Addr().As4()
-	copy(raw[12:], of[:])
-	return netip.PrefixFrom(netip.AddrFrom16(raw), 96+prefix.Bits())
+// translated returns where IPv6 has an IPv4 range within one of its own, as by NAT64, where there is no IPv4: all of the internet is in it.
+func translated(prefix, within netip.Prefix, at int) netip.Prefix {
+	raw, of := within.Addr().As16(), prefix.Addr().As4()
+	copy(raw[at:], of[:])
+	return netip.PrefixFrom(netip.AddrFrom16(raw), 8*at+prefix.Bits())
 }

@@ -100,6 +100,7 @@ func CheckInternal(entry *egress.ServiceEntry, mesh *egress.Mesh, view egress.Vi
 		refuseListener(&out, field.NewPath("spec", "ports").Index(i).Child("number"), port.Number)
 	}
 	out = append(out, CheckSpelling(entry.Hosts)...)
+	out = append(out, checkEndpointWeights(entry.Endpoints)...)
 	return append(out, mesh.Internal(entry, view)...)
 }
 
@@ -188,7 +189,7 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 			}
 		}
 	}
-	return out
+	return append(out, checkEndpointWeights(entry.Endpoints)...)
 }
 
 // refuseIstioPorts refuses a port that a gateway is not to call, and one at which sidecars listen themselves: for calls to it they

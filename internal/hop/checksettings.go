@@ -3,7 +3,6 @@ package hop
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -11,21 +10,23 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// CheckSettings refuses settings of a DestinationRule that are a part of routes and ports, and that proxies would reject with these:
-// those by which calls are hashed, and how long connections may be idle. Others are a part of the host's own cluster alone.
+// CheckSettings refuses settings of a DestinationRule that proxies would reject, some of them with all routes of a port or with the port,
+// and those that cost all who share a proxy with its calls. Whoever sees the host applies them, whosever rule it is.
 func CheckSettings(rule *egress.Rule) (out Refusals) {
+	checkSubsets(&out, rule)
 	everySettings(rule.Policy, rule.Subsets, func(settings map[string]any, path *field.Path) { checkSettings(&out, settings, path) })
 	return out
 }
 
 func checkSettings(out *Refusals, settings map[string]any, path *field.Path) {
-	checkTime(out, settings, path, "connectionPool", "tcp", "idleTimeout")
+	checkRanges(out, settings, path)
 	found, _, _ := unstructured.NestedFieldNoCopy(settings, "loadBalancer", "consistentHash")
 	hash, _ := found.(map[string]any)
 	if hash == nil {
 		return
 	}
 	at := path.Child("loadBalancer", "consistentHash")
+	checkSizes(out, hash, at)
 	for _, key := range []string{"httpHeaderName", "httpQueryParameterName"} {
 		if name, given := hash[key].(string); given {
 			checkHashed(out, name, at.Child(key))
@@ -38,7 +39,7 @@ func checkSettings(out *Refusals, settings map[string]any, path *field.Path) {
 	at = at.Child("httpCookie")
 	name, _ := cookie["name"].(string)
 	checkHashed(out, name, at.Child("name"))
-	checkTime(out, cookie, at, "ttl")
+	checkTime(out, cookie, at, 0, "ttl")
 	for i, attribute := range egress.Objects(cookie, "attributes") {
 		name, _ := attribute["name"].(string)
 		checkHashed(out, name, at.Child("attributes").Index(i).Child("name"))
@@ -58,21 +59,10 @@ func checkHashed(out *Refusals, name string, path *field.Path) {
 	}
 }
 
-// checkTime refuses a time of less than nothing: Istio looks at whole milliseconds alone.
-func checkTime(out *Refusals, of map[string]any, path *field.Path, keys ...string) {
-	written, given, _ := unstructured.NestedString(of, keys...)
-	if !given {
-		return
-	}
-	if span, err := time.ParseDuration(written); err != nil || span < 0 {
-		out.add(CodeBadValue, path.Child(keys[0], keys[1:]...), fmt.Sprintf("%.200q is no length of time, %s", written, unruly), "give one such as 1h, or 0s for no end")
-	}
-}
-
-// carried returns settings of a rule without those for which a gateway would reject what carries other exits too: a rule may have been
-// stored before such were refused.
+// carried returns settings of a rule without those that CheckSettings refuses, since a gateway carries other exits too: a rule may have
+// been stored before such were refused.
 func carried(settings map[string]any) map[string]any {
-	for _, key := range []string{"connectionPool", "loadBalancer"} {
+	for key := range settings {
 		var refusals Refusals
 		if checkSettings(&refusals, map[string]any{key: settings[key]}, nil); len(refusals) > 0 {
 			delete(settings, key)

@@ -5,8 +5,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
@@ -81,6 +84,88 @@ func TestSettingsThatEnvoyRejects(t *testing.T) {
 	}
 }
 
+// TestSettingsThatCostOthers: what every proxy that knows the host would hold, or be busy with, has a bound, and what people write is below it.
+func TestSettingsThatCostOthers(t *testing.T) {
+	t.Parallel()
+	const hash, pool = "loadBalancer.consistentHash.", "connectionPool."
+	for policy, want := range map[string]string{
+		`{loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 1024}}}}`:                               "",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 4096}}}}`:                               "",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 65537}}}}`:                                      "",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 0}}}}`:                                          "",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 8388608}}}}`:                            "costly-setting " + hash + "ringHash.minimumRingSize",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 4097}}}`:                                           "costly-setting " + hash + "minimumRingSize",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 5000011}}}}`:                                    "costly-setting " + hash + "maglev.tableSize",
+		`{loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 65536}}}}`:                                      "bad-value " + hash + "maglev.tableSize",
+		`{loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {a: 80, b: 20}}]}}}`:                                     "",
+		`{loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {a: 1, b: 4000000000}}]}}}`:                              "bad-value loadBalancer.localityLbSetting.distribute[0].to[b]",
+		`{loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {a: 99, b: 1}}]}}}`:                                      "",
+		`{loadBalancer: {consistentHash: {useSourceIp: true}, localityLbSetting: {distribute: [{from: a, to: {a: 99, b: 1}}]}}}`: "costly-setting loadBalancer.localityLbSetting.distribute[0].to[b]",
+		`{loadBalancer: {warmup: {duration: 60s, minimumPercent: 10, aggression: 1}}}`:                                           "",
+		`{connectionPool: {tcp: {connectTimeout: 1s, maxConnections: 100, tcpKeepalive: {time: 7200s, interval: 75s, probes: 9}}, ` +
+			`http: {http1MaxPendingRequests: 1, http2MaxRequests: 1000, maxRequestsPerConnection: 10, maxRetries: 3, idleTimeout: 30s}}, ` +
+			`outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m, maxEjectionPercent: 100, minHealthPercent: 50}, retryBudget: {percent: 20, minRetryConcurrency: 3}}`: "",
+		`{outlierDetection: {interval: 1ms}}`:                                            "costly-setting outlierDetection.interval",
+		`{outlierDetection: {interval: 0s}}`:                                             "bad-value outlierDetection.interval",
+		`{outlierDetection: {maxEjectionPercent: 101}}`:                                  "bad-value outlierDetection.maxEjectionPercent",
+		`{outlierDetection: {minHealthPercent: 101}}`:                                    "bad-value outlierDetection.minHealthPercent",
+		`{connectionPool: {tcp: {connectTimeout: 0s}}}`:                                  "bad-value " + pool + "tcp.connectTimeout",
+		`{connectionPool: {tcp: {maxConnectionDuration: 0.5ms}}}`:                        "bad-value " + pool + "tcp.maxConnectionDuration",
+		`{connectionPool: {tcp: {maxConnections: -1}}}`:                                  "bad-value " + pool + "tcp.maxConnections",
+		`{connectionPool: {tcp: {tcpKeepalive: {interval: 1ms}}}}`:                       "costly-setting " + pool + "tcp.tcpKeepalive.interval",
+		`{connectionPool: {http: {http2KeepAlive: {interval: 1ms, timeout: 10s}}}}`:      "costly-setting " + pool + "http.http2KeepAlive.interval",
+		`{connectionPool: {http: {maxConcurrentStreams: -1}}}`:                           "bad-value " + pool + "http.maxConcurrentStreams",
+		`{retryBudget: {budgetInterval: -1s}}`:                                           "bad-value retryBudget.budgetInterval",
+		`{portLevelSettings: [{port: {number: 80}, outlierDetection: {interval: 1ms}}]}`: "costly-setting portLevelSettings[0].outlierDetection.interval",
+	} {
+		want = strings.Replace(want, " ", " spec.trafficPolicy.", 1)
+		assert.Equal(t, want, refusedAs(hop.CheckSettings(mesh().ReadRule(destinationRule(t, `{host: a, trafficPolicy: `+policy+`}`)))), policy)
+	}
+}
+
+// TestSubsetsAreAsManyAsVersions: each is a cluster for each port of the host in whoever knows it, and of a wildcard for each host.
+func TestSubsetsAreAsManyAsVersions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		host  string
+		count int
+		want  string
+	}{
+		{"a.example.com", 100, ""},
+		{"a.example.com", 101, "costly-setting spec.subsets"},
+		{"'*.example.com'", 10, ""},
+		{"'*.example.com'", 11, "costly-setting spec.subsets"},
+	} {
+		rule := mesh().ReadRule(destinationRule(t, `{host: `+tc.host+`, subsets: [`+strings.TrimSuffix(strings.Repeat("{name: v1}, ", tc.count), ", ")+`]}`))
+		assert.Equal(t, tc.want, refusedAs(hop.CheckSettings(rule)), "%s: %d", tc.host, tc.count)
+	}
+}
+
+// TestWeightsOfEndpoints: a ring by which proxies hash calls grows until the smallest has a place in it.
+func TestWeightsOfEndpoints(t *testing.T) {
+	t.Parallel()
+	for endpoints, want := range map[string]string{
+		`[{address: 192.0.2.1, weight: 99}, {address: 192.0.2.2, weight: 1}]`:                  "",
+		`[{address: 192.0.2.1, weight: 500}, {address: 192.0.2.2}]`:                            "",
+		`[{address: 192.0.2.1, weight: 4000000000}, {address: 192.0.2.2, weight: 4000000000}]`: "",
+		`[{address: 192.0.2.1, weight: 4000000000}, {address: 192.0.2.2, weight: 1}]`:          "costly-setting spec.endpoints[1].weight",
+		`[{address: 192.0.2.1}, {address: 192.0.2.2, weight: 1001}]`:                           "costly-setting spec.endpoints[0].weight",
+	} {
+		entry, err := egress.ParseServiceEntry(entry(t, `{hosts: [api.example.com], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: `+endpoints+`}`))
+		require.NoError(t, err)
+		assert.Equal(t, want, refusedAs(hop.Check(entry, mesh().Gateways[0], mesh())), endpoints)
+
+		stored := egresstest.Sealed("api.example.com", entry.Ports...)
+		stored.Definition = entry.Define()
+		view := &egresstest.Cluster{Mesh: mesh(), Known: []*egress.Entry{stored}}
+		for _, object := range hop.ExitSet(mesh(), view.Exit("api.example.com", gateways), view, gateways, "api.example.com") {
+			if exit, is := object.(*networkingv1.ServiceEntry); is {
+				assert.Equal(t, want == "", exit.Spec.Endpoints[0].Weight+exit.Spec.Endpoints[1].Weight > 0, endpoints+": stored before")
+			}
+		}
+	}
+}
+
 // TestAnExitHasNoSettingThatEnvoyRejects: a rule that was stored before such were refused stops no exit but what it says itself.
 func TestAnExitHasNoSettingThatEnvoyRejects(t *testing.T) {
 	t.Parallel()
@@ -96,5 +181,7 @@ func TestAnExitHasNoSettingThatEnvoyRejects(t *testing.T) {
 	const kept = `outlierDetection: {consecutive5xxErrors: 3}`
 	assert.Equal(t, rules(`{`+kept+`}`), rules(`{`+kept+`, loadBalancer: {consistentHash: {httpHeaderName: ""}}, connectionPool: {tcp: {idleTimeout: "-0.0005s"}}}`))
 	assert.Empty(t, rules(`{loadBalancer: {consistentHash: {httpQueryParameterName: ""}}}`))
+	assert.Equal(t, rules(`{`+kept+`}`), rules(`{`+kept+`, loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 8388608}}}}`))
+	assert.Empty(t, rules(`{outlierDetection: {interval: 1ms}}`))
 	assert.Len(t, rules(`{loadBalancer: {consistentHash: {httpQueryParameterName: q}}}`), 1)
 }

@@ -127,7 +127,12 @@ func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceE
 	case len(definition.Endpoints) == 0:
 		out.Spec.Endpoints = []*networking.WorkloadEntry{{Address: absolute(host)}}
 	}
+	weighted := len(checkEndpointWeights(definition.Endpoints)) == 0
 	for _, endpoint := range definition.Endpoints {
+		if !weighted {
+			// The entry was stored before such were refused.
+			endpoint.Weight = 0
+		}
 		out.Spec.Endpoints = append(out.Spec.Endpoints, &networking.WorkloadEntry{
 			Address: absolute(endpoint.Address), Ports: endpoint.Ports, Labels: untunnelled(endpoint.Labels), Network: endpoint.Network,
 			Locality: endpoint.Locality, Weight: endpoint.Weight, ServiceAccount: endpoint.ServiceAccount,

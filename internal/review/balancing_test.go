@@ -12,12 +12,12 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
-// TestAChoiceAmongEndpointsThatOthersMakeIsTold: a client sees the gateway alone, and that goes by the owner's rule.
+// TestAChoiceAmongEndpointsThatOthersMakeIsTold: a client sees the gateway alone, and that goes by what all agree on.
 func TestAChoiceAmongEndpointsThatOthersMakeIsTold(t *testing.T) {
 	t.Parallel()
 	const (
 		hashed = `{host: api.example.com, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}}`
-		at     = "loadBalancer is not applied: the egress gateway chooses among the endpoints of api.example.com as rules of namespace others have it"
+		at     = "loadBalancer: the egress gateway does not call api.example.com by it, port 80: namespace others has an entry of the host, too"
 	)
 	for name, tc := range map[string]struct {
 		rule, theirs string

@@ -221,7 +221,7 @@ func ruleChanges(s *subject) (out []string) {
 	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
 		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
 	}
-	out = slices.Concat(out, balancedByOthers(s), unusedLevels(s))
+	out = slices.Concat(out, unagreed(s), unusedLevels(s))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}

@@ -75,15 +75,12 @@ func TestRulesAndEntriesInEitherOrder(t *testing.T) {
 		onRule, onEntry   string
 		theirRule, wanted string
 	}{
-		"alone":               {rule: simple},
-		"others in clear":     {rule: simple, others: true, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
-		"others encrypt too":  {rule: simple, others: true, theirRule: simple},
-		"others encrypt else": {rule: simple, others: true, theirRule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, sni: x}}}`, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
-		"pools are one's own": {rule: `{host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`, others: true},
-		"ejection is the owner's": {
-			rule: `{host: api.example.com, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 1}}}`, others: true,
-			onRule: "rule-conflict spec.trafficPolicy", onEntry: "rule-conflict spec.hosts[0]",
-		},
+		"alone":                     {rule: simple},
+		"others in clear":           {rule: simple, others: true, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
+		"others encrypt too":        {rule: simple, others: true, theirRule: simple},
+		"others encrypt else":       {rule: simple, others: true, theirRule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, sni: x}}}`, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
+		"pools are one's own":       {rule: `{host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`, others: true},
+		"ejection is told":          {rule: `{host: api.example.com, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 1}}}`, others: true},
 		"subsets":                   {rule: `{host: api.example.com, subsets: [{name: v1, labels: {v: a}}]}`, onRule: "subset-labels spec.subsets[0].labels", onEntry: "subset-labels spec.hosts[0]"},
 		"a credential":              {rule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, credentialName: "kubernetes://x"}}}`, onRule: "tls-credential spec.trafficPolicy.tls.credentialName", onEntry: "tls-credential spec.hosts[0]"},
 		"another's certificate":     {rule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, credentialName: x}}}`, others: true, theirRule: `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE, credentialName: x}}}`, onRule: "rule-conflict spec.trafficPolicy", onEntry: "host-conflict spec.hosts[0]"},
@@ -128,8 +125,8 @@ func TestRulesAndEntriesInEitherOrder(t *testing.T) {
 	}
 }
 
-// TestAnOwnerDoesNotChangeASharedExit by a rule that comes later.
-func TestAnOwnerDoesNotChangeASharedExit(t *testing.T) {
+// TestNobodyHasSettingsOfASharedExitAlone, whose entry ever came first: who writes a rule that others do not agree with is told so.
+func TestNobodyHasSettingsOfASharedExitAlone(t *testing.T) {
 	t.Parallel()
 	own, theirs := egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}), *egresstest.Sealed("api.example.com", egress.Port{Number: 80, Name: "http", Protocol: "HTTP"})
 	own.Created, theirs.Namespace = time.Unix(1, 0), "others"
@@ -138,12 +135,19 @@ func TestAnOwnerDoesNotChangeASharedExit(t *testing.T) {
 	const pool = `{host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}`
 	outcome, err := r.Review(t.Context(), stored(t, r, create(destinationRule(t, pool))))
 	require.NoError(t, err)
-	assert.Equal(t, []string{"rule-conflict spec.trafficPolicy"}, codes(outcome))
-	assert.Contains(t, outcome.Findings[0].Message, "others/")
-	view.Known = view.Known[:1]
-	outcome, err = r.Review(t.Context(), stored(t, r, create(destinationRule(t, pool))))
-	require.NoError(t, err)
 	assert.Empty(t, codes(outcome))
+	require.Len(t, outcome.Changes, 1)
+	assert.Contains(t, outcome.Changes[0], "spec.trafficPolicy.connectionPool: the egress gateway does not call api.example.com by it, port 80: namespace others has an entry")
+	agreed := view.Mesh.ReadRule(destinationRule(t, pool))
+	agreed.Namespace = "others"
+	for _, alike := range []egresstest.Cluster{{Mesh: view.Mesh, Known: view.Known[:1]}, {Mesh: view.Mesh, Known: view.Known, Rules: []*egress.Rule{agreed}}} {
+		*view = alike
+		outcome, err = r.Review(t.Context(), stored(t, r, create(destinationRule(t, pool))))
+		require.NoError(t, err)
+		assert.Empty(t, codes(outcome))
+		assert.Empty(t, outcome.Changes)
+	}
+	view.Rules = nil
 
 	other := view.Mesh.ReadRule(destinationRule(t, pool))
 	other.Namespace, other.Name = egresstest.Namespace, "another"
@@ -180,7 +184,7 @@ func TestNoRuleChangesASharedExitUnseen(t *testing.T) {
 		want    []string
 	}{
 		"a wildcard encrypts":                 {wildcard + `{tls: {mode: SIMPLE}}}`, false, true, false, []string{"rule-conflict spec.trafficPolicy"}},
-		"a wildcard pools":                    {wildcard + `{connectionPool: {tcp: {maxConnections: 1}}}}`, false, false, false, []string{"rule-conflict spec.trafficPolicy"}},
+		"a wildcard pools":                    {wildcard + `{connectionPool: {tcp: {maxConnections: 1}}}}`, false, false, false, nil},
 		"a wildcard lends the mesh's own TLS": {wildcard + `{tls: {mode: ISTIO_MUTUAL}}}`, false, true, false, []string{"tls-mode spec.trafficPolicy.tls.mode", "rule-conflict spec.trafficPolicy"}},
 		"a wildcard lends files": {wildcard + `{tls: {mode: MUTUAL, clientCertificate: /etc/x, privateKey: /etc/y}}}`, false, true, false, []string{
 			"tls-file spec.trafficPolicy.tls.clientCertificate", "tls-file spec.trafficPolicy.tls.privateKey", "rule-conflict spec.trafficPolicy",
@@ -189,7 +193,7 @@ func TestNoRuleChangesASharedExitUnseen(t *testing.T) {
 		"a wildcard beside an entry of its host, and a rule before it": {wildcard + `{tls: {mode: SIMPLE}}}`, false, true, true, []string{"rule-conflict spec.trafficPolicy"}},
 		"unseen, encrypts":        {exact + `{tls: {mode: SIMPLE}}}`, true, true, false, []string{"rule-conflict spec.trafficPolicy"}},
 		"unseen, with a wildcard": {wildcard + `{tls: {mode: SIMPLE}}}`, true, true, false, []string{"rule-conflict spec.trafficPolicy"}},
-		"unseen, pools":           {exact + `{connectionPool: {tcp: {maxConnections: 1}}}}`, true, false, false, []string{"rule-conflict spec.trafficPolicy"}},
+		"unseen, pools":           {exact + `{connectionPool: {tcp: {maxConnections: 1}}}}`, true, false, false, nil},
 	} {
 		r, view := mutual()
 		if tc.also {
@@ -224,5 +228,19 @@ func TestSettingsThatProxiesRejectAreRefused(t *testing.T) {
 		outcome, err := newReviewer().Review(t.Context(), create(destinationRule(t, `{host: `+host+`, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: ""}}}}`)))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"bad-value spec.trafficPolicy.loadBalancer.consistentHash.httpHeaderName"}, codes(outcome), host)
+	}
+}
+
+// TestSettingsThatCostOthersAreFoundWhereTheyAreStored: a rule that was there before such were refused is told of by the audit.
+func TestSettingsThatCostOthersAreFoundWhereTheyAreStored(t *testing.T) {
+	t.Parallel()
+	const ring = `{host: "*.example.com", trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 8388608}}}}}`
+	r := newReviewer()
+	stored := create(destinationRule(t, ring))
+	stored.Operation = Audit
+	for _, req := range []Request{create(destinationRule(t, ring)), stored} {
+		outcome, err := r.Review(t.Context(), req)
+		require.NoError(t, err)
+		assert.Contains(t, codes(outcome), "costly-setting spec.trafficPolicy.loadBalancer.consistentHash.ringHash.minimumRingSize", req.Operation)
 	}
 }

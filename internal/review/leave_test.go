@@ -28,7 +28,7 @@ func TestNoRuleComesIntoForceUnderOthers(t *testing.T) {
 	}{
 		"a wildcard":             {behind: wildcard, refused: true},
 		"a second one":           {behind: another, refused: true},
-		"pools":                  {behind: pools, refused: true},
+		"pools":                  {behind: pools},
 		"nobody shares the exit": {behind: wildcard, alone: true},
 		"no other":               {},
 		"one that says the same": {behind: `{host: "*.com", trafficPolicy: {tls: {mode: SIMPLE}}}`},

@@ -3,7 +3,6 @@ package review
 import (
 	"errors"
 	"fmt"
-	"reflect"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -56,11 +55,6 @@ func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress
 	}
 	if exit.Owner().Namespace != rule.Namespace {
 		return append(out, joining(others, others.Owner(), rule)...)
-	}
-	for _, port := range exit.Definition.Ports {
-		if !reflect.DeepEqual(rule.Beyond(port.Number), exit.Rule.Beyond(port.Number)) {
-			out = append(out, egress.Contradiction{Owner: others.Owner(), Reason: fmt.Sprintf("it shares the exit, and its calls to port %d would be made under other settings", port.Number)})
-		}
 	}
 	return out
 }
@@ -142,43 +136,7 @@ func joining(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []e
 			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("port %d is not encrypted as here", port.Number)})
 		}
 	}
-	return append(out, ejecting(exit, owner, rule)...)
-}
-
-// ejecting returns the ports whose endpoints a rule would eject, which clients of a gateway do not see, other than the
-// exit does.
-func ejecting(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []egress.Contradiction) {
-	for _, port := range owner.Ports {
-		here, there := rule.Beyond(port.Number)["outlierDetection"], exit.Rule.Beyond(port.Number)["outlierDetection"]
-		if here != nil && !reflect.DeepEqual(here, there) {
-			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("outlierDetection of port %d is its owner's", port.Number)})
-		}
-	}
 	return out
-}
-
-// balancedByOthers tells of a choice among the endpoints of a host, which the gateway makes as the owner of its exit has it.
-func balancedByOthers(s *subject) []string {
-	rule := s.rule()
-	serving := s.Mesh.Governing(rule, s.View)
-	if serving == nil {
-		return nil
-	}
-	gw, _ := s.Mesh.GatewayByName(serving.Gateway)
-	exit := s.View.Exit(rule.Host, gw.Namespace())
-	owner := exit.Owner()
-	if owner == nil || owner.Namespace == rule.Namespace {
-		return nil
-	}
-	for _, port := range serving.Ports {
-		here, _ := rule.Beyond(port.Number)["loadBalancer"].(map[string]any)
-		chooses := here["consistentHash"] != nil || here["localityLbSetting"] != nil
-		if chooses && !reflect.DeepEqual(any(here), exit.Rule.Beyond(port.Number)["loadBalancer"]) {
-			return []string{fmt.Sprintf("spec.trafficPolicy: loadBalancer is not applied: the egress gateway chooses among the endpoints of %s as rules of namespace %s have it, whose ServiceEntry %s is the oldest; agree with its owners on one rule",
-				rule.Host, owner.Namespace, owner.Name)}
-		}
-	}
-	return nil
 }
 
 // underRules holds an entry against the rules that its calls are under, in whichever order the two came.
@@ -199,17 +157,6 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 				Code: refusal.Code, Field: at, Message: fmt.Sprintf("%s of this host: %s: %s", name, refusal.Field, refusal.Message),
 				Fix: "in the rule, " + refusal.Fix,
 			})
-		}
-		exit := s.View.Exit(host, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
-		if owner := exit.Owner(); owner != nil && owner.Namespace != s.Namespace.Name {
-			for _, against := range ejecting(exit, owner, rule) {
-				out = append(out, egress.Finding{
-					Code: "rule-conflict", Field: at,
-					Message: fmt.Sprintf("host %q is reached by the exit of ServiceEntry %s/%s, and %s asks otherwise of it: %s", written, owner.Namespace, owner.Name, name, against.Reason),
-					Fix:     "agree with its owners on one rule, or leave the settings to them",
-				})
-				break
-			}
 		}
 	}
 	return out

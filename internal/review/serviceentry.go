@@ -259,6 +259,7 @@ func entryChanges(s *subject) []string {
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
 		out = append(out, underUnusedLevels(s, parsed)...)
+		out = append(out, underUnagreed(s, parsed, gw)...)
 	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {

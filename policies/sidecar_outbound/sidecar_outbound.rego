@@ -14,12 +14,13 @@ import data.policies.lib.result
 
 # METADATA
 # title: Allow any
-# description: The mode takes the place of the mesh's, and lets calls to every address out.
+# description: The mode takes the place of the mesh's, and lets calls to every address or name out.
 # custom:
-#   msg: mode ALLOW_ANY lets calls to every address out, past the egress gateway
+#   msg: mode %s lets calls that no entry names out, past the egress gateway
 #   fix: remove it, and name the hosts in a ServiceEntry
-deny contains result.of(rego.metadata.rule(), "spec.outboundTrafficPolicy.mode", [], []) if {
-	input.object.spec.outboundTrafficPolicy.mode == "ALLOW_ANY"
+deny contains result.of(rego.metadata.rule(), "spec.outboundTrafficPolicy.mode", [mode], []) if {
+	mode := input.object.spec.outboundTrafficPolicy.mode
+	mode != "REGISTRY_ONLY"
 }
 
 # METADATA

@@ -6,6 +6,9 @@ _found(spec) := {[result.code, result.field] | some result in sidecar_outbound.d
 
 test_deny if {
 	_found({"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}}) == {["allow-any", "spec.outboundTrafficPolicy.mode"]}
+	every mode in ["ALLOW_ANY_DYNAMIC_DNS", "allow_any", "", 1] {
+		_found({"outboundTrafficPolicy": {"mode": mode}}) == {["allow-any", "spec.outboundTrafficPolicy.mode"]}
+	}
 	_found({"outboundTrafficPolicy": {"egressProxy": {"host": "evil.test"}}}) == {["egress-proxy", "spec.outboundTrafficPolicy.egressProxy"]}
 	_found({"egress": [{"hosts": ["./*"]}, {"hosts": ["./*"], "captureMode": "NONE"}]}) == {["no-capture", "spec.egress[1].captureMode"]}
 }

@@ -53,6 +53,20 @@ deny contains result.of(rego.metadata.rule(), "spec.template.address", [address]
 	not hosts.within(address, _allowed)
 }
 
+# METADATA
+# title: Workload weight
+# description: Weights are not so far apart that proxies which hash calls would hold large rings, in which the smallest has a place.
+# custom:
+#   msg: weight %d is more than 1000, and every proxy that hashes calls to its Services would hold a large ring for it
+#   fix: give weights that are closer together, such as percentages
+deny contains result.of(rego.metadata.rule(), field, [weight], []) if {
+	some field, weight in {
+		"spec.weight": object.get(input.object.spec, "weight", 0),
+		"spec.template.weight": object.get(input.object.spec, ["template", "weight"], 0),
+	}
+	weight > 1000
+}
+
 # Of workloads that register themselves istiod writes down the address that they say they have.
 _registers if input.user.name in _parameter("users")
 

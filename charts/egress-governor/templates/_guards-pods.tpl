@@ -33,7 +33,8 @@ request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource =
   like: '[^\x27]*'
 {{- end -}}
 
-{{/* What pods may set in proxy.istio.io/config, by its name in either spelling, and as variables of proxyMetadata. */}}
+{{/* What pods may set in proxy.istio.io/config, by its name in either spelling, and as variables of proxyMetadata. Not its ports: an app would
+listen where Istio's agent asks the proxy, and lead it on, past the capture; and istiod makes no listener for calls to a port that is the proxy's. */}}
 {{- define "egress-governor.guard.proxyConfig" -}}
 {{- $fields := list
   "concurrency" "drainDuration" "parentShutdownDuration" "terminationDrainDuration" "holdApplicationUntilProxyStarts"
@@ -42,13 +43,13 @@ request.resource.resource == "pods" ? dyn({{ . }}) : request.resource.resource =
   "gatewayTopology" "numTrustedProxies" "forwardClientCertDetails" "proxyProtocol"
   "proxyHeaders" "forwardedClientCert" "setCurrentClientCertDetails" "subject" "cert" "chain" "dns" "uri" "requestId" "server" "attemptCount"
   "envoyDebugHeaders" "metadataExchangeHeaders" "mode" "preserveHttp1HeaderCase" "xForwardedHost" "xForwardedPort" "disabled" "enabled"
-  "privateKeyProvider" "cryptomb" "qat" "pollDelay" "fallback" "fileFlushInterval" "fileFlushMinSizeKb" "proxyAdminPort" "statusPort"
+  "privateKeyProvider" "cryptomb" "qat" "pollDelay" "fallback" "fileFlushInterval" "fileFlushMinSizeKb"
   "runtimeValues" "proxyMetadata" }}
 {{- $variables := list
   "ISTIO_META_(?:CERT_SIGNER|DNS_AUTO_ALLOCATE|DNS_CAPTURE|HTTP10|IDLE_TIMEOUT|UNPRIVILEGED_POD|(?:IN|OUT)BOUND_LISTENER_EXACT_BALANCE)"
   "EXIT_ON_ZERO_ACTIVE_CONNECTIONS" "MINIMUM_DRAIN_DURATION" "DNS_FORWARD_PARALLEL" "DNS_FORWARD_TIMEOUT" "OUTPUT_CERTS"
   "SECRET_TTL" "SECRET_GRACE_PERIOD_RATIO(?:_JITTER)?" "WORKLOAD_RSA_KEY_SIZE" "PKCS8_KEY" "ECC_SIGNATURE_ALGORITHM" "ECC_CURVE"
-  "WASM_(?:MODULE_EXPIRY|PURGE_INTERVAL|HTTP_REQUEST_TIMEOUT|HTTP_REQUEST_MAX_RETRIES)" "ENVOY_(?:STATUS_PORT|PROMETHEUS_PORT|SKIP_DEPRECATED_LOGS)"
+  "WASM_(?:MODULE_EXPIRY|PURGE_INTERVAL|HTTP_REQUEST_TIMEOUT|HTTP_REQUEST_MAX_RETRIES)" "ENVOY_SKIP_DEPRECATED_LOGS"
   "METRICS_LOCALHOST_ACCESS_ONLY" "ENABLE_PROBE_KEEPALIVE_CONNECTIONS" "ISTIO_(?:ENABLE_HTTP2_PROBING|DELTA_XDS|DUAL_STACK)"
   "(?:envoy[.](?:reloadable|restart)_features|overload|re2)[.][a-z0-9_.]+" }}
 {{- $names := $variables }}

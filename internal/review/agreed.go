@@ -1,0 +1,117 @@
+package review
+
+import (
+	"fmt"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
+
+// What a gateway does not call a host by, since namespaces that share its exit do not agree on it.
+
+// ownSettings are those of a rule by which a gateway calls a host, and of which nobody is told otherwise.
+var ownSettings = []string{"connectionPool", "loadBalancer", "outlierDetection"}
+
+// unagreed tells the author of a rule which of its settings the gateway does not call the host by. The first host that a wildcard covers
+// is enough.
+func unagreed(s *subject) []string {
+	rule := s.rule()
+	hosts := []string{rule.Host}
+	if rule.HasPolicy() && egress.IsWildcard(rule.Host) {
+		hosts = append(hosts, s.View.Below(rule.Host)...)
+	}
+	for _, host := range hosts {
+		exact := *rule
+		exact.Host = host
+		serving := s.Mesh.Governing(&exact, s.View)
+		if serving == nil || host != rule.Host && serving.Namespace != rule.Namespace {
+			continue
+		}
+		if closer := s.View.Rule(rule.Namespace, host); host != rule.Host && closer != nil && closer.Host == host {
+			continue
+		}
+		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
+		if out := unagreedBy(rule, s.View.Exit(host, gw.Namespace()), host, serving.Ports); len(out) > 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// unagreedBy has each setting once, for the first port of which it is.
+func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egress.Port) (out []string) {
+	for _, key := range ownSettings {
+		for _, port := range ports {
+			value := chosen(rule.Beyond(port.Number), key)
+			if value == nil {
+				continue
+			}
+			if other := exit.Disagrees(rule.Namespace, port.Number, key, value); other != "" {
+				out = append(out, fmt.Sprintf("%s: the egress gateway does not call %s by it, port %d: namespace %s has an entry of the host, too, and its DestinationRule says otherwise of %s, or nothing; agree on one that all namespaces of the host write alike",
+					settingPath(rule, port.Number).Child(key), host, port.Number, other, key))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// chosen returns a setting, nil for none: which endpoint of a host is next is nothing that anybody misses.
+func chosen(settings map[string]any, key string) any {
+	value, _ := settings[key].(map[string]any)
+	if value == nil || key == "loadBalancer" && value["consistentHash"] == nil && value["localityLbSetting"] == nil {
+		return nil
+	}
+	return value
+}
+
+// settingPath is where a rule has its settings of a port.
+func settingPath(rule *egress.Rule, port uint32) *field.Path {
+	policy := field.NewPath("spec", "trafficPolicy")
+	levels, _ := rule.Policy["portLevelSettings"].([]any)
+	for i, item := range levels {
+		if level, _ := item.(map[string]any); egress.PortOf(level) == port {
+			return policy.Child("portLevelSettings").Index(i)
+		}
+	}
+	return policy
+}
+
+// underUnagreed tells the author of an entry that comes to others' the same of rules that were there before: those of its own namespace
+// that have no effect, and those of the others that have none any more.
+func underUnagreed(s *subject, intent *egress.ServiceEntry, gw egress.Gateway) (out []string) {
+	for i, written := range intent.Hosts {
+		host := egress.Canonical(written)
+		exit := s.View.Exit(host, gw.Namespace())
+		if exit == nil {
+			continue
+		}
+		rule := s.View.Rule(s.Namespace.Name, host)
+		for _, key := range ownSettings {
+			for _, port := range intent.Ports {
+				if said := unagreedWith(s.Namespace.Name, rule, exit, key, port.Number); said != "" {
+					out = append(out, fmt.Sprintf("spec.hosts[%d]: the egress gateway does not call %s, port %d, by %s", i, host, port.Number, said))
+					break
+				}
+			}
+		}
+	}
+	return out
+}
+
+// unagreedWith says of which rule the gateway leaves out a setting; empty for none.
+func unagreedWith(namespace string, rule *egress.Rule, exit *egress.Exit, key string, port uint32) string {
+	own, theirs := chosen(rule.Beyond(port), key), chosen(exit.Rule.Beyond(port), key)
+	if own != nil {
+		if other := exit.Disagrees(namespace, port, key, own); other != "" {
+			return fmt.Sprintf("%s of DestinationRule %s/%s: the rule of namespace %s, which has an entry of the host, too, says otherwise, or nothing; agree on one that all namespaces of the host write alike",
+				key, rule.Namespace, rule.Name, other)
+		}
+	}
+	if theirs != nil && !reflect.DeepEqual(theirs, own) {
+		return fmt.Sprintf("%s of DestinationRule %s/%s any more, since namespace %s, which has an entry of the host now, has none like it; write the same there to keep it", key, exit.Rule.Namespace, exit.Rule.Name, namespace)
+	}
+	return ""
+}
