@@ -200,6 +200,7 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 				Fix: "in the rule, " + refusal.Fix,
 			})
 		}
+		out = append(out, leavesInClear(s, intent, rule, host)...)
 		exit := s.View.Exit(host, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
 		if owner := exit.Owner(); owner != nil && owner.Namespace != s.Namespace.Name {
 			for _, against := range ejecting(exit, owner, rule) {

@@ -258,7 +258,7 @@ func entryChanges(s *subject) []string {
 		}
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
-		out = append(out, underUnusedLevels(s, parsed)...)
+		out = slices.Concat(out, underUnusedLevels(s, parsed), underRule(s, parsed, gw.By(s.listens(parsed).Transport)))
 	}
 	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
 	if resolution == "" || resolution == "NONE" {
