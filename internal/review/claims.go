@@ -40,7 +40,7 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	for i, endpoint := range intent.Endpoints {
 		service := cmp.Or(s.Mesh.ServiceOf(endpoint.Address, s.View), s.serviceAt(endpoint.Address))
 		_, itself := s.Mesh.GatewayByService(endpoint.Address) // checkAddress says so
-		if service != "" && intent.External() && !itself {
+		if service != "" && intent.External() && !itself && !intent.AtAddress {
 			out = append(out, egress.Finding{
 				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
 				Message: fmt.Sprintf("address %q is Service %s of the mesh", endpoint.Address, service),

@@ -23,7 +23,9 @@ func (s *subject) calledBy(host string, serving *egress.Entry) (out []*egress.En
 }
 
 // beside are those of a host of the subject, which is an entry, but for itself.
-func (s *subject) beside(host string) []*egress.Entry { return slices.DeleteFunc(s.calledBy(host, nil), s.is) }
+func (s *subject) beside(host string) []*egress.Entry {
+	return slices.DeleteFunc(s.calledBy(host, nil), s.is)
+}
 
 func portsOf(entries []*egress.Entry) (out []egress.Port) {
 	for _, entry := range entries {
