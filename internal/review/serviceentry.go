@@ -258,21 +258,9 @@ func entryChanges(s *subject) []string {
 		}
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
-		out = slices.Concat(out, underUnusedLevels(s, parsed), underRule(s, parsed, gw.By(s.listens(parsed).Transport)))
+		out = slices.Concat(out, askedByAddress(parsed, gw.By(s.listens(parsed).Transport)), underUnusedLevels(s, parsed), underRule(s, parsed, gw.By(s.listens(parsed).Transport)))
 	}
 	return append(out, underNone(s)...)
-}
-
-// underNone tells what becomes of resolution NONE, by which the client would choose the address.
-func underNone(s *subject) []string {
-	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
-	if resolution != "" && resolution != "NONE" {
-		return nil
-	}
-	if parsed, err := s.entry(); err == nil && parsed.AtAddress {
-		return []string{fmt.Sprintf("spec.addresses[0]: resolution NONE lets the client choose the address; the egress gateway leads all calls of the entry to %s, its only one, as by resolution STATIC with that endpoint", parsed.Endpoints[0].Address)}
-	}
-	return []string{"spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead"}
 }
 
 // ledChanges tells what becomes of an entry that is stored as it is written.
