@@ -3,10 +3,12 @@ package egress
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // ServiceEntry is the part of a ServiceEntry's spec that governs egress, with the field names of Istio's API.
@@ -20,6 +22,8 @@ type ServiceEntry struct {
 	WorkloadSelector map[string]any `json:"workloadSelector"`
 	ExportTo         []string       `json:"exportTo"`
 	SubjectAltNames  []string       `json:"subjectAltNames"`
+	// AtAddress says that the only endpoint is not written as one: it is the entry's only address.
+	AtAddress bool `json:"-"`
 }
 
 // Port is a port of a ServiceEntry.
@@ -53,6 +57,31 @@ func ParseServiceEntry(obj *unstructured.Unstructured) (*ServiceEntry, error) {
 		return nil, fmt.Errorf("spec: %w", err)
 	}
 	return &se, nil
+}
+
+// ParseIntent reads a ServiceEntry as its author wrote it, by what a gateway makes of it: under resolution NONE calls go to the address that
+// the client dialled, and where the entry has a single one, that is it.
+func ParseIntent(obj *unstructured.Unstructured) (*ServiceEntry, error) {
+	out, err := ParseServiceEntry(obj)
+	if err != nil {
+		return nil, err
+	}
+	out.AtAddress = false
+	if !out.External() || out.Resolution != "" && out.Resolution != "NONE" || len(out.Addresses) != 1 || len(out.Endpoints)+len(out.WorkloadSelector) > 0 {
+		return out, nil
+	}
+	if ip, single := SingleIP(out.Addresses[0]); single && !slices.ContainsFunc(out.Hosts, IsWildcard) {
+		out.AtAddress, out.Resolution, out.Endpoints = true, "STATIC", []Endpoint{{Address: ip.String()}}
+	}
+	return out, nil
+}
+
+// EndpointPath is the field that says where an endpoint is.
+func (s *ServiceEntry) EndpointPath(i int) *field.Path {
+	if s.AtAddress {
+		return field.NewPath("spec", "addresses").Index(0)
+	}
+	return field.NewPath("spec", "endpoints").Index(i).Child("address")
 }
 
 // External says whether the hosts lie outside the mesh; Istio's default.

@@ -118,7 +118,7 @@ func (f *Facts) destinations(intent *ServiceEntry, sealed Gateway, mesh *Mesh, v
 		named[Canonical(host)] = true
 	}
 	for i, endpoint := range intent.Endpoints {
-		path := field.NewPath("spec", "endpoints").Index(i).Child("address")
+		path := intent.EndpointPath(i)
 		canonical := Canonical(endpoint.Address)
 		if !named[canonical] {
 			f.Hosts = append(f.Hosts, HostFact{

@@ -80,10 +80,17 @@ func (e *Entry) listens(host string, port Port, capture bool) []string {
 			out[i] = Address(address)
 		}
 		return out
-	case capture && !IsWildcard(host) && e.Resolution != "" && e.Resolution != "NONE" && !strings.EqualFold(e.Labels[optOut], "false"):
+	case e.ByAddress(host, capture):
 		return nil
 	}
 	return []string{everywhere}
+}
+
+// ByAddress says whether sidecars tell calls to a host from others by the address alone, whatever the app then says: the entry's own, or
+// one that they have given the host.
+func (e *Entry) ByAddress(host string, capture bool) bool {
+	return len(e.Addresses) > 0 ||
+		capture && !IsWildcard(host) && e.Resolution != "" && e.Resolution != "NONE" && !strings.EqualFold(e.Labels[optOut], "false")
 }
 
 // Address is an address in its one spelling; a range of a single one is that.

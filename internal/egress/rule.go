@@ -141,6 +141,17 @@ func (r *Rule) TLS(port uint32) map[string]any {
 	return tls
 }
 
+// OwnTLS returns those of some ports that apps speak TLS to themselves, though the rule would encrypt their calls: a gateway passes these on
+// as they are, and so encrypts HTTP calls alone that a route leads there.
+func (r *Rule) OwnTLS(ports []Port) (out []Port) {
+	for _, port := range ports {
+		if FamilyOf(port.Protocol) == FamilyTLS && r.TLS(port.Number) != nil {
+			out = append(out, port)
+		}
+	}
+	return out
+}
+
 // Credential returns the name of the Secret in the gateway's namespace that stands for a credentialName of a namespace's
 // rule. No namespace can name another's.
 func Credential(namespace, name string) string { return namespace + "." + name }

@@ -132,7 +132,7 @@ func checkResolution(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Me
 			out.add("endpoints-without-resolution", path, "resolution NONE takes no endpoints", "set resolution STATIC for addresses, DNS for host names")
 		}
 		if len(entry.Addresses) > 0 && len(entry.Endpoints) == 0 && !slices.ContainsFunc(entry.Addresses, isRange) {
-			out.add("addresses-without-resolution", path, "resolution NONE leads calls to the address that the client dialled, which the egress gateway is not told",
+			out.add("addresses-without-resolution", path, "resolution NONE leads calls to that of the addresses that the client dialled, which the egress gateway is not told",
 				"set resolution STATIC and put the addresses into spec.endpoints, or DNS if the host's name resolves")
 		}
 	case "STATIC":
@@ -179,7 +179,7 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 	}
 	for i, endpoint := range entry.Endpoints {
 		path := field.NewPath("spec", "endpoints").Index(i)
-		out = append(out, checkAddress(endpoint.Address, entry.Resolution, path.Child("address"), mesh)...)
+		out = append(out, checkAddress(endpoint.Address, entry.Resolution, entry.EndpointPath(i), mesh)...)
 		for _, name := range sortedKeys(endpoint.Ports) {
 			if egress.IsIstioPort(endpoint.Ports[name]) {
 				refuseIstioPort(&out, path.Child("ports").Key(name), endpoint.Ports[name])

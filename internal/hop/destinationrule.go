@@ -219,14 +219,14 @@ func RuleSealed(rule *unstructured.Unstructured) bool {
 	return !slices.ContainsFunc(ruleSlots(rule), inForce)
 }
 
-// Credentials returns the credentialNames of a rule, as its author wrote it.
-func Credentials(intent *unstructured.Unstructured) (out []string) {
-	for _, s := range ruleSlots(intent) {
-		value, _ := s.parent[s.key].(map[string]any)
-		if name, _ := value["credentialName"].(string); name != "" && !slices.Contains(out, name) {
+// Credentials returns the credentialNames of a rule.
+func Credentials(rule *egress.Rule) (out []string) {
+	everySettings(rule.Policy, rule.Subsets, func(settings map[string]any, _ *field.Path) {
+		tls, _ := settings["tls"].(map[string]any)
+		if name, _ := tls["credentialName"].(string); name != "" && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
-	}
+	})
 	return out
 }
 

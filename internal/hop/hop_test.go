@@ -329,7 +329,7 @@ func TestRawTCPThatMutualTLSDoesNotCarry(t *testing.T) {
 		"a protocol left out":            {`{hosts: [a.test], resolution: DNS, ports: [{number: 5432, name: tcp}]}`, "raw-protocol spec.ports[0].protocol", "declare TCP"},
 		"UDP":                            {`{hosts: [a.test], resolution: DNS, ` + db("UDP") + `}`, "raw-protocol spec.ports[0].protocol", "remove the port"},
 		"a range":                        {`{hosts: [a.test], resolution: NONE, addresses: [192.0.2.0/24], ` + db("TCP") + `}`, "cidr-address spec.addresses[0]", "or STATIC with the server's addresses in spec.endpoints"},
-		"an address under NONE":          {`{hosts: [a.test], addresses: [192.0.2.1], ` + db("TCP") + `}`, "addresses-without-resolution spec.resolution", "set resolution STATIC"},
+		"addresses under NONE":           {`{hosts: [a.test], addresses: [192.0.2.1, 192.0.2.2], ` + db("TCP") + `}`, "addresses-without-resolution spec.resolution", "set resolution STATIC"},
 	} {
 		m := mesh()
 		_, err := hop.Seal(entry(t, tc.spec), m.Gateways[0].By(egress.MutualTLS), m)

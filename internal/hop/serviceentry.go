@@ -177,7 +177,7 @@ func exported(exportTo []string, mesh *egress.Mesh) (out []any, other bool) {
 
 // ParseEntry reads a ServiceEntry. The error is Refusals.
 func ParseEntry(entry *unstructured.Unstructured) (*egress.ServiceEntry, error) {
-	out, err := egress.ParseServiceEntry(entry)
+	out, err := egress.ParseIntent(entry)
 	if err != nil {
 		var refusals Refusals
 		refusals.add("undecodable", field.NewPath("spec"), "is not a ServiceEntry's: "+err.Error(), "write the spec as Istio's API has it")

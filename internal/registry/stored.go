@@ -107,7 +107,7 @@ func (r *Registry) parse(obj *unstructured.Unstructured) (out *egress.Entry, car
 	if err != nil {
 		return nil, nil
 	}
-	parsed, err := egress.ParseServiceEntry(intent)
+	parsed, err := egress.ParseIntent(intent)
 	if err != nil {
 		return nil, nil
 	}

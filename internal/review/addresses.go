@@ -4,11 +4,42 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
+
+// askedByAddress tells of calls that ask for an address and no host, by which a gateway goes: HTTP, and TLS where it reads that itself.
+// Addresses that nothing outside has stand for the host alone.
+func askedByAddress(intent *egress.ServiceEntry, gw egress.Gateway) []string {
+	for i, written := range intent.Addresses {
+		if egress.Unrouted(written) {
+			continue
+		}
+		for _, port := range intent.Ports {
+			family := egress.FamilyOf(port.Protocol)
+			if family == egress.FamilyHTTP || family == egress.FamilyTLS && gw.Transport != egress.MutualTLS {
+				return []string{fmt.Sprintf("spec.addresses[%d]: the egress gateway goes by the host that a call asks for, so calls of port %d for %s itself fail there; let apps call %s by its name",
+					i, port.Number, egress.Address(written), intent.Hosts[0])}
+			}
+		}
+	}
+	return nil
+}
+
+// underNone tells what becomes of resolution NONE, by which the client would choose the address.
+func underNone(s *subject) []string {
+	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
+	if resolution != "" && resolution != "NONE" {
+		return nil
+	}
+	if parsed, err := s.entry(); err == nil && parsed.AtAddress {
+		return []string{fmt.Sprintf("spec.addresses[0]: resolution NONE lets the client choose the address; the egress gateway leads all calls of the entry to %s, its only one, as by resolution STATIC with that endpoint", parsed.Endpoints[0].Address)}
+	}
+	return []string{"spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead"}
+}
 
 // addressesTaken refuses addresses that others have.
 func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {

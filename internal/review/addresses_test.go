@@ -144,6 +144,25 @@ func TestAddressesThatIstiodGives(t *testing.T) {
 	}
 }
 
+// TestCallsForAnAddressAreTold where a gateway would look for a host in them.
+func TestCallsForAnAddressAreTold(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string][2]bool{ // by Plain, by MutualTLS
+		`addresses: [198.51.100.1/32], ports: [{number: 80, name: p, protocol: HTTP}]`: {true, true},
+		`addresses: [198.51.100.1], ports: [{number: 443, name: p, protocol: TLS}]`:    {true, false},
+		`addresses: [240.0.0.1], ports: [{number: 80, name: p, protocol: HTTP}]`:       {},
+		`ports: [{number: 80, name: p, protocol: HTTP}]`:                               {},
+	} {
+		spec = `{hosts: [partner.test], resolution: STATIC, endpoints: [{address: 198.51.100.1}], ` + spec + `}`
+		for i, r := range []*Reviewer{newReviewer(), byMutualTLS(&egresstest.Cluster{})} {
+			outcome, err := reviewed(t, r, create(entry(t, spec)))
+			require.NoError(t, err)
+			said := strings.Join(outcome.Changes, "\n")
+			assert.Equal(t, want[i], strings.Contains(said, "for 198.51.100.1 itself fail there; let apps call partner.test by its name"), "%s: %s", spec, said)
+		}
+	}
+}
+
 // TestAddressesThatAreTakenAlready keep nobody from writing the rest, and take no more: they were stored before anybody looked.
 func TestAddressesThatAreTakenAlready(t *testing.T) {
 	t.Parallel()

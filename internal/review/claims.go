@@ -42,7 +42,7 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 			service, what = named, egress.Naming(endpoint.Address, named)
 		}
 		_, itself := s.Mesh.GatewayByService(endpoint.Address) // checkAddress says so
-		if service != "" && intent.External() && !itself {
+		if service != "" && intent.External() && !itself && !intent.AtAddress {
 			out = append(out, egress.Finding{
 				Code: "deputy-endpoint", Field: field.NewPath("spec", "endpoints").Index(i).Child("address").String(),
 				Message: fmt.Sprintf("address %q is %s of the mesh", endpoint.Address, what),

@@ -145,7 +145,7 @@ func ruleForm(s *subject, sealed *unstructured.Unstructured) bool {
 func onExit(s *subject, rule *egress.Rule, entry *egress.Entry) hop.Refusals {
 	out := hop.CheckRule(rule, entry.Transport)
 	if s.oldIntent == nil || !equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) {
-		out = append(out, ruleConflicts(s, rule, entry)...)
+		out = slices.Concat(out, ruleConflicts(s, rule, entry), inClear(s, rule, entry))
 	}
 	return out
 }
@@ -221,18 +221,10 @@ func ruleChanges(s *subject) (out []string) {
 	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
 		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
 	}
-	out = slices.Concat(out, unagreed(s), unusedLevels(s))
+	out = slices.Concat(out, unagreed(s), unusedLevels(s), underOwnTLS(s))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}
-	how := "as the app speaks"
-	if hop.RuleByMutualTLS(s.Object) {
-		how = "by the mesh's mutual TLS"
-	}
-	out = append(out, "spec.trafficPolicy: the egress gateway calls the host under these settings; clients call the gateway "+how)
-	for _, name := range hop.Credentials(s.intent) {
-		out = append(out, fmt.Sprintf("spec.trafficPolicy: the egress gateway takes the certificate from Secret %s/%s; until it is there, calls fail",
-			s.gateway.Namespace(), egress.Credential(s.Namespace.Name, name)))
-	}
-	return out
+	rule := s.rule()
+	return append(out, onGateway(rule, "spec.trafficPolicy: ", s.gateway, s.calledBy(rule.Host, s.Mesh.Governing(rule, s.View)), hop.RuleByMutualTLS(s.Object))...)
 }

@@ -17,12 +17,12 @@ func TestOneAnswer(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{
 		// As people write for a database: each further sentence would be about a thing that does not help.
-		`{hosts: ["*.db.test"], addresses: [10.0.0.0/8], ports: [{number: 5432, name: db, protocol: TCP}]}`:  "raw-protocol spec.ports[0].protocol",
-		`{hosts: ["*.db.test"], resolution: DYNAMIC_DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`:  "bare-wildcard spec.hosts[0]",
-		`{hosts: [127.0.0.1], ports: [{number: 443, name: tls, protocol: TLS}]}`:                             "deputy-host spec.hosts[0]",
-		`{hosts: [192.0.2.7], ports: [{number: 443, name: tls, protocol: TLS}]}`:                             "ip-host spec.hosts[0]",
-		`{hosts: [vm.test], location: MESH_INTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}`:     "not-internal spec.resolution",
-		`{hosts: [made-up.test], addresses: [192.0.2.7], ports: [{number: 80, name: http, protocol: HTTP}]}`: "addresses-without-resolution spec.resolution",
+		`{hosts: ["*.db.test"], addresses: [10.0.0.0/8], ports: [{number: 5432, name: db, protocol: TCP}]}`:             "raw-protocol spec.ports[0].protocol",
+		`{hosts: ["*.db.test"], resolution: DYNAMIC_DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`:             "bare-wildcard spec.hosts[0]",
+		`{hosts: [127.0.0.1], ports: [{number: 443, name: tls, protocol: TLS}]}`:                                        "deputy-host spec.hosts[0]",
+		`{hosts: [192.0.2.7], ports: [{number: 443, name: tls, protocol: TLS}]}`:                                        "ip-host spec.hosts[0]",
+		`{hosts: [vm.test], location: MESH_INTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}`:                "not-internal spec.resolution",
+		`{hosts: [made-up.test], addresses: [192.0.2.7, 192.0.2.8], ports: [{number: 80, name: http, protocol: HTTP}]}`: "addresses-without-resolution spec.resolution",
 		// Two things that are wrong for themselves.
 		`{hosts: [a.test], resolution: STATIC, ports: [{number: 5432, name: db, protocol: TCP}, {number: 80, name: db, protocol: HTTP}]}`: "raw-protocol spec.ports[0].protocol, bad-port spec.ports[1]",
 	} {

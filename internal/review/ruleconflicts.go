@@ -158,6 +158,7 @@ func underRules(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 				Fix: "in the rule, " + refusal.Fix,
 			})
 		}
+		out = append(out, leavesInClear(s, intent, rule, host)...)
 	}
 	return out
 }

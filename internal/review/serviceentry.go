@@ -258,14 +258,10 @@ func entryChanges(s *subject) []string {
 		}
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
-		out = append(out, underUnusedLevels(s, parsed)...)
-		out = append(out, underUnagreed(s, parsed, gw)...)
+		transport := gw.By(s.listens(parsed).Transport)
+		out = slices.Concat(out, askedByAddress(parsed, transport), underUnusedLevels(s, parsed), underUnagreed(s, parsed, gw), underRule(s, parsed, transport))
 	}
-	resolution, _, _ := unstructured.NestedString(s.intent.Object, "spec", "resolution")
-	if resolution == "" || resolution == "NONE" {
-		out = append(out, "spec.resolution: NONE lets the client choose the address; the egress gateway asks DNS for the host instead")
-	}
-	return out
+	return append(out, underNone(s)...)
 }
 
 // ledChanges tells what becomes of an entry that is stored as it is written.
@@ -278,5 +274,5 @@ func ledChanges(s *subject) []string {
 	if proxies := forwardProxies(parsed); proxies != "" {
 		out = append(out, proxyChange(proxies))
 	}
-	return append(out, ownIngress(s, parsed)...)
+	return slices.Concat(out, ownIngress(s, parsed), underNone(s))
 }

@@ -50,6 +50,25 @@ func TestWhatARouteMayNotFindIsTold(t *testing.T) {
 	}
 }
 
+// TestHTTPRoutesOfHostsWithoutHTTPAreTold, where no host of theirs has such a port, and no other.
+func TestHTTPRoutesOfHostsWithoutHTTPAreTold(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]bool{
+		`{hosts: [tls.example.com], http: [{timeout: 10s, route: [{destination: {host: tls.example.com}}]}]}`:                          true,
+		`{hosts: [tls.example.com, api.example.com], http: [{timeout: 10s, route: [{destination: {host: local}}]}]}`:                   false,
+		`{hosts: [api.example.com], http: [{timeout: 10s, route: [{destination: {host: api.example.com}}]}]}`:                          false,
+		`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`:                                                            false,
+		`{hosts: [new.test], http: [{route: [{destination: {host: local}}]}]}`:                                                         false,
+		`{hosts: [tls.example.com], tls: [{match: [{sniHosts: [tls.example.com]}], route: [{destination: {host: tls.example.com}}]}]}`: false,
+		`{hosts: [tls.example.com], gateways: [in], http: [{route: [{destination: {host: local}}]}]}`:                                  false,
+	} {
+		r := newReviewer()
+		outcome, err := r.Review(t.Context(), stored(t, r, create(routes(t, spec))))
+		require.NoError(t, err)
+		assert.Equal(t, want, strings.Contains(strings.Join(outcome.Changes, "\n"), "spec.http[0]: no port of tls.example.com is HTTP"), "%s: %v", spec, outcome.Changes)
+	}
+}
+
 // TestAHostThatTheMeshServesItselfIsTold, where a Gateway names it, but one of the egress gateway's own.
 func TestAHostThatTheMeshServesItselfIsTold(t *testing.T) {
 	t.Parallel()

@@ -116,7 +116,7 @@ func routeChanges(s *subject) (out []string) {
 	default:
 		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone; to be for others, it must be the first and the only one with entries of the hosts")
 	}
-	return slices.Concat(out, rerouted(s), routeNotes(s))
+	return slices.Concat(out, rerouted(s), routeNotes(s), idle(s))
 }
 
 // rerouted tells which calls are led to a gateway that their author led elsewhere.
@@ -168,6 +168,23 @@ func routeNotes(s *subject) (out []string) {
 		}
 	}
 	return out
+}
+
+// idle tells of HTTP routes of hosts that have no HTTP port: sidecars do not read what comes to any other.
+func idle(s *subject) []string {
+	resolved := s.resolved(s.Object)
+	at := slices.IndexFunc(resolved.Routes, func(route egress.Route) bool { return route.Section == "http" && route.Reach.Mesh })
+	if at < 0 || resolved.IsDelegate() {
+		return nil
+	}
+	for _, host := range resolved.Hosts {
+		serving := egress.Serving(s.View.Entries(host.Canonical), s.Namespace.Name)
+		if serving == nil || serving.Gateway == "" || len(egress.PortsOf(s.portsOf(host.Canonical, serving, nil), egress.FamilyHTTP)) > 0 {
+			return nil
+		}
+	}
+	return []string{fmt.Sprintf("%s: no port of %s is HTTP, and sidecars do not read what apps encrypt: no call is under the HTTP routes, nor under their timeouts and retries; "+
+		"set these in the app, or declare an HTTP port where apps call in clear", resolved.Routes[at].RoutePath, resolved.Hosts[0].Host)}
 }
 
 // hasPort says whether the entries by which the routes' own namespace calls their host have a port.

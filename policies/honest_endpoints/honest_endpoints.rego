@@ -34,10 +34,10 @@ import data.policies.lib.result
 # custom:
 #   msg: endpoint %q is not the host that the entry names
 #   fix: remove the endpoint and set resolution DNS, or ask the platform team to allow it (allowedEndpoints)
-deny contains result.of(rego.metadata.rule(), sprintf("spec.endpoints[%d].address", [i]), [endpoint.address], []) if {
+deny contains result.of(rego.metadata.rule(), endpoint.field, [endpoint.address], []) if {
 	_external
 	_judged("endpoints")
-	some i, endpoint in input.object.spec.endpoints
+	some endpoint in _endpoints
 	_foreign(endpoint)
 }
 
@@ -76,7 +76,7 @@ deny contains result.of(rego.metadata.rule(), sprintf("spec.subjectAltNames[%d]"
 deny contains result.of(rego.metadata.rule(), sprintf("spec.subjectAltNames[%d]", [i]), [name], []) if {
 	_external
 	_for_others
-	some endpoint in input.object.spec.endpoints
+	some endpoint in _endpoints
 	_foreign(endpoint)
 	some i, name in input.object.spec.subjectAltNames
 	not lower(name) in _patterns
@@ -85,7 +85,7 @@ deny contains result.of(rego.metadata.rule(), sprintf("spec.subjectAltNames[%d]"
 
 # METADATA
 # title: Client resolution
-# description: With resolution NONE the client chooses the address for the host, but where it is stored so that the gateway asks DNS.
+# description: With resolution NONE the client chooses the address for the host, but where it is stored so that the gateway asks DNS, or calls the only one.
 # custom:
 #   msg: resolution NONE lets the client choose the address
 #   fix: set resolution DNS
@@ -127,6 +127,17 @@ _external if {
 _named := {host.canonical |
 	some host in input.egress.hosts
 	not host.endpoint
+}
+
+_endpoints contains {"address": endpoint.address, "field": sprintf("spec.endpoints[%d].address", [i])} if {
+	some i, endpoint in input.object.spec.endpoints
+}
+
+# Under NONE, an entry's only address is where its calls go.
+_endpoints contains {"address": host.canonical, "field": host.field} if {
+	some host in input.egress.hosts
+	host.endpoint
+	startswith(host.field, "spec.addresses")
 }
 
 _parameter(name) := {value | some value in object.get(input.parameters, name, [])}

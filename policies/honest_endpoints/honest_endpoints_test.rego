@@ -42,6 +42,14 @@ test_deny_foreign_name if {
 	_found({"subjectAltNames": ["evil.test", "API.example.com"]}, {}) == {"foreign-name spec.subjectAltNames[0]"}
 }
 
+test_deny_the_only_address_under_none if {
+	input_of := {"hosts": [{"canonical": "api.example.com", "patterns": ["api.example.com"]}, {"canonical": "203.0.113.7", "endpoint": true, "field": "spec.addresses[0]"}], "routes": [{"from": "mesh", "via": "gateway"}]}
+	spec := {"resolution": "NONE", "addresses": ["203.0.113.7"], "subjectAltNames": ["evil.test"]}
+	_passing(spec, input_of, {"asStored": true, "endpoints": true}) == {"foreign-endpoint", "impersonation"}
+	_passing(spec, input_of, {"asStored": true, "endpoints": true, "allowedEndpoints": ["203.0.113.0/24"]}) == set()
+	_passing(spec, object.union(input_of, {"allClients": false}), {"asStored": true}) == set()
+}
+
 test_deny_client_resolution if {
 	_found({"resolution": "NONE"}, {}) == {"client-resolution spec.resolution"}
 	_sealed("gateway", true) == set()

@@ -30,6 +30,9 @@ func Entry(t *rapid.T) *unstructured.Unstructured {
 	if endpoints := entryEndpoints(t, resolution); endpoints != nil {
 		spec["endpoints"] = endpoints
 	}
+	if address := rapid.SampledFrom([]string{"", "", "203.0.113.9", "203.0.113.9/32", "2001:db8::9/128", "203.0.113.0/24"}).Draw(t, "address"); address != "" {
+		spec["addresses"] = []any{address}
+	}
 	if rapid.IntRange(0, 3).Draw(t, "alternative names") == 0 {
 		spec["subjectAltNames"] = []any{"h0.example.com"}
 	}

@@ -143,13 +143,15 @@ func (a *apiserver) store(object *unstructured.Unstructured) {
 // holds compares what the policy read with what Istio and the exit go by.
 func (a *apiserver) holds(object *unstructured.Unstructured, entry *egress.Entry) {
 	judged := &unstructured.Unstructured{Object: a.seen["object"].(map[string]any)}
-	parsed, err := egress.ParseServiceEntry(judged)
+	parsed, err := egress.ParseIntent(judged)
 	require.NoError(a.t, err)
 	require.True(a.t, parsed.Define().Equal(entry.Definition), "the exit is built from what was judged")
-	named := map[string]bool{}
+	named, led := map[string]bool{}, map[string]bool{}
 	for _, item := range a.seen["egress"].(map[string]any)["hosts"].([]any) {
 		host := item.(map[string]any)
-		if !host["endpoint"].(bool) {
+		if host["endpoint"].(bool) {
+			led[host["canonical"].(string)] = true
+		} else {
 			named[host["canonical"].(string)] = true
 		}
 	}
@@ -157,6 +159,10 @@ func (a *apiserver) holds(object *unstructured.Unstructured, entry *egress.Entry
 		require.True(a.t, named[host], "host %s was judged", host)
 	}
 	require.Len(a.t, named, len(entry.Hosts))
+	for _, endpoint := range entry.Definition.Endpoints {
+		canonical := egress.Canonical(endpoint.Address)
+		require.True(a.t, !entry.External || led[canonical] || named[canonical], "endpoint %s was judged", endpoint.Address)
+	}
 	_, atGateway := hop.SealedTo(object, egresstest.Mesh())
 	internal := a.seen["egress"].(map[string]any)["internal"].(bool)
 	require.True(a.t, atGateway || internal, "it leads to the gateway, or was shown to be the mesh's own: %v", object.Object)

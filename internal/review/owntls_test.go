@@ -1,0 +1,106 @@
+package review
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+// inEitherOrder reviews a rule beside an entry that is there, and the entry beside the rule.
+func inEitherOrder(t *testing.T, mesh *egress.Mesh, capture bool, ruleSpec, entrySpec string) (onRule, onEntry *Outcome) {
+	t.Helper()
+	view := &egresstest.Cluster{Mesh: mesh, Captures: capture}
+	r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
+	intent, err := hop.ParseEntry(entry(t, entrySpec))
+	require.NoError(t, err)
+	known := egresstest.Sealed(intent.Hosts[0], intent.Ports...)
+	known.Transport, known.Addresses, known.Resolution, known.Created = mesh.Gateways[0].Transport, intent.Addresses, "DNS_ROUND_ROBIN", time.Unix(1, 0)
+	known.Definition = intent.Define()
+	// A rule and an entry commonly have one name.
+	known.Name = "x"
+	view.Known = []*egress.Entry{known}
+	onRule, err = r.Review(t.Context(), stored(t, r, create(destinationRule(t, ruleSpec))))
+	require.NoError(t, err)
+
+	rule := mesh.ReadRule(destinationRule(t, ruleSpec))
+	rule.Namespace, rule.InForce = egresstest.Namespace, hop.RuleInForce(destinationRule(t, ruleSpec))
+	view.Known, view.Rules = nil, []*egress.Rule{rule}
+	onEntry, err = r.Review(t.Context(), stored(t, r, create(entry(t, entrySpec))))
+	require.NoError(t, err)
+	return onRule, onEntry
+}
+
+// TestATLSPortIsNotEncryptedByARule: authors are told in either order, and refused where calls in clear would leave in clear.
+func TestATLSPortIsNotEncryptedByARule(t *testing.T) {
+	t.Parallel()
+	const rule = `{host: vault.corp.net, trafficPolicy: {tls: {mode: SIMPLE}}}`
+	vault := func(protocol, more string) string {
+		return fmt.Sprintf(`{hosts: [vault.corp.net], resolution: STATIC, endpoints: [{address: 203.0.113.9}], ports: [{number: 8200, name: vault, protocol: %s}%s`, protocol, more)
+	}
+	const at = `], addresses: [203.0.113.9]}`
+	for name, tc := range map[string]struct {
+		rule, entry            string
+		capture                bool
+		told, refusedByMutual  bool
+		settings, atPort, http bool
+	}{
+		"by name":                  {rule: rule, entry: vault("HTTPS", `]}`), told: true},
+		"TLS by name":              {rule: rule, entry: vault("TLS", `]}`), told: true},
+		"by address":               {rule: rule, entry: vault("HTTPS", at), told: true, refusedByMutual: true},
+		"by capture":               {rule: rule, entry: vault("HTTPS", `]}`), capture: true, told: true, refusedByMutual: true},
+		"at the port":              {rule: `{host: vault.corp.net, trafficPolicy: {portLevelSettings: [{port: {number: 8200}, tls: {mode: SIMPLE}}]}}`, entry: vault("TLS", at), told: true, refusedByMutual: true, atPort: true},
+		"at another port":          {rule: `{host: vault.corp.net, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, entry: vault("TLS", at)},
+		"DISABLE":                  {rule: `{host: vault.corp.net, trafficPolicy: {tls: {mode: DISABLE}}}`, entry: vault("TLS", at)},
+		"HTTP":                     {rule: rule, entry: vault("HTTP", at), settings: true},
+		"HTTP beside, led there":   {rule: rule, entry: vault("HTTPS", `, {number: 80, name: http, protocol: HTTP}`+at), told: true, settings: true},
+		"a pool, which is applied": {rule: `{host: vault.corp.net, trafficPolicy: {tls: {mode: SIMPLE}, connectionPool: {tcp: {maxConnections: 1}}}}`, entry: vault("HTTPS", `]}`), told: true, settings: true},
+	} {
+		for _, mesh := range []*egress.Mesh{egresstest.Mesh(), egresstest.MutualTLS()} {
+			name := name + " by " + string(mesh.Gateways[0].Transport)
+			onRule, onEntry := inEitherOrder(t, mesh, tc.capture, tc.rule, tc.entry)
+			var wantRule, wantEntry []string
+			if tc.refusedByMutual && mesh.Gateways[0].Transport == egress.MutualTLS {
+				field := "spec.trafficPolicy.tls"
+				if tc.atPort {
+					field = "spec.trafficPolicy.portLevelSettings[0].tls"
+				}
+				wantRule, wantEntry = []string{"own-tls " + field}, []string{"own-tls spec.ports[0].protocol"}
+			}
+			assert.Equal(t, wantRule, codes(onRule), name)
+			assert.Equal(t, wantEntry, codes(onEntry), name)
+			for _, outcome := range []*Outcome{onRule, onEntry} {
+				said := strings.Join(outcome.Changes, "\n")
+				// Of what is refused nothing else is told.
+				assert.Equal(t, tc.told && wantRule == nil, strings.Contains(said, "port 8200 of vault.corp.net is "), "%s: %s", name, said)
+				assert.Equal(t, tc.settings, strings.Contains(said, "calls the host under these settings"), "%s: %s", name, said)
+			}
+		}
+	}
+}
+
+// TestWhatAGatewayHasOfARuleIsToldInEitherOrder: also whose Secret is awaited.
+func TestWhatAGatewayHasOfARuleIsToldInEitherOrder(t *testing.T) {
+	t.Parallel()
+	const (
+		rule  = `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: MUTUAL, credentialName: client}}]}}`
+		entry = `{hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: https, protocol: HTTPS}]}`
+	)
+	for _, mesh := range []*egress.Mesh{egresstest.Mesh(), egresstest.MutualTLS()} {
+		onRule, onEntry := inEitherOrder(t, mesh, false, rule, entry)
+		how := map[egress.Transport]string{egress.Plain: "as the app speaks", egress.MutualTLS: "by the mesh's mutual TLS"}[mesh.Gateways[0].Transport]
+		for _, outcome := range []*Outcome{onRule, onEntry} {
+			assert.Empty(t, codes(outcome))
+			said := strings.Join(outcome.Changes, "\n")
+			assert.Contains(t, said, "clients call the gateway "+how)
+			assert.Contains(t, said, "Secret istio-system/payments.client; until it is there, calls fail")
+		}
+	}
+}
