@@ -43,7 +43,7 @@ func TestAdoption(t *testing.T) {
 				rule("bank", `{host: `+bank+`, exportTo: ['.'], trafficPolicy: `+simple+`}`)
 			if l.byHand != "" {
 				manifests += entry("guide", l.byHand+"'], exportTo: ['.', 'istio-system", withPorts(`{number: 80, name: http, protocol: HTTP}`)) +
-					strings.NewReplacer("spec:\n", "spec:\n  exportTo: ['.', 'istio-system']\n", "{host: istio", "{exportTo: ['.'], host: istio").Replace(guide)
+					strings.NewReplacer("spec:\n", "spec:\n  exportTo: ['.', 'istio-system']\n", "spec: {host: ", "spec: {exportTo: ['.'], host: ").Replace(guide)
 			}
 			for _, living := range shared.decoded(t, l.from, manifests) {
 				require.NoError(t, shared.apply(t.Context(), living))
@@ -81,7 +81,7 @@ func TestAdoption(t *testing.T) {
 				for _, o := range by {
 					shared.arrives(t, l.from, o, o.Port, "")
 				}
-				shared.arrives(t, l.from, web(bank), 443, bank)
+				shared.arrives(t, l.from, web(bank), 443, "")
 			}
 			require.Empty(t, shared.since(t, pod, sealed), "straight out once they are sealed")
 
