@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -79,4 +80,39 @@ func refuseListener(out *Refusals, path *field.Path, port uint32) {
 func refuseIstioPort(out *Refusals, path *field.Path, port uint32) {
 	out.add("istio-port", path, fmt.Sprintf("port %d is one of 15000 to 15090, which proxies keep for their own administration", port),
 		"give the port of the external host")
+}
+
+// refuseProtocol refuses what no transport carries. Istio knows few protocols by name; all others on TCP are TCP to it.
+func refuseProtocol(out *Refusals, path *field.Path, port egress.Port, fix string) {
+	if strings.EqualFold(port.Protocol, "UDP") {
+		fix = "remove the port; Istio does not route UDP"
+	}
+	out.add("raw-protocol", path.Child("protocol"), fmt.Sprintf("protocol %q of port %d cannot be carried by an egress gateway", port.Protocol, port.Number), fix)
+}
+
+// entryEach has sidecars tell raw TCP of several hosts apart.
+const entryEach = "write a ServiceEntry for each host; without DNS capture, on ports of different numbers"
+
+// protocolFix says how a port is carried whose protocol names no host, or is none: what each kind of connection takes, to the end.
+func protocolFix(entry *egress.ServiceEntry, gw egress.Gateway, port egress.Port) string {
+	declare := "declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP"
+	bare := entry.Bare()
+	unresolved := slices.ContainsFunc(bare, func(host string) bool { return !gw.Wildcards || egress.Wide(egress.Canonical(host)) != "" })
+	var raw []string
+	if len(bare) > 0 && !unresolved {
+		raw = append(raw, "name the hosts one by one")
+	}
+	if gw.Transport != egress.MutualTLS {
+		raw = append(raw, "ask the platform team for an egress gateway with transport MutualTLS")
+	}
+	if egress.FamilyOf(port.Protocol) == egress.FamilyNone {
+		raw = append(raw, "declare TCP")
+	}
+	if unresolved {
+		declare = "name the hosts one by one, and " + declare
+	}
+	if len(bare) > 0 || len(entry.Hosts) > 1 {
+		raw = append(raw, entryEach)
+	}
+	return declare + "; for any other, " + strings.Join(raw, ", and ")
 }
