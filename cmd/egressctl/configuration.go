@@ -96,10 +96,11 @@ func load(path string) (*config.Configuration, error) {
 	return out, nil
 }
 
-// captures says whether sidecars capture DNS, by Istio's ConfigMap among what is stored.
+// captures says whether sidecars capture DNS: by the configuration, or by Istio's ConfigMap among what is stored.
 func captures(configuration *config.Configuration, stored []manifest.Object) (bool, error) {
 	text, _ := meshConfig(configuration, stored)
-	return controller.CapturesDNS(text)
+	found, err := controller.CapturesDNS(text)
+	return configuration.Captures(found), err
 }
 
 // meshConfig returns Istio's configuration of the mesh among what is stored, false for none.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
+	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/trace"
 )
 
@@ -54,4 +57,28 @@ func TestTraceKnowsTheMeshByItsConfigMap(t *testing.T) {
 	assert.NotContains(t, out, "is not known; its outboundTrafficPolicy")
 	_, out, errs = run(t, strings.Replace(mesh, "REGISTRY_ONLY", "ALLOW_ANY", 1), "trace", "shop", "https://api.example.com", "--cluster", "-")
 	assert.Contains(t, out, "Straight", errs)
+}
+
+// TestTraceCapturesDNSAsConfigured: whatever Istio's ConfigMap says, as the webhook takes it.
+func TestTraceCapturesDNSAsConfigured(t *testing.T) {
+	t.Parallel()
+	entries := ""
+	for _, name := range []string{"first", "second"} {
+		entries += "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: " + name + ", namespace: shop}, spec: {hosts: [" + name + ".example.com], exportTo: [\".\"], resolution: DNS, ports: [{number: 22, name: ssh, protocol: TCP}]}}\n---\n"
+	}
+	installed, err := config.Installed()
+	require.NoError(t, err)
+	installed.Gateways[0].Transport, installed.DNSCapture = "MutualTLS", "On"
+	raw, err := yaml.Marshal(installed)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, raw, 0o600))
+	for _, name := range []string{"first.example.com", "second.example.com"} {
+		code, out, errs := run(t, entries, "trace", "shop", "tcp://"+name+":22", "-f", "-", "--config", file, "-o", "json")
+		require.Equal(t, clean, code, "%s%s", out, errs)
+		var outcome trace.Outcome
+		require.NoError(t, json.Unmarshal([]byte(out), &outcome))
+		require.Len(t, outcome.Ways, 1)
+		assert.Equal(t, []string{name + ":22"}, outcome.Ways[0].To)
+	}
 }

@@ -171,7 +171,7 @@ func TestTheThreeNoesDiffer(t *testing.T) {
 			object: entryJSON(`{"hosts":["db.example.com"],"resolution":"DNS","ports":[{"number":5432,"name":"db","protocol":"TCP"}]}`),
 			code:   422, reason: metav1.StatusReasonInvalid,
 			message: `egress-governor: spec.ports[0].protocol: protocol "TCP" of port 5432 carries no host name, so the gateway cannot tell where it goes (raw-protocol).` +
-				"\nFix: declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; or ask the platform team for an egress gateway with transport MutualTLS",
+				"\nFix: declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; for any other, ask the platform team for an egress gateway with transport MutualTLS",
 		},
 		"denied before refused": {
 			object:   entryJSON(`{"hosts":["db.example.com"],"resolution":"DNS","ports":[{"number":5432,"name":"db","protocol":"TCP"}]}`),
@@ -179,7 +179,7 @@ func TestTheThreeNoesDiffer(t *testing.T) {
 			code:     403, reason: metav1.StatusReasonForbidden,
 			message: "p: spec: bad (lib).\nFix: mend\n" +
 				`egress-governor: spec.ports[0].protocol: protocol "TCP" of port 5432 carries no host name, so the gateway cannot tell where it goes (raw-protocol).` +
-				"\nFix: declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; or ask the platform team for an egress gateway with transport MutualTLS",
+				"\nFix: declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; for any other, ask the platform team for an egress gateway with transport MutualTLS",
 			causes: []metav1.StatusCause{
 				{Type: "bad-spec", Field: "spec", Message: "bad"},
 				{Type: "raw-protocol", Field: "spec.ports[0].protocol", Message: `protocol "TCP" of port 5432 carries no host name, so the gateway cannot tell where it goes`},

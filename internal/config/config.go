@@ -185,6 +185,11 @@ type Ports struct {
 	TLS  uint32 `json:"tls,omitempty"`
 }
 
+// Captures says whether sidecars capture DNS, where the configuration has that detected by what was found.
+func (c *Configuration) Captures(found bool) bool {
+	return c.DNSCapture == "On" || c.DNSCapture == "Detect" && found
+}
+
 // Load reads and validates a file. The error names the file and the field.
 func Load(path string) (*Configuration, error) {
 	raw, err := os.ReadFile(path)

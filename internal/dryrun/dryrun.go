@@ -105,8 +105,7 @@ func New(options Options) (*Session, error) {
 			out.selecting = append(out.selecting, "egress gateway "+gateway.Name)
 		}
 	}
-	capture := options.Configuration.DNSCapture
-	out.cluster.SetDNSCapture(capture == "On" || capture == "Detect" && options.DNSCapture)
+	out.cluster.SetDNSCapture(options.Configuration.Captures(options.DNSCapture))
 	out.cluster.SetUser(options.User)
 	if options.Server != nil {
 		out.server = options.Server.Clone()

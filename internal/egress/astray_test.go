@@ -32,3 +32,27 @@ func TestRoutesThatAskForAnotherHost(t *testing.T) {
 		assert.Equal(t, want, egress.Astray(object, mesh()), spec)
 	}
 }
+
+func TestPortsThatRoutesLeadTo(t *testing.T) {
+	t.Parallel()
+	b := func(port uint32, needs egress.Need) egress.Mapping {
+		return egress.Mapping{Host: "b.test", Port: port, Needs: needs}
+	}
+	for spec, want := range map[string][]egress.Mapping{
+		`{hosts: [b.test], http: [{route: [{destination: {host: b.test}}]}]}`:                                                                                   nil,
+		`{hosts: [local], http: [{route: [{destination: {host: local, port: {number: 443}}}]}]}`:                                                                nil,
+		`{hosts: [b.test], tls: [{match: [{sniHosts: [b.test]}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                nil,
+		`{hosts: [b.test], http: [{match: [{port: 80}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                         {b(443, egress.NeedsNoHTTP), b(443, egress.NeedsSeveral)},
+		`{hosts: [b.test], http: [{match: [{port: 8080}], route: [{destination: {host: b.test, port: {number: 8080}}}]}]}`:                                      {b(8080, egress.NeedsNoHTTP)},
+		`{hosts: [b.test], gateways: [out, mesh], http: [{match: [{gateways: [out], port: 80}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`: {b(443, egress.NeedsTLS)},
+		`{hosts: [a.test], http: [{rewrite: {authority: b.test}, route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                {b(443, egress.NeedsTLS)},
+		`{hosts: [b.test], http: [{route: [{destination: {host: b.test}}], mirror: {host: b.test, port: {number: 443}}}]}`:                                      {b(443, egress.NeedsTLS), b(443, egress.NeedsSeveral)},
+		`{hosts: [a.test], http: [{route: [{destination: {host: b.test, port: {number: 80}}}]}]}`:                                                               {b(80, egress.NeedsTLS)},
+		`{hosts: [b.test], http: [{route: [{destination: {host: b.test, port: {number: 80}}, headers: {request: {set: {host: "b.test:443"}}}}]}]}`:              {b(80, egress.NeedsTLS)},
+		`{hosts: [b.test], http: [{route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, port: {number: 443}}}]}]}`:                  nil,
+	} {
+		object := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal([]byte("metadata: {namespace: app}\nspec: "+spec), &object.Object))
+		assert.Equal(t, want, egress.Mappings(object, mesh()), spec)
+	}
+}

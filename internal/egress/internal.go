@@ -17,30 +17,68 @@ import (
 // resolution is STATIC and it selects workloads, or each of its endpoints is a Service of the cluster or lies in a
 // range that the operator declared.
 func (m *Mesh) Internal(entry *ServiceEntry, view View) (out []Finding) {
-	unproven := func(path *field.Path, message string) {
+	unproven := func(path *field.Path, message, fix string) {
 		out = append(out, Finding{
-			Code: "not-internal", Field: path.String(),
+			Code: "not-internal", Field: path.String(), Fix: fix,
 			Message: message + ", so nothing shows that the hosts are in the mesh, as location MESH_INTERNAL says",
-			Fix:     "set location MESH_EXTERNAL, or ask the platform team to declare the range of the endpoints (meshCIDRs)",
 		})
 	}
 	spec := field.NewPath("spec")
 	labels, _ := entry.WorkloadSelector["labels"].(map[string]any)
+	selects := "set location MESH_EXTERNAL if the hosts are outside the mesh, or resolution STATIC and a workloadSelector of the workloads that serve them"
 	switch {
-	case !slices.Contains([]string{"STATIC", "DNS", "DNS_ROUND_ROBIN"}, entry.Resolution):
-		unproven(spec.Child("resolution"), "resolution is "+cmp.Or(entry.Resolution, "NONE"))
 	case len(entry.WorkloadSelector) > 0 && entry.Resolution != "STATIC":
-		unproven(spec.Child("resolution"), "workloads are selected, and the resolution is not STATIC")
+		unproven(spec.Child("resolution"), "workloads are selected, and the resolution is not STATIC", "set resolution STATIC")
+	case !slices.Contains([]string{"STATIC", "DNS", "DNS_ROUND_ROBIN"}, entry.Resolution):
+		unproven(spec.Child("resolution"), "resolution is "+cmp.Or(entry.Resolution, "NONE"), selects)
 	case len(labels) == 0 && len(entry.Endpoints) == 0:
-		unproven(spec.Child("endpoints"), "there are no endpoints")
+		unproven(spec.Child("endpoints"), "there are no endpoints", selects)
 	}
 	for i, endpoint := range entry.Endpoints {
 		if !m.within(endpoint.Address, view) {
 			unproven(spec.Child("endpoints").Index(i).Child("address"),
-				fmt.Sprintf("address %q is no Service of the cluster, nor in a range of the mesh", endpoint.Address))
+				fmt.Sprintf("address %q is no Service of the cluster, nor in a range of the mesh", endpoint.Address), m.internalFix(entry, endpoint.Address, view))
 		}
 	}
 	return out
+}
+
+// internalFix says what has an endpoint be the mesh's own, or else the hosts outside it. These have no endpoint under the cluster's domain,
+// and none that no gateway may call.
+func (m *Mesh) internalFix(entry *ServiceEntry, written string, view View) string {
+	const outside, byName = "set location MESH_EXTERNAL", "the whole name of a Service, such as name.namespace.svc."
+	_, isGateway := m.GatewayByService(written)
+	service, dns := m.ServiceOf(written, view), ""
+	if entry.Resolution == "STATIC" {
+		dns = ", and set resolution DNS, since STATIC takes no names"
+	}
+	name, form := m.serviceName(written)
+	switch _, err := netip.ParseAddr(written); {
+	case isGateway:
+	case service != "" && view.Service(service).ExternalName:
+		alias := view.Service(service).Alias
+		if m.InMesh(alias, view) {
+			return fmt.Sprintf("give %q, of which it is another name%s", alias, dns)
+		}
+		return fmt.Sprintf("%s, and give %q, of which it is another name%s", outside, alias, dns)
+	case service != "":
+		return fmt.Sprintf("write %q%s", service, dns)
+	case form:
+		return fmt.Sprintf("apply the Service first, and write %q%s", name, dns)
+	case m.Deputy(written) != "" || written == "" || strings.HasPrefix(written, "unix:"):
+	case err == nil:
+		return outside + ", or ask the platform team to declare the range of the endpoints (meshCIDRs)"
+	default:
+		return outside + dns + "; or give " + byName + m.ClusterDomain
+	}
+	return "give " + byName + m.ClusterDomain + ", or in place of endpoints a workloadSelector, with resolution STATIC"
+}
+
+// serviceName returns the FQDN of a name of the form name.namespace.svc, whole or without the cluster's domain.
+func (m *Mesh) serviceName(written string) (string, bool) {
+	short := strings.TrimSuffix(Canonical(written), "."+m.ClusterDomain)
+	parts := strings.Split(short, ".")
+	return short + "." + m.ClusterDomain, len(parts) == 3 && parts[2] == "svc"
 }
 
 // Declares says whether an address, or all of a range, lies in a range of the mesh beside its pods.

@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -53,6 +54,35 @@ func TestInternalNeedsProof(t *testing.T) {
 		}
 		if assert.Len(t, found, 1, name) {
 			assert.Equal(t, "not-internal "+tc.field, found[0].Code+" "+found[0].Field, name)
+		}
+	}
+}
+
+// TestWhatWouldShowIt is said by what the endpoint is: an entry outside the mesh could not have it either.
+func TestWhatWouldShowIt(t *testing.T) {
+	t.Parallel()
+	mesh, view := egresstest.Mesh(), egresstest.NewCluster()
+	view.Services = map[string]*egress.Service{
+		"db.prod.svc.cluster.local":  {},
+		"out.prod.svc.cluster.local": {ExternalName: true, Alias: "out.test"}, "in.prod.svc.cluster.local": {ExternalName: true, Alias: "db.prod.svc.cluster.local"},
+		egresstest.GatewayService: {},
+	}
+	const workloads = "in place of endpoints a workloadSelector"
+	for address, want := range map[string]string{
+		"x.prod.svc.cluster.local": `apply the Service first, and write "x.prod.svc.cluster.local"`, "X.prod.svc.": `apply the Service first, and write "x.prod.svc.cluster.local"`,
+		"db.prod": `write "db.prod.svc.cluster.local"`, "db.prod.svc": `write "db.prod.svc.cluster.local"`,
+		"out.prod.svc.cluster.local": `set location MESH_EXTERNAL, and give "out.test"`, "in.prod.svc.cluster.local": `give "db.prod.svc.cluster.local"`,
+		egresstest.GatewayService: workloads, "203-0-113-9.default.pod.cluster.local": workloads, "localhost": workloads, "127.0.0.1": workloads, "169.254.169.254": workloads, "": workloads, "unix:///tmp/x": workloads,
+		"203.0.113.9": "meshCIDRs", "evil.test": "set location MESH_EXTERNAL",
+	} {
+		for _, resolution := range []string{"DNS", "STATIC"} {
+			found := mesh.Internal(&egress.ServiceEntry{Resolution: resolution, Endpoints: []egress.Endpoint{{Address: address}}}, view)
+			require.Len(t, found, 1, address)
+			assert.Contains(t, found[0].Fix, want, address)
+			_, err := netip.ParseAddr(address)
+			if name := err != nil && want != workloads; name {
+				assert.Equal(t, resolution == "STATIC", strings.Contains(found[0].Fix, "set resolution DNS"), "%s: %s", address, found[0].Fix)
+			}
 		}
 	}
 }

@@ -49,6 +49,8 @@ type View interface {
 	Taking(host string) []*Seen
 	// Astray returns the VirtualServices that lead calls to a host which ask for another.
 	Astray(host string) []*Seen
+	// Mapped returns the VirtualServices that make a mapping.
+	Mapped(of Mapping) []*Seen
 	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
 	Pods(namespace string) []map[string]string
 	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever

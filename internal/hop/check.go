@@ -104,22 +104,6 @@ func CheckInternal(entry *egress.ServiceEntry, mesh *egress.Mesh, view egress.Vi
 	return append(out, mesh.Internal(entry, view)...)
 }
 
-func checkPorts(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (out Refusals) {
-	path := field.NewPath("spec", "ports")
-	if len(entry.Ports) == 0 {
-		out.add("no-ports", path, "names no port", "name each port with its protocol")
-	}
-	names, numbers := map[string]bool{}, map[uint32]bool{}
-	for i, port := range entry.Ports {
-		if port.Name == "" || names[port.Name] || numbers[port.Number] {
-			out.add("bad-port", path.Index(i), "names and numbers of ports must be given and unique", "give each port its own name and number")
-		}
-		names[port.Name], numbers[port.Number] = true, true
-		refuseIstioPorts(&out, port, path.Index(i))
-	}
-	return append(append(out, transportOf(gw).check(entry, gw)...), checkWildcardPorts(entry, gw)...)
-}
-
 func checkResolution(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) (out Refusals) {
 	path := field.NewPath("spec", "resolution")
 	if len(entry.WorkloadSelector) > 0 {
@@ -190,31 +174,6 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 		}
 	}
 	return append(out, checkEndpointWeights(entry.Endpoints)...)
-}
-
-// refuseIstioPorts refuses a port that a gateway is not to call, and one at which sidecars listen themselves: for calls to it they
-// would have no listener, or one for whose sake Envoy rejects their own.
-func refuseIstioPorts(out *Refusals, port egress.Port, path *field.Path) {
-	switch {
-	case egress.IsIstioPort(port.TargetPort):
-		refuseIstioPort(out, path.Child("targetPort"), port.TargetPort)
-	case port.TargetPort == 0 && egress.IsIstioPort(port.Number):
-		refuseIstioPort(out, path.Child("number"), port.Number)
-	default:
-		refuseListener(out, path.Child("number"), port.Number)
-	}
-}
-
-func refuseListener(out *Refusals, path *field.Path, port uint32) {
-	if egress.IsListener(port) {
-		out.add("istio-port", path, fmt.Sprintf("port %d is one at which sidecars listen themselves, so they could not await calls to it", port),
-			"give it another number, which the app then calls, and the port of the host as targetPort")
-	}
-}
-
-func refuseIstioPort(out *Refusals, path *field.Path, port uint32) {
-	out.add("istio-port", path, fmt.Sprintf("port %d is one of 15000 to 15090, which proxies keep for their own administration", port),
-		"give the port of the external host")
 }
 
 func checkAddress(address, resolution string, path *field.Path, mesh *egress.Mesh) (out Refusals) {

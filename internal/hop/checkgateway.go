@@ -79,8 +79,14 @@ func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
 	if vs.Of != "" {
 		return nil
 	}
-	hosts := slices.Sorted(maps.Keys(vs.Exits))
+	hosts, refused := slices.Sorted(maps.Keys(vs.Exits)), map[string]bool{}
+	for _, route := range vs.Routes {
+		refused[route.RoutePath.String()] = refused[route.RoutePath.String()] || unencrypted(route) && isOnward(vs, route) // checkTLSPort says what the whole hop is
+	}
 	for _, route := range vs.OnGateways {
+		if refused[route.Path.String()] {
+			continue
+		}
 		if route.Bound.Egress && len(vs.Hosts) != len(hosts) {
 			out.add(CodeGatewayRoute, route.Path, "on the pods of the egress gateway this route would decide over the calls of everybody to hosts that no ServiceEntry names yet",
 				"apply the ServiceEntry first; it leads its calls through the egress gateway by itself")
@@ -88,17 +94,17 @@ func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
 		}
 		for _, host := range hosts {
 			if (route.Bound.Egress || route.Bound.Unknown != "") && !leadsToItself(route, host, vs.Exits[host].Definition) {
-				out.add(CodeGatewayRoute, route.Path, onGateway(route, host),
-					fmt.Sprintf("remove the route: a ServiceEntry of host %q leads its calls through the egress gateway by itself", host))
+				out.add(CodeGatewayRoute, route.Path, onGateway(route, host), onGatewayFix(route, host))
+				refused[route.Path.String()] = true
 				break
 			}
 		}
 	}
 	for _, route := range vs.Routes {
-		if route.Bound.Unknown != "" && route.Serving != nil && route.Serving.Gateway != "" && !route.Bound.Egress {
+		if route.Bound.Unknown != "" && route.Serving != nil && route.Serving.Gateway != "" && !route.Bound.Egress && !refused[route.RoutePath.String()] {
 			out.add(CodeGatewayRoute, route.Path.Child("host"),
 				fmt.Sprintf("Gateway %q is not there, and may be on pods in the namespace of an egress gateway, which would call host %q directly", route.Bound.Unknown, route.Host()),
-				"apply the Gateway first")
+				gatewayFirst(route.Canonical))
 		}
 		if route.Bound.Beside && route.Serving != nil && route.Serving.External {
 			out.add("beside-gateway", route.Path.Child("host"),
@@ -114,6 +120,22 @@ func onGateway(route egress.OnGateway, host string) string {
 		return fmt.Sprintf("on the pods of the egress gateway this route would decide over the calls of everybody to host %q", host)
 	}
 	return fmt.Sprintf("Gateway %q is not there, and may be on the pods of the egress gateway, where this route would decide over the calls of everybody to host %q", route.Bound.Unknown, host)
+}
+
+func onGatewayFix(route egress.OnGateway, host string) string {
+	if route.Bound.Egress {
+		return "remove the route: " + byItself(host)
+	}
+	return gatewayFirst(host)
+}
+
+// gatewayFirst is the way out for routes of a Gateway object that is not there: it may be refused, too.
+func gatewayFirst(host string) string {
+	return "apply the Gateway first, unless it is for the egress gateway: then remove the route, since " + byItself(host)
+}
+
+func byItself(host string) string {
+	return fmt.Sprintf("a ServiceEntry of host %q leads its calls through the egress gateway by itself", host)
 }
 
 // leadsToItself says whether a route on a gateway does with the calls of a host what its exit does.

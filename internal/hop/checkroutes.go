@@ -63,8 +63,8 @@ func checkDestinationNames(vs *egress.VirtualService) (out Refusals) {
 func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
 		asks := route.Reach.Mesh || route.Bound.Elsewhere
-		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || vs.Of == "" && asksForTLSPort(route) {
-			continue
+		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || unencrypted(route) {
+			continue // of one that cannot be encrypted checkTLSPort says what it is to ask for
 		}
 		for _, target := range route.Targets {
 			if target.Within(route.Canonical) || vs.Pairs[target.Canonical].Led == route.Canonical {
@@ -145,47 +145,6 @@ func askedBeside(route egress.Route) (out []string) {
 	return out
 }
 
-// checkTLSPort refuses HTTP routes to a TLS port of a sealed host that could not be made to ask the gateway for it: they
-// would speak HTTP where TLS is expected, or leave in clear by the exit of another port.
-func checkTLSPort(vs *egress.VirtualService) (out Refusals) {
-	for _, route := range vs.Routes {
-		if !toTLSPort(route) || route.Bound.Egress {
-			continue
-		}
-		fix := encryptingFix(route, vs.Left)
-		if vs.Of != "" {
-			fix = "lead them there by a VirtualService, and set tls in a DestinationRule"
-		}
-		out.add("port-mapping", route.Path.Child("port", "number"),
-			fmt.Sprintf("port %d of host %q takes TLS, and this route leads HTTP calls there in a way in which the egress gateway cannot encrypt them", route.Port(), route.Host()), fix)
-	}
-	return out
-}
-
-// asksForTLSPort says whether HTTP calls to a TLS port of a host could ask for it by a header beside their destination, as
-// encryptingFix has it.
-func asksForTLSPort(route egress.Route) bool {
-	return toTLSPort(route) && route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && !egress.IsWildcard(route.Canonical)
-}
-
-// encryptingFix says how HTTP calls come to a TLS port of a host. Where routes stay as they are written, or ask for a host by
-// themselves, their author writes what injection would.
-func encryptingFix(route egress.Route, left bool) string {
-	if !left && !asksForTLSPort(route) {
-		return fmt.Sprintf("lead calls of the mesh to host %q itself, without gateways, subset or another authority, and set tls in a DestinationRule", route.Host())
-	}
-	http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
-	if len(http) == 0 {
-		return fmt.Sprintf("declare port 80 of protocol HTTP with targetPort %d in the ServiceEntry, set tls for it in a DestinationRule, and lead the route there", route.Port())
-	}
-	asking := fmt.Sprintf("set headers.request.set.host: %s:%d beside this destination", route.Canonical, route.Port())
-	if authority := slices.IndexFunc(route.Targets, func(target egress.Target) bool { return target.Certain && !target.OfSpec }); authority >= 0 {
-		// It stands before the header of a destination.
-		asking = fmt.Sprintf("write %s:%d in %s", route.Canonical, route.Port(), route.Targets[authority].Path)
-	}
-	return fmt.Sprintf("lead the route to port %d of the host, %s, and set tls for port %d in a DestinationRule", http[0], asking, route.Port())
-}
-
 // checkPortMapping: the gateway tells the HTTP ports of a host apart by the port in the Host header, so a route must not
 // lead calls of one port to another port of a host that has several.
 func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
@@ -209,10 +168,12 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 	return out
 }
 
-// asksForItsPort says whether a route itself has all its calls ask for the port of the host that it leads to.
+// asksForItsPort says whether a route itself has all its calls ask for the port of the host that it leads to, or for one of TLS, which
+// the gateway then calls.
 func asksForItsPort(route egress.Route) bool {
+	tls := egress.PortsOf(route.Serving.Ports, egress.FamilyTLS)
 	return len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
-		return target.OfSpec || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) != route.Port()
+		return target.OfSpec || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) != route.Port() && !slices.Contains(tls, target.Port)
 	})
 }
 
@@ -244,11 +205,16 @@ func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
 
 // checkToMutual refuses routes to the Service of a gateway that takes mutual TLS alone: nothing has proxies speak it there.
 func checkToMutual(vs *egress.VirtualService) (out Refusals) {
+	onward := slices.IndexFunc(vs.Routes, func(route egress.Route) bool { return isOnward(vs, route) })
+	host := "the external host"
+	if onward >= 0 {
+		host = fmt.Sprintf("port %d of host %q", vs.Routes[onward].Port(), vs.Routes[onward].Host())
+	}
 	for _, route := range vs.Routes {
-		if route.ToGateway && route.ByMutualTLS && route.Reach.Mesh {
+		if route.ToGateway && route.ByMutualTLS && route.Reach.Mesh && (onward < 0 || !unencrypted(vs.Routes[onward])) {
 			out.add("gateway-destination", route.Path.Child("host"),
 				fmt.Sprintf("%q is an egress gateway that takes calls by mutual TLS, which clients speak to hosts of ServiceEntries alone", route.Host()),
-				"lead the route to the external host itself, which a ServiceEntry has at the gateway")
+				fmt.Sprintf("lead the route to %s itself, which a ServiceEntry has at the gateway", host))
 		}
 	}
 	return out

@@ -29,12 +29,12 @@ func (mutualTLS) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refus
 		family := egress.FamilyOf(port.Protocol)
 		switch {
 		case family == egress.FamilyNone:
-			refuseProtocol(&out, path, port, "declare TCP, or TLS if the connection starts with TLS, or HTTP, HTTP2 or GRPC if it is plain HTTP")
+			refuseProtocol(&out, path, port, protocolFix(entry, gw, port))
 		case family == egress.FamilyTCP && len(entry.Hosts) > 1:
 			// Istio takes none such, whatever addresses the hosts have.
 			out.add("tcp-port-taken", path.Child("number"),
 				fmt.Sprintf("port %d is %s for several hosts, and a sidecar tells raw TCP apart by the address alone, so the calls to all of them would end at one", port.Number, port.Protocol),
-				"write a ServiceEntry for each host; without DNS capture, on ports of different numbers")
+				entryEach)
 		case gw.Port(family) == 0:
 			out.add("gateway-port", path.Child("protocol"),
 				fmt.Sprintf("egress gateway %q has no port for %s", gw.Name, family), "ask the platform team to open one")

@@ -3,7 +3,6 @@ package hop
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -25,10 +24,9 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 		case family == egress.FamilyTCP:
 			out.add("raw-protocol", path.Child("protocol"),
 				fmt.Sprintf("protocol %q of port %d carries no host name, so the gateway cannot tell where it goes", port.Protocol, port.Number),
-				"declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; or ask the platform team for an egress gateway with transport MutualTLS")
+				protocolFix(entry, gw, port))
 		case family == egress.FamilyNone:
-			refuseProtocol(&out, path, port, "declare TLS if the connection starts with TLS, HTTP, HTTP2 or GRPC if it is plain HTTP; "+
-				"for any other, ask the platform team for an egress gateway with transport MutualTLS, and declare TCP")
+			refuseProtocol(&out, path, port, protocolFix(entry, gw, port))
 		case gw.Port(family) == 0:
 			out.add("gateway-port", path.Child("protocol"),
 				fmt.Sprintf("egress gateway %q has no port for %s", gw.Name, family), "ask the platform team to open one")
@@ -42,14 +40,6 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 		}
 	}
 	return out
-}
-
-// refuseProtocol refuses what no transport carries. Istio knows few protocols by name; all others on TCP are TCP to it.
-func refuseProtocol(out *Refusals, path *field.Path, port egress.Port, fix string) {
-	if strings.EqualFold(port.Protocol, "UDP") {
-		fix = "remove the port; Istio does not route UDP"
-	}
-	out.add("raw-protocol", path.Child("protocol"), fmt.Sprintf("protocol %q of port %d cannot be carried by an egress gateway", port.Protocol, port.Number), fix)
 }
 
 func (plain) seal(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) map[string]any {

@@ -69,10 +69,7 @@ func toTLSPort(route egress.Route) bool {
 
 // askable says whether such calls can be made to ask the gateway for the TLS port: it encrypts them (encryptedExit).
 func askable(route egress.Route, gw egress.Gateway) bool {
-	return route.Reach.Mesh && !route.Reach.Gateway && !route.Mirror && !egress.IsWildcard(route.Canonical) && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway &&
-		len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
-		return !target.OfSpec || target.Canonical != route.Canonical
-	})
+	return route.AsksOnlyFor() && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway
 }
 
 // askingForPort returns the headers of a route's destination with which its calls ask for the very port that it leads to.

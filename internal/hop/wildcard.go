@@ -44,7 +44,7 @@ func checkDynamic(out *Refusals, entry *egress.ServiceEntry, gw egress.Gateway, 
 // where its caller says.
 func checkWildcardPorts(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals) {
 	bare := entry.Bare()
-	if !gw.Wildcards || len(bare) == 0 {
+	if len(bare) == 0 {
 		return nil
 	}
 	for i, port := range entry.Ports {
@@ -52,9 +52,9 @@ func checkWildcardPorts(entry *egress.ServiceEntry, gw egress.Gateway) (out Refu
 		if gw.Transport == egress.MutualTLS && egress.FamilyOf(port.Protocol) == egress.FamilyTCP {
 			out.add("raw-protocol", at.Child("protocol"),
 				fmt.Sprintf("protocol %q of port %d carries no host name, so the gateway cannot tell which host below %q is called", port.Protocol, port.Number, bare[0]),
-				"declare TLS if the connection starts with TLS; or name the hosts one by one")
+				protocolFix(entry, gw, port))
 		}
-		if port.TargetPort != 0 && port.TargetPort != port.Number {
+		if gw.Wildcards && port.TargetPort != 0 && port.TargetPort != port.Number {
 			out.add("wildcard-target-port", at.Child("targetPort"),
 				fmt.Sprintf("the gateway calls a host below %q on the port that its caller names, which is %d", bare[0], port.Number),
 				"declare the port that the hosts serve and remove targetPort; or name the hosts one by one")

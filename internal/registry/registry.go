@@ -48,9 +48,10 @@ type Registry struct {
 	pairs    pairs
 	routings routings
 	// leading has the VirtualServices that lead to a host as they are stored, or are for it, narrowing those that leave out calls of
-	// wildcards, taking those that decide over calls of others, astray those that lead calls to a host which ask for another; seenBy
-	// says of the latter three who sees them.
+	// wildcards, taking those that decide over calls of others, astray those that lead calls to a host which ask for another, mapped
+	// those that lead them to a port which the gateway would not go by; seenBy says of the latter four who sees them.
 	leading, narrowing, taking, astray routesByHost
+	mapped                             routesBy[egress.Mapping]
 	seenBy                             map[types.NamespacedName]*egress.Seen
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
@@ -101,7 +102,7 @@ func New(mesh *egress.Mesh) *Registry {
 		clients: clients{labels: map[string]map[string]string{}}, accounts: accounts{}, named: named{sets[string, types.NamespacedName]{}},
 		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
 		rules: newRules(), pairs: newPairs(), routings: newRoutings(),
-		leading: newRoutesByHost(), narrowing: newRoutesByHost(), taking: newRoutesByHost(), astray: newRoutesByHost(),
+		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
 		seenBy: map[types.NamespacedName]*egress.Seen{}, deciding: map[types.NamespacedName][]string{},
 		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},
 	}

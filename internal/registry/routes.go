@@ -28,6 +28,8 @@ type storedRoutes struct {
 	takes []string
 	// astray are the hosts to which it leads calls that ask for others.
 	astray []string
+	// mapped are the ports of hosts to which it leads calls in a way that the gateway would not go by.
+	mapped []egress.Mapping
 	seen   *egress.Seen
 	// routing is what it says of its hosts' calls where routes alone lead to gateways; nil for one of ours.
 	routing *egress.Routing
@@ -117,9 +119,9 @@ func (r *Registry) slimRoutes(obj any) any {
 	out := &storedRoutes{Identity: identify(object), deciding: hop.Deciding(object), narrows: hop.Narrows(object, r.mesh), takes: egress.Takes(object, r.mesh), astray: egress.Astray(object, r.mesh)}
 	if !r.ours(object) {
 		// Those of exits stay as they are, whatever becomes of their hosts.
-		out.leads = r.leads(object)
+		out.leads, out.mapped = r.leads(object), egress.Mappings(object, r.mesh)
 	}
-	if len(out.narrows)+len(out.takes)+len(out.astray) > 0 {
+	if len(out.narrows)+len(out.takes)+len(out.astray)+len(out.mapped) > 0 {
 		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
 	}
 	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
@@ -155,6 +157,7 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	r.narrowing.swap(route, next.narrows)
 	r.taking.swap(route, next.takes)
 	r.astray.swap(route, next.astray)
+	r.mapped.swap(route, next.mapped)
 	if delete(r.seenBy, route); next.seen != nil {
 		r.seenBy[route] = next.seen
 	}

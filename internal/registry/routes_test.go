@@ -6,6 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
 // TestRoutesAreLookedAtAgain when the entries of a host change that they lead to, or whose calls they are for: by name, by a
@@ -36,6 +38,18 @@ func TestRoutesAreLookedAtAgain(t *testing.T) {
 		}
 		assert.ElementsMatch(t, names, r.LeadingTo(host), host)
 	}
+}
+
+// TestWhatRoutesLeadToIsKnown while they are stored, but for those of exits.
+func TestWhatRoutesLeadToIsKnown(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	of := egress.Mapping{Host: "api.example.com", Port: 443, Needs: egress.NeedsTLS}
+	r.PutRoutes(object(t, "VirtualService", "a", "out", `{hosts: [api.example.com], gateways: [out], http: [{route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`, 0))
+	require.Len(t, r.Mapped(of), 1)
+	assert.Equal(t, "VirtualService a/out", r.Mapped(of)[0].String())
+	r.DeleteRoutes("a", "out")
+	assert.Empty(t, r.Mapped(of))
 }
 
 // TestPodsOfFiles are known where gateways' pods are looked for.

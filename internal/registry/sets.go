@@ -32,18 +32,20 @@ func first(names map[string]bool) (out string) {
 	return out
 }
 
-// routesByHost has VirtualServices by the hosts of which something is said of them.
-type routesByHost struct {
-	hosts  map[types.NamespacedName][]string
-	routes sets[string, types.NamespacedName]
+// routesBy has VirtualServices by what is said of them, of a host mostly.
+type routesBy[K comparable] struct {
+	hosts  map[types.NamespacedName][]K
+	routes sets[K, types.NamespacedName]
 }
 
-func newRoutesByHost() routesByHost {
-	return routesByHost{map[types.NamespacedName][]string{}, sets[string, types.NamespacedName]{}}
+type routesByHost = routesBy[string]
+
+func newRoutesBy[K comparable]() routesBy[K] {
+	return routesBy[K]{map[types.NamespacedName][]K{}, sets[K, types.NamespacedName]{}}
 }
 
 // swap puts the hosts of a VirtualService in the place of those it had, and says whether they are others.
-func (r routesByHost) swap(route types.NamespacedName, next []string) (changed bool) {
+func (r routesBy[K]) swap(route types.NamespacedName, next []K) (changed bool) {
 	last := r.hosts[route]
 	if slices.Equal(last, next) {
 		return false

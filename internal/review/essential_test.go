@@ -24,7 +24,7 @@ func TestOneAnswer(t *testing.T) {
 		`{hosts: [vm.test], location: MESH_INTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}`:                "not-internal spec.resolution",
 		`{hosts: [made-up.test], addresses: [192.0.2.7, 192.0.2.8], ports: [{number: 80, name: http, protocol: HTTP}]}`: "addresses-without-resolution spec.resolution",
 		// Two things that are wrong for themselves.
-		`{hosts: [a.test], resolution: STATIC, ports: [{number: 5432, name: db, protocol: TCP}, {number: 80, name: db, protocol: HTTP}]}`: "raw-protocol spec.ports[0].protocol, bad-port spec.ports[1]",
+		`{hosts: [a.test], resolution: STATIC, ports: [{number: 5432, name: db, protocol: TCP}, {number: 80, name: db, protocol: HTTP}]}`: "raw-protocol spec.ports[0].protocol, bad-port spec.ports[1].name",
 	} {
 		outcome, err := newReviewer().Review(t.Context(), create(entry(t, spec)))
 		require.NoError(t, err)

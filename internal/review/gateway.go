@@ -41,4 +41,17 @@ func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 	return facts, refusals
 }
 
+// gatewayNotes tell where nobody can say whether a Gateway is on the pods of an egress gateway: it selects by more than their labels of the
+// configuration, and no pod is known.
+func gatewayNotes(s *subject) (out []string) {
+	binding := egress.ReadBinding(s.Object)
+	for _, gw := range s.Mesh.Gateways {
+		if len(binding.Selector) > len(gw.Selector) && egress.Selects(gw.Selector, binding.Selector) && len(s.View.Pods(gw.Namespace())) == 0 {
+			out = append(out, fmt.Sprintf("spec.selector: no pods of namespace %q are known; if these labels are those of egress gateway %q, the Gateway is refused what it would take from it",
+				gw.Namespace(), gw.Name))
+		}
+	}
+	return out
+}
+
 func unchanged(*subject) []string { return nil }

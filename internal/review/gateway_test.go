@@ -39,3 +39,20 @@ func TestAGatewayOnTheEgressGatewaysPods(t *testing.T) {
 		assert.Equal(t, tc.want, codes(outcome), name)
 	}
 }
+
+// TestAGatewayOfPodsThatNobodyKnows is stored, and it is said what was not looked at.
+func TestAGatewayOfPodsThatNobodyKnows(t *testing.T) {
+	t.Parallel()
+	for selector, want := range map[string]bool{"{istio: egressgateway, app: egress}": true, "{istio: egressgateway}": false, "{istio: ingressgateway, app: egress}": false} {
+		for _, pods := range [][]map[string]string{nil, {{"istio": "egressgateway"}}} {
+			view := egresstest.NewCluster()
+			view.InGatewayNamespaces = pods
+			r := &Reviewer{Mesh: egresstest.Mesh(), View: view, Policies: &policies{}}
+			in := entry(t, "{selector: "+selector+", servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}")
+			in.SetKind("Gateway")
+			outcome, err := r.Review(t.Context(), stored(t, r, create(in)))
+			require.NoError(t, err)
+			assert.Equal(t, want && pods == nil, len(outcome.Changes) > 0, "%s %v: %v", selector, pods, outcome.Changes)
+		}
+	}
+}

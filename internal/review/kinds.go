@@ -59,7 +59,7 @@ var versions = map[string][]string{
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
 	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
-	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: unchanged},
+	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: gatewayNotes},
 	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
 	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
 

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -13,7 +14,7 @@ import (
 // silently end where these lead.
 func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	ours := s.listens(intent)
-	out = astray(s, ours)
+	out = append(astray(s, ours), mapped(s, intent, ours)...)
 	for i, host := range ours.Hosts {
 		by := ours.TakenBy(host, s.View)
 		if by == nil {
@@ -48,4 +49,51 @@ func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 		}
 	}
 	return out
+}
+
+// mapped refuses ports to which stored routes of the namespace lead calls in a way in which the gateway would call another: written
+// after the entry, the routes are refused for it. What is stored already is not refused.
+func mapped(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
+	before, _ := s.listenedBefore()
+	http := egress.PortsOf(intent.Ports, egress.FamilyHTTP)
+	for i, port := range intent.Ports {
+		for _, host := range ours.Hosts {
+			if before != nil && slices.Contains(before.Hosts, host) && slices.Contains(before.Ports, port) {
+				continue
+			}
+			by, why := s.mappedBy(egress.Mapping{Host: host, Port: port.Number}, egress.FamilyOf(port.Protocol), http)
+			if by == nil {
+				continue
+			}
+			out = append(out, egress.Finding{
+				Code: "port-mapping", Field: field.NewPath("spec", "ports").Index(i).Child("number").String(),
+				Message: fmt.Sprintf("%s leads HTTP calls to port %d of host %q, %s", by, port.Number, host, why),
+				Fix:     "first take that route out; applied after this entry, its answer says what to write in its place",
+			})
+			break
+		}
+	}
+	return out
+}
+
+// mappedBy returns the routes of the namespace that lead calls to a port in a way in which the gateway would call another, and why.
+func (s *subject) mappedBy(of egress.Mapping, family egress.Family, http []uint32) (by *egress.Seen, why string) {
+	var needs []egress.Need
+	switch {
+	case family == egress.FamilyTLS:
+		needs, why = append(needs, egress.NeedsTLS), "which takes TLS, in a way in which the egress gateway cannot encrypt them"
+		if len(http) == 0 && s.gateway.Transport == egress.MutualTLS {
+			needs = append(needs, egress.NeedsNoHTTP)
+		}
+	case family == egress.FamilyHTTP && len(http) > 1:
+		needs, why = append(needs, egress.NeedsSeveral), "which has several HTTP ports, and the egress gateway goes by the one in the Host header"
+	}
+	for _, of.Needs = range needs {
+		for _, seen := range s.View.Mapped(of) {
+			if seen.Namespace == s.Namespace.Name {
+				return seen, why
+			}
+		}
+	}
+	return nil, ""
 }

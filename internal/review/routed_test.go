@@ -1,10 +1,12 @@
 package review
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -33,6 +35,51 @@ func TestNoEntryMakesStoredRoutesLeadAstray(t *testing.T) {
 			require.Equal(t, []string{"other-host spec.hosts[0]"}, codes(outcome))
 			assert.Equal(t, tc.fix, outcome.Findings[0].Fix)
 			assert.Contains(t, outcome.Findings[0].Message, "VirtualService payments/routes")
+		})
+	}
+}
+
+// TestAnEntrySaysWhatItsRoutesWouldBeRefusedFor: whichever of the two is written first, the other is not stored.
+func TestAnEntrySaysWhatItsRoutesWouldBeRefusedFor(t *testing.T) {
+	t.Parallel()
+	const both, tls, two = "{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}", "{number: 443, name: tls, protocol: TLS}", "{number: 80, name: http, protocol: HTTP}, {number: 443, name: alt, protocol: HTTP}"
+	for name, tc := range map[string]struct {
+		needs     egress.Need
+		of, ports string
+		mutual    bool
+		want      string
+	}{
+		"a TLS port":                  {egress.NeedsTLS, "payments", both, false, "port-mapping spec.ports[1].number"},
+		"routes of another namespace": {egress.NeedsTLS, "other", both, false, ""},
+		"it takes HTTP":               {egress.NeedsTLS, "payments", two, false, ""},
+		"which can be asked for":      {egress.NeedsNoHTTP, "payments", tls, false, ""},
+		"which cannot, by mutual TLS": {egress.NeedsNoHTTP, "payments", tls, true, "port-mapping spec.ports[0].number"},
+		"which can, by mutual TLS":    {egress.NeedsNoHTTP, "payments", both, true, ""},
+		"one of two HTTP ports":       {egress.NeedsSeveral, "payments", two, false, "port-mapping spec.ports[1].number"},
+		"the only one":                {egress.NeedsSeveral, "payments", "{number: 443, name: http, protocol: HTTP}", false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReviewer()
+			if tc.mutual {
+				r.Mesh = egresstest.MutualTLS()
+			}
+			r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{{Host: "new.test", Port: 443, Needs: tc.needs}: {{Namespace: tc.of, Name: "routes"}}}
+			spec := `{hosts: [new.test], resolution: DNS, ports: [` + tc.ports + `]}`
+			req := stored(t, r, create(entry(t, spec)))
+			outcome, err := r.Review(t.Context(), req)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, strings.Join(codes(outcome), ", "))
+			if tc.want == "" {
+				return
+			}
+			assert.Contains(t, outcome.Findings[0].Message, "VirtualService payments/routes leads HTTP calls to port 443 of host")
+			old := req.Object.DeepCopy()
+			req.Operation, req.Old = Update, old
+			require.NoError(t, unstructured.SetNestedStringSlice(req.Object.Object, []string{"*"}, "spec", "exportTo"))
+			outcome, err = r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Empty(t, codes(outcome), "what is stored already is not refused")
 		})
 	}
 }

@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -155,10 +157,14 @@ func (p *proxy) serving(host string, port uint32, led bool) (*service, egress.Po
 	return nil, egress.Port{}
 }
 
-// names returns the host that a caller means by a name of a Service, which pods may shorten, and by an address of one.
+// names returns the host that a caller means by a name of a Service, which pods may shorten, and by an address at which an entry has the
+// port that is called.
 func (p *proxy) names(host string) string {
 	if len(p.services[host]) > 0 {
 		return host
+	}
+	if ip, single := egress.SingleIP(host); single {
+		return cmp.Or(p.hostAt(ip), host)
 	}
 	for _, suffix := range []string{"." + p.namespace + ".svc." + p.mesh.ClusterDomain, ".svc." + p.mesh.ClusterDomain, "." + p.mesh.ClusterDomain} {
 		if full := host + suffix; len(p.services[full]) > 0 && p.services[full][0].kind == "Service" {
@@ -166,6 +172,30 @@ func (p *proxy) names(host string) string {
 		}
 	}
 	return host
+}
+
+// hostAt returns the host whose entry has an address, and the port that is called: of several the oldest's, empty for none.
+func (p *proxy) hostAt(ip netip.Addr) (out string) {
+	var first *service
+	for name := range p.services {
+		of, _ := p.serving(name, p.port, false)
+		if of == nil || of.kind != "ServiceEntry" || !slices.ContainsFunc(of.Addresses, func(written string) bool { return within(written, ip) }) {
+			continue
+		}
+		if first == nil || of.Older(first.Entry) < 0 || of == first && name < out {
+			first, out = of, name
+		}
+	}
+	return out
+}
+
+// within says whether an address that is written, or a range, has an address.
+func within(written string, ip netip.Addr) bool {
+	if one, single := egress.SingleIP(written); single {
+		return one == ip
+	}
+	of, err := netip.ParsePrefix(written)
+	return err == nil && of.Contains(ip)
 }
 
 // rule returns the DestinationRules that proxies go by for a host, of the client's namespace, else of the host's, else of the root

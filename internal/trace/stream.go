@@ -83,10 +83,14 @@ func closest(block []fields, host string) int {
 	return out
 }
 
-// raw goes by the host's own port.
+// raw goes by the host's own port: where a sidecar awaits its calls at an address, it leads on whatever comes there, to a port of TLS too.
 func (p *proxy) raw(call Call, host string) (out []lead) {
 	service, port := p.serving(host, call.Port, false)
-	if service == nil || port.ToldBy() != egress.FamilyTCP {
+	switch {
+	case service == nil:
+		return nil
+	case port.ToldBy() == egress.FamilyTCP:
+	case port.ToldBy() != egress.FamilyTLS || !p.atAddress(call, host, service):
 		return nil
 	}
 	out = []lead{{to: cluster{host: host, port: call.Port}}}
@@ -97,6 +101,13 @@ func (p *proxy) raw(call Call, host string) (out []lead) {
 		out[i].raw = true
 	}
 	return out
+}
+
+// atAddress says whether a call comes to a listener of the host's own without an SNI by which it could be told from others.
+func (p *proxy) atAddress(call Call, host string, of *service) bool {
+	own := len(of.Addresses) > 0 || p.view.DNSCapture() && !egress.IsWildcard(host)
+	bySNI := call.Family == egress.FamilyTLS && !egress.IsIP(call.Host)
+	return of.kind == "ServiceEntry" && own && !bySNI && !p.routed(host, asking{port: call.Port, gateway: mesh})
 }
 
 // streamOf returns the first TCP route that takes calls of a port of a host, nil for none.

@@ -319,3 +319,26 @@ func TestWhatIsNoCall(t *testing.T) {
 	assert.Equal(t, "https://api.example.com/x", call.String())
 	assert.Equal(t, "shop/default", call.Caller())
 }
+
+// TestAnAddressIsThatOfTheEntryThatHasIt, at the ports that this has; what to write for another is what would be accepted.
+func TestAnAddressIsThatOfTheEntryThatHasIt(t *testing.T) {
+	t.Parallel()
+	const relay = `{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: relay, namespace: shop}, spec: {hosts: [relay.example.com], exportTo: ["."],
+  addresses: [203.0.113.25/32], resolution: STATIC, endpoints: [{address: 203.0.113.25}], ports: [{number: 2525, name: tcp, protocol: TCP}]}}`
+	s := newStage(t, "MutualTLS").apply(relay)
+	for _, to := range []string{"tcp://203.0.113.25:2525", "https://203.0.113.25:2525", "http://203.0.113.25:2525", "tcp://relay.example.com:2525"} {
+		out := s.of("shop", to, nil)
+		require.Len(t, out.Ways, 1, to)
+		assert.Equal(t, trace.AtGateway, out.Ways[0].Ends, to)
+		assert.Equal(t, []string{"203.0.113.25:2525"}, out.Ways[0].To, to)
+	}
+	for _, to := range []string{"tcp://203.0.113.25:25", "tcp://203.0.113.26:2525"} {
+		for open, ends := range map[bool]trace.Ends{true: trace.Straight, false: trace.Blocked} {
+			s.open = open
+			out := s.of("shop", to, nil)
+			require.Len(t, out.Ways, 1, to)
+			assert.Equal(t, ends, out.Ways[0].Ends, to)
+			assert.Contains(t, out.Ways[0].Change, "in spec.addresses and spec.endpoints", to)
+		}
+	}
+}

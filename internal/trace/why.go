@@ -184,6 +184,9 @@ func (p *proxy) unknown(call Call) (why, change string) {
 		last = "the mesh lets such calls leave straight"
 	}
 	write := fmt.Sprintf("write a ServiceEntry for %s with port %d in namespace %s", host, call.Port, p.namespace)
+	if egress.IsIP(host) {
+		write = fmt.Sprintf("write a ServiceEntry of a host name with port %d in namespace %s, resolution STATIC, and %s in spec.addresses and spec.endpoints", call.Port, p.namespace, host)
+	}
 	if !p.closed {
 		write += "; config.unregistered: Block, or the mesh's REGISTRY_ONLY, keeps such calls from leaving straight"
 	}

@@ -3,6 +3,7 @@
 package codes
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -38,6 +39,16 @@ type Example struct {
 	Patch map[string]any `json:"patch,omitempty"`
 	// Audited: it is stored already, and the audit says so.
 	Audited bool `json:"audited,omitempty"`
+	// Further are other circumstances in which one gets the code, and another way out of them. What they leave out of the first they
+	// have from it.
+	Further []*Example `json:"further,omitempty"`
+	// When says in which circumstance that is, and Fix which words of the answer Mended follows.
+	When string `json:"when,omitempty"`
+	Fix  string `json:"fix,omitempty"`
+	// Asked is laid over the gateway where Mended is applied: what the platform team was asked for.
+	Asked map[string]any `json:"asked,omitempty"`
+	// Calls leave by the egress gateway once Mended is applied: NAMESPACE URL, as egressctl trace has them.
+	Calls []string `json:"calls,omitempty"`
 }
 
 // Many is a list of texts that differ in a number.
@@ -90,6 +101,9 @@ func Load(folder string) (out []*Example, err error) {
 		if example.Policy, example.Code, of = strings.Cut(name, "."); !of {
 			example.Policy, example.Code = "", name
 		}
+		for _, further := range example.Further {
+			further.of(example)
+		}
 		out = append(out, example)
 	}
 	slices.SortFunc(out, func(a, b *Example) int {
@@ -98,14 +112,20 @@ func Load(folder string) (out []*Example, err error) {
 	return out, nil
 }
 
+// of has a further circumstance take from the first example what it leaves out.
+func (e *Example) of(first *Example) {
+	e.Code, e.Policy = first.Code, first.Policy
+	e.Before, e.Manifest = cmp.Or(e.Before, first.Before), cmp.Or(e.Manifest, first.Manifest)
+}
+
 // Whole returns the manifest that is not allowed, with all of its list.
 func (e *Example) Whole() string { return e.Many.whole(e.Manifest) }
 
 // name is that of the file.
 func (e *Example) name() string { return strings.TrimPrefix(e.Policy+"."+e.Code, ".") }
 
-// configuration is the webhook's. A policy is shown by itself, without the baseline beside it.
-func (e *Example) configuration() (*config.Configuration, error) {
+// configuration is the webhook's, with what is laid over its gateway. A policy is shown by itself, without the baseline beside it.
+func (e *Example) configuration(gateways ...map[string]any) (*config.Configuration, error) {
 	installed, err := config.Installed()
 	if err != nil {
 		return nil, err
@@ -120,7 +140,9 @@ func (e *Example) configuration() (*config.Configuration, error) {
 	}
 	fields["docsURL"] = "" // here the page is
 	gateway := fields["gateways"].([]any)[0].(map[string]any)
-	maps.Copy(gateway, e.Gateway)
+	for _, over := range append([]map[string]any{e.Gateway}, gateways...) {
+		maps.Copy(gateway, over)
+	}
 	if e.Policy != "" {
 		fields["baseline"] = map[string]any{"enforcement": "Off"}
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,28 +25,39 @@ func examples(t *testing.T) []*Example {
 // TestExamplesGetTheirCodes, and that alone; mended, they are allowed.
 func TestExamplesGetTheirCodes(t *testing.T) {
 	t.Parallel()
-	for _, example := range examples(t) {
-		t.Run(example.name(), func(t *testing.T) {
-			t.Parallel()
-			got, err := example.Refused(t.Context())
-			require.NoError(t, err)
-			var codes []string
-			for _, finding := range got.Findings {
-				beside := example.Policy != "" && finding.Policy == "" // it cannot be expressed as a hop, either
-				warned := finding.Effect == review.Warned && got.Verdict != review.Allowed
-				if finding.Effect != review.Audited && !warned && !beside {
-					codes = append(codes, finding.Code)
-				}
-			}
-			slices.Sort(codes)
-			assert.Equal(t, []string{example.Code}, slices.Compact(codes), "%v", got.Findings)
-			assert.NotEmpty(t, got.Text)
+	for _, first := range examples(t) {
+		for _, example := range append([]*Example{first}, first.Further...) {
+			t.Run(strings.TrimSuffix(example.name()+"/"+example.When, "/"), func(t *testing.T) {
+				t.Parallel()
+				getsItsCode(t, example)
+			})
+		}
+	}
+}
 
-			mended, err := example.Accepted(t.Context())
-			require.NoError(t, err)
-			assert.Equal(t, review.Allowed, mended.Verdict, mended.Text)
-			assert.False(t, mended.Has(example.Code), "%v", mended.Findings)
-		})
+func getsItsCode(t *testing.T, example *Example) {
+	t.Helper()
+	got, err := example.Refused(t.Context())
+	require.NoError(t, err)
+	var codes []string
+	for _, finding := range got.Findings {
+		beside := example.Policy != "" && finding.Policy == "" // it cannot be expressed as a hop, either
+		warned := finding.Effect == review.Warned && got.Verdict != review.Allowed
+		if finding.Effect != review.Audited && !warned && !beside {
+			codes = append(codes, finding.Code)
+		}
+	}
+	slices.Sort(codes)
+	assert.Equal(t, []string{example.Code}, slices.Compact(codes), "%v", got.Findings)
+	assert.NotEmpty(t, got.Text)
+	assert.Contains(t, got.Text, example.Fix, "what is mended follows the answer")
+
+	mended, err := example.Accepted(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, review.Allowed, mended.Verdict, mended.Text)
+	assert.False(t, mended.Has(example.Code), "%v", mended.Findings)
+	for _, call := range mended.Calls {
+		assert.True(t, call.Leaves(), "%+v", call)
 	}
 }
 

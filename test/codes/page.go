@@ -3,6 +3,7 @@ package codes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,6 +44,13 @@ func Pages(ctx context.Context, examples []*Example) (map[string]string, error) 
 			out[file] += fmt.Sprintf("\n## Of policy `%s`\n", example.Policy)
 		}
 		out[file] += "\n" + section
+		for _, further := range example.Further {
+			section, _, err := further.section(ctx, library)
+			if err != nil {
+				return nil, err
+			}
+			out[file] += fmt.Sprintf("\n## %s\n\n%s", further.When, section)
+		}
 		switch {
 		case example.Policy != "":
 			fmt.Fprintf(&denials, "| [`%s`](%s) | `%s` | %s |\n", example.Code, file, example.Policy, cell(example.rule(library).Description))
@@ -131,10 +139,22 @@ func (e *Example) section(ctx context.Context, library map[string]policy.Descrip
 	say("%s:", e.answered(refused.Findings[i].Effect))
 	show("text", refused.Text)
 	if e.Mended != "" {
-		say("Mended:")
+		say("%s:", e.mended())
 		show("yaml", e.Many.shown(e.Mended))
 	}
 	return strings.TrimRight(page.String(), "\n") + "\n", refused.Findings[i].Message, nil
+}
+
+// mended says what follows.
+func (e *Example) mended() string {
+	if len(e.Asked) == 0 {
+		return "Mended"
+	}
+	var asked []string
+	for _, name := range slices.Sorted(maps.Keys(e.Asked)) {
+		asked = append(asked, fmt.Sprintf("`%s: %v`", name, e.Asked[name]))
+	}
+	return "Mended, by an egress gateway with " + strings.Join(asked, " and ")
 }
 
 // applied says what is answered.

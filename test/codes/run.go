@@ -16,6 +16,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/registry"
 	"github.com/egress-governor/egress-governor/internal/review"
+	"github.com/egress-governor/egress-governor/internal/trace"
 	"github.com/egress-governor/egress-governor/policies"
 	"github.com/egress-governor/egress-governor/test/proof"
 )
@@ -29,6 +30,8 @@ type Answer struct {
 	Findings []review.Finding
 	// Text is what their author reads.
 	Text string
+	// Calls are what becomes of the example's, once they are stored.
+	Calls []trace.Outcome
 }
 
 // Has says whether a finding has a code.
@@ -41,49 +44,75 @@ func (e *Example) Refused(ctx context.Context) (Answer, error) {
 	if e.Patch != nil || e.Audited {
 		return e.later(ctx, e.Patch, e.Audited)
 	}
-	return e.answer(ctx, e.Whole())
+	out, _, err := e.answer(ctx, e.Whole(), nil)
+	return out, err
 }
 
-// Accepted answers the mended manifest.
+// Accepted answers the mended manifest, and says what becomes of calls then.
 func (e *Example) Accepted(ctx context.Context) (Answer, error) {
 	if e.Patch != nil || e.Audited {
 		return e.later(ctx, nil, false)
 	}
-	return e.answer(ctx, e.Many.whole(e.Mended))
-}
-
-// answer applies manifests to a cluster that has what is there before.
-func (e *Example) answer(ctx context.Context, text string) (out Answer, err error) {
-	configuration, err := e.configuration()
+	out, session, err := e.answer(ctx, e.Many.whole(e.Mended), e.Asked)
+	if err != nil || len(e.Calls) == 0 {
+		return out, err
+	}
+	configuration, mesh := session.Configuration()
+	objects, err := session.Held(nil)
 	if err != nil {
 		return out, err
+	}
+	cluster, err := trace.New(mesh, trace.Settings{DNSCapture: configuration.Captures(false)}, objects)
+	if err != nil {
+		return out, err
+	}
+	for _, text := range e.Calls {
+		from, to, _ := strings.Cut(text, " ")
+		call, err := trace.ParseCall(from, to)
+		if err != nil {
+			return out, err
+		}
+		out.Calls = append(out.Calls, cluster.Of(call))
+	}
+	return out, nil
+}
+
+// session is a cluster without anything, whose gateway is as it was asked for.
+func (e *Example) session(asked map[string]any) (*dryrun.Session, error) {
+	configuration, err := e.configuration(asked)
+	if err != nil {
+		return nil, err
 	}
 	standards, err := proof.Standards(configuration)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	session, err := dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Sending: dryrun.Sending{Time: now}})
-	if err != nil {
-		return out, err
+	return dryrun.New(dryrun.Options{Configuration: configuration, Standards: standards, Sending: dryrun.Sending{Time: now}})
+}
+
+// answer applies manifests to a cluster that has what is there before.
+func (e *Example) answer(ctx context.Context, text string, asked map[string]any) (out Answer, session *dryrun.Session, err error) {
+	if session, err = e.session(asked); err != nil {
+		return out, nil, err
 	}
 	inForce, err := e.inForce()
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
 	for _, before := range []string{inForce, e.Before} {
 		answers, err := e.apply(ctx, session, before)
 		if err != nil {
-			return out, err
+			return out, nil, err
 		}
 		for _, answer := range answers {
 			if !answer.Allowed() {
-				return out, fmt.Errorf("%s: what is there before is not allowed: %s", e.name(), answer.Message)
+				return out, nil, fmt.Errorf("%s: what is there before is not allowed: %s", e.name(), answer.Message)
 			}
 		}
 	}
 	answers, err := e.apply(ctx, session, text)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
 	out.Verdict = review.Allowed
 	var said []string
@@ -100,7 +129,7 @@ func (e *Example) answer(ctx context.Context, text string) (out Answer, err erro
 		}
 	}
 	out.Text = strings.Join(said, "\n")
-	return out, nil
+	return out, session, nil
 }
 
 func (e *Example) apply(ctx context.Context, to *dryrun.Session, text string) ([]dryrun.Answer, error) {

@@ -36,7 +36,7 @@ var otherForms = map[string]struct {
 	// The routes are refused that an entry of their host would be refused for.
 	"virtualServices": {60, []string{
 		"hostile-routes/bound-to-a-gateway-before-the-entry", "mirrors/before-its-entry", "routes/several-hosts-before-their-entries",
-		"hostile-routes/names-at-an-address", "routes/of-gateways-too-before-its-entry",
+		"hostile-routes/names-at-an-address", "routes/of-gateways-too-before-its-entry", "encryption/by-hand",
 	}, nil},
 }
 

@@ -86,6 +86,8 @@ type Cluster struct {
 	Narrows map[string][]*egress.Seen
 	// Strays has those that lead calls to a host which ask for another.
 	Strays map[string][]*egress.Seen
+	// Maps has those that make a mapping.
+	Maps map[egress.Mapping][]*egress.Seen
 	// Takes has those that decide over calls to a host for all who see them.
 	Takes map[string][]*egress.Seen
 	// InGatewayNamespaces are the labels of the pods there.
@@ -272,6 +274,9 @@ func (c *Cluster) Binding(namespace, name string) *egress.Binding {
 
 // Astray implements egress.View.
 func (c *Cluster) Astray(host string) []*egress.Seen { return c.Strays[host] }
+
+// Mapped implements egress.View.
+func (c *Cluster) Mapped(of egress.Mapping) []*egress.Seen { return c.Maps[of] }
 
 // Taking implements egress.View.
 func (c *Cluster) Taking(host string) []*egress.Seen { return c.Takes[host] }
