@@ -39,11 +39,11 @@ spec:
 	assert.Empty(t, s.found, "the cluster does not say that it has them")
 	s.Kinds = mapper
 	s.audited()
-	for kind, version := range map[string]string{"HTTPRoute": "v1", "TLSRoute": "v1alpha2"} {
+	for kind, of := range map[string]struct{ version, code string }{"HTTPRoute": {"v1", "port-mapping"}, "TLSRoute": {"v1alpha2", "other-host"}} {
 		found := s.found[objectKey{kind, "app", "r"}]
 		require.NotEmpty(t, found.findings, kind)
-		assert.Equal(t, "other-host", found.findings[0].Code)
-		assert.Equal(t, apiGroup+"/"+version, found.apiVersion)
+		assert.Equal(t, of.code, found.findings[0].Code)
+		assert.Equal(t, apiGroup+"/"+of.version, found.apiVersion)
 	}
 	assert.Empty(t, s.found[objectKey{"TCPRoute", "app", "r"}], "a version that nobody here reads")
 	for _, err := range []error{apierrors.NewNotFound(schema.GroupResource{}, ""), &meta.NoKindMatchError{}} {
