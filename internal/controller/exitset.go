@@ -51,11 +51,11 @@ func (e *Exits) asItLeads(ctx context.Context, key exitKey, set []hop.Object) (r
 		}
 	}
 	return slices.DeleteFunc(set, func(object hop.Object) bool {
-		switch object.(type) {
-		case *networkingv1.ServiceEntry, *networkingv1.DestinationRule:
-			return true
+		if rule, is := object.(*unstructured.Unstructured); is {
+			return rule.GetKind() == "DestinationRule"
 		}
-		return false
+		_, is := object.(*networkingv1.ServiceEntry)
+		return is
 	}), stays, nil
 }
 

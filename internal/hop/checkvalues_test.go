@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -172,7 +173,7 @@ func TestAnExitHasNoSettingThatEnvoyRejects(t *testing.T) {
 	rules := func(policy string) (out []hop.Object) {
 		view := ruled(t, `{host: api.example.com, trafficPolicy: `+policy+`}`)
 		for _, object := range hop.ExitSet(mesh(), view.Exit("api.example.com", gateways), view, gateways, "api.example.com") {
-			if _, is := object.(*networkingv1.DestinationRule); is {
+			if rule, is := object.(*unstructured.Unstructured); is && rule.GetKind() == "DestinationRule" {
 				out = append(out, object)
 			}
 		}

@@ -1,6 +1,7 @@
 package hop_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -152,7 +153,7 @@ func TestTheExitEncrypts(t *testing.T) {
 
 	objects := exit(ruled(t, `{host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE}, connectionPool: {tcp: {maxConnections: 5}}}}`))
 	require.Len(t, objects, 3)
-	rule, vs := objects[1].(*networkingv1.DestinationRule), objects[2].(*networkingv1.VirtualService)
+	rule, vs := ruleOf(t, objects[1]), objects[2].(*networkingv1.VirtualService)
 	assert.Equal(t, []string{"."}, rule.Spec.ExportTo)
 	require.Len(t, rule.Spec.TrafficPolicy.PortLevelSettings, 2)
 	assert.NotNil(t, rule.Spec.TrafficPolicy.PortLevelSettings[0].Tls, "HTTP on 80")
@@ -168,7 +169,7 @@ func TestTheExitEncrypts(t *testing.T) {
 	assert.Equal(t, host, vs.Spec.Http[0].Rewrite.Authority)
 
 	alone := exit(ruled(t, `{host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`))
-	assert.Nil(t, alone[1].(*networkingv1.DestinationRule).Spec.TrafficPolicy, "Istio takes no empty policy")
+	assert.Nil(t, ruleOf(t, alone[1]).Spec.TrafficPolicy, "Istio takes no empty policy")
 	wild := ruled(t, `{host: "*.wild.test", trafficPolicy: {tls: {mode: SIMPLE}}}`)
 	objects = hop.ExitSet(mesh(), wild.Exit("*.wild.test", gateways), wild, gateways, "*.wild.test")
 	assert.Nil(t, objects[2].(*networkingv1.VirtualService).Spec.Http[0].Rewrite, "there is no one host to ask for")
@@ -218,4 +219,26 @@ func TestHTTPCallsAskForTheTLSPortTheyAreLedTo(t *testing.T) {
 		}
 		assert.Contains(t, codes, "port-mapping", name)
 	}
+}
+
+// ruleOf returns the rule of an exit as Istio reads it.
+func ruleOf(t *testing.T, object hop.Object) (out *networkingv1.DestinationRule) {
+	t.Helper()
+	raw, err := object.(*unstructured.Unstructured).MarshalJSON()
+	require.NoError(t, err)
+	out = &networkingv1.DestinationRule{}
+	require.NoError(t, json.Unmarshal(raw, out))
+	return out
+}
+
+// TestAnExitsRuleHasTheNumbersOfItsAuthors, as the API server takes them: Istio's types would write some as strings.
+func TestAnExitsRuleHasTheNumbersOfItsAuthors(t *testing.T) {
+	t.Parallel()
+	view := ruled(t, `{host: api.example.com, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 1024}}}}}`)
+	objects := hop.ExitSet(mesh(), view.Exit("api.example.com", gateways), view, gateways, "api.example.com")
+	levels, _, err := unstructured.NestedSlice(objects[1].(*unstructured.Unstructured).Object, "spec", "trafficPolicy", "portLevelSettings")
+	require.NoError(t, err)
+	size, _, err := unstructured.NestedFieldNoCopy(levels[0].(map[string]any), "loadBalancer", "consistentHash", "ringHash", "minimumRingSize")
+	require.NoError(t, err)
+	assert.Equal(t, int64(1024), size)
 }

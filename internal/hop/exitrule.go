@@ -1,12 +1,11 @@
 package hop
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -28,8 +27,8 @@ func httpDestination(host string, port uint32, definition egress.Definition) *ne
 	return out
 }
 
-// exitRule says how the gateway calls a host, port by port: as the rule of the exit's owner has it, and encrypted where
-// the exit is. Without anything to say it is nil.
+// exitRule says how the gateway calls a host, port by port: as the rules of all who share the exit have it, and
+// encrypted where the exit is. Without anything to say it is nil.
 func exitRule(namespace, host string, exit *egress.Exit) Object {
 	var levels, encrypted []any
 	for _, port := range exit.Open().Ports {
@@ -57,20 +56,12 @@ func exitRule(namespace, host string, exit *egress.Exit) Object {
 			"name": encryptedSubset, "trafficPolicy": map[string]any{"portLevelSettings": encrypted},
 		}, map[string]any{"name": otherSubset}}
 	}
-	out := &networkingv1.DestinationRule{ObjectMeta: meta(namespace, exitName(host, host), host)}
-	raw, err := json.Marshal(spec)
-	if err == nil {
-		err = json.Unmarshal(raw, &out.Spec)
-	}
-	if err != nil {
-		// The API server took the same settings in the author's rule.
-		return nil
-	}
-	return out
+	// Not typed: Istio's types write numbers of 64 bits, such as the size of a ring, as strings, which its CRD does not take.
+	return untyped("DestinationRule", meta(namespace, exitName(host, host), host), runtime.DeepCopyJSON(spec))
 }
 
 func atPort(number uint32, settings ...map[string]any) map[string]any {
-	out := map[string]any{"port": map[string]any{"number": number}}
+	out := map[string]any{"port": map[string]any{"number": int64(number)}}
 	for _, some := range settings {
 		maps.Copy(out, some)
 	}

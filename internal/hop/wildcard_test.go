@@ -103,8 +103,6 @@ func kindsOf(objects []hop.Object) (out []string) {
 			out = append(out, o.GetKind())
 		case *networkingv1.ServiceEntry:
 			out = append(out, "ServiceEntry")
-		case *networkingv1.DestinationRule:
-			out = append(out, "DestinationRule")
 		case *networkingv1.Gateway:
 			out = append(out, "Gateway")
 		case *networkingv1.VirtualService:

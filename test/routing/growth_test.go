@@ -114,19 +114,19 @@ func configs(t testing.TB, objects []hop.Object) (out []config.Config) {
 		switch typed := object.(type) {
 		case *networkingv1.ServiceEntry:
 			c.GroupVersionKind, c.Spec = gvk.ServiceEntry, &typed.Spec
-		case *networkingv1.DestinationRule:
-			c.GroupVersionKind, c.Spec = gvk.DestinationRule, &typed.Spec
 		case *networkingv1.Gateway:
 			c.GroupVersionKind, c.Spec = gvk.Gateway, &typed.Spec
 		case *networkingv1.VirtualService:
 			c.GroupVersionKind, c.Spec = gvk.VirtualService, &typed.Spec
 		case *unstructured.Unstructured:
-			require.Equal(t, hop.EnvoyFilter, typed.GroupVersionKind())
-			var spec networking.EnvoyFilter
+			c.GroupVersionKind, c.Spec = gvk.EnvoyFilter, &networking.EnvoyFilter{}
+			if typed.GroupVersionKind() != hop.EnvoyFilter {
+				require.Equal(t, "DestinationRule", typed.GetKind())
+				c.GroupVersionKind, c.Spec = gvk.DestinationRule, &networking.DestinationRule{}
+			}
 			raw, err := json.Marshal(typed.Object["spec"])
 			require.NoError(t, err)
-			require.NoError(t, json.Unmarshal(raw, &spec))
-			c.GroupVersionKind, c.Spec = gvk.EnvoyFilter, &spec
+			require.NoError(t, json.Unmarshal(raw, c.Spec))
 		default:
 			require.Fail(t, "a kind that the generator is not given", "%T", object)
 		}
