@@ -6,6 +6,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 )
 
 func TestAConditionStandsAmongTheOthers(t *testing.T) {
@@ -25,4 +29,22 @@ func TestAConditionStandsAmongTheOthers(t *testing.T) {
 	require.True(t, changed)
 	assert.Equal(t, "1970-01-01T01:00:00Z", third[1].(map[string]any)["lastTransitionTime"])
 	assert.Equal(t, others[0], third[0])
+}
+
+// TestAServiceThatCameLaterIsSaid: clients reach it instead of the host. Of a name below its own nobody knows whether it has such a pod.
+func TestAServiceThatCameLaterIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, reason := range map[string]string{"web.shop": "ServiceHost", "web-0.web.shop": "ExitConfigured"} {
+		s := newStage(t, egresstest.Mesh())
+		entry := defaultEntry("a", "TLS")
+		entry.Spec.Hosts = []string{name}
+		s.store(entry)
+		s.registry.PutService(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
+		s.drain()
+		said := s.condition("app", "a")
+		assert.Equal(t, reason, said["reason"], name)
+		if reason == "ServiceHost" {
+			assert.Contains(t, said["message"], `host "web.shop" is Service web.shop.svc.cluster.local of the mesh by now`)
+		}
+	}
 }

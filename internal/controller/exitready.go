@@ -154,7 +154,7 @@ func (e *ExitReady) ofHost(gw egress.Gateway, name types.NamespacedName, entry *
 	service := e.mesh.ServiceOf(host, e.entries)
 	switch {
 	case service != "" && e.mesh.InMesh(host, e.entries): // that it has a pod of the name nobody knows
-		out = exitReady("False", "ServiceHost", fmt.Sprintf("host %q is Service %s of the mesh by now, which clients reach instead", host, service))
+		out = exitReady("False", "ServiceHost", fmt.Sprintf("host %q is %s of the mesh by now, which clients reach instead", host, egress.Naming(host, service)))
 	case against.Owner != nil:
 		out = exitReady("False", reasonConflict, fmt.Sprintf("host %q is defined otherwise by ServiceEntry %s/%s, which is older: %s",
 			host, against.Owner.Namespace, against.Owner.Name, against.Reason))

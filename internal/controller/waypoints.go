@@ -117,7 +117,7 @@ func waypointProblems(gw egress.Gateway, waypoint egress.Waypoint, object *unstr
 		}
 	}
 	if len(shut) > 0 {
-		return finding("waypoint-closed", "does not take namespaces "+someOf(shut), "set allowedRoutes.namespaces of its HBONE listener to from: All, or to a selector that matches them")
+		return finding("waypoint-closed", "does not take namespaces "+someOf(shut), "as one who may label namespaces, set allowedRoutes.namespaces of its HBONE listener to from: All, or to a selector that matches them")
 	}
 	return nil
 }

@@ -17,18 +17,19 @@ var (
 	}
 	metadataNames = []string{"metadata", "metadata.goog", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"}
 	loopbackNames = []string{"localhost", "localdomain", "localhost6", "ip6-localhost", "ip6-loopback"}
-	// embedding are the IPv6 ranges that have an IPv4 address within, and the byte at which it begins: compatible, translated, NAT64 and that
-	// of one's own, 6to4, Teredo's server.
+	// embedding are the IPv6 ranges that have an IPv4 address within, the byte at which it begins, and whether by them one comes to all of
+	// the internet: compatible, translated, NAT64 and that of one's own, 6to4, Teredo's server.
 	embedding = []struct {
 		netip.Prefix
-		at int
+		at       int
+		internet bool
 	}{
-		{netip.MustParsePrefix("::/96"), 12},
-		{netip.MustParsePrefix("::ffff:0:0:0/96"), 12},
-		{netip.MustParsePrefix("64:ff9b::/96"), 12},
-		{netip.MustParsePrefix("64:ff9b:1::/48"), 12},
-		{netip.MustParsePrefix("2002::/16"), 2},
-		{netip.MustParsePrefix("2001::/32"), 4},
+		{netip.MustParsePrefix("::/96"), 12, false},
+		{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, false},
+		{netip.MustParsePrefix("64:ff9b::/96"), 12, true},
+		{netip.MustParsePrefix("64:ff9b:1::/48"), 12, true},
+		{netip.MustParsePrefix("2002::/16"), 2, true},
+		{netip.MustParsePrefix("2001::/32"), 4, false},
 	}
 )
 

@@ -62,8 +62,8 @@ func (m *Mesh) Withheld() (out []netip.Prefix) {
 	}
 	out = append(append(out, m.CIDRs...), m.ClusterCIDRs...)
 	for _, prefix := range slices.Clone(out) {
-		if prefix.Addr().Is4() {
-			for _, within := range embedding[2:5] {
+		for _, within := range embedding {
+			if prefix.Addr().Is4() && within.internet {
 				out = append(out, translated(prefix, within.Prefix, within.at))
 			}
 		}

@@ -154,7 +154,7 @@ func TestWhatIsWrittenAsItIsSaysNoMore(t *testing.T) {
 		"sidecar.istio.io/proxyCPU":                       {"100m", "0.5"},
 		"sidecar.istio.io/proxyMemoryLimit":               {"1Gi"},
 		"sidecar.istio.io/proxyImageType":                 {"distroless"},
-		"status.sidecar.istio.io/port":                    {"15020"},
+		"status.sidecar.istio.io/port":                    {"15020", "0"},
 		"readiness.status.sidecar.istio.io/periodSeconds": {"2"},
 		"traffic.sidecar.istio.io/includeInboundPorts":    {"*", "80, 443"},
 		"traffic.sidecar.istio.io/includeOutboundPorts":   {"5432"},
@@ -186,6 +186,9 @@ func TestWhatIsWrittenAsItIsSaysNoMore(t *testing.T) {
 		`{"a": {"NFS": {"server": "evil.example.net", "path": "/"}}}`, `{"istio\u002ddata": {}}`, `[{"Name": "istio-envoy"}]`,
 	} {
 		require.ErrorContains(t, ask("sidecar.istio.io/userVolume", laid), "annotations[sidecar.istio.io/userVolume]", laid)
+	}
+	for _, port := range []string{"15999", "15000", "00", "0,15999"} {
+		require.ErrorContains(t, ask("status.sidecar.istio.io/port", port), "annotations[status.sidecar.istio.io/port]", port)
 	}
 	require.ErrorContains(t, ask("apm.datadoghq.com/env", `{"LD_PRELOAD": "/mine"}`), "annotations[apm.datadoghq.com/env]")
 	image := annotated(t, "a", "b")

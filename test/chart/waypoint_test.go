@@ -143,6 +143,20 @@ func TestAWaypointIsNotTakenAway(t *testing.T) {
 		require.NoError(t, ask(own, "ambient", text, whole, "jane"))
 	}
 	require.ErrorContains(t, ask(shared, "none", whole, gateway("", class+", listeners: ["+from("All")+"]"), "jane"), "spec.listeners: ", "it is that of other namespaces")
+	for text, field := range map[string]string{
+		gateway("", class+", listeners: ["+hbone+"], addresses: [{type: Hostname, value: mine}]"):                                  "spec.addresses",
+		gateway("", class+", listeners: ["+hbone+"], infrastructure: {parametersRef: {group: \"\", kind: ConfigMap, name: mine}}"): "spec.infrastructure",
+		strings.Replace(whole, "labels: {", "annotations: {gateway.istio.io/name-override: mine}, labels: {", 1):                   "metadata.annotations[gateway.istio.io/name-override]",
+	} {
+		for _, was := range []string{"", whole} {
+			require.ErrorContains(t, ask(shared, "none", text, was, "jane"), "denied request: "+field+": ", text)
+			require.NoError(t, ask(own, "ambient", text, was, "jane"), "its calls are its own namespace's: %s", text)
+		}
+		require.ErrorContains(t, ask(shared, "none", whole, text, "jane"), "denied request: "+field+": ", text)
+		require.NoError(t, ask(shared, "none", strings.Replace(text, "a: b", "a: c", 1), text, "jane"), "it was there before: %s", text)
+	}
+	require.ErrorContains(t, ask(shared, "none", gateway("", class+", listeners: ["+hbone+"], tls: {}"), whole, "jane"), "denied request: spec: ")
+	require.NoError(t, ask(shared, "none", gateway("", class+", listeners: ["+hbone+"], infrastructure: {labels: {a: b}}"), "", "jane"))
 	policies, _ := guards(t, rendered(t, nil))
 	assert.NotContains(t, policies, "waypoints", "no gateway has one")
 	policies, actions := guards(t, rendered(t, withWaypoint(values{"name": "waypoint"})))

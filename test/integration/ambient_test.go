@@ -145,7 +145,11 @@ func TestAWaypointIsNotTakenAway(t *testing.T) {
 	} {
 		caught(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))), "waypoints", field)
 	}
-	require.NoError(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"team":"a"}}}`))))
+	for _, harmless := range []string{`{"metadata":{"labels":{"team":"a"}}}`, `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"none","uid":"none"}]}}`} {
+		require.NoError(t, c.Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(harmless))))
+	}
+	collector, _ := as(t, "system:serviceaccount:kube-system:generic-garbage-collector")
+	caught(t, collector.Delete(t.Context(), of.DeepCopy()), "waypoints", "metadata.name")
 	elsewhere := object(t, namespace(t, inAmbient), manifest)
 	require.NoError(t, c.Create(t.Context(), elsewhere.DeepCopy()))
 	require.NoError(t, c.Delete(t.Context(), elsewhere), "it is no gateway's waypoint")
