@@ -154,9 +154,15 @@ func inClear(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusals 
 
 // leavesInClear refuses an entry whose calls leave in clear that a rule would encrypt.
 func leavesInClear(s *subject, intent *egress.ServiceEntry, rule *egress.Rule, host string) hop.Refusals {
-	port, leaks := s.leaking(rule, host, s.listens(intent), s.beside(host))
+	beside := s.beside(host)
+	port, leaks := s.leaking(rule, host, s.listens(intent), beside)
 	if !leaks {
 		return nil
+	}
+	if before, _ := s.listenedBefore(); before != nil && s.restated() {
+		if _, leaked := s.leaking(rule, host, before, beside); leaked {
+			return nil // the controller moves it, and it is no worse at the next gateway
+		}
 	}
 	i := slices.IndexFunc(intent.Ports, func(other egress.Port) bool { return other.Number == port.Number })
 	return hop.Refusals{{
