@@ -1,6 +1,9 @@
 package egress
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // agreed returns the rule by which the gateway calls the host: that of the oldest entry's namespace as far as the rules of all others
 // agree with it, since one namespace's settings must not hurt the calls of another; nil where nothing is left.
@@ -55,6 +58,11 @@ func (e *Exit) agrees(rule, other *Rule) bool {
 		}
 	}
 	return true
+}
+
+// HasPart says whether some entry of a namespace has part in the exit.
+func (e *Exit) HasPart(namespace string) bool {
+	return e != nil && slices.ContainsFunc(e.Members, func(member Member) bool { return member.Namespace == namespace })
 }
 
 // Disagrees returns the first namespace beside one that has part in the exit, and whose rule does not have a setting of a port as it
