@@ -12,12 +12,6 @@ import (
 
 // What a gateway does not call a host by, since namespaces that share its exit do not agree on it.
 
-// ownSettings are those of a rule by which a gateway calls a host, and of which nobody is told otherwise.
-var ownSettings = []string{"connectionPool", "loadBalancer", "outlierDetection"}
-
-// replacedSettings are those of them that no sidecar has, either.
-var replacedSettings = ownSettings[1:]
-
 // unagreed tells the author of a rule which of its settings the gateway does not call the host by.
 func unagreed(s *subject) []string {
 	rule := s.rule()
@@ -54,14 +48,14 @@ func (s *subject) ofGoverned(rule *egress.Rule, say func(host string, serving *e
 // pool connections all the same.
 func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egress.Port) (out []string) {
 	who, fix := "namespace %s has an entry of the host, too", "agree on one that all namespaces of the host write alike"
-	keys := ownSettings
+	keys := egress.AgreedSettings()
 	if !exit.HasPart(rule.Namespace) {
 		who, fix = "no entry of this namespace has part in its exit, one of namespace %s has", "have the setting written there"
-		keys = replacedSettings
+		keys = egress.ReplacedSettings()
 	}
 	for _, key := range keys {
 		for _, port := range ports {
-			value := chosen(rule.Beyond(port.Number), key)
+			value := rule.Chosen(port.Number, key)
 			if value == nil {
 				continue
 			}
@@ -73,15 +67,6 @@ func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egres
 		}
 	}
 	return out
-}
-
-// chosen returns a setting, nil for none: which endpoint of a host is next is nothing that anybody misses.
-func chosen(settings map[string]any, key string) any {
-	value, _ := settings[key].(map[string]any)
-	if value == nil || key == "loadBalancer" && value["consistentHash"] == nil && value["localityLbSetting"] == nil {
-		return nil
-	}
-	return value
 }
 
 // settingPath is where a rule has its settings of a port.
@@ -106,7 +91,7 @@ func underUnagreed(s *subject, intent *egress.ServiceEntry, gw egress.Gateway) (
 			continue
 		}
 		rule := s.View.Rule(s.Namespace.Name, host)
-		for _, key := range ownSettings {
+		for _, key := range egress.AgreedSettings() {
 			for _, port := range intent.Ports {
 				if said := unagreedWith(s.Namespace.Name, rule, exit, key, port.Number); said != "" {
 					out = append(out, fmt.Sprintf("spec.hosts[%d]: the egress gateway does not call %s, port %d, by %s", i, host, port.Number, said))
@@ -120,7 +105,7 @@ func underUnagreed(s *subject, intent *egress.ServiceEntry, gw egress.Gateway) (
 
 // unagreedWith says of which rule the gateway leaves out a setting; empty for none.
 func unagreedWith(namespace string, rule *egress.Rule, exit *egress.Exit, key string, port uint32) string {
-	own, theirs := chosen(rule.Beyond(port), key), chosen(exit.Rule.Beyond(port), key)
+	own, theirs := rule.Chosen(port, key), exit.Rule.Chosen(port, key)
 	if own != nil {
 		if other := exit.Disagrees(namespace, port, key, own); other != "" {
 			return fmt.Sprintf("%s of DestinationRule %s/%s: the rule of namespace %s, which has an entry of the host, too, says otherwise, or nothing; agree on one that all namespaces of the host write alike",
