@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -24,6 +25,8 @@ const (
 	atOnce = 5 * time.Millisecond
 	// lag is how long that is done, and how long the webhook may refuse it for that.
 	lag = 2 * time.Second
+	// denied is what the API server says of a refusal by the webhook: no other knows of entries late.
+	denied = `egress-governor.io" denied the request`
 )
 
 // followers are the stored rules and routes of entries' hosts, in the form that goes with what is stored of these.
@@ -108,17 +111,13 @@ func (f *followers) after(entry *unstructured.Unstructured) (out []*unstructured
 // beside reads what may change its form with an entry, before that is written: afterwards there is no time to.
 func (h *hand) beside(ctx context.Context, entry *unstructured.Unstructured) (out []*unstructured.Unstructured, err error) {
 	for _, object := range h.followers.after(entry) {
-		now, err := h.of(object).Get(ctx, object.GetName(), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
+		now, err := h.reread(ctx, object)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", manifest.Name(object), err)
 		}
-		if err := h.followers.take(now); err != nil {
-			return nil, err
+		if now != nil {
+			out = append(out, now)
 		}
-		out = append(out, now)
 	}
 	return out, nil
 }
@@ -131,12 +130,12 @@ func (h *hand) follow(ctx context.Context, entry *unstructured.Unstructured, bes
 	}
 	var written, before []*unstructured.Unstructured
 	for _, object := range beside {
-		out, err := h.formed(ctx, object)
+		out, from, err := h.formed(ctx, object)
 		if err != nil {
 			return fmt.Errorf("%s: %w", manifest.Name(object), err)
 		}
-		if out != nil && out.GetResourceVersion() != object.GetResourceVersion() {
-			written, before = append(written, out), append(before, object)
+		if out != nil && out.GetResourceVersion() != from.GetResourceVersion() {
+			written, before = append(written, out), append(before, from)
 		}
 	}
 	for i, object := range written {
@@ -148,35 +147,55 @@ func (h *hand) follow(ctx context.Context, entry *unstructured.Unstructured, bes
 }
 
 // formed has an object stored in its form by a write that changes nothing of it, again and again until the webhook knows what asks for that.
-// Nobody but it says what is stored. The result is nil where the object is gone, or stays as it is.
-func (h *hand) formed(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	if h.followers.stands(object) {
-		return nil, nil
-	}
-	began := time.Now()
-	for {
-		out, err := h.of(object).Patch(ctx, object.GetName(), types.MergePatchType, []byte(`{"metadata":{}}`), metav1.PatchOptions{FieldManager: "egressctl"})
-		switch lags := apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err); {
+// Nobody but it says what is stored. The result is what was written, and what that was written over: nil where the object is gone, or stays
+// as it is.
+func (h *hand) formed(ctx context.Context, object *unstructured.Unstructured) (now, before *unstructured.Unstructured, err error) {
+	now, before = object, object
+	for began, wait := time.Now(), atOnce; !h.followers.stands(now); {
+		out, err := h.patch(ctx, now, nil)
+		switch since := time.Since(began); {
 		case apierrors.IsNotFound(err):
-			return nil, nil
+			return nil, nil, nil
+		case apierrors.IsConflict(err) && since <= h.timeout:
+			// Whoever wrote it meanwhile owns what he wrote.
+			if now, err = h.reread(ctx, now); now == nil || err != nil {
+				return nil, nil, err
+			}
+			before = now
+			continue
 		case err == nil:
-			if err := h.followers.take(out); err != nil || h.followers.stands(out) {
-				return out, err
+			now = out
+			if err := h.followers.take(now); err != nil || h.followers.stands(now) {
+				return now, before, err
 			}
-			if time.Since(began) > h.timeout {
-				return nil, fmt.Errorf("after %s it is not in the form that goes with its entry, and calls under it fail", h.timeout)
+			if since > h.timeout {
+				return nil, nil, fmt.Errorf("after %s it is not in the form that goes with its entry, and calls under it fail", h.timeout)
 			}
-		case !lags, time.Since(began) > lag:
-			return nil, err
-		}
-		wait := atOnce
-		if time.Since(began) > lag {
-			wait = look
+			if wait = atOnce; since > lag {
+				wait = look
+			}
+		case !strings.Contains(err.Error(), denied), since > lag:
+			return nil, nil, err
+		default:
+			wait = min(2*wait, look)
 		}
 		if err := pause(ctx, wait); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+	return nil, nil, nil
+}
+
+// reread takes in an object as it is stored by now, nil for none.
+func (h *hand) reread(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	out, err := h.of(object).Get(ctx, object.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, h.followers.take(out)
 }
 
 // giveBack has the author own again what was rewritten.

@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/util/flowcontrol"
 
@@ -131,6 +135,55 @@ func TestARuleFollowsItsEntryAtOnce(t *testing.T) {
 	did.done = nil
 	require.NoError(t, h.again(t.Context(), rule))
 	assert.Empty(t, did.done, "it is done")
+}
+
+// TestWhoWritesARuleMeanwhileOwnsIt: what was read before the entry's turn is written over nobody, and is given back to nobody.
+func TestWhoWritesARuleMeanwhileOwnsIt(t *testing.T) {
+	t.Parallel()
+	stored := parsed(t, originated)
+	h, did, on := watched(t, stored)
+	read := stored[2].Unstructured
+	now := read.DeepCopy()
+	now.SetResourceVersion("2")
+	now.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "argocd", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "networking.istio.io/v1"}})
+	on("get", "destinationrules", func(clienttesting.Action) (bool, runtime.Object, error) { return true, now.DeepCopy(), nil })
+	on("patch", "destinationrules", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if !strings.Contains(string(action.(clienttesting.PatchAction).GetPatch()), `"resourceVersion":"2"`) {
+			return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "destinationrules"}, "bank", errors.New("written meanwhile"))
+		}
+		out, err := h.followers.form(now)(now)
+		require.NoError(t, err)
+		out.SetResourceVersion("3")
+		return true, out, nil
+	})
+	var given *unstructured.Unstructured
+	on("update", "destinationrules", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		given = action.(clienttesting.UpdateAction).GetObject().(*unstructured.Unstructured)
+		return true, given, nil
+	})
+	require.NoError(t, h.follow(t.Context(), parsed(t, sealedBank)[0].Unstructured, []*unstructured.Unstructured{read}))
+	assert.Equal(t, []string{"patch destinationrules", "get destinationrules", "patch destinationrules", "update destinationrules", "turn"}, did.done)
+	require.NotNil(t, given)
+	assert.Equal(t, "argocd", given.GetManagedFields()[0].Manager)
+}
+
+// TestARefusalIsAskedForSeldom, and only where the webhook may not know of the entry yet.
+func TestARefusalIsAskedForSeldom(t *testing.T) {
+	t.Parallel()
+	for refusal, most := range map[string]int{
+		`admission webhook "validate.egress-governor.io" denied the request: no`: 20,
+		`admission webhook "validate.example.com" denied the request: no`:        1,
+		`User "jane" cannot patch resource "destinationrules"`:                   1,
+	} {
+		stored := parsed(t, originated)
+		h, did, on := watched(t, stored)
+		on("patch", "destinationrules", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "destinationrules"}, "bank", errors.New(refusal))
+		})
+		require.ErrorContains(t, h.follow(t.Context(), parsed(t, sealedBank)[0].Unstructured, []*unstructured.Unstructured{stored[2].Unstructured}), refusal)
+		assert.LessOrEqual(t, len(did.done), most, refusal)
+		assert.Equal(t, most == 1, len(did.done) == 1, "%s: the webhook's own are asked for again", refusal)
+	}
 }
 
 // TestARuleThatDoesNotFollowIsToldOf: its calls fail.

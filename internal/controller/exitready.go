@@ -137,7 +137,7 @@ func (e *ExitReady) condition(gw egress.Gateway, name types.NamespacedName, entr
 			return exitReady("False", "WaypointNotReady", fmt.Sprintf("waypoint %s has no Service: calls of pods in ambient mode reach the egress gateway without it, and nobody checks who calls", entry.Waypoint)), known
 		}
 	}
-	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host", gw.Name)), known
+	return exitReady("True", reasonConfigured, fmt.Sprintf("egress gateway %q has the exit of every host%s", gw.Name, e.leftOut(gw, entry))), known
 }
 
 // ofHost is what is wrong with one host of an entry, the zero value for nothing, and whether that is known yet.

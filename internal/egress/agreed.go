@@ -1,6 +1,9 @@
 package egress
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // agreed returns the rule by which the gateway calls the host: that of the oldest entry's namespace as far as the rules of all others
 // agree with it, since one namespace's settings must not hurt the calls of another; nil where nothing is left.
@@ -55,6 +58,43 @@ func (e *Exit) agrees(rule, other *Rule) bool {
 		}
 	}
 	return true
+}
+
+// AgreedSettings are those by which a gateway calls a host as far as all with part in its exit agree.
+func AgreedSettings() []string { return []string{"connectionPool", "loadBalancer", "outlierDetection"} }
+
+// ReplacedSettings are those of them that sidecars do not have of a rule, either.
+func ReplacedSettings() []string { return AgreedSettings()[1:] }
+
+// Chosen returns a setting of a rule for a port, nil for none: which endpoint of a host is next is nothing that anybody misses.
+func (r *Rule) Chosen(port uint32, key string) any {
+	value, _ := r.Beyond(port)[key].(map[string]any)
+	if value == nil || key == "loadBalancer" && value["consistentHash"] == nil && value["localityLbSetting"] == nil {
+		return nil
+	}
+	return value
+}
+
+// LeftOut returns the settings of a member's rule that the gateway does not call the host by at some of its ports. It asks what all agree
+// on, and not with whom there is none: there may be thousands.
+func (e *Exit) LeftOut(rule *Rule, ports []Port) (out []string) {
+	if e == nil || rule == nil {
+		return nil
+	}
+	for _, key := range AgreedSettings() {
+		if slices.ContainsFunc(ports, func(port Port) bool {
+			value := rule.Chosen(port.Number, key)
+			return value != nil && !reflect.DeepEqual(value, e.Rule.Chosen(port.Number, key))
+		}) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// HasPart says whether some entry of a namespace has part in the exit.
+func (e *Exit) HasPart(namespace string) bool {
+	return e != nil && slices.ContainsFunc(e.Members, func(member Member) bool { return member.Namespace == namespace })
 }
 
 // Disagrees returns the first namespace beside one that has part in the exit, and whose rule does not have a setting of a port as it

@@ -100,7 +100,6 @@ func CheckInternal(entry *egress.ServiceEntry, mesh *egress.Mesh, view egress.Vi
 		refuseListener(&out, field.NewPath("spec", "ports").Index(i).Child("number"), port.Number)
 	}
 	out = append(out, CheckSpelling(entry.Hosts)...)
-	out = append(out, checkEndpointWeights(entry.Endpoints)...)
 	return append(out, mesh.Internal(entry, view)...)
 }
 
@@ -173,7 +172,7 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 			}
 		}
 	}
-	return append(out, checkEndpointWeights(entry.Endpoints)...)
+	return out
 }
 
 func checkAddress(address, resolution string, path *field.Path, mesh *egress.Mesh) (out Refusals) {

@@ -49,7 +49,7 @@ var sizes = []struct {
 // numbers are those that Envoy takes where Istio's CRD has no bounds of its own.
 var numbers = []struct {
 	path string
-	most int64
+	most float64
 }{
 	{"connectionPool.tcp.maxConnections", math.MaxInt32},
 	{"connectionPool.http.http1MaxPendingRequests", math.MaxInt32},
@@ -99,8 +99,8 @@ func checkSubsets(out *Refusals, rule *egress.Rule) {
 func checkRanges(out *Refusals, settings map[string]any, path *field.Path) {
 	for _, number := range numbers {
 		keys := strings.Split(number.path, ".")
-		if value, given := numberAt(settings, keys...); given && (value < 0 || value > number.most) {
-			out.add(CodeBadValue, path.Child(keys[0], keys[1:]...), fmt.Sprintf("%d is none of 0 to %d, %s", value, number.most, unruly), "give one of these, or leave it out")
+		if value, given := amountAt(settings, keys...); given && (value < 0 || value > number.most) {
+			out.add(CodeBadValue, path.Child(keys[0], keys[1:]...), fmt.Sprintf("%v is none of 0 to %.0f, %s", value, number.most, unruly), "give one of these, or leave it out")
 		}
 	}
 	for _, span := range spans {
@@ -165,8 +165,9 @@ func checkShares(out *Refusals, settings map[string]any, path *field.Path) {
 	}
 }
 
-// checkEndpointWeights refuses weights so far apart that a ring of places for calls to be hashed by would have to be large.
-func checkEndpointWeights(endpoints []egress.Endpoint) (out Refusals) {
+// CheckWeights refuses weights so far apart that a ring of places for calls to be hashed by would have to be large. An entry that was
+// stored with such has an exit all the same, which is without them.
+func CheckWeights(endpoints []egress.Endpoint) (out Refusals) {
 	least, sum, at := uint64(math.MaxUint64), uint64(0), 0
 	for i, endpoint := range endpoints {
 		weight := max(uint64(endpoint.Weight), 1)

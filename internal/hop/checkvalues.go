@@ -61,14 +61,24 @@ func checkText(out *Refusals, of map[string]any, path *field.Path, keys ...strin
 	}
 }
 
-// numberAt returns a number of an object; false where there is none.
+// numberAt returns a whole number of an object; false where there is none.
 func numberAt(of map[string]any, keys ...string) (int64, bool) {
+	found, _, _ := unstructured.NestedFieldNoCopy(of, keys...)
+	if n, whole := found.(int64); whole {
+		return n, true
+	}
+	n, given := amountAt(of, keys...)
+	return int64(n), given
+}
+
+// amountAt returns a number of an object that may have a fraction; false where there is none.
+func amountAt(of map[string]any, keys ...string) (float64, bool) {
 	found, _, _ := unstructured.NestedFieldNoCopy(of, keys...)
 	switch n := found.(type) {
 	case int64:
-		return n, true
+		return float64(n), true
 	case float64:
-		return int64(n), true
+		return n, true
 	}
 	return 0, false
 }

@@ -106,18 +106,22 @@ func TestSettingsThatCostOthers(t *testing.T) {
 		`{connectionPool: {tcp: {connectTimeout: 1s, maxConnections: 100, tcpKeepalive: {time: 7200s, interval: 75s, probes: 9}}, ` +
 			`http: {http1MaxPendingRequests: 1, http2MaxRequests: 1000, maxRequestsPerConnection: 10, maxRetries: 3, idleTimeout: 30s}}, ` +
 			`outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m, maxEjectionPercent: 100, minHealthPercent: 50}, retryBudget: {percent: 20, minRetryConcurrency: 3}}`: "",
-		`{outlierDetection: {interval: 1ms}}`:                                            "costly-setting outlierDetection.interval",
-		`{outlierDetection: {interval: 0s}}`:                                             "bad-value outlierDetection.interval",
-		`{outlierDetection: {maxEjectionPercent: 101}}`:                                  "bad-value outlierDetection.maxEjectionPercent",
-		`{outlierDetection: {minHealthPercent: 101}}`:                                    "bad-value outlierDetection.minHealthPercent",
-		`{connectionPool: {tcp: {connectTimeout: 0s}}}`:                                  "bad-value " + pool + "tcp.connectTimeout",
-		`{connectionPool: {tcp: {maxConnectionDuration: 0.5ms}}}`:                        "bad-value " + pool + "tcp.maxConnectionDuration",
-		`{connectionPool: {tcp: {maxConnections: -1}}}`:                                  "bad-value " + pool + "tcp.maxConnections",
-		`{connectionPool: {tcp: {tcpKeepalive: {interval: 1ms}}}}`:                       "costly-setting " + pool + "tcp.tcpKeepalive.interval",
-		`{connectionPool: {http: {http2KeepAlive: {interval: 1ms, timeout: 10s}}}}`:      "costly-setting " + pool + "http.http2KeepAlive.interval",
-		`{connectionPool: {http: {maxConcurrentStreams: -1}}}`:                           "bad-value " + pool + "http.maxConcurrentStreams",
-		`{retryBudget: {budgetInterval: -1s}}`:                                           "bad-value retryBudget.budgetInterval",
-		`{portLevelSettings: [{port: {number: 80}, outlierDetection: {interval: 1ms}}]}`: "costly-setting portLevelSettings[0].outlierDetection.interval",
+		`{outlierDetection: {interval: 1ms}}`:                                                          "costly-setting outlierDetection.interval",
+		`{outlierDetection: {interval: 0s}}`:                                                           "bad-value outlierDetection.interval",
+		`{outlierDetection: {maxEjectionPercent: 101}}`:                                                "bad-value outlierDetection.maxEjectionPercent",
+		`{outlierDetection: {minHealthPercent: 101}}`:                                                  "bad-value outlierDetection.minHealthPercent",
+		`{connectionPool: {tcp: {connectTimeout: 0s}}}`:                                                "bad-value " + pool + "tcp.connectTimeout",
+		`{connectionPool: {tcp: {maxConnectionDuration: 0.5ms}}}`:                                      "bad-value " + pool + "tcp.maxConnectionDuration",
+		`{connectionPool: {tcp: {maxConnections: -1}}}`:                                                "bad-value " + pool + "tcp.maxConnections",
+		`{connectionPool: {tcp: {tcpKeepalive: {interval: 1ms}}}}`:                                     "costly-setting " + pool + "tcp.tcpKeepalive.interval",
+		`{connectionPool: {http: {http2KeepAlive: {interval: 1ms, timeout: 10s}}}}`:                    "costly-setting " + pool + "http.http2KeepAlive.interval",
+		`{connectionPool: {http: {maxConcurrentStreams: -1}}}`:                                         "bad-value " + pool + "http.maxConcurrentStreams",
+		`{retryBudget: {percent: 99.5}, loadBalancer: {warmup: {duration: 60s, minimumPercent: 0.5}}}`: "",
+		`{retryBudget: {percent: 100.5}}`:                                                              "bad-value retryBudget.percent",
+		`{retryBudget: {percent: -0.5}}`:                                                               "bad-value retryBudget.percent",
+		`{loadBalancer: {warmup: {duration: 60s, minimumPercent: 100.1}}}`:                             "bad-value loadBalancer.warmup.minimumPercent",
+		`{retryBudget: {budgetInterval: -1s}}`:                                                         "bad-value retryBudget.budgetInterval",
+		`{portLevelSettings: [{port: {number: 80}, outlierDetection: {interval: 1ms}}]}`:               "costly-setting portLevelSettings[0].outlierDetection.interval",
 	} {
 		want = strings.Replace(want, " ", " spec.trafficPolicy.", 1)
 		assert.Equal(t, want, refusedAs(hop.CheckSettings(mesh().ReadRule(destinationRule(t, `{host: a, trafficPolicy: `+policy+`}`)))), policy)
@@ -154,7 +158,8 @@ func TestWeightsOfEndpoints(t *testing.T) {
 	} {
 		entry, err := egress.ParseServiceEntry(entry(t, `{hosts: [api.example.com], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: `+endpoints+`}`))
 		require.NoError(t, err)
-		assert.Equal(t, want, refusedAs(hop.Check(entry, mesh().Gateways[0], mesh())), endpoints)
+		assert.Equal(t, want, refusedAs(hop.CheckWeights(entry.Endpoints)), endpoints)
+		assert.Empty(t, hop.Check(entry, mesh().Gateways[0], mesh()), endpoints+": it can be carried")
 
 		stored := egresstest.Sealed("api.example.com", entry.Ports...)
 		stored.Definition = entry.Define()

@@ -127,7 +127,7 @@ func exitEntry(namespace, host string, exit *egress.Exit) *networkingv1.ServiceE
 	case len(definition.Endpoints) == 0:
 		out.Spec.Endpoints = []*networking.WorkloadEntry{{Address: absolute(host)}}
 	}
-	weighted := len(checkEndpointWeights(definition.Endpoints)) == 0
+	weighted := len(CheckWeights(definition.Endpoints)) == 0
 	for _, endpoint := range definition.Endpoints {
 		if !weighted {
 			// The entry was stored before such were refused.

@@ -42,6 +42,8 @@ type decisions struct {
 	queue  chan waiting
 	bytes  atomic.Int64
 	drops  atomic.Int64
+	// failures are told of apart: of masking, and of the file.
+	unlogged, unfiled seldom
 }
 
 // waiting is a decision as it was, whatever becomes of the objects that it was about.
@@ -151,15 +153,21 @@ func (d *decisions) log(next waiting) {
 		})
 	}
 	if err != nil {
-		d.drops.Add(1)
-		d.of.Log.Error(err, "Decision is not logged", "decision", next.info.DecisionID)
+		d.lost(&d.unlogged, err, "Decision is not logged", "decision", next.info.DecisionID)
 	}
 }
 
 // unwritten takes in that a decision could not be written to its file.
 func (d *decisions) unwritten(err error) {
+	d.lost(&d.unfiled, err, "Decision is not written to its file")
+}
+
+// lost counts a decision. A full disk loses that of every request, which is not a line each.
+func (d *decisions) lost(as *seldom, err error, what string, of ...any) {
 	d.drops.Add(1)
-	d.of.Log.Error(err, "Decision is not written to its file")
+	if untold, told := as.tell(); told {
+		d.of.Log.Error(err, what, append(of, "alikeBefore", untold)...)
+	}
 }
 
 // droppedTotal is how many decisions were not logged.

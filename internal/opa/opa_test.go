@@ -20,10 +20,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
@@ -189,12 +191,17 @@ type started struct {
 
 func start(t *testing.T, configuration map[string]any, console io.Writer) *started {
 	t.Helper()
+	return startLogged(t, configuration, console, logr.Discard())
+}
+
+func startLogged(t *testing.T, configuration map[string]any, console io.Writer, log logr.Logger) *started {
+	t.Helper()
 	raw, err := json.Marshal(configuration)
 	require.NoError(t, err)
 	out := &started{metrics: prometheus.NewRegistry()}
 	out.engine, err = policy.NewEngine(policies.Library())
 	require.NoError(t, err)
-	out.OPA, err = opa.New(opa.Options{Configuration: raw, Engine: out.engine, Metrics: out.metrics, Log: logr.Discard(), Console: console})
+	out.OPA, err = opa.New(opa.Options{Configuration: raw, Engine: out.engine, Metrics: out.metrics, Log: log, Console: console})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -383,7 +390,7 @@ func TestDecisionsAreMasked(t *testing.T) {
 	assert.Zero(t, of.metric(t, "egress_governor_decision_logs_dropped_total"))
 }
 
-// TestADiskThatIsFullCostsDecisionsAlone, which are counted: bundles come, policies judge, and nobody waits.
+// TestADiskThatIsFullCostsDecisionsAlone, which are counted: bundles come, policies judge, nobody waits, and the log is not flooded.
 func TestADiskThatIsFullCostsDecisionsAlone(t *testing.T) {
 	t.Parallel()
 	control := newServer(t)
@@ -391,11 +398,19 @@ func TestADiskThatIsFullCostsDecisionsAlone(t *testing.T) {
 	configuration := fetching(control.URL, nil)
 	configuration["decision_logs"] = map[string]any{"plugin": "file_logger"}
 	configuration["plugins"] = map[string]any{"file_logger": map[string]any{"path": "/dev/full"}}
-	of := start(t, configuration, io.Discard)
+	var lines atomic.Int64
+	of := startLogged(t, configuration, io.Discard, funcr.New(func(_, line string) {
+		if strings.Contains(line, "Decision is not") {
+			lines.Add(1)
+		}
+	}, funcr.Options{}))
+	began := time.Now()
 	for range 100 {
 		of.Decided(opa.Decision{ID: "uid", Input: map[string]any{"text": "x"}, Result: map[string]any{}})
 	}
 	eventually(t, func() bool { return of.metric(t, "egress_governor_decision_logs_dropped_total") == 100 })
+	assert.Positive(t, lines.Load())
+	assert.LessOrEqual(t, lines.Load(), 1+int64(time.Since(began)/time.Minute))
 	assert.InDelta(t, 0, of.metric(t, "egress_governor_bundle_failed"), 0)
 	assert.Positive(t, of.metric(t, "egress_governor_bundle_activation_timestamp_seconds"))
 }

@@ -74,7 +74,7 @@ type Change struct {
 	Callers []string
 	// Clients are hosts whose entries in a namespace, or the rules of it, are others than before.
 	Clients []Client
-	// Entries are stored entries whose own part changed, or whose gateway's Service did.
+	// Entries are stored entries whose own part changed, or the rule that their namespace has for a host, or whose gateway's Service did.
 	Entries []types.NamespacedName
 	// Namespaces are others than before: governed or not, by their labels, or by the gateway that they leave by.
 	Namespaces []string

@@ -133,6 +133,18 @@ func TestATunnelClosesNoExit(t *testing.T) {
 	assert.Equal(t, "203.0.113.7", r.Exit("api.example.com", "istio-system").Definition.Endpoints[0].Address)
 }
 
+// TestWeightsCloseNoExit: an entry that was stored with such as are refused by now has its exit all the same.
+func TestWeightsCloseNoExit(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	entry := object(t, "ServiceEntry", "a", "x", `{hosts: [api.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.7, weight: 9000}, {address: 203.0.113.8}], ports: [{number: 443, name: tls, protocol: TLS}]}`, 0)
+	gw := egress.Gateway{Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443, Clients: labels.Everything()}
+	sealed, err := hop.Seal(entry, gw, &egress.Mesh{ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Gateways: []egress.Gateway{gw}})
+	require.NoError(t, err)
+	put(t, r, sealed)
+	require.NotNil(t, r.Exit("api.example.com", "istio-system"))
+}
+
 func TestServicesAndRules(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "")

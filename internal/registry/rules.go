@@ -192,6 +192,7 @@ func (r *Registry) swapRule(name types.NamespacedName, next *egress.Rule) {
 		if rule != nil {
 			change.Hosts = append(change.Hosts, r.below(rule.Host)...)
 			change.Clients = append(change.Clients, clientsOf(name.Namespace, r.below(rule.Host))...)
+			change.Entries = append(change.Entries, r.under(name.Namespace, rule.Host)...)
 		}
 	}
 	r.rules.swap(name, next)

@@ -152,3 +152,13 @@ func (r *Registry) boundTo(service string) (out []types.NamespacedName) {
 func (r *Registry) serviceHost(namespace, name string) string {
 	return name + "." + namespace + ".svc." + r.mesh.ClusterDomain
 }
+
+// under returns the entries of a namespace with hosts that a rule of it is for.
+func (r *Registry) under(namespace, pattern string) (out []types.NamespacedName) {
+	for name, stored := range r.byNamespace[namespace] {
+		if stored.Entry != nil && r.governed[namespace] && slices.ContainsFunc(stored.Entry.Hosts, func(host string) bool { return egress.Covers(pattern, host) }) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -3,6 +3,7 @@ package review
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -11,18 +12,22 @@ import (
 
 // What a gateway does not call a host by, since namespaces that share its exit do not agree on it.
 
-// ownSettings are those of a rule by which a gateway calls a host, and of which nobody is told otherwise.
-var ownSettings = []string{"connectionPool", "loadBalancer", "outlierDetection"}
-
-// unagreed tells the author of a rule which of its settings the gateway does not call the host by. The first host that a wildcard covers
-// is enough.
+// unagreed tells the author of a rule which of its settings the gateway does not call the host by.
 func unagreed(s *subject) []string {
 	rule := s.rule()
-	hosts := []string{rule.Host}
-	if rule.HasPolicy() && egress.IsWildcard(rule.Host) {
-		hosts = append(hosts, s.View.Below(rule.Host)...)
+	if !rule.HasPolicy() {
+		return nil
 	}
-	for _, host := range hosts {
+	return s.ofGoverned(rule, func(host string, serving *egress.Entry) []string {
+		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
+		return unagreedBy(rule, s.View.Exit(host, gw.Namespace()), host, serving.Ports)
+	})
+}
+
+// ofGoverned returns what is to be said of the first host whose calls to a gateway are under a rule: of those below a wildcard, none that
+// another namespace's entry serves, or for which there is a closer rule.
+func (s *subject) ofGoverned(rule *egress.Rule, say func(host string, serving *egress.Entry) []string) []string {
+	for _, host := range slices.Sorted(slices.Values(s.View.Below(rule.Host))) {
 		exact := *rule
 		exact.Host = host
 		serving := s.Mesh.Governing(&exact, s.View)
@@ -32,39 +37,36 @@ func unagreed(s *subject) []string {
 		if closer := s.View.Rule(rule.Namespace, host); host != rule.Host && closer != nil && closer.Host == host {
 			continue
 		}
-		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
-		if out := unagreedBy(rule, s.View.Exit(host, gw.Namespace()), host, serving.Ports); len(out) > 0 {
+		if out := say(host, serving); len(out) > 0 {
 			return out
 		}
 	}
 	return nil
 }
 
-// unagreedBy has each setting once, for the first port of which it is.
+// unagreedBy has each setting once, for the first port of which it is. A namespace that calls by another's entry has no say; its sidecars
+// pool connections all the same.
 func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egress.Port) (out []string) {
-	for _, key := range ownSettings {
+	who, fix := "namespace %s has an entry of the host, too", "agree on one that all namespaces of the host write alike"
+	keys := egress.AgreedSettings()
+	if !exit.HasPart(rule.Namespace) {
+		who, fix = "no entry of this namespace has part in its exit, one of namespace %s has", "have the setting written there"
+		keys = egress.ReplacedSettings()
+	}
+	for _, key := range keys {
 		for _, port := range ports {
-			value := chosen(rule.Beyond(port.Number), key)
+			value := rule.Chosen(port.Number, key)
 			if value == nil {
 				continue
 			}
 			if other := exit.Disagrees(rule.Namespace, port.Number, key, value); other != "" {
-				out = append(out, fmt.Sprintf("%s: the egress gateway does not call %s by it, port %d: namespace %s has an entry of the host, too, and its DestinationRule says otherwise of %s, or nothing; agree on one that all namespaces of the host write alike",
-					settingPath(rule, port.Number).Child(key), host, port.Number, other, key))
+				out = append(out, fmt.Sprintf("%s: the egress gateway does not call %s by it, port %d: "+who+", and its DestinationRule says otherwise of %s, or nothing; %s",
+					settingPath(rule, port.Number).Child(key), host, port.Number, other, key, fix))
 				break
 			}
 		}
 	}
 	return out
-}
-
-// chosen returns a setting, nil for none: which endpoint of a host is next is nothing that anybody misses.
-func chosen(settings map[string]any, key string) any {
-	value, _ := settings[key].(map[string]any)
-	if value == nil || key == "loadBalancer" && value["consistentHash"] == nil && value["localityLbSetting"] == nil {
-		return nil
-	}
-	return value
 }
 
 // settingPath is where a rule has its settings of a port.
@@ -89,7 +91,7 @@ func underUnagreed(s *subject, intent *egress.ServiceEntry, gw egress.Gateway) (
 			continue
 		}
 		rule := s.View.Rule(s.Namespace.Name, host)
-		for _, key := range ownSettings {
+		for _, key := range egress.AgreedSettings() {
 			for _, port := range intent.Ports {
 				if said := unagreedWith(s.Namespace.Name, rule, exit, key, port.Number); said != "" {
 					out = append(out, fmt.Sprintf("spec.hosts[%d]: the egress gateway does not call %s, port %d, by %s", i, host, port.Number, said))
@@ -103,7 +105,7 @@ func underUnagreed(s *subject, intent *egress.ServiceEntry, gw egress.Gateway) (
 
 // unagreedWith says of which rule the gateway leaves out a setting; empty for none.
 func unagreedWith(namespace string, rule *egress.Rule, exit *egress.Exit, key string, port uint32) string {
-	own, theirs := chosen(rule.Beyond(port), key), chosen(exit.Rule.Beyond(port), key)
+	own, theirs := rule.Chosen(port, key), exit.Rule.Chosen(port, key)
 	if own != nil {
 		if other := exit.Disagrees(namespace, port, key, own); other != "" {
 			return fmt.Sprintf("%s of DestinationRule %s/%s: the rule of namespace %s, which has an entry of the host, too, says otherwise, or nothing; agree on one that all namespaces of the host write alike",

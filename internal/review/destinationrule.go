@@ -70,7 +70,9 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if err := hop.SealRuleIntent(sealed, serving, s.Mesh, s.View); errors.As(err, &refusals) {
 		return facts, refusals
 	}
-	refusals = append(refusals, hop.CheckSettings(rule)...)
+	if !s.restated() {
+		refusals = append(refusals, hop.CheckSettings(rule)...)
+	}
 	if !ruleForm(s, sealed) {
 		refusals = append(refusals, egress.Finding{
 			Code: "not-sealed", Field: "spec.trafficPolicy", Message: "the rule was changed after it was sealed",
@@ -100,7 +102,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	refusals = append(refusals, onOwnExits(s, rule, serving)...)
 	refusals = append(refusals, movedRule(s)...)
 	refusals = append(refusals, pastEntries(s, rule, refusals)...)
-	if s.oldIntent != nil && equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) && hop.RuleSealed(s.Object) {
+	if s.restated() && hop.RuleSealed(s.Object) {
 		// What was stored past the webhook is sealed by the controller of rules, and no call goes by it any more.
 		refusals = slices.DeleteFunc(refusals, isPassthrough)
 	}
@@ -144,7 +146,7 @@ func ruleForm(s *subject, sealed *unstructured.Unstructured) bool {
 // onExit returns what the exit of a rule's host cannot have of the rule.
 func onExit(s *subject, rule *egress.Rule, entry *egress.Entry) hop.Refusals {
 	out := hop.CheckRule(rule, entry.Transport)
-	if s.oldIntent == nil || !equality.Semantic.DeepEqual(s.oldIntent.Object["spec"], s.intent.Object["spec"]) {
+	if !s.restated() {
 		out = slices.Concat(out, ruleConflicts(s, rule, entry), inClear(s, rule, entry))
 	}
 	return out
@@ -216,12 +218,24 @@ func wildcardRule(at, what, host string) egress.Finding {
 	}
 }
 
+// leftOut tells of settings that are stored already, and that a gateway does not call the host by, since others share it.
+func leftOut(s *subject) (out []string) {
+	rule := s.rule()
+	if s.Mesh.Governing(rule, s.View) == nil {
+		return nil
+	}
+	for _, refusal := range hop.CheckSettings(rule) {
+		out = append(out, fmt.Sprintf("%s: the egress gateway calls the host without it: %s", refusal.Field, refusal.Message))
+	}
+	return out
+}
+
 func ruleChanges(s *subject) (out []string) {
 	written, _, _ := unstructured.NestedString(s.intent.Object, "spec", "host")
 	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
 		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
 	}
-	out = slices.Concat(out, unagreed(s), unusedLevels(s), underOwnTLS(s))
+	out = slices.Concat(out, leftOut(s), unagreed(s), unusedLevels(s), underOwnTLS(s))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}

@@ -130,6 +130,12 @@ func (s *subject) changed() bool {
 	return s.Old == nil || !same(s.Object.Object["spec"], s.Old.Object["spec"])
 }
 
+// restated says whether its author's spec is stored already: the write is one of metadata, or a controller's who has it stored in another
+// form. What nobody refused before then keeps nobody from that. An audit knows of nothing before.
+func (s *subject) restated() bool {
+	return s.oldIntent != nil && same(s.intent.Object["spec"], s.oldIntent.Object["spec"])
+}
+
 // same says whether two values of objects mean the same: mostly they are.
 func same(a, b any) bool { return egress.SameValue(a, b) || equality.Semantic.DeepEqual(a, b) }
 

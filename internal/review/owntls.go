@@ -79,44 +79,26 @@ func underRule(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 }
 
 // underOwnTLS tells the author of a rule of ports that apps speak TLS to themselves.
-func underOwnTLS(s *subject) (out []string) {
+func underOwnTLS(s *subject) []string {
 	rule := s.rule()
-	for _, host := range s.View.Below(rule.Host) {
-		exact := *rule
-		exact.Host = host
-		serving := s.Mesh.Governing(&exact, s.View)
-		if serving == nil || serving.Led || host != rule.Host && serving.Namespace != rule.Namespace {
-			continue
-		}
-		if closer := s.View.Rule(rule.Namespace, host); host != rule.Host && closer != nil && closer.Host == host {
-			continue
+	return s.ofGoverned(rule, func(host string, serving *egress.Entry) (out []string) {
+		if serving.Led {
+			return nil
 		}
 		told := map[uint32]bool{}
 		for _, port := range rule.OwnTLS(portsOf(s.calledBy(host, serving))) {
 			if !told[port.Number] {
-				out = append(out, fmt.Sprintf("%s: %s", tlsField(rule, port.Number), ownTLS(host, port)))
+				out = append(out, fmt.Sprintf("%s: %s", settingPath(rule, port.Number).Child("tls"), ownTLS(host, port)))
 			}
 			told[port.Number] = true
 		}
-	}
-	return out
+		return out
+	})
 }
 
 func ownTLS(host string, port egress.Port) string {
 	return fmt.Sprintf("port %d of %s is %s, which apps speak themselves, and the egress gateway passes their calls on as they are: tls is applied to HTTP calls alone that a route leads to the port; "+
 		"if apps call it in clear, declare protocol HTTP for it, and if they speak TLS to it, remove tls", port.Number, host, port.Protocol)
-}
-
-// tlsField is where a rule says how calls of a port are encrypted.
-func tlsField(rule *egress.Rule, port uint32) *field.Path {
-	policy := field.NewPath("spec", "trafficPolicy")
-	levels, _ := rule.Policy["portLevelSettings"].([]any)
-	for i, item := range levels {
-		if level, _ := item.(map[string]any); egress.PortOf(level) == port {
-			return policy.Child("portLevelSettings").Index(i).Child("tls")
-		}
-	}
-	return policy.Child("tls")
 }
 
 // leaking returns a port of an entry whose calls would leave in clear where apps make them so, though a rule says how they are encrypted;
@@ -144,7 +126,7 @@ func inClear(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusals 
 	for _, entry := range entries {
 		if port, leaks := s.leaking(rule, rule.Host, entry, entries); leaks {
 			return hop.Refusals{{
-				Code: codeOwnTLS, Field: tlsField(rule, port.Number).String(), Message: inClearMessage(rule.Host, port),
+				Code: codeOwnTLS, Field: settingPath(rule, port.Number).Child("tls").String(), Message: inClearMessage(rule.Host, port),
 				Fix: fmt.Sprintf("if apps call the port in clear, first declare protocol HTTP for it in ServiceEntry %s/%s; if they speak TLS to it, remove tls", entry.Namespace, entry.Name),
 			}}
 		}
@@ -154,9 +136,15 @@ func inClear(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusals 
 
 // leavesInClear refuses an entry whose calls leave in clear that a rule would encrypt.
 func leavesInClear(s *subject, intent *egress.ServiceEntry, rule *egress.Rule, host string) hop.Refusals {
-	port, leaks := s.leaking(rule, host, s.listens(intent), s.beside(host))
+	beside := s.beside(host)
+	port, leaks := s.leaking(rule, host, s.listens(intent), beside)
 	if !leaks {
 		return nil
+	}
+	if before, _ := s.listenedBefore(); before != nil && s.restated() {
+		if _, leaked := s.leaking(rule, host, before, beside); leaked {
+			return nil // the controller moves it, and it is no worse at the next gateway
+		}
 	}
 	i := slices.IndexFunc(intent.Ports, func(other egress.Port) bool { return other.Number == port.Number })
 	return hop.Refusals{{

@@ -86,6 +86,20 @@ func TestATLSPortIsNotEncryptedByARule(t *testing.T) {
 	}
 }
 
+// TestTheFirstHostBelowAWildcardIsToldOf: there may be hundreds, of each the same.
+func TestTheFirstHostBelowAWildcardIsToldOf(t *testing.T) {
+	t.Parallel()
+	view := &egresstest.Cluster{Mesh: egresstest.Mesh()}
+	for _, host := range []string{"c.corp.net", "b.corp.net", "a.corp.net"} {
+		view.Known = append(view.Known, egresstest.Sealed(host, egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}))
+	}
+	r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
+	s := subjectOf(t, r, create(destinationRule(t, `{host: "*.corp.net", trafficPolicy: {tls: {mode: SIMPLE}}}`)))
+	said := underOwnTLS(s)
+	require.Len(t, said, 1)
+	assert.Contains(t, said[0], "spec.trafficPolicy.tls: port 443 of a.corp.net is TLS")
+}
+
 // TestWhatAGatewayHasOfARuleIsToldInEitherOrder: also whose Secret is awaited.
 func TestWhatAGatewayHasOfARuleIsToldInEitherOrder(t *testing.T) {
 	t.Parallel()

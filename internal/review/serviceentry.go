@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -100,14 +99,8 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		errors.As(err, &refusals)
 		return egress.Facts{Gateway: s.gateway.Name}, refusals
 	}
-	refusals := checkSealed(s)
 	sealed := s.carrier(parsed)
-	facts := egress.EntryFacts(parsed, s.gateway, sealed, s.Mesh, s.View)
-	if stored := listOf(s.Object, "hosts"); len(stored) == len(parsed.Hosts) {
-		for i := range stored {
-			facts.Hosts[i].Stored, _ = stored[i].(string)
-		}
-	}
+	facts, refusals := entryFacts(s, parsed, sealed), checkSealed(s)
 	s.export(&facts, refusals)
 	// A Service that came later, and claims what is stored already, keeps nobody from writing the rest.
 	if s.changed() {
@@ -119,15 +112,8 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	}
 	refusals = append(refusals, portsTaken(s, parsed)...)
 	if sealed.Name != "" && parsed.External() {
-		refusals = append(refusals, unreached(s, parsed)...)
-		refusals = append(refusals, hostsOf(s, parsed)...)
-		refusals = append(refusals, accountsOf(s)...)
-		refusals = append(refusals, overlaps(s, parsed, sealed)...)
 		facts.Conflicts = conflicts(s, parsed, sealed)
-		// What is stored already, and stays, keeps nobody from writing the rest.
-		if s.changed() || s.relabelled() {
-			refusals = slices.Concat(refusals, exports(s, parsed.ExportTo), underRules(s, parsed, sealed), apart(s, parsed), narrowed(s, parsed), routed(s, parsed), unaddressed(s, parsed), boundTwice(s, parsed))
-		}
+		refusals = append(refusals, notCarried(s, parsed, sealed)...)
 	}
 	for _, conflict := range facts.Conflicts {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
@@ -135,11 +121,35 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	if s.changed() {
 		refusals = slices.Concat(refusals, taken(s, parsed), detours(s, parsed))
 	}
+	if !s.restated() {
+		refusals = append(refusals, weights(s, parsed)...)
+	}
 	// Of a sealed entry the spec does not show which endpoints are meant.
-	if s.changed() || s.oldIntent == nil || !same(s.intent.Object["spec"], s.oldIntent.Object["spec"]) {
+	if s.changed() || !s.restated() {
 		refusals = slices.Concat(refusals, addressesTaken(s, parsed), tunnels(s, parsed))
 	}
 	return facts, essential(refusals)
+}
+
+// entryFacts are those of an entry as it is meant, with its hosts as they are stored.
+func entryFacts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) egress.Facts {
+	out := egress.EntryFacts(intent, s.gateway, sealed, s.Mesh, s.View)
+	if stored := listOf(s.Object, "hosts"); len(stored) == len(intent.Hosts) {
+		for i := range stored {
+			out.Hosts[i].Stored, _ = stored[i].(string)
+		}
+	}
+	return out
+}
+
+// notCarried is why a gateway cannot carry the calls of an entry, as the rest of the cluster stands.
+func notCarried(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) hop.Refusals {
+	out := slices.Concat(unreached(s, intent), hostsOf(s, intent), accountsOf(s), overlaps(s, intent, sealed))
+	// What is stored already, and stays, keeps nobody from writing the rest.
+	if s.changed() || s.relabelled() {
+		out = slices.Concat(out, exports(s, intent.ExportTo), underRules(s, intent, sealed), apart(s, intent), narrowed(s, intent), routed(s, intent), unaddressed(s, intent), boundTwice(s, intent))
+	}
+	return out
 }
 
 // pastGateways refuses an entry that leads past all gateways: one that nothing shows to be the mesh's own, as it says, and one
@@ -156,6 +166,14 @@ func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 		Message: fmt.Sprintf("no egress gateway serves namespace %q, so calls to the hosts would leave directly", s.Namespace.Name),
 		Fix:     "ask the platform team for a gateway whose namespaceSelector matches the namespace, or to exempt it",
 	}}
+}
+
+// weights refuses those of endpoints that cost everybody who knows the hosts.
+func weights(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	if intent.External() && !s.seals() && !s.leads() {
+		return nil
+	}
+	return hop.CheckWeights(intent.Endpoints)
 }
 
 // tunnels refuses endpoints of exits that are no more than the mesh's own.
@@ -225,54 +243,4 @@ func (s *subject) straightOut() bool {
 	_, sealed := hop.SealedTo(s.Object, s.Mesh)
 	parsed, err := s.entry()
 	return s.seals() && !sealed && err == nil && parsed.External()
-}
-
-func entryChanges(s *subject) []string {
-	if s.leads() {
-		return ledChanges(s)
-	}
-	gw, ok := hop.SealedTo(s.Object, s.Mesh)
-	switch {
-	case !ok:
-		return nil
-	case s.later:
-		return []string{fmt.Sprintf("metadata.annotations[%s]: its exit at egress gateway %q is made, and the entry stays as it is until it is written without this", hop.ExitAnnotation, gw.Name)}
-	}
-	out := []string{fmt.Sprintf("spec.endpoints: calls to this entry's hosts now leave through egress gateway %q", gw.Name)}
-	if waypoint := hop.BoundTo(s.Object); waypoint.Name != "" && waypoint == s.gateway.WaypointOf(s.Namespace.Name) {
-		out = append(out, fmt.Sprintf("metadata.labels: pods in ambient mode call them by waypoint %s", waypoint))
-	}
-	if hosts := listOf(s.Object, "hosts"); !equality.Semantic.DeepEqual(listOf(s.intent, "hosts"), hosts) {
-		out = append(out, fmt.Sprintf("spec.hosts: stored in canonical spelling: %v", hosts))
-	}
-	switch {
-	case len(listOf(s.intent, "exportTo")) > 0 || len(listOf(s.Object, "exportTo")) == 0:
-	case len(s.Mesh.Gateways) > 1:
-		out = append(out, "spec.exportTo: there are several egress gateways, so the entry is seen by its own namespace alone; name the namespaces that are to see it")
-	default:
-		out = append(out, `spec.exportTo: was left out, so the entry is seen by its own namespace alone; name the namespaces that are to see it, or "*" for all`)
-	}
-	if parsed, err := s.entry(); err == nil {
-		if proxies := forwardProxies(parsed); proxies != "" {
-			out = append(out, proxyChange(proxies))
-		}
-		out = append(out, besideTCP(s, parsed)...)
-		out = append(out, ownIngress(s, parsed)...)
-		transport := gw.By(s.listens(parsed).Transport)
-		out = slices.Concat(out, askedByAddress(parsed, transport), underUnusedLevels(s, parsed), underUnagreed(s, parsed, gw), underRule(s, parsed, transport))
-	}
-	return append(out, underNone(s)...)
-}
-
-// ledChanges tells what becomes of an entry that is stored as it is written.
-func ledChanges(s *subject) []string {
-	parsed, err := s.entry()
-	if err != nil || !parsed.External() {
-		return nil
-	}
-	out := []string{fmt.Sprintf("spec.hosts: calls to this entry's hosts leave through egress gateway %q by routes; until ExitReady is True they may leave directly", s.gateway.Name)}
-	if proxies := forwardProxies(parsed); proxies != "" {
-		out = append(out, proxyChange(proxies))
-	}
-	return slices.Concat(out, ownIngress(s, parsed), underNone(s))
 }
