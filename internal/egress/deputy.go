@@ -37,7 +37,7 @@ var (
 func (m *Mesh) Deputy(place string) string {
 	place = Canonical(strings.Trim(place, "[]"))
 	if address, err := netip.ParseAddr(place); err == nil {
-		return deputyAddress(address, m.ClusterCIDRs)
+		return deputyAddress(address)
 	}
 	name := strings.TrimPrefix(place, "*.")
 	last := name[strings.LastIndexByte(name, '.')+1:]
@@ -56,24 +56,40 @@ func (m *Mesh) Deputy(place string) string {
 	return ""
 }
 
-// deputyAddress says it of an address, and of one within it; cluster are the ranges of the cluster.
-func deputyAddress(address netip.Addr, cluster []netip.Prefix) string {
+// InClusterCIDRs says that an address is the cluster's own, as clusterCIDRs has it; empty for one that is not, and for a name.
+func (m *Mesh) InClusterCIDRs(place string) string {
+	address, err := netip.ParseAddr(Canonical(strings.Trim(place, "[]")))
+	if err != nil {
+		return ""
+	}
+	return ofAddress(address, func(address netip.Addr) string {
+		if slices.ContainsFunc(m.ClusterCIDRs, func(within netip.Prefix) bool { return within.Contains(address) }) {
+			return "is a pod's, a Service's or a node's (clusterCIDRs), which are in the cluster"
+		}
+		return ""
+	})
+}
+
+func deputyAddress(address netip.Addr) string { return ofAddress(address, deputyAt) }
+
+// ofAddress says of an address, and of one within it, what a reason has against one.
+func ofAddress(address netip.Addr, reason func(netip.Addr) string) string {
 	address = address.WithZone("").Unmap()
-	if reason := deputyAt(address, cluster); reason != "" {
-		return reason
+	if said := reason(address); said != "" {
+		return said
 	}
 	raw := address.As16()
 	for _, within := range embedding {
 		if within.Contains(address) {
-			if reason := deputyAt(netip.AddrFrom4([4]byte(raw[within.at:])), cluster); reason != "" {
-				return reason
+			if said := reason(netip.AddrFrom4([4]byte(raw[within.at:]))); said != "" {
+				return said
 			}
 		}
 	}
 	return ""
 }
 
-func deputyAt(address netip.Addr, cluster []netip.Prefix) string {
+func deputyAt(address netip.Addr) string {
 	switch {
 	case address.IsLoopback(), address.IsUnspecified(), address.Is4() && address.As4()[0] == 0:
 		return "is the gateway's own pod"
@@ -81,8 +97,6 @@ func deputyAt(address netip.Addr, cluster []netip.Prefix) string {
 		return "is link-local or a cloud's metadata server, which would answer with the gateway's identity"
 	case address.IsMulticast(), address == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "is not the address of one host"
-	case slices.ContainsFunc(cluster, func(within netip.Prefix) bool { return within.Contains(address) }):
-		return "is a pod's, a Service's or a node's (clusterCIDRs), which are in the cluster"
 	}
 	return ""
 }

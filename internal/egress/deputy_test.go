@@ -47,7 +47,7 @@ func TestTheClusterIsNoExternalHost(t *testing.T) {
 	mesh := egresstest.Mesh()
 	mesh.ClusterCIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10::/64")}
 	for _, place := range []string{"10.244.1.7", "::ffff:10.244.1.7", "64:ff9b::0af4:0107", "2002:0af4:0107::", "fd00:10::7"} {
-		assert.Contains(t, mesh.Deputy(place), "clusterCIDRs", place)
+		assert.Contains(t, mesh.InClusterCIDRs(place), "clusterCIDRs", place)
 		assert.Empty(t, egresstest.Mesh().Deputy(place), place)
 	}
 	assert.Empty(t, mesh.Deputy("10.245.1.7"))

@@ -99,7 +99,7 @@ func rangeOf(text string) (netip.Prefix, error) {
 
 func (m *Mesh) within(address string, view View) bool {
 	if ip, err := netip.ParseAddr(address); err == nil {
-		return deputyAddress(ip, nil) == "" && slices.ContainsFunc(m.CIDRs, func(cidr netip.Prefix) bool { return cidr.Contains(ip.Unmap()) })
+		return deputyAddress(ip) == "" && slices.ContainsFunc(m.CIDRs, func(cidr netip.Prefix) bool { return cidr.Contains(ip.Unmap()) })
 	}
 	_, isGateway := m.GatewayByService(address)
 	service := view.Service(Canonical(address))

@@ -175,6 +175,16 @@ func checkEndpoints(entry *egress.ServiceEntry, _ egress.Gateway, mesh *egress.M
 	return out
 }
 
+// CheckCluster refuses endpoints in the cluster, as clusterCIDRs has it. Check does not: that would take an exit away from whoever has one.
+func CheckCluster(entry *egress.ServiceEntry, mesh *egress.Mesh) (out Refusals) {
+	for i, endpoint := range entry.Endpoints {
+		if reason := mesh.InClusterCIDRs(endpoint.Address); reason != "" {
+			out.add("deputy-endpoint", entry.EndpointPath(i), fmt.Sprintf("address %q %s", endpoint.Address, reason), "give the address of the external host, or none")
+		}
+	}
+	return out
+}
+
 func checkAddress(address, resolution string, path *field.Path, mesh *egress.Mesh) (out Refusals) {
 	_, isGateway := mesh.GatewayByService(address)
 	_, ipErr := netip.ParseAddr(address)

@@ -133,16 +133,23 @@ func TestATunnelClosesNoExit(t *testing.T) {
 	assert.Equal(t, "203.0.113.7", r.Exit("api.example.com", "istio-system").Definition.Endpoints[0].Address)
 }
 
-// TestWeightsCloseNoExit: an entry that was stored with such as are refused by now has its exit all the same.
-func TestWeightsCloseNoExit(t *testing.T) {
+// TestWhatWasStoredBeforeHasItsExit: weights, and endpoints in clusterCIDRs, are refused by now where somebody writes them.
+func TestWhatWasStoredBeforeHasItsExit(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(t, "")
-	entry := object(t, "ServiceEntry", "a", "x", `{hosts: [api.example.com], resolution: STATIC, endpoints: [{address: 203.0.113.7, weight: 9000}, {address: 203.0.113.8}], ports: [{number: 443, name: tls, protocol: TLS}]}`, 0)
 	gw := egress.Gateway{Name: "default", Service: gatewayService, HTTPPort: 80, TLSPort: 443, Clients: labels.Everything()}
-	sealed, err := hop.Seal(entry, gw, &egress.Mesh{ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Gateways: []egress.Gateway{gw}})
-	require.NoError(t, err)
-	put(t, r, sealed)
-	require.NotNil(t, r.Exit("api.example.com", "istio-system"))
+	mesh := &egress.Mesh{
+		ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Gateways: []egress.Gateway{gw},
+		ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	}
+	for _, endpoints := range []string{`{address: 203.0.113.7, weight: 9000}, {address: 203.0.113.8}`, `{address: 10.1.2.3}`} {
+		r := registry.New(mesh)
+		r.PutNamespace("a", nil)
+		entry := object(t, "ServiceEntry", "a", "x", `{hosts: [api.example.com], resolution: STATIC, endpoints: [`+endpoints+`], ports: [{number: 443, name: tls, protocol: TLS}]}`, 0)
+		sealed, err := hop.Seal(entry, gw, mesh)
+		require.NoError(t, err)
+		put(t, r, sealed)
+		assert.NotNil(t, r.Exit("api.example.com", "istio-system"), endpoints)
+	}
 }
 
 func TestServicesAndRules(t *testing.T) {

@@ -121,3 +121,25 @@ func subjectOf(t *testing.T, r *Reviewer, req Request) *subject {
 	require.NoError(t, err)
 	return out
 }
+
+// TestAnEndpointInTheClusterIsItsAuthorsToMend: what was stored before clusterCIDRs said so may be labelled, and moves.
+func TestAnEndpointInTheClusterIsItsAuthorsToMend(t *testing.T) {
+	t.Parallel()
+	const spec = `{hosts: [mainframe.corp.test], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 10.1.2.3}]}`
+	r := newReviewer()
+	old := stored(t, r, create(entry(t, spec))).Object
+	r.Mesh.ClusterCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	update := func(now *unstructured.Unstructured) []string {
+		req := create(now)
+		req.Operation, req.Old = Update, old
+		outcome, err := reviewed(t, r, req)
+		require.NoError(t, err)
+		return codes(outcome)
+	}
+	assert.Empty(t, update(labelled(old)))
+	want := []string{"deputy-endpoint spec.endpoints[0].address"}
+	assert.Equal(t, want, update(entry(t, strings.Replace(spec, "number: 80", "number: 8080", 1))))
+	outcome, err := reviewed(t, r, create(entry(t, spec)))
+	require.NoError(t, err)
+	assert.Equal(t, want, codes(outcome))
+}

@@ -122,7 +122,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 		refusals = slices.Concat(refusals, taken(s, parsed), detours(s, parsed))
 	}
 	if !s.restated() {
-		refusals = append(refusals, weights(s, parsed)...)
+		refusals = append(refusals, ofEndpoints(s, parsed)...)
 	}
 	// Of a sealed entry the spec does not show which endpoints are meant.
 	if s.changed() || !s.restated() {
@@ -168,12 +168,16 @@ func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	}}
 }
 
-// weights refuses those of endpoints that cost everybody who knows the hosts.
-func weights(s *subject, intent *egress.ServiceEntry) hop.Refusals {
-	if intent.External() && !s.seals() && !s.leads() {
+// ofEndpoints refuses weights of endpoints that cost everybody who knows the hosts, and endpoints of exits in the cluster.
+func ofEndpoints(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	out := hop.CheckWeights(intent.Endpoints)
+	if !intent.External() {
+		return out
+	}
+	if !s.seals() && !s.leads() {
 		return nil
 	}
-	return hop.CheckWeights(intent.Endpoints)
+	return append(out, hop.CheckCluster(intent, s.Mesh)...)
 }
 
 // tunnels refuses endpoints of exits that are no more than the mesh's own.
