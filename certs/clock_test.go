@@ -51,10 +51,10 @@ func TestAClockThatJumpsHasNoCertificateMadeAnew(t *testing.T) {
 		const minutes = 40
 		renewed := 0
 		for minute := range minutes {
-			switch {
-			case minute%20 == 5:
+			switch minute % 20 {
+			case 5:
 				clock.Jump(-day)
-			case minute%20 == 15:
+			case 15:
 				clock.Jump(day)
 			}
 			if fill(begins(t, time.Now().Add(2*time.Hour))); len(stored().Data) == 0 {

@@ -120,7 +120,7 @@ func pairsOf(row map[string]string) (out []pair) {
 }
 
 // Values are those of a combination.
-func Values(row map[string]string) values {
+func Values(row map[string]string) map[string]any {
 	out := values{}
 	for name, choice := range row {
 		maps.Copy(out, axes[name][choice])

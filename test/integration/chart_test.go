@@ -53,7 +53,7 @@ func eachCombination(t *testing.T, of *controlplane.ControlPlane) {
 			taken[string(raw)] = true
 			//nolint:staticcheck // the typed apply needs a generated configuration of each kind
 			err = of.Client.Patch(t.Context(), object, client.Apply, client.FieldOwner("helm"), client.DryRunAll)
-			assert.NoError(t, err, "%s %s of %v", object.GetKind(), object.GetName(), row)
+			require.NoError(t, err, "%s %s of %v", object.GetKind(), object.GetName(), row)
 		}
 	}
 	assert.Greater(t, len(taken), 300)
