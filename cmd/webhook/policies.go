@@ -11,7 +11,6 @@ import (
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/controller"
-	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
@@ -34,17 +33,6 @@ func setupPolicies(mgr ctrl.Manager, engine *policy.Engine, said policy.Baseline
 		return nil, err
 	}
 	return out, errors.Join(metrics.Registry.Register(out.States()), mgr.Add(rules), mgr.Add(&controller.Baseline{Policies: standards, Client: mgr.GetClient()}))
-}
-
-// idle says of a policy that it counts for none of the governed namespaces: a name that is written otherwise looks the same in its status.
-func idle(view egress.View) func(v1alpha1.Match) string {
-	return func(match v1alpha1.Match) string {
-		governed := view.Governed()
-		if governed.Len() == 0 || policy.Selects(match, governed) {
-			return ""
-		}
-		return fmt.Sprintf("spec.match: it selects none of the namespaces that are governed now, which are %d: until it selects one, it judges nothing", governed.Len())
-	}
 }
 
 // resource is how the API server knows a kind that it sends only while a policy asks for it.

@@ -196,7 +196,6 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if out.policies, err = setupPolicies(mgr, engine, configuration.Standards(), o); err != nil {
 		return nil, err
 	}
-	out.policies.OnIdle(idle(hosts))
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced, yield, metrics.Registry); err != nil {
 		return nil, err
 	}

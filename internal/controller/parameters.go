@@ -46,11 +46,6 @@ func (p *Policies) Check(ctx context.Context, policy *v1alpha1.EgressPolicy) (wa
 	if err != nil {
 		return nil, err
 	}
-	if p.idle != nil {
-		if said := p.idle(policy.Spec.Match); said != "" {
-			warnings = append(warnings, said) // at apply alone: namespaces come later
-		}
-	}
 	return slices.Concat(p.warnings(policy), warnings), nil
 }
 

@@ -125,15 +125,3 @@ func TestAPolicyIsCheckedByWhatItSharesNow(t *testing.T) {
 		assert.Equal(t, []string{"spec.parametersFrom: there is no ConfigMap elsewhere/hosts; until it is there, the version before stays in force, and without one the policy fails what it selects"}, warnings)
 	}
 }
-
-// TestThatAPolicySelectsNothingIsToldAtApply, since its status would say so for as long as it lives.
-func TestThatAPolicySelectsNothingIsToldAtApply(t *testing.T) {
-	t.Parallel()
-	p := &Policies{engine: engine{}}
-	p.OnIdle(func(match v1alpha1.Match) string { return "spec.match: none of " + string(match.Namespaces[0]) })
-	policy := &v1alpha1.EgressPolicy{Spec: v1alpha1.EgressPolicySpec{Match: v1alpha1.Match{Namespaces: []v1alpha1.NamespacePattern{"paymnts"}}}}
-	warnings, err := p.Check(t.Context(), policy)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"spec.match: none of paymnts"}, warnings)
-	assert.Empty(t, p.warnings(policy))
-}

@@ -53,8 +53,6 @@ type Policies struct {
 	namespace string
 	cache     manager.Manager
 	loaded    atomic.Bool
-	// idle says of a policy that it selects nothing now, empty where it does; nil where nobody knows.
-	idle func(match v1alpha1.Match) string
 	// bundles are nil for none; events tells of those that did not come.
 	bundles Bundles
 	events  events.EventRecorder
@@ -72,9 +70,6 @@ func (p *Policies) States() prometheus.Collector { return &p.states }
 
 // OnChange calls back once another version of a policy is in force, or none. Call it before the manager starts.
 func (p *Policies) OnChange(enforcing func()) { p.enforcing = enforcing }
-
-// OnIdle has the author of a policy told what idle says of its match. Call it before the manager starts.
-func (p *Policies) OnIdle(idle func(match v1alpha1.Match) string) { p.idle = idle }
 
 // enforced notes the version that is in force, empty for none.
 func (p *Policies) enforced(name, version string) {

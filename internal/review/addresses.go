@@ -43,10 +43,10 @@ func underNone(s *subject) []string {
 
 // addressesTaken refuses addresses that others have.
 func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
-	if out := addressesOfOthers(s, intent); out != nil {
+	if out := addressesGiven(s, intent); out != nil {
 		return out
 	}
-	return addressesGiven(s, intent)
+	return addressesOfOthers(s, intent)
 }
 
 // addressesOfOthers refuses addresses by which an entry takes calls to other hosts: sidecars lead TLS and raw TCP by the address where some
