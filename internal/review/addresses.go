@@ -43,10 +43,11 @@ func underNone(s *subject) []string {
 
 // addressesTaken refuses addresses that others have.
 func addressesTaken(s *subject, intent *egress.ServiceEntry) hop.Refusals {
-	if out := addressesGiven(s, intent); out != nil {
-		return out
+	given, others := addressesGiven(s, intent), addressesOfOthers(s, intent)
+	if len(given) > 0 && len(others) > 0 && given[0].Field == others[0].Field {
+		return given // which says more of the one address
 	}
-	return addressesOfOthers(s, intent)
+	return append(given, others...)
 }
 
 // addressesOfOthers refuses addresses by which an entry takes calls to other hosts: sidecars lead TLS and raw TCP by the address where some
