@@ -83,14 +83,14 @@ func (m *Mesh) serviceName(written string) (string, bool) {
 
 // Declares says whether an address, or all of a range, lies in a range of the mesh beside its pods.
 func (m *Mesh) Declares(written string) bool {
-	inner, err := rangeOf(written)
+	inner, err := RangeOf(written)
 	return err == nil && slices.ContainsFunc(m.CIDRs, func(outer netip.Prefix) bool {
 		return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 	})
 }
 
-// rangeOf reads a range, or an address as that of a single one.
-func rangeOf(text string) (netip.Prefix, error) {
+// RangeOf reads a range, or an address as that of a single one.
+func RangeOf(text string) (netip.Prefix, error) {
 	if ip, single := SingleIP(text); single {
 		return netip.PrefixFrom(ip, ip.BitLen()), nil
 	}

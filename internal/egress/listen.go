@@ -119,7 +119,7 @@ var (
 
 // Automatic returns the range from which istiod gives hosts their addresses that an address, or some of a range, is of; empty for none.
 func Automatic(text string) string {
-	inner, err := rangeOf(text)
+	inner, err := RangeOf(text)
 	for _, prefix := range automatic {
 		if err == nil && prefix.Overlaps(inner) {
 			return prefix.String()

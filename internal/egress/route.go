@@ -220,7 +220,7 @@ func (r *resolver) addresses() (out map[string]bool, ranges map[netip.Prefix]boo
 		for _, written := range serving.Addresses {
 			address, declared := Address(written), !serving.External && r.mesh.Declares(written)
 			out[address] = out[address] || !declared
-			if within, err := rangeOf(written); declared && err == nil {
+			if within, err := RangeOf(written); declared && err == nil {
 				ranges[within.Masked()] = true
 			}
 		}
@@ -234,7 +234,7 @@ func (v *VirtualService) Awaits(subnet string) bool {
 	if _, awaited := v.Addresses[Address(subnet)]; awaited {
 		return true
 	}
-	part, err := rangeOf(subnet)
+	part, err := RangeOf(subnet)
 	for bits := part.Bits(); err == nil && len(v.ranges) > 0 && bits >= 0; bits-- {
 		if whole, _ := part.Addr().Prefix(bits); v.ranges[whole] { // of no more bits than it has
 			return true

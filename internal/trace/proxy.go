@@ -191,10 +191,7 @@ func (p *proxy) hostAt(ip netip.Addr) (out string) {
 
 // within says whether an address that is written, or a range, has an address.
 func within(written string, ip netip.Addr) bool {
-	if one, single := egress.SingleIP(written); single {
-		return one == ip
-	}
-	of, err := netip.ParsePrefix(written)
+	of, err := egress.RangeOf(written)
 	return err == nil && of.Contains(ip)
 }
 

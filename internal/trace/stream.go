@@ -105,9 +105,8 @@ func (p *proxy) raw(call Call, host string) (out []lead) {
 
 // atAddress says whether a call comes to a listener of the host's own without an SNI by which it could be told from others.
 func (p *proxy) atAddress(call Call, host string, of *service) bool {
-	own := len(of.Addresses) > 0 || p.view.DNSCapture() && !egress.IsWildcard(host)
 	bySNI := call.Family == egress.FamilyTLS && !egress.IsIP(call.Host)
-	return of.kind == "ServiceEntry" && own && !bySNI && !p.routed(host, asking{port: call.Port, gateway: mesh})
+	return of.kind == "ServiceEntry" && of.ByAddress(host, p.view.DNSCapture()) && !bySNI && !p.routed(host, asking{port: call.Port, gateway: mesh})
 }
 
 // streamOf returns the first TCP route that takes calls of a port of a host, nil for none.
