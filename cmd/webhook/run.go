@@ -248,7 +248,7 @@ func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Review
 // dnsCapture has the registry know whether sidecars capture DNS. It returns who reads that, nil where nobody has to.
 func dnsCapture(mgr ctrl.Manager, hosts *registry.Registry, configuration *config.Configuration) (*controller.DNSCapture, error) {
 	if configuration.DNSCapture != "Detect" {
-		hosts.SetDNSCapture(configuration.DNSCapture == "On")
+		hosts.SetDNSCapture(configuration.Captures(false))
 		return nil, nil
 	}
 	out := &controller.DNSCapture{Live: mgr.GetAPIReader(), MeshConfig: configuration.MeshConfig.Key(), Set: hosts.SetDNSCapture}

@@ -15,6 +15,7 @@ import (
 
 func lookAtPolicies(v *view) {
 	var lenient []string
+	governed := v.governed()
 	for _, of := range all[v1alpha1.EgressPolicy](v, policies) {
 		object := titleOf("EgressPolicy", "", of.Name)
 		ready := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionReady)
@@ -33,7 +34,7 @@ func lookAtPolicies(v *view) {
 				Why: "entries that violate it keep their exits", Fix: "correct the policy, or confirm it by the annotation that its condition SuspendHeld names",
 			})
 		}
-		if v.selectsNothing(of.Spec.Match) {
+		if governed.Len() > 0 && !policy.Selects(of.Spec.Match, governed) {
 			v.find(Finding{
 				Code: "policy-selects-nothing", Severity: Warning, Object: object, Message: "the policy selects no governed namespace",
 				Why: "it judges nothing, and looks in its status as if it were obeyed", Fix: "see in spec.match how namespaces, namespaceSelector and exclude are written (kubectl get namespaces --show-labels)",
@@ -52,18 +53,15 @@ func lookAtPolicies(v *view) {
 	slices.SortStableFunc(v.findings, func(a, b Finding) int { return strings.Compare(a.Object, b.Object) })
 }
 
-// selectsNothing says whether a match selects none of the governed namespaces. Nothing is said where none is governed.
-func (v *view) selectsNothing(match v1alpha1.Match) bool {
-	if v.Mesh == nil {
-		return false
-	}
-	governed := map[string]map[string]string{}
+// governed are the namespaces that are, none where the configuration is not known.
+func (v *view) governed() *egress.Namespaces {
+	out := map[string]map[string]string{}
 	for _, namespace := range v.Objects[namespaces] {
-		if v.Mesh.Governed.Matches(labels.Set(namespace.GetLabels())) {
-			governed[namespace.GetName()] = namespace.GetLabels()
+		if v.Mesh != nil && v.Mesh.Governed.Matches(labels.Set(namespace.GetLabels())) {
+			out[namespace.GetName()] = namespace.GetLabels()
 		}
 	}
-	return len(governed) > 0 && !policy.Selects(match, egress.NewNamespaces(governed))
+	return egress.NewNamespaces(out)
 }
 
 func firstLine(text string) string {

@@ -1,9 +1,6 @@
 package egress
 
-import (
-	"reflect"
-	"slices"
-)
+import "slices"
 
 // agreed returns the rule by which the gateway calls the host: that of the oldest entry's namespace as far as the rules of all others
 // agree with it, since one namespace's settings must not hurt the calls of another; nil where nothing is left.
@@ -29,7 +26,7 @@ func (e *Exit) among(rule, other *Rule) *Rule {
 	for _, port := range e.Definition.Ports {
 		here, there := rule.Beyond(port.Number), other.Beyond(port.Number)
 		for key, value := range here {
-			if !reflect.DeepEqual(value, there[key]) {
+			if !SameValue(value, there[key]) {
 				delete(here, key)
 			}
 		}
@@ -52,7 +49,7 @@ func (e *Exit) agrees(rule, other *Rule) bool {
 	for _, port := range e.Definition.Ports {
 		there := other.Beyond(port.Number)
 		for key, value := range rule.Beyond(port.Number) {
-			if !reflect.DeepEqual(value, there[key]) {
+			if !SameValue(value, there[key]) {
 				return false
 			}
 		}
@@ -84,7 +81,7 @@ func (e *Exit) LeftOut(rule *Rule, ports []Port) (out []string) {
 	for _, key := range AgreedSettings() {
 		if slices.ContainsFunc(ports, func(port Port) bool {
 			value := rule.Chosen(port.Number, key)
-			return value != nil && !reflect.DeepEqual(value, e.Rule.Chosen(port.Number, key))
+			return value != nil && !SameValue(value, e.Rule.Chosen(port.Number, key))
 		}) {
 			out = append(out, key)
 		}
@@ -104,7 +101,7 @@ func (e *Exit) Disagrees(namespace string, port uint32, key string, value any) s
 		return ""
 	}
 	for _, member := range e.Members {
-		if member.Namespace != namespace && !member.Observed && !reflect.DeepEqual(value, member.rule.Beyond(port)[key]) {
+		if member.Namespace != namespace && !member.Observed && !SameValue(value, member.rule.Beyond(port)[key]) {
 			return member.Namespace
 		}
 	}

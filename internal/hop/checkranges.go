@@ -36,51 +36,54 @@ const (
 	maxWildcardSubsets = 10
 )
 
+// keys are those of a setting that is written as a path.
+func keys(path string) []string { return strings.Split(path, ".") }
+
 // sizes are what a setting by which calls are hashed may be at most.
 var sizes = []struct {
 	keys []string
 	most int64
 }{
-	{[]string{"minimumRingSize"}, maxRing},
-	{[]string{"ringHash", "minimumRingSize"}, maxRing},
-	{[]string{"maglev", "tableSize"}, maxTable},
+	{keys("minimumRingSize"), maxRing},
+	{keys("ringHash.minimumRingSize"), maxRing},
+	{keys("maglev.tableSize"), maxTable},
 }
 
 // numbers are those that Envoy takes where Istio's CRD has no bounds of its own.
 var numbers = []struct {
-	path string
+	keys []string
 	most float64
 }{
-	{"connectionPool.tcp.maxConnections", math.MaxInt32},
-	{"connectionPool.http.http1MaxPendingRequests", math.MaxInt32},
-	{"connectionPool.http.http2MaxRequests", math.MaxInt32},
-	{"connectionPool.http.maxConcurrentStreams", math.MaxInt32},
-	{"connectionPool.http.maxRequestsPerConnection", math.MaxInt32},
-	{"connectionPool.http.maxRetries", math.MaxInt32},
-	{"outlierDetection.maxEjectionPercent", 100},
-	{"outlierDetection.minHealthPercent", 100},
-	{"retryBudget.percent", 100},
-	{"loadBalancer.warmup.minimumPercent", 100},
+	{keys("connectionPool.tcp.maxConnections"), math.MaxInt32},
+	{keys("connectionPool.http.http1MaxPendingRequests"), math.MaxInt32},
+	{keys("connectionPool.http.http2MaxRequests"), math.MaxInt32},
+	{keys("connectionPool.http.maxConcurrentStreams"), math.MaxInt32},
+	{keys("connectionPool.http.maxRequestsPerConnection"), math.MaxInt32},
+	{keys("connectionPool.http.maxRetries"), math.MaxInt32},
+	{keys("outlierDetection.maxEjectionPercent"), 100},
+	{keys("outlierDetection.minHealthPercent"), 100},
+	{keys("retryBudget.percent"), 100},
+	{keys("loadBalancer.warmup.minimumPercent"), 100},
 }
 
 // spans are the shortest of each time; whoever wakes more often keeps a proxy, or the host, from the work of others.
 var spans = []struct {
-	path  string
+	keys  []string
 	least time.Duration
 }{
-	{"connectionPool.tcp.idleTimeout", 0},
-	{"connectionPool.tcp.connectTimeout", time.Millisecond},
-	{"connectionPool.tcp.maxConnectionDuration", time.Millisecond},
-	{"connectionPool.tcp.tcpKeepalive.time", time.Second},
-	{"connectionPool.tcp.tcpKeepalive.interval", time.Second},
-	{"connectionPool.http.idleTimeout", 0},
-	{"connectionPool.http.http2KeepAlive.interval", time.Second},
-	{"connectionPool.http.http2KeepAlive.timeout", time.Millisecond},
-	{"outlierDetection.interval", time.Second},
-	{"outlierDetection.baseEjectionTime", time.Millisecond},
-	{"loadBalancer.warmup.duration", time.Millisecond},
-	{"loadBalancer.warmupDurationSecs", time.Millisecond},
-	{"retryBudget.budgetInterval", 0},
+	{keys("connectionPool.tcp.idleTimeout"), 0},
+	{keys("connectionPool.tcp.connectTimeout"), time.Millisecond},
+	{keys("connectionPool.tcp.maxConnectionDuration"), time.Millisecond},
+	{keys("connectionPool.tcp.tcpKeepalive.time"), time.Second},
+	{keys("connectionPool.tcp.tcpKeepalive.interval"), time.Second},
+	{keys("connectionPool.http.idleTimeout"), 0},
+	{keys("connectionPool.http.http2KeepAlive.interval"), time.Second},
+	{keys("connectionPool.http.http2KeepAlive.timeout"), time.Millisecond},
+	{keys("outlierDetection.interval"), time.Second},
+	{keys("outlierDetection.baseEjectionTime"), time.Millisecond},
+	{keys("loadBalancer.warmup.duration"), time.Millisecond},
+	{keys("loadBalancer.warmupDurationSecs"), time.Millisecond},
+	{keys("retryBudget.budgetInterval"), 0},
 }
 
 // checkSubsets refuses more subsets than a host has versions.
@@ -98,13 +101,12 @@ func checkSubsets(out *Refusals, rule *egress.Rule) {
 // checkRanges refuses numbers and times of settings that proxies reject, or that cost more than their host is worth.
 func checkRanges(out *Refusals, settings map[string]any, path *field.Path) {
 	for _, number := range numbers {
-		keys := strings.Split(number.path, ".")
-		if value, given := amountAt(settings, keys...); given && (value < 0 || value > number.most) {
-			out.add(CodeBadValue, path.Child(keys[0], keys[1:]...), fmt.Sprintf("%v is none of 0 to %.0f, %s", value, number.most, unruly), "give one of these, or leave it out")
+		if value, given := amountAt(settings, number.keys...); given && (value < 0 || value > number.most) {
+			out.add(CodeBadValue, path.Child(number.keys[0], number.keys[1:]...), fmt.Sprintf("%v is none of 0 to %.0f, %s", value, number.most, unruly), "give one of these, or leave it out")
 		}
 	}
 	for _, span := range spans {
-		checkTime(out, settings, path, span.least, strings.Split(span.path, ".")...)
+		checkTime(out, settings, path, span.least, span.keys...)
 	}
 	checkShares(out, settings, path)
 }

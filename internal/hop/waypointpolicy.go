@@ -20,14 +20,15 @@ func WaypointPolicySpec(mesh *egress.Mesh, view egress.View, entry *egress.Entry
 		return nil
 	}
 	governed := func(namespace string) bool { return view.GatewayOf(namespace) != "" }
+	exit := func(host string) *egress.Exit { return view.Exit(host, gw.Namespace()) }
 	may := egress.Callers{Anyone: true}
 	for _, host := range entry.Hosts {
-		exit := view.Exit(host, gw.Namespace())
+		of := exit(host)
 		for _, port := range entry.Ports {
-			may = may.And(exit.Callers(port.Number, entry.Leg(), governed))
+			may = may.And(of.Callers(port.Number, entry.Leg(), governed))
 		}
 	}
-	rules := otherHosts(entry, func(host string) *egress.Exit { return view.Exit(host, gw.Namespace()) })
+	rules := otherHosts(entry, exit)
 	if !may.Anyone {
 		// Without a condition it is for all.
 		others := map[string]any{}

@@ -2,7 +2,6 @@ package review
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -13,8 +12,7 @@ import (
 // What a gateway does not call a host by, since namespaces that share its exit do not agree on it.
 
 // unagreed tells the author of a rule which of its settings the gateway does not call the host by.
-func unagreed(s *subject) []string {
-	rule := s.rule()
+func unagreed(s *subject, rule *egress.Rule) []string {
 	if !rule.HasPolicy() {
 		return nil
 	}
@@ -112,7 +110,7 @@ func unagreedWith(namespace string, rule *egress.Rule, exit *egress.Exit, key st
 				key, rule.Namespace, rule.Name, other)
 		}
 	}
-	if theirs != nil && !reflect.DeepEqual(theirs, own) {
+	if theirs != nil && !egress.SameValue(theirs, own) {
 		return fmt.Sprintf("%s of DestinationRule %s/%s any more, since namespace %s, which has an entry of the host now, has none like it; write the same there to keep it", key, exit.Rule.Namespace, exit.Rule.Name, namespace)
 	}
 	return ""

@@ -37,7 +37,8 @@ func claims(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 		}
 	}
 	for i, endpoint := range intent.Endpoints {
-		service, what := s.serviceAt(endpoint.Address), "Service "+s.serviceAt(endpoint.Address)
+		service := s.serviceAt(endpoint.Address)
+		what := "Service " + service
 		if named := s.Mesh.ServiceOf(endpoint.Address, s.View); named != "" {
 			service, what = named, egress.Naming(endpoint.Address, named)
 		}

@@ -219,11 +219,7 @@ func wildcardRule(at, what, host string) egress.Finding {
 }
 
 // leftOut tells of settings that are stored already, and that a gateway does not call the host by, since others share it.
-func leftOut(s *subject) (out []string) {
-	rule := s.rule()
-	if s.Mesh.Governing(rule, s.View) == nil {
-		return nil
-	}
+func leftOut(rule *egress.Rule) (out []string) {
 	for _, refusal := range hop.CheckSettings(rule) {
 		out = append(out, fmt.Sprintf("%s: the egress gateway calls the host without it: %s", refusal.Field, refusal.Message))
 	}
@@ -231,14 +227,18 @@ func leftOut(s *subject) (out []string) {
 }
 
 func ruleChanges(s *subject) (out []string) {
-	written, _, _ := unstructured.NestedString(s.intent.Object, "spec", "host")
-	if host := egress.Canonical(written); host != written && s.Mesh.Governing(s.rule(), s.View) != nil {
-		out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
+	rule := s.rule()
+	serving := s.Mesh.Governing(rule, s.View)
+	if serving != nil {
+		written, _, _ := unstructured.NestedString(s.intent.Object, "spec", "host")
+		if host := egress.Canonical(written); host != written {
+			out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
+		}
+		out = append(out, leftOut(rule)...)
 	}
-	out = slices.Concat(out, leftOut(s), unagreed(s), unusedLevels(s), underOwnTLS(s))
+	out = slices.Concat(out, unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}
-	rule := s.rule()
-	return append(out, onGateway(rule, "spec.trafficPolicy: ", s.gateway, s.calledBy(rule.Host, s.Mesh.Governing(rule, s.View)), hop.RuleByMutualTLS(s.Object))...)
+	return append(out, onGateway(rule, "spec.trafficPolicy: ", s.gateway, s.calledBy(rule.Host, serving), hop.RuleByMutualTLS(s.Object))...)
 }

@@ -11,9 +11,7 @@ import (
 
 // unusedLevels tells the author of a rule which of its settings are for ports that no entry of the host has: commonly for the
 // targetPort, where apps call another.
-func unusedLevels(s *subject) (out []string) {
-	rule := s.rule()
-	serving := s.Mesh.Governing(rule, s.View)
+func unusedLevels(s *subject, rule *egress.Rule, serving *egress.Entry) (out []string) {
 	if serving == nil || egress.IsWildcard(rule.Host) {
 		return nil
 	}

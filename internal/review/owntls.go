@@ -79,8 +79,7 @@ func underRule(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 }
 
 // underOwnTLS tells the author of a rule of ports that apps speak TLS to themselves.
-func underOwnTLS(s *subject) []string {
-	rule := s.rule()
+func underOwnTLS(s *subject, rule *egress.Rule) []string {
 	return s.ofGoverned(rule, func(host string, serving *egress.Entry) (out []string) {
 		if serving.Led {
 			return nil

@@ -95,7 +95,7 @@ func TestTheFirstHostBelowAWildcardIsToldOf(t *testing.T) {
 	}
 	r := &Reviewer{Mesh: view.Mesh, View: view, Policies: &policies{}}
 	s := subjectOf(t, r, create(destinationRule(t, `{host: "*.corp.net", trafficPolicy: {tls: {mode: SIMPLE}}}`)))
-	said := underOwnTLS(s)
+	said := underOwnTLS(s, s.rule())
 	require.Len(t, said, 1)
 	assert.Contains(t, said[0], "spec.trafficPolicy.tls: port 443 of a.corp.net is TLS")
 }

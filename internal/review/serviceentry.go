@@ -170,14 +170,14 @@ func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 
 // ofEndpoints refuses weights of endpoints that cost everybody who knows the hosts, and endpoints of exits in the cluster.
 func ofEndpoints(s *subject, intent *egress.ServiceEntry) hop.Refusals {
-	out := hop.CheckWeights(intent.Endpoints)
-	if !intent.External() {
-		return out
-	}
-	if !s.seals() && !s.leads() {
+	if intent.External() && !s.seals() && !s.leads() {
 		return nil
 	}
-	return append(out, hop.CheckCluster(intent, s.Mesh)...)
+	out := hop.CheckWeights(intent.Endpoints)
+	if intent.External() {
+		out = append(out, hop.CheckCluster(intent, s.Mesh)...)
+	}
+	return out
 }
 
 // tunnels refuses endpoints of exits that are no more than the mesh's own.
