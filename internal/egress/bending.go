@@ -23,13 +23,10 @@ var (
 // istiodsOwn begins the labels and annotations by which istiod marks what it makes itself.
 const istiodsOwn = "internal.istio.io/"
 
-// BendingLabels returns the labels of an entry by which istiod leads its calls past the waypoint that it is bound to, and what further
-// ones begin with.
-func BendingLabels() (labels []string, prefix string) { return slices.Clone(bendingLabels), istiodsOwn }
-
-// BendingAnnotations is BendingLabels of annotations.
-func BendingAnnotations() (annotations []string, prefix string) {
-	return slices.Clone(bendingAnnotations), istiodsOwn
+// Bending returns the labels and annotations of an entry by which istiod leads its calls past the waypoint that it is bound to, and what
+// further ones of both begin with.
+func Bending() (labels, annotations []string, prefix string) {
+	return slices.Clone(bendingLabels), slices.Clone(bendingAnnotations), istiodsOwn
 }
 
 // Bends returns the names of such labels among an entry's own, sorted, whatever their values are.

@@ -87,8 +87,7 @@ func TestALabelThatIsNoStringIsRefused(t *testing.T) {
 func TestWhatIstiodReadsOtherwiseIsRefused(t *testing.T) {
 	t.Parallel()
 	mesh, unbound := egresstest.Ambient(), egresstest.Mesh()
-	labels, prefix := egress.BendingLabels()
-	annotations, _ := egress.BendingAnnotations()
+	labels, annotations, prefix := egress.Bending()
 	refused := func(entry *unstructured.Unstructured, field string) {
 		t.Helper()
 		_, err := Seal(entry, mesh.Gateways[0], mesh)

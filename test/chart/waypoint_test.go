@@ -75,10 +75,9 @@ func TestTheGuardHasTheLabelsThatAreRefused(t *testing.T) {
 	plain := stored("", "")
 	require.NoError(t, ask("ambient", plain, ""))
 	require.NoError(t, ask("ambient", stored(", team: a, istio.io/ingress-use-waypoint: \"true\"", ", b: c"), plain))
-	labels, prefix := egress.BendingLabels()
-	annotations, own := egress.BendingAnnotations()
+	labels, annotations, own := egress.Bending()
 	bent := map[string]string{}
-	for _, key := range append(labels, prefix+"anything") {
+	for _, key := range append(labels, own+"anything") {
 		bent["metadata.labels["+key+"]"] = stored(", "+key+": a", "")
 	}
 	for _, key := range append(annotations, own+"anything") {
