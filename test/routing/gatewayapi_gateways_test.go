@@ -115,16 +115,21 @@ func TestIngressToAnExternalHost(t *testing.T) {
 	}
 }
 
-// TestABackendTLSPolicyClosesTheWay that it is for: its clients encrypt what the gateway takes in clear.
-func TestABackendTLSPolicyClosesTheWay(t *testing.T) {
-	m, _ := sealedWorld(t, egress.Plain, strings.TrimRight(apiEntries, "\n")+`
+// underBackendTLS are the entries, and a BackendTLSPolicy by which clients of the first ask for a name.
+func underBackendTLS(hostname string) string {
+	return strings.TrimRight(apiEntries, "\n") + `
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
 metadata: {name: a, namespace: app-a}
 spec:
   targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: a}]
-  validation: {hostname: b.example.com, wellKnownCACertificates: System}`)
+  validation: {hostname: ` + hostname + `, wellKnownCACertificates: System}`
+}
+
+// TestABackendTLSPolicyClosesTheWay that it is for: its clients encrypt what the gateway takes in clear.
+func TestABackendTLSPolicyClosesTheWay(t *testing.T) {
+	m, _ := sealedWorld(t, egress.Plain, underBackendTLS("b.example.com"))
 	assert.Equal(t, bHost, sni(t, m.sidecar(t, "app-b"), "outbound|80||a.example.com"))
 	assert.Equal(t, "nowhere", endsOf(t, m, call{namespace: "app-b", host: aHost, port: 80}))
 }
@@ -134,14 +139,7 @@ spec:
 func TestABackendTLSPolicyNamesAnExit(t *testing.T) {
 	for hostname, end := range map[string]string{bHost: bHost + ":443", "evil.test": "nowhere"} {
 		for _, transport := range egress.Transports() {
-			m, _ := sealedWorld(t, transport, strings.TrimRight(apiEntries, "\n")+`
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: BackendTLSPolicy
-metadata: {name: a, namespace: app-a}
-spec:
-  targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: a}]
-  validation: {hostname: `+hostname+`, wellKnownCACertificates: System}`)
+			m, _ := sealedWorld(t, transport, underBackendTLS(hostname))
 			asked := sni(t, m.sidecar(t, "app-b"), "outbound|443||a.example.com")
 			if transport == egress.MutualTLS {
 				assert.Equal(t, "p443.a.example.com.port.egress-governor.internal", asked, "the client rule stands before it")
