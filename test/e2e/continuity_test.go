@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -180,21 +181,32 @@ func TestExitLatency(t *testing.T) {
 }
 
 // callWithoutPause makes the calls of a leg until the returned function is called, which says how many calls were made and
-// how many were answered.
+// how many were answered, and logs the first that were not. A call that waits for a busy machine is not lost. What an app was not told
+// to call was not called: the API server's way to the app is a connection like any other.
 func (c *cluster) callWithoutPause(t *testing.T, l leg) func() (made, answered int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var made, answered atomic.Int64
+	var made, answered, untold atomic.Int64
 	var group sync.WaitGroup
 	for _, from := range l.from {
 		for _, o := range l.orders {
+			o.Patient = true
 			group.Go(func() {
 				for ctx.Err() == nil {
 					// The last call is waited for.
 					got, err := c.call(context.WithoutCancel(ctx), from, o)
-					made.Add(1)
-					if err == nil && got.Error == "" {
+					switch at := time.Now().UTC().Format(time.StampMilli); {
+					case err != nil:
+						if untold.Add(1) <= logged {
+							t.Logf("%s: %s was not told to call %s: %v", at, from, o, err)
+						}
+					case got.Error != "":
+						if made.Add(1)-answered.Load() <= logged {
+							t.Logf("%s: %s from %s is not answered: %+v", at, o, from, got)
+						}
+					default:
 						answered.Add(1)
+						made.Add(1)
 					}
 				}
 			})
@@ -203,11 +215,15 @@ func (c *cluster) callWithoutPause(t *testing.T, l leg) func() (made, answered i
 	stop := func() (int64, int64) {
 		cancel()
 		group.Wait()
+		assert.LessOrEqual(t, 100*untold.Load(), made.Load(), "apps were not told to call")
 		return made.Load(), answered.Load()
 	}
 	t.Cleanup(func() { stop() })
 	return stop
 }
+
+// logged is how many calls that fail are told one by one.
+const logged = 5
 
 // scale sets the replicas of the webhook.
 func (c *cluster) scale(t *testing.T, replicas int32) {

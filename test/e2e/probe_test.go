@@ -26,6 +26,7 @@ type order struct {
 	Dial     string            `json:"dial,omitempty"`
 	SNI      string            `json:"sni,omitempty"`
 	Hop      string            `json:"hop,omitempty"`
+	Patient  bool              `json:"patient,omitempty"`
 }
 
 func (o order) String() string { return fmt.Sprintf("%s://%s:%d", o.Protocol, o.Host, o.Port) }

@@ -12,6 +12,8 @@ export KUBECONFIG=$folder/kubeconfig
 kubectl() { docker exec "$name-control-plane" kubectl --kubeconfig /etc/kubernetes/admin.conf "$@"; }
 
 explain() {
+	echo "=== what failed"
+	grep -E -A 9 '^ +Error Trace:|^panic: |^ *[a-z_]+_test\.go:[0-9]+: .*(not answered|not told)' "$folder/tests.txt" | cut -c 1-600 | tail -150 || true
 	echo "=== what explains it: $folder"
 	"$bin/kind" export logs --name "$name" "$folder/logs" >/dev/null 2>&1 || true
 	kubectl get serviceentries,virtualservices,gateways,destinationrules,egresspolicies -A -o yaml >"$folder/objects.yaml" || true
@@ -33,4 +35,4 @@ trap finish EXIT
 "$here/up.sh" "$bin" "$KUBECONFIG"
 echo "=== tests"
 cd "$here/../.."
-CONTROL_PLANE="$name-control-plane" HELM="$bin/helm" go test -tags e2e,grpcnotrace -count=1 -timeout 45m ${RUN:+-run "$RUN"} -v ./e2e
+CONTROL_PLANE="$name-control-plane" HELM="$bin/helm" go test -tags e2e,grpcnotrace -count=1 -timeout 45m ${RUN:+-run "$RUN"} -v ./e2e 2>&1 | tee "$folder/tests.txt"

@@ -11,8 +11,12 @@ import (
 // appPort takes orders; sidecars are told to leave it alone.
 const appPort = 9000
 
-// callTimeout bounds one call.
-const callTimeout = 5 * time.Second
+// callTimeout bounds one call, and patience one that is to be answered however busy the machine is: a resolver whose question is lost asks
+// again after five seconds.
+const (
+	callTimeout = 5 * time.Second
+	patience    = 30 * time.Second
+)
 
 // order is a call to make.
 type order struct {
@@ -28,6 +32,8 @@ type order struct {
 	// Hop is the SNI of TLS around whatever the app speaks, as a sidecar speaks it, with the pod's own certificate of the
 	// mesh where there is one.
 	Hop string `json:"hop,omitempty"`
+	// Patient has the call wait for its answer for as long as patience.
+	Patient bool `json:"patient,omitempty"`
 }
 
 // answer is what came of it: Caller is whom the server saw, Server which server it was, SNI the name it was asked for by
@@ -52,7 +58,11 @@ func app() error {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+		timeout := callTimeout
+		if o.Patient {
+			timeout = patience
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		out, err := o.call(ctx)
 		if err != nil {
