@@ -159,7 +159,7 @@ check: ## Check the form of Go.
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	$(race) ./...
-	cd test && $(race) -count=1 ./bench ./chart ./codes ./house ./laws ./proof ./recipes ./reference ./versions
+	cd test && $(race) -count=1 ./bench ./chart ./codes ./house ./laws ./proof ./recipes ./reference ./versions ./walltime
 	cd test && go test -count=1 -timeout 20m ./release
 
 .PHONY: alerts
