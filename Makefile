@@ -173,8 +173,8 @@ integration: build assets ## Run the tests on a real kube-apiserver; they leave 
 	cd test && $(race) -count=1 -timeout 40m ./integration
 
 .PHONY: gitops
-gitops: build assets ## Have Argo CD's and Flux's own code sync the chart, and what tenants write, on a real kube-apiserver.
-	cd test && go test -count=1 ./flux
+gitops: build assets ## Have Argo CD's and Flux's own code sync the chart, and what tenants write, and helm's uninstall it, on a real kube-apiserver.
+	cd test && go test -count=1 -p 1 ./flux ./helm
 	cd test/argocd && go test -count=1 ./...
 
 CASES ?=
