@@ -105,7 +105,9 @@ func (r *release) installs(t *testing.T, args ...string) {
 	require.NoError(t, r.Client.Get(t.Context(), client.ObjectKey{Namespace: controlplane.Namespace, Name: controlplane.Release}, config))
 	require.NoError(t, os.WriteFile(filepath.Join(r.folder, "config.yaml"), []byte(config.Data["config.yaml"]), 0o600))
 	var err error
-	r.pod, err = r.StartReplica(t.Context(), controlplane.ReplicaOptions{Name: "pod", Server: r.Config.Host, CA: r.Config.CAData, Args: []string{"--shutdown-delay=0s"}})
+	r.pod, err = r.StartReplica(t.Context(), controlplane.ReplicaOptions{
+		Name: "pod", Server: r.Config.Host, CA: r.Config.CAData, Args: []string{"--shutdown-delay=0s"},
+	})
 	require.NoError(t, err)
 	// The certificate is of names.
 	r.point(t, strings.Replace(r.pod.Address, "127.0.0.1", "localhost", 1))
