@@ -154,16 +154,17 @@ check: ## Check the form of Go.
 	cd test/routing && go vet ./...
 	cd test/alerts && go vet ./...
 	cd test/argocd && go vet ./...
+	cd test/otlp && go vet ./...
 	cd tools/image && go vet ./...
 
 .PHONY: unit
 unit: ## Run the unit tests, with the race detector.
 	$(race) ./...
-	cd test && $(race) -count=1 ./bench ./chart ./codes ./house ./laws ./proof ./recipes ./reference ./versions
+	cd test && $(race) -count=1 ./bench ./chart ./codes ./house ./laws ./proof ./recipes ./reference ./versions ./walltime
 	cd test && go test -count=1 -timeout 20m ./release
 
 .PHONY: alerts
-alerts: build assets ## Try the chart's alerts and dashboard by Prometheus' own evaluation, over what a webhook serves on a real kube-apiserver; and its traces and log.
+alerts: build assets ## Try the chart's alerts and dashboard by Prometheus' own evaluation, over what a webhook serves on a real kube-apiserver; its log, and its traces by a collector's receiver.
 	cd test && go test -count=1 ./operated
 	cd test/alerts && go test -count=1 ./...
 
@@ -172,8 +173,8 @@ integration: build assets ## Run the tests on a real kube-apiserver; they leave 
 	cd test && $(race) -count=1 -timeout 40m ./integration
 
 .PHONY: gitops
-gitops: build assets ## Have Argo CD's and Flux's own code sync the chart, and what tenants write, on a real kube-apiserver.
-	cd test && go test -count=1 ./flux
+gitops: build assets ## Have Argo CD's and Flux's own code sync the chart, and what tenants write, and helm's uninstall it, on a real kube-apiserver.
+	cd test && go test -count=1 -p 1 ./flux ./helm
 	cd test/argocd && go test -count=1 ./...
 
 CASES ?=

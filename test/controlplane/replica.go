@@ -11,6 +11,8 @@ import (
 	"time"
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/egress-governor/egress-governor/test/walltime"
 )
 
 // Install installs the chart, whose webhook configurations name a port of loopback, for replicas that are started beside.
@@ -149,3 +151,8 @@ func (c *ControlPlane) gone(ctx context.Context, name string, pid int) error {
 
 // Signal sends a replica a signal.
 func (r *Replica) Signal(signal os.Signal) error { return r.process.cmd.Process.Signal(signal) }
+
+// SetClock has a replica's wall clock differ from the machine's by so much, until it ends.
+func (r *Replica) SetClock(by time.Duration) error {
+	return walltime.Shift(r.process.cmd.Process.Pid, by)
+}

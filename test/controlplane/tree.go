@@ -31,6 +31,22 @@ func BuildEgressctl(root string) (binary string, err error) {
 	return binary, build(root, "-o", binary, "./cmd/egressctl")
 }
 
+// BuildReceiver builds the OTLP receiver of OpenTelemetry's collector beside the webhook, and returns where it stands.
+func BuildReceiver(root string) (binary string, err error) {
+	if binary, err = filepath.Abs(filepath.Join(root, ".run", "bin", "otlp")); err != nil {
+		return "", err
+	}
+	return binary, build(filepath.Join(root, "test", "otlp"), "-o", binary, ".")
+}
+
+// BuildHelm builds helm's own program where make has it, and returns where it stands.
+func BuildHelm(root string) (binary string, err error) {
+	if binary, err = filepath.Abs(filepath.Join(root, ".run", "tools", "helm")); err != nil {
+		return "", err
+	}
+	return binary, build(filepath.Join(root, "tools", "cluster"), "-o", binary, "helm.sh/helm/v4/cmd/helm")
+}
+
 // build builds as make does, so that it finds the packages in the cache.
 func build(root string, args ...string) error {
 	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-tags", "grpcnotrace"}, args...)...)

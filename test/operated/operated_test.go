@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -43,11 +41,21 @@ func started(t *testing.T) *operated {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	require.NoError(t, controlplane.BuildWebhook(root))
-	out := &operated{collected: received(t)}
+	out := &operated{collected: received(t, root)}
 	options := controlplane.InTree(root, "operated")
-	options.Traces, out.folder = out.collected.address, options.Folder
-	options.Values = map[string]any{
-		"tracing":  map[string]any{"endpoint": "http://" + out.collected.address},
+	options.Traces, out.folder = out.collected.grpc, options.Folder
+	options.Values = values(out.collected.grpc, "grpc")
+	out.ControlPlane, err = controlplane.Start(t.Context(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, out.Stop()) })
+	out.stopPart(t)
+	return out
+}
+
+// values are the chart's: traces are sent to a receiver, by a protocol.
+func values(receiver, protocol string) map[string]any {
+	return map[string]any{
+		"tracing":  map[string]any{"endpoint": "http://" + receiver, "protocol": protocol},
 		"extraEnv": []any{map[string]any{"name": "OTEL_BSP_SCHEDULE_DELAY", "value": "200"}},
 		// No more than five entries are suspended at once.
 		"suspend": map[string]any{"maxShare": 0},
@@ -57,11 +65,6 @@ func started(t *testing.T) *operated {
 			"decision_logs": map[string]any{"service": "nobody"},
 		}},
 	}
-	out.ControlPlane, err = controlplane.Start(t.Context(), options)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, out.Stop()) })
-	out.stopPart(t)
-	return out
 }
 
 // stopPart has somebody stop admission, of kinds that nothing here writes; the leader that comes next tells it at once.
@@ -147,28 +150,7 @@ func TestWhatAnOperatorSees(t *testing.T) {
 	t.Run("logs", o.logs)
 	t.Run("metrics", o.documented)
 	t.Run("doors", o.doors)
-}
-
-// traces: a request is part of the API server's trace of it, and what is written for an exit part of the work on it.
-func (o *operated) traces(t *testing.T) {
-	var whole *tracev1.Span
-	o.eventually(t, func() bool {
-		for _, whole = range o.collected.named("admission validate", "egress_governor.name", "evil") {
-			return o.collected.parent(whole).Span != nil
-		}
-		return false
-	}, "spans of the request")
-	assert.Equal(t, "apiserver", o.collected.parent(whole).service)
-	assert.Equal(t, "denied", valueOf(whole.Attributes, "egress_governor.verdict"))
-	parts := o.collected.parts(whole)
-	for _, part := range []string{"turn", "decode", "review"} {
-		assert.Contains(t, parts, part)
-	}
-	o.eventually(t, func() bool {
-		return slices.ContainsFunc(o.collected.named("reconcile exits", "egress_governor.host", "api.test"), func(turn *tracev1.Span) bool {
-			return slices.ContainsFunc(o.collected.parts(turn), func(part string) bool { return strings.HasPrefix(part, "HTTP ") })
-		})
-	}, "spans of the work on an exit, and of what is written for it")
+	t.Run("traces by HTTP", o.tracesByHTTP)
 }
 
 // logs: a denial is one line, which the API server's audit log names.

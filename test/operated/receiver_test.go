@@ -1,22 +1,29 @@
 package operated
 
 import (
-	"context"
+	"bufio"
+	"encoding/binary"
+	"io"
 	"net"
+	"os"
+	"os/exec"
 	"sync"
+	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
-// receiver is an OTLP receiver of spans.
+// receiver is the OTLP receiver of OpenTelemetry's collector, a process of its own (test/otlp), and what it hands on.
 type receiver struct {
-	collector.UnimplementedTraceServiceServer
-	address string
+	// grpc and http are where it listens.
+	grpc, http string
 
 	mu    sync.Mutex
 	spans []told
@@ -28,30 +35,63 @@ type told struct {
 	service string
 }
 
-func received(t *testing.T) *receiver {
+func received(t *testing.T, root string) *receiver {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	program, err := controlplane.BuildReceiver(root)
 	require.NoError(t, err)
-	out := &receiver{address: listener.Addr().String()}
-	server := grpc.NewServer()
-	collector.RegisterTraceServiceServer(server, out)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
+	out := &receiver{grpc: free(t), http: free(t)}
+	process := exec.Command(program, "--grpc="+out.grpc, "--http="+out.http)
+	process.Stderr = os.Stderr
+	hands, err := process.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, process.Start())
+	read := make(chan error, 1)
+	go func() { read <- out.read(bufio.NewReader(hands)) }()
+	t.Cleanup(func() {
+		require.NoError(t, process.Process.Signal(syscall.SIGTERM))
+		require.ErrorIs(t, <-read, io.EOF)
+		assert.NoError(t, process.Wait())
+	})
 	return out
 }
 
-// Export implements the service of OTLP.
-func (r *receiver) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+// free is an address of loopback that nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// read takes what is handed on, until it ends.
+func (r *receiver) read(from io.Reader) error {
+	for {
+		var length uint32
+		if err := binary.Read(from, binary.BigEndian, &length); err != nil {
+			return err
+		}
+		raw, of := make([]byte, length), &tracev1.TracesData{}
+		if _, err := io.ReadFull(from, raw); err != nil {
+			return err
+		}
+		if err := proto.Unmarshal(raw, of); err != nil {
+			return err
+		}
+		r.take(of)
+	}
+}
+
+func (r *receiver) take(of *tracev1.TracesData) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, resource := range request.ResourceSpans {
+	for _, resource := range of.ResourceSpans {
 		for _, scope := range resource.ScopeSpans {
 			for _, span := range scope.Spans {
 				r.spans = append(r.spans, told{span, valueOf(resource.Resource.Attributes, "service.name")})
 			}
 		}
 	}
-	return &collector.ExportTraceServiceResponse{}, nil
 }
 
 func valueOf(attributes []*commonv1.KeyValue, key string) string {

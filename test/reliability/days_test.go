@@ -98,6 +98,8 @@ var days = []day{
 	}), failShut, stay},
 	{"the caBundle is taken out of the webhook configurations", withoutBundle, failShut, stay},
 	{"the leader is killed, whose clock was a year ahead", ahead, failShut, end},
+	{"every replica's clock jumps a day forward, and back", clocks(24 * time.Hour), nothing, stay},
+	{"every replica's clock jumps a day back, and forward", clocks(-24 * time.Hour), nothing, stay},
 	{"every replica starts while the API server hangs for 15 s", func(_ context.Context, t *testing.T) {
 		for _, pod := range world.pods {
 			pod.wire.hang()

@@ -1,21 +1,13 @@
 package reliability
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
@@ -32,6 +24,8 @@ const lasting = 10 * time.Second
 type deployment struct {
 	plane   *controlplane.ControlPlane
 	service *service
+	// logs is the folder of the replicas' logs.
+	logs string
 
 	pods []*pod
 	made int
@@ -39,19 +33,6 @@ type deployment struct {
 	ended atomic.Int64
 	// under is the command before the webhook's own in pods that are made from now on.
 	under []string
-}
-
-// pod is a replica that is wanted until it is deleted.
-type pod struct {
-	options controlplane.ReplicaOptions
-	wire    *wire
-
-	mu      sync.Mutex
-	replica *controlplane.Replica
-	member  *member
-	deleted bool
-	// gone is closed when it is not started again any more.
-	gone chan struct{}
 }
 
 // scale starts pods until there are so many.
@@ -83,12 +64,6 @@ func (d *deployment) create(ctx context.Context) (*pod, error) {
 	out.runs(d.service, replica)
 	go d.keep(out)
 	return out, nil
-}
-
-func (p *pod) runs(in *service, replica *controlplane.Replica) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.replica, p.member = replica, in.add(replica.Address, replica.Ready)
 }
 
 // keep starts a pod anew whenever it ended, until it is deleted.
@@ -129,20 +104,6 @@ func (d *deployment) delete(of *pod, by syscall.Signal) {
 	_ = replica.Signal(by)
 	<-of.gone
 	of.wire.server.CloseClientConnections()
-}
-
-// crash ends what runs in a pod; it is started again.
-func (p *pod) crash(t *testing.T) {
-	t.Helper()
-	p.signal(t, syscall.SIGKILL)
-}
-
-// signal sends a signal to what runs in a pod.
-func (p *pod) signal(t *testing.T, of syscall.Signal) {
-	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	require.NoError(t, p.replica.Signal(of))
 }
 
 // roll replaces each pod by another that is ready first, as the chart's strategy has it.
@@ -195,6 +156,7 @@ func (d *deployment) heal() {
 	_ = d.plane.Signal("etcd", syscall.SIGCONT)
 	for _, of := range d.pods {
 		of.wire.mend()
+		_ = of.running().SetClock(0)
 	}
 }
 
@@ -227,34 +189,4 @@ func (d *deployment) settled(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// metric returns the sum of a metric of a pod.
-func (p *pod) metric(ctx context.Context, name string) (out float64, err error) {
-	p.mu.Lock()
-	url := p.replica.Metrics
-	p.mu.Unlock()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	raw, err := io.ReadAll(response.Body)
-	if err := errors.Join(err, response.Body.Close()); err != nil {
-		return 0, err
-	}
-	families, err := parsed(raw)
-	for _, metric := range families[name].GetMetric() {
-		out += metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
-	}
-	return out, err
-}
-
-// parsed reads metrics as Prometheus does.
-func parsed(raw []byte) (map[string]*dto.MetricFamily, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(bytes.NewReader(raw))
 }

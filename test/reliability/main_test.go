@@ -55,7 +55,7 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	world = &deployment{plane: plane, service: service}
+	world = &deployment{plane: plane, service: service, logs: options.Folder}
 	for _, name := range tenants {
 		if err := plane.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return 1, err
