@@ -33,7 +33,32 @@ type AdoptedNamespace struct {
 	Observed bool            `json:"observed"`
 	Gateway  string          `json:"gateway,omitempty"`
 	Objects  []AdoptedObject `json:"objects"`
+	// Crossings stand while entries and rules are written on which calls hang both.
+	Crossings []CrossedHosts `json:"crossings,omitempty"`
 }
+
+// CrossedHosts is an EnvoyFilter that has the proxies of its namespace call hosts at their gateway for a while.
+type CrossedHosts struct {
+	Namespace string   `json:"namespace"`
+	Name      string   `json:"name"`
+	Hosts     []string `json:"hosts"`
+}
+
+// crossed are crossings in a report.
+func crossed(of []adopt.Crossing) (out []CrossedHosts) {
+	for _, each := range of {
+		out = append(out, CrossedHosts{each.Namespace, each.Name(), each.Hosts()})
+	}
+	return out
+}
+
+// row is that of a crossing in a table.
+func (c CrossedHosts) row() []string {
+	return []string{c.Namespace, "EnvoyFilter " + c.Name, printable(hostsIn(c.Hosts)), "for a while"}
+}
+
+// crossedBy is what a table says of it.
+const crossedBy = "has proxies call these at the gateway, encrypted there, while their entries and rules are written; it is deleted at the end"
 
 // AdoptedObject is a stored object. Changes are what its author would be told, Findings why it is left untouched, For why it waits, and
 // Back the command that undoes the step.
@@ -80,6 +105,7 @@ func NewAdoption(of *adopt.Plan) *Adoption {
 				out.Summary.Left++
 			}
 		}
+		next.Crossings = crossed(namespace.Crossings)
 		out.Namespaces = append(out.Namespaces, next)
 	}
 	for _, each := range of.Hops {
@@ -128,6 +154,9 @@ func (a *Adoption) table() string {
 				rows = append(rows, []string{namespace.Namespace, object.Kind + " " + object.Name, printable(hostsIn(object.Hosts)), object.state()})
 				said = append(said, object.lines())
 			}
+		}
+		for _, crossing := range namespace.Crossings {
+			rows, said = append(rows, crossing.row()), append(said, []string{crossedBy})
 		}
 	}
 	var out strings.Builder
@@ -193,6 +222,8 @@ type Unsealing struct {
 	APIVersion string     `json:"apiVersion"`
 	Kind       string     `json:"kind"`
 	Objects    []Returned `json:"objects"`
+	// Crossings stand while entries and rules are written on which calls hang both.
+	Crossings []CrossedHosts `json:"crossings,omitempty"`
 }
 
 // Returned is an object that goes back to what its author wrote; one that is Released has gone back, and its exit goes.
@@ -205,8 +236,8 @@ type Returned struct {
 }
 
 // NewUnsealing returns the report of what goes back.
-func NewUnsealing(of []adopt.Return) *Unsealing {
-	out := &Unsealing{APIVersion: "report.egress-governor.io/v1alpha1", Kind: "Unsealing", Objects: []Returned{}}
+func NewUnsealing(of []adopt.Return, crossings []adopt.Crossing) *Unsealing {
+	out := &Unsealing{APIVersion: "report.egress-governor.io/v1alpha1", Kind: "Unsealing", Objects: []Returned{}, Crossings: crossed(crossings)}
 	for _, each := range of {
 		out.Objects = append(out.Objects, Returned{each.GetKind(), each.GetNamespace(), each.GetName(), each.Hosts, each.Intent == nil})
 	}
@@ -224,9 +255,13 @@ func (u *Unsealing) Write(w io.Writer, format string) error {
 			}
 			rows = append(rows, []string{of.Namespace, of.Kind + " " + of.Name, printable(hostsIn(of.Hosts)), change})
 		}
+		said := make([][]string, len(rows))
+		for _, crossing := range u.Crossings {
+			rows, said = append(rows, crossing.row()), append(said, []string{crossedBy})
+		}
 		var out strings.Builder
 		if len(rows) > 1 {
-			columns(&out, rows, make([][]string, len(rows)))
+			columns(&out, rows, said)
 			out.WriteString("\n")
 		}
 		out.WriteString(counted(len(u.Objects), "object") + " to write\n")
