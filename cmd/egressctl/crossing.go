@@ -31,6 +31,20 @@ func (h *hand) leftCrossings(ctx context.Context, of ...string) ([]unstructured.
 	return list.Items, nil
 }
 
+// before has what keeps calls going stand before anything goes back.
+func (h *hand) before(cmd *cobra.Command, plan []adopt.Return, crossings []adopt.Crossing, controllers bool) error {
+	if controllers {
+		if err := h.unruled(cmd, plan); err != nil {
+			return err
+		}
+	}
+	left, err := h.leftCrossings(cmd.Context(), adopt.Namespaces(plan)...)
+	if err != nil {
+		return err
+	}
+	return h.cross(cmd, crossings, len(left) > 0)
+}
+
 // cross has crossings stand, and proxies know of them. Those that an earlier run left keep calls going until proxies know of all that it wrote,
 // and are the present ones then, or go at the end.
 func (h *hand) cross(cmd *cobra.Command, of []adopt.Crossing, left bool) error {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -151,5 +153,20 @@ func TestWhoMayNotWriteCrossingsIsTold(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Contains(t, said.String(), "Note: EnvoyFilter shop/egress-governor-crossing-shop cannot be stored", name)
 		assert.Contains(t, said.String(), "calls of namespace shop to bank.example.com:80 may fail", name)
+	}
+}
+
+// TestAPlanNamesItsCrossings, there and back.
+func TestAPlanNamesItsCrossings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cluster.yaml")
+	namespace, _, _ := strings.Cut(originated, "\n---")
+	rule := originated[strings.LastIndex(originated, "---"):]
+	for _, each := range []struct{ command, stored string }{{"adopt", originated}, {"unseal", namespace + "\n---" + sealedBank + rule}} {
+		require.NoError(t, os.WriteFile(file, []byte(each.stored), 0o600))
+		code, out, errs := run(t, "", each.command, "--cluster", file)
+		assert.Equal(t, clean, code, errs)
+		assert.Regexp(t, `shop +EnvoyFilter egress-governor-crossing-shop +bank.example.com:80 +for a while\n +has proxies call these at the gateway`, out, each.command)
+		_, out, _ = run(t, "", each.command, "--cluster", file, "-o", "yaml")
+		assert.Regexp(t, `crossings:\n *- hosts:\n *- bank.example.com:80\n *name: egress-governor-crossing-shop\n *namespace: shop\n`, out, each.command)
 	}
 }

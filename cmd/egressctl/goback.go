@@ -59,20 +59,6 @@ func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, crossings []adopt
 	return nil
 }
 
-// before has what keeps calls going stand before anything goes back.
-func (h *hand) before(cmd *cobra.Command, plan []adopt.Return, crossings []adopt.Crossing, controllers bool) error {
-	if controllers {
-		if err := h.unruled(cmd, plan); err != nil {
-			return err
-		}
-	}
-	left, err := h.leftCrossings(cmd.Context(), adopt.Namespaces(plan)...)
-	if err != nil {
-		return err
-	}
-	return h.cross(cmd, crossings, len(left) > 0)
-}
-
 // together returns what of a plan goes back at once.
 func together(plan []adopt.Return) iter.Seq[[]adopt.Return] {
 	return func(yield func([]adopt.Return) bool) {

@@ -99,6 +99,7 @@ func TestACrossingIsNobodysToDeny(t *testing.T) {
 	}{
 		"held":              {held, crossing("api.example.com", 80), Allowed},
 		"sealed":            {sealed, crossing("api.example.com", 80), Allowed},
+		"a second entry":    {held, crossing("api.example.com", 8080), Allowed},
 		"straight":          {entry(""), crossing("api.example.com", 80), Denied},
 		"to another":        {entry("pci"), crossing("api.example.com", 80), Denied},
 		"another host":      {held, crossing("db.example.com", 80), Denied},
@@ -111,7 +112,9 @@ func TestACrossingIsNobodysToDeny(t *testing.T) {
 		"none at all":     {held, changed(func([]any) []any { return nil }), Denied},
 	} {
 		cluster := egresstest.NewCluster()
-		cluster.Known = []*egress.Entry{each.entry}
+		second := *each.entry
+		second.Name, second.Ports = "second", []egress.Port{{Number: 8080, Protocol: "HTTP"}}
+		cluster.Known = []*egress.Entry{each.entry, &second}
 		of := newReviewer()
 		of.View = cluster
 		of.Policies = &policies{decision: policy.Decision{Denied: []policy.Violation{{Policy: "p", Message: "no"}}}}

@@ -231,3 +231,68 @@ func TestNoCallIsLostBetweenAnEntryAndTheRuleThatEncryptsIt(t *testing.T) {
 		}
 	}
 }
+
+// TestARouteToATLSPortTurnsBeforeItsRule: HTTP that a route leads to a TLS port, where the client's proxy encrypts it, gets through a gateway by Plain
+// while the entry is sealed and the route is not, and goes in clear to nobody. The rule after the entry, and before the route, would have it fail.
+func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
+	c := newCrossing(t, egress.Plain, `{host: api.example.com, exportTo: ["."], trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`)
+	routes := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: up, namespace: app-a}, spec: {hosts: [api.example.com], exportTo: ["."],
+		http: [{match: [{port: 80}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}}`), &routes.Object))
+	require.NoError(t, c.registry.Put(routes))
+	straight := c.passing.written(egress.Plain)
+	straight.SetAnnotations(map[string]string{hop.ExitAnnotation: hop.ExitHeld})
+	sealed, err := hop.Seal(straight, c.gw, c.mesh)
+	require.NoError(t, err)
+	stores := func(entry *unstructured.Unstructured) {
+		c.entry = entry
+		c.registry.PutEntry(c.registry.Read(entry))
+	}
+	goes := func() string {
+		m := newMesh(t, c.state()+document(t, c.authors.Object)+document(t, routes.Object))
+		client := m.sidecar(t, "app-a")
+		of := call{namespace: "app-a", host: api, port: 80}
+		found, err := clusters(t, client, of, 80, simulation.CallModeOutbound)
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		at, encrypts := addresses(client, found[0]), spoken(t, client, found[0]) != nil
+		if slices.Equal(at, []string{webs}) {
+			return map[bool]string{true: direct, false: "in clear"}[encrypts]
+		}
+		of.asks = rewrittenTo(t, client, of)
+		of.tls = encrypts
+		port := map[bool]int{false: 8080, true: 8443}[encrypts]
+		if slices.Equal(at, []string{gatewayHost + ":443"}) && !encrypts {
+			return fails // HTTP at the port of TLS
+		}
+		exits, err := clusters(t, m.gateway(t, ""), of, port, simulation.CallModeGateway)
+		if err != nil || len(exits) != 1 || !slices.Equal(addresses(m.gateway(t, ""), exits[0]), []string{webs}) || encrypts == (spoken(t, m.gateway(t, ""), exits[0]) != nil) {
+			return fails
+		}
+		return "by the gateway, encrypted once"
+	}
+	stores(straight)
+	c.exit()
+	assert.Equal(t, direct, goes())
+	stores(sealed)
+	assert.Equal(t, "by the gateway, encrypted once", goes(), "the entry sealed")
+	written, inClear := c.authors, c.sealedRule()
+	c.rules(inClear)
+	assert.Equal(t, fails, goes(), "the rule before the route")
+	c.rules(written)
+	form := c.registry.RouteForm(types.NamespacedName{Namespace: "app-a", Name: "up"})
+	require.NotNil(t, form)
+	routes, err = form(routes)
+	require.NoError(t, err)
+	assert.Equal(t, "by the gateway, encrypted once", goes(), "the route led")
+	c.rules(inClear)
+	assert.Equal(t, "by the gateway, encrypted once", goes(), "the rule too")
+}
+
+// rewrittenTo returns what a client's proxy asks for in the place of what the app did, empty for the same.
+func rewrittenTo(t *testing.T, client *proxy, of call) string {
+	t.Helper()
+	found, err := ways(t, client, of, of.port, simulation.CallModeOutbound)
+	require.NoError(t, err)
+	return found[0].asks
+}
