@@ -66,7 +66,7 @@ func Crossing(mesh *egress.Mesh, namespace, of string, ports []Crossed) *unstruc
 	var out []any
 	for _, port := range ports {
 		for _, subset := range append([]string{""}, port.Subsets...) {
-			out = append(out, instead(mesh, port, subset)...)
+			out = append(out, instead(mesh, of, port, subset)...)
 		}
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": fields{"configPatches": out}}}
@@ -78,11 +78,11 @@ func Crossing(mesh *egress.Mesh, namespace, of string, ports []Crossed) *unstruc
 }
 
 // instead are the patches that put a cluster that leads to the gateway in the place of Istio's.
-func instead(mesh *egress.Mesh, port Crossed, subset string) []any {
+func instead(mesh *egress.Mesh, of string, port Crossed, subset string) []any {
 	name := fmt.Sprintf("outbound|%d|%s|%s", port.Port.Number, subset, port.Host)
 	return []any{
 		fields{"applyTo": "CLUSTER", "match": fields{"context": "SIDECAR_OUTBOUND", "cluster": fields{"name": name}}, "patch": fields{"operation": "REMOVE"}},
-		patch("CLUSTER", fields{"context": "SIDECAR_OUTBOUND"}, "ADD", crossed(mesh, port, name)),
+		patch("CLUSTER", fields{"context": "SIDECAR_OUTBOUND"}, "ADD", crossed(mesh, of, port, name)),
 	}
 }
 
@@ -95,7 +95,7 @@ func CrossedBy(filter *unstructured.Unstructured, mesh *egress.Mesh) (out []Cros
 		return nil, false
 	}
 	for pair := range slices.Chunk(patches, 2) {
-		port, known := crossedHere(pair, mesh)
+		port, known := crossedHere(pair, of, mesh)
 		if !known {
 			return nil, false
 		}
@@ -105,7 +105,7 @@ func CrossedBy(filter *unstructured.Unstructured, mesh *egress.Mesh) (out []Cros
 }
 
 // crossedHere returns the port whose cluster two patches replace.
-func crossedHere(pair []any, mesh *egress.Mesh) (Crossed, bool) {
+func crossedHere(pair []any, of string, mesh *egress.Mesh) (Crossed, bool) {
 	first, _ := pair[0].(map[string]any)
 	name, _, _ := unstructured.NestedString(first, "match", "cluster", "name")
 	parts := strings.Split(name, "|")
@@ -120,7 +120,7 @@ func crossedHere(pair []any, mesh *egress.Mesh) (Crossed, bool) {
 		for _, transport := range egress.Transports() {
 			for _, protocol := range []string{"HTTP", "GRPC", "TCP"} {
 				port := Crossed{Gateway: gw.By(transport), Host: parts[3], Port: egress.Port{Number: uint32(number), Protocol: protocol}}
-				if port.Gateway.Port(egress.FamilyOf(protocol)) != 0 && equality.Semantic.DeepEqual(pair, instead(mesh, port, parts[2])) {
+				if port.Gateway.Port(egress.FamilyOf(protocol)) != 0 && equality.Semantic.DeepEqual(pair, instead(mesh, of, port, parts[2])) {
 					return port, true
 				}
 			}
@@ -132,12 +132,14 @@ func crossedHere(pair []any, mesh *egress.Mesh) (Crossed, bool) {
 // unlimited is what Istio has for limits that nobody set.
 const unlimited = int64(4294967295)
 
-// crossed is the cluster that leads to the gateway.
-func crossed(mesh *egress.Mesh, of Crossed, name string) fields {
+// crossed is the cluster that leads to the gateway, for an entry of a namespace.
+func crossed(mesh *egress.Mesh, namespace string, of Crossed, name string) fields {
 	family := egress.FamilyOf(of.Port.Protocol)
 	http2 := family == egress.FamilyHTTP && !egress.IsHTTP1(of.Port.Protocol)
 	out := fields{
 		"name": name, "type": "STRICT_DNS", "connect_timeout": "10s", "dns_lookup_family": "V4_PREFERRED", "lb_policy": "LEAST_REQUEST",
+		// By which Istio's metrics name the host.
+		"metadata": fields{"filter_metadata": fields{"istio": fields{"services": []any{fields{"host": of.Host, "name": of.Host, "namespace": namespace}}}}},
 		"circuit_breakers": fields{"thresholds": []any{fields{
 			"max_connections": unlimited, "max_pending_requests": unlimited, "max_requests": unlimited, "max_retries": unlimited,
 		}}},

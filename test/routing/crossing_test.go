@@ -5,10 +5,12 @@ import (
 	"slices"
 	"testing"
 
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/simulation"
+	"istio.io/istio/pilot/test/xdstest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -228,6 +230,42 @@ func TestNoCallIsLostBetweenAnEntryAndTheRuleThatEncryptsIt(t *testing.T) {
 				c.filter = nil
 				is("as it was", direct)
 			})
+		}
+	}
+}
+
+// TestACrossingSpeaksAsProxiesDoInTheEnd: to the same endpoints, by the same certificates, to whoever has the same name, as the same service in
+// Istio's metrics.
+func TestACrossingSpeaksAsProxiesDoInTheEnd(t *testing.T) {
+	for _, by := range egress.Transports() {
+		c := newCrossing(t, by, `{host: api.example.com, exportTo: [app-a], subsets: [{name: v1}], trafficPolicy: {tls: {mode: SIMPLE}}}`)
+		c.crosses()
+		crossing := newMesh(t, c.all()).sidecar(t, "app-a")
+		c.filter = nil
+		c.enter(true, false)
+		c.rules(c.sealedRule())
+		sealed := newMesh(t, c.all()).sidecar(t, "app-a")
+		for _, name := range []string{"outbound|80||" + api, "outbound|80|v1|" + api, "outbound|8443||" + api, "outbound|5432||" + api} {
+			ours, theirs := xdstest.ExtractCluster(name, crossing.Clusters), xdstest.ExtractCluster(name, sealed.Clusters)
+			require.Equal(t, ours == nil, theirs == nil, name)
+			if ours == nil {
+				continue
+			}
+			services := func(of *cluster.Cluster) string {
+				return of.GetMetadata().GetFilterMetadata()["istio"].GetFields()["services"].String()
+			}
+			assert.Equal(t, services(theirs), services(ours), name)
+			assert.Equal(t, addresses(sealed, name), addresses(crossing, name), name)
+			of, want := spoken(t, crossing, name).GetCommonTlsContext(), spoken(t, sealed, name).GetCommonTlsContext()
+			require.Equal(t, want == nil, of == nil, name)
+			if of == nil {
+				continue
+			}
+			assert.Equal(t, fmt.Sprint(want.TlsCertificateSdsSecretConfigs), fmt.Sprint(of.TlsCertificateSdsSecretConfigs), name)
+			assert.Equal(t, fmt.Sprint(want.TlsParams), fmt.Sprint(of.TlsParams), name)
+			assert.Equal(t, fmt.Sprint(want.GetCombinedValidationContext().GetValidationContextSdsSecretConfig()), fmt.Sprint(of.GetCombinedValidationContext().GetValidationContextSdsSecretConfig()), name)
+			assert.Equal(t, names(spoken(t, sealed, name)), names(spoken(t, crossing, name)), name)
+			assert.Subset(t, want.AlpnProtocols, of.AlpnProtocols, name)
 		}
 	}
 }
