@@ -52,7 +52,8 @@ is sealed, by which gateway its calls leave then, and what is left as it is, and
 
 With --apply it governs each namespace that is observed, has the exits of its entries made, waits until they stand and proxies know of
 them, and then seals one entry after another, with the rules and routes of its hosts in the next requests, so that calls have somewhere to
-go at any time. An entry that cannot be sealed is left untouched, and so is one whose routes or rules cannot be stored with it. The cluster
+go at any time. Where a rule encrypts calls, an EnvoyFilter of each namespace that makes them has proxies call the gateway meanwhile; it is
+deleted at the end. An entry that cannot be sealed is left untouched, and so is one whose routes or rules cannot be stored with it. The cluster
 itself knows what is done: interrupted, it goes on where it was when it is run again. A step that fails ends the work on its namespace.
 
 It exits with 0 where all can be sealed, or was; with 1 where something is left as it is, and with 2 where something failed.`,

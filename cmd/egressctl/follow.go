@@ -82,7 +82,8 @@ func (f *followers) done(object *unstructured.Unstructured) bool {
 	return last != nil && f.stands(last)
 }
 
-// after names what may change its form with an entry: rules before routes, so that no other write is between the entry and a rule.
+// after names what may change its form with an entry: routes before rules. HTTP that a route leads to a TLS port is encrypted by the client's proxy until
+// the route leads to the gateway, and at a gateway by Plain that gets through.
 func (f *followers) after(entry *unstructured.Unstructured) (out []*unstructured.Unstructured) {
 	add := func(kind string, names []types.NamespacedName) {
 		slices.SortFunc(names, func(a, b types.NamespacedName) int {
@@ -103,8 +104,8 @@ func (f *followers) after(entry *unstructured.Unstructured) (out []*unstructured
 		rules = append(rules, f.view.RulesOf(egress.Canonical(host))...)
 		routes = append(routes, f.view.LeadingTo(egress.Canonical(host))...)
 	}
-	add("DestinationRule", rules)
 	add("VirtualService", routes)
+	add("DestinationRule", rules)
 	return out
 }
 
@@ -122,7 +123,7 @@ func (h *hand) beside(ctx context.Context, entry *unstructured.Unstructured) (ou
 	return out, nil
 }
 
-// follow has the rules and routes beside an entry stored in the form that goes with it, each in the next request after it: istiod waits for
+// follow has the routes and rules beside an entry stored in the form that goes with it, each in the next request after it: istiod waits for
 // a moment in which nothing changes, and tells proxies of all in one push. Their turns are taken afterwards.
 func (h *hand) follow(ctx context.Context, entry *unstructured.Unstructured, beside []*unstructured.Unstructured) error {
 	if err := h.followers.take(entry); err != nil {

@@ -196,24 +196,27 @@ func TestARuleThatDoesNotFollowIsToldOf(t *testing.T) {
 	require.ErrorContains(t, err, "DestinationRule shop/bank: after 50ms it is not in the form that goes with its entry, and calls under it fail")
 }
 
-// TestRulesGoBackWithTheirEntry in the requests after it, of two entries each with its own, and whoever interrupts that has both written.
+// TestRulesGoBackWithTheirEntry in the requests right before it and after it, of two entries each with its own, and whoever interrupts that has all
+// written.
 func TestRulesGoBackWithTheirEntry(t *testing.T) {
 	t.Parallel()
 	stored := parsed(t, originated)
 	h, did, on := watched(t, stored)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	on("update", "serviceentries", func(clienttesting.Action) (bool, runtime.Object, error) {
+	on("update", "destinationrules", func(clienttesting.Action) (bool, runtime.Object, error) {
 		interrupt()
 		return false, nil, nil
 	})
-	of := func(i int) adopt.Return { return adopt.Return{Object: stored[i], Intent: stored[i].Unstructured} }
-	plan := []adopt.Return{of(1), of(2), of(1), of(2), of(2)}
+	of := func(i int, joined bool) adopt.Return {
+		return adopt.Return{Object: stored[i], Intent: stored[i].Unstructured, Joined: joined}
+	}
+	plan := []adopt.Return{of(2, true), of(1, false), of(2, false), of(2, true), of(1, true), of(2, false)}
 	var sizes []int
 	for each := range together(plan) {
 		sizes = append(sizes, len(each))
 	}
-	assert.Equal(t, []int{2, 3}, sizes)
+	assert.Equal(t, []int{2, 1, 3}, sizes)
 	require.NoError(t, h.goBack(ctx, plan[:2], true))
-	assert.Equal(t, []string{"turn", "get serviceentries", "get destinationrules", "update serviceentries", "update destinationrules", "update destinationrules", "turn"}, did.done)
+	assert.Equal(t, []string{"turn", "get destinationrules", "get serviceentries", "update destinationrules", "update serviceentries", "update destinationrules", "turn"}, did.done)
 }

@@ -19,12 +19,10 @@ import (
 )
 
 // unseal writes objects as their authors wrote them, has proxies know of it, and then lets the exits go.
-func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, controllers bool) error {
+func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, crossings []adopt.Crossing, controllers bool) error {
 	ctx := cmd.Context()
-	if controllers {
-		if err := h.unruled(cmd, plan); err != nil {
-			return fmt.Errorf("%w\nnothing went back; run this again", err)
-		}
+	if err := h.before(cmd, plan, crossings, controllers); err != nil {
+		return fmt.Errorf("%w\nnothing went back; run this again", err)
 	}
 	entries := slices.DeleteFunc(slices.Clone(plan), func(of adopt.Return) bool { return of.GetKind() != "ServiceEntry" })
 	steps := len(plan)
@@ -40,6 +38,9 @@ func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, controllers bool)
 		for range of {
 			h.bar.step()
 		}
+	}
+	if err := h.uncross(ctx, adopt.Namespaces(plan)...); err != nil {
+		return err
 	}
 	if !controllers {
 		h.bar.end()
@@ -58,12 +59,12 @@ func (h *hand) unseal(cmd *cobra.Command, plan []adopt.Return, controllers bool)
 	return nil
 }
 
-// together returns what of a plan goes back at once: an entry with the rules behind it, which are those of its hosts, and anything else by itself.
+// together returns what of a plan goes back at once.
 func together(plan []adopt.Return) iter.Seq[[]adopt.Return] {
 	return func(yield func([]adopt.Return) bool) {
 		for first, next := 0, 0; first < len(plan); first = next {
 			next = first + 1
-			for next < len(plan) && plan[first].GetKind() == "ServiceEntry" && plan[next].GetKind() == "DestinationRule" {
+			for next < len(plan) && plan[next-1].Joined {
 				next++
 			}
 			if !yield(plan[first:next]) {

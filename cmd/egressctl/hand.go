@@ -58,6 +58,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"DestinationRule": {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
 	"Gateway":         {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
 	"Sidecar":         {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
+	"EnvoyFilter":     {Group: "networking.istio.io", Version: "v1alpha3", Resource: "envoyfilters"},
 }
 
 func (h *hand) of(object *unstructured.Unstructured) dynamic.ResourceInterface {

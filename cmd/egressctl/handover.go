@@ -47,8 +47,12 @@ func (h *hand) namespace(cmd *cobra.Command, of adopt.Namespace) error {
 			others = append(others, object.Unstructured)
 		}
 	}
+	left, err := h.leftCrossings(ctx, of.Name)
+	if err != nil {
+		return err
+	}
 	if len(entries)+len(others) == 0 {
-		return nil
+		return h.uncross(ctx, of.Name)
 	}
 	h.bar = newProgress(cmd.ErrOrStderr(), 2*len(entries)+len(others))
 	defer h.bar.end()
@@ -60,6 +64,22 @@ func (h *hand) namespace(cmd *cobra.Command, of adopt.Namespace) error {
 	if err := h.ahead(ctx, entries); err != nil {
 		return err
 	}
+	if err := h.cross(cmd, of.Crossings, len(left) > 0); err != nil {
+		return err
+	}
+	if err := h.turn(ctx, entries, others); err != nil {
+		return err
+	}
+	if err := h.uncross(ctx, of.Name); err != nil {
+		return err
+	}
+	h.bar.end()
+	fmt.Fprintf(cmd.ErrOrStderr(), "Namespace %s: %d sealed, %d rewritten. Back: egressctl unseal %s\n", of.Name, len(entries), len(others), of.Name)
+	return nil
+}
+
+// turn has entries sealed, and then what leads to them stored as it goes with that.
+func (h *hand) turn(ctx context.Context, entries, others []*unstructured.Unstructured) error {
 	for _, entry := range entries {
 		if err := h.seal(ctx, entry); err != nil {
 			return err
@@ -72,8 +92,6 @@ func (h *hand) namespace(cmd *cobra.Command, of adopt.Namespace) error {
 		}
 		h.bar.step()
 	}
-	h.bar.end()
-	fmt.Fprintf(cmd.ErrOrStderr(), "Namespace %s: %d sealed, %d rewritten. Back: egressctl unseal %s\n", of.Name, len(entries), len(others), of.Name)
 	return nil
 }
 

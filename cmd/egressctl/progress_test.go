@@ -88,7 +88,7 @@ func TestEachStepOfAReturnIsSeen(t *testing.T) {
 	cmd.SetContext(t.Context())
 	out := onTerminal(t, func(terminal *os.File) {
 		cmd.SetErr(terminal)
-		require.NoError(t, h.unseal(cmd, plan, true))
+		require.NoError(t, h.unseal(cmd, plan, nil, true))
 	})
 	assert.Contains(t, out, fmt.Sprintf("] %d of %d", few, 2*few))
 	assert.Contains(t, out, fmt.Sprintf("] %d of %d"+cleared, 2*few, 2*few))

@@ -92,8 +92,18 @@ func (u *unsealing) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := report.NewUnsealing(plan).Write(cmd.OutOrStdout(), u.output); err != nil || len(plan) == 0 {
+	crossings, err := adopt.Crossings(mesh, stored, plan)
+	if err != nil {
 		return err
+	}
+	if err := report.NewUnsealing(plan, crossings).Write(cmd.OutOrStdout(), u.output); err != nil {
+		return err
+	}
+	if len(plan) == 0 {
+		if !u.apply {
+			return nil
+		}
+		return h.uncross(cmd.Context(), namespacesOf(u.names)...)
 	}
 	standing := against(plan, governed)
 	switch {
@@ -106,7 +116,15 @@ func (u *unsealing) run(cmd *cobra.Command) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written; --apply does it.")
 		return nil
 	}
-	return h.unseal(cmd, plan, asked)
+	return h.unseal(cmd, plan, crossings, asked)
+}
+
+// namespacesOf are those of names as unseal takes them.
+func namespacesOf(names []string) (out []string) {
+	for _, name := range names {
+		out = append(out, adopt.NamespaceOf(name))
+	}
+	return out
 }
 
 // governs says whether the webhook is asked about a namespace.

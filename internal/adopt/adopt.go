@@ -62,6 +62,8 @@ type Namespace struct {
 	Observed bool
 	Gateway  string
 	Objects  []Object
+	// Crossings are how calls go that hang on an entry and a rule both, while these are written.
+	Crossings []Crossing
 }
 
 // Plan is what is to be done.
@@ -100,6 +102,7 @@ func New(ctx context.Context, session *dryrun.Session, mesh *egress.Mesh, stored
 	if err := p.settle(ctx); err != nil {
 		return nil, err
 	}
+	p.cross()
 	return p.Plan, errors.Join(p.findHops(session, mesh, stored), ctx.Err())
 }
 

@@ -241,7 +241,7 @@ func TestRulesGoBeforeEntriesByMutualTLS(t *testing.T) {
 	}{
 		"none":        {"", []string{"ServiceEntry"}, 1},
 		"one of TCP":  {pooled + `}}`, []string{"DestinationRule", "ServiceEntry"}, 1},
-		"one of TLS":  {pooled + `, tls: {mode: SIMPLE}}}`, []string{"ServiceEntry", "DestinationRule"}, 1},
+		"one of TLS":  {pooled + `, tls: {mode: SIMPLE}}}`, []string{"DestinationRule and", "ServiceEntry"}, 1},
 		"a wildcard":  {`{host: "*.example.com", exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`, []string{"ServiceEntry"}, 0},
 		"one without": {`{host: "*.example.com", exportTo: ["."]}`, []string{"ServiceEntry"}, 1},
 	} {
@@ -264,7 +264,7 @@ func TestRulesGoBeforeEntriesByMutualTLS(t *testing.T) {
 		require.NoError(t, err, name)
 		var got []string
 		for _, of := range out {
-			got = append(got, of.GetKind())
+			got = append(got, of.GetKind()+map[bool]string{true: " and"}[of.Joined])
 			if of.GetKind() == "ServiceEntry" {
 				assert.Len(t, of.Rules, each.rules, name)
 				assert.Len(t, of.Beside, 1, name)

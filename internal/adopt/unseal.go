@@ -26,6 +26,8 @@ type Return struct {
 	// Beside are the names that client rules beside an entry have where it is sealed by mutual TLS, Rules those of them that can be gone before it
 	// goes back.
 	Beside, Rules []string
+	// Joined says that the next one goes back in the request right after it.
+	Joined bool
 }
 
 // Names says whether one of the names, of a namespace or of a ServiceEntry with its namespace, is that of an object; all are where
@@ -34,7 +36,7 @@ func Names(names []string, object *unstructured.Unstructured) bool {
 	return len(names) == 0 || slices.Contains(names, object.GetNamespace()) || object.GetKind() == "ServiceEntry" && slices.Contains(names, object.GetNamespace()+"/"+object.GetName())
 }
 
-// Unseal plans how stored objects go back: each entry, and after it the rules of its hosts, before the routes that lead to them. Names
+// Unseal plans how stored objects go back: each entry with the rules of its hosts, before the routes that lead to them. Names
 // are those of namespaces, and of ServiceEntries with theirs; without any everything goes back. The session governs the namespaces, and
 // holds nothing yet; governed are those of which the controllers keep the routes as they are to be. The error is that of something whose
 // intent cannot be told, or that cannot go back without another.
@@ -107,8 +109,8 @@ type back struct {
 	errs  []error
 }
 
-// entry takes in an entry, and the rules of its hosts; those of its own namespace that say nothing of encryption come first where the entry's
-// calls come by mutual TLS.
+// entry takes in an entry, and the rules of its hosts. Those that encrypt its calls come right before it: between the two writes calls may fail, and
+// none leaves in clear. Those of its own namespace that do not come first where its calls come by mutual TLS.
 func (b *back) entry(of Return, all []Return) {
 	hosts := hostsOf(of.Unstructured)
 	for _, host := range hosts {
@@ -117,71 +119,28 @@ func (b *back) entry(of Return, all []Return) {
 		}
 	}
 	of.Beside, of.Rules = b.clientRules(of)
-	first := len(b.out)
-	b.out = append(b.out, of)
+	var before, after []Return
 	for _, rule := range all {
-		if rule.GetKind() == "DestinationRule" && !b.taken[manifest.Name(rule.Unstructured)] && rule.GetNamespace() == of.GetNamespace() &&
-			slices.ContainsFunc(about(rule.Intent, b.session.Mesh()), func(host string) bool { return slices.Contains(hosts, host) }) {
-			b.taken[manifest.Name(rule.Unstructured)] = true
-			if len(of.Rules) > 0 && !encrypts(b.session.Mesh().ReadRule(rule.Intent), of.Unstructured) {
-				// As it was written it leaves to proxies how they call, as the client rule's going does.
-				b.out = slices.Insert(b.out, first, rule)
-				first++
-			} else {
-				b.out = append(b.out, rule)
-			}
-		}
-	}
-}
-
-// clientRules returns the names of the client rules by which the entry's calls come to a gateway by mutual TLS, and of those without which they
-// come there as well while it is held: not those that stand before a wildcard of the namespace's own.
-func (b *back) clientRules(of Return) (beside, before []string) {
-	mesh := b.session.Mesh()
-	leg, sealed := hop.SealedLeg(of.Unstructured, mesh)
-	gw, _ := mesh.GatewayByName(leg.Gateway)
-	if !sealed || of.Intent == nil || leg.Transport != egress.MutualTLS {
-		return nil, nil
-	}
-	for _, host := range hostsOf(of.Unstructured) {
-		name := hop.ClientRuleName(host)
-		beside = append(beside, name)
-		if gw.Transport == egress.MutualTLS && !covered(b.rules[of.GetNamespace()], host) {
-			before = append(before, name)
-		}
-	}
-	return beside, before
-}
-
-// covered says whether the one of a namespace's rules that is for a host is a wildcard's, with a policy.
-func covered(rules []*egress.Rule, host string) bool {
-	for _, pattern := range egress.Patterns(host) {
-		named := func(rule *egress.Rule) bool { return rule.Host == pattern }
-		if slices.ContainsFunc(rules, named) {
-			return pattern != host && slices.ContainsFunc(rules, func(rule *egress.Rule) bool { return named(rule) && rule.HasPolicy() })
-		}
-	}
-	return false
-}
-
-// encrypts says whether a rule encrypts calls of one of an entry's ports.
-func encrypts(rule *egress.Rule, entry *unstructured.Unstructured) bool {
-	parsed, err := egress.ParseServiceEntry(entry)
-	return err != nil || slices.ContainsFunc(parsed.Ports, func(port egress.Port) bool { return rule.TLS(port.Number) != nil })
-}
-
-// rulesOf returns the rules of authors, as they were written, by namespace.
-func rulesOf(session *dryrun.Session, stored []manifest.Object) map[string][]*egress.Rule {
-	out := map[string][]*egress.Rule{}
-	for _, object := range stored {
-		if object.GetKind() != "DestinationRule" || session.Keeps(object.Unstructured) {
+		if rule.GetKind() != "DestinationRule" || b.taken[manifest.Name(rule.Unstructured)] || rule.GetNamespace() != of.GetNamespace() ||
+			!slices.ContainsFunc(about(rule.Intent, b.session.Mesh()), func(host string) bool { return slices.Contains(hosts, host) }) {
 			continue
 		}
-		if intent, err := session.Intent(object); err == nil {
-			out[object.GetNamespace()] = append(out[object.GetNamespace()], session.Mesh().ReadRule(intent))
+		b.taken[manifest.Name(rule.Unstructured)] = true
+		switch {
+		case encrypts(b.session.Mesh().ReadRule(rule.Intent), of.Unstructured):
+			before = append(before, rule)
+		case len(of.Rules) > 0:
+			// As it was written it leaves to proxies how they call, as the client rule's going does.
+			b.out = append(b.out, rule)
+		default:
+			after = append(after, rule)
 		}
 	}
-	return out
+	together := slices.Concat(before, []Return{of}, after)
+	for i := range together {
+		together[i].Joined = i < len(together)-1
+	}
+	b.out = append(b.out, together...)
 }
 
 // routes takes in what leads to hosts that go back, and whatever else of the namespaces is not as it was written.

@@ -33,6 +33,8 @@ type AdoptedNamespace struct {
 	Observed bool            `json:"observed"`
 	Gateway  string          `json:"gateway,omitempty"`
 	Objects  []AdoptedObject `json:"objects"`
+	// Crossings stand while entries and rules are written on which calls hang both.
+	Crossings []CrossedHosts `json:"crossings,omitempty"`
 }
 
 // AdoptedObject is a stored object. Changes are what its author would be told, Findings why it is left untouched, For why it waits, and
@@ -80,6 +82,7 @@ func NewAdoption(of *adopt.Plan) *Adoption {
 				out.Summary.Left++
 			}
 		}
+		next.Crossings = crossed(namespace.Crossings)
 		out.Namespaces = append(out.Namespaces, next)
 	}
 	for _, each := range of.Hops {
@@ -128,6 +131,9 @@ func (a *Adoption) table() string {
 				rows = append(rows, []string{namespace.Namespace, object.Kind + " " + object.Name, printable(hostsIn(object.Hosts)), object.state()})
 				said = append(said, object.lines())
 			}
+		}
+		for _, crossing := range namespace.Crossings {
+			rows, said = append(rows, crossing.row()), append(said, []string{crossedBy})
 		}
 	}
 	var out strings.Builder
@@ -186,50 +192,4 @@ func (o AdoptedObject) lines() (out []string) {
 		out = append(out, strings.Split(change, "\n")...)
 	}
 	return out
-}
-
-// Unsealing is what is done to have authors' own words back.
-type Unsealing struct {
-	APIVersion string     `json:"apiVersion"`
-	Kind       string     `json:"kind"`
-	Objects    []Returned `json:"objects"`
-}
-
-// Returned is an object that goes back to what its author wrote; one that is Released has gone back, and its exit goes.
-type Returned struct {
-	Kind      string   `json:"kind"`
-	Namespace string   `json:"namespace"`
-	Name      string   `json:"name"`
-	Hosts     []string `json:"hosts,omitempty"`
-	Released  bool     `json:"released,omitempty"`
-}
-
-// NewUnsealing returns the report of what goes back.
-func NewUnsealing(of []adopt.Return) *Unsealing {
-	out := &Unsealing{APIVersion: "report.egress-governor.io/v1alpha1", Kind: "Unsealing", Objects: []Returned{}}
-	for _, each := range of {
-		out.Objects = append(out.Objects, Returned{each.GetKind(), each.GetNamespace(), each.GetName(), each.Hosts, each.Intent == nil})
-	}
-	return out
-}
-
-// Write writes the plan in one of PlanFormats.
-func (u *Unsealing) Write(w io.Writer, format string) error {
-	return written(w, u, format, func() string {
-		rows := [][]string{{"NAMESPACE", "OBJECT", "HOSTS", "CHANGE"}}
-		for _, of := range u.Objects {
-			change := "as written"
-			if of.Released {
-				change = "release the exit"
-			}
-			rows = append(rows, []string{of.Namespace, of.Kind + " " + of.Name, printable(hostsIn(of.Hosts)), change})
-		}
-		var out strings.Builder
-		if len(rows) > 1 {
-			columns(&out, rows, make([][]string, len(rows)))
-			out.WriteString("\n")
-		}
-		out.WriteString(counted(len(u.Objects), "object") + " to write\n")
-		return out.String()
-	})
 }

@@ -1,6 +1,8 @@
 package review
 
 import (
+	"slices"
+
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
@@ -13,4 +15,21 @@ func examineNothing(s *subject) (egress.Facts, hop.Refusals) {
 
 func examineWorkload(s *subject) (egress.Facts, hop.Refusals) {
 	return egress.WorkloadFacts(s.Object, s.gateway, s.Mesh, s.View), nil
+}
+
+// keptCrossing says whether the subject is a crossing (hop.Crossing), whoever wrote it, of hosts that the namespace calls by entries: it leads their
+// calls to the egress gateway that these are sealed to, or are to be, and does nothing that was to be judged.
+func keptCrossing(s *subject) bool {
+	ports, is := hop.CrossedBy(s.Object, s.Mesh)
+	return is && !slices.ContainsFunc(ports, func(of hop.Crossed) bool { return !s.goesBy(of) })
+}
+
+// goesBy says whether the namespace calls a port by an entry that is sealed to the gateway, or is to be.
+func (s *subject) goesBy(of hop.Crossed) bool {
+	entries, leg := s.View.Entries(of.Host), of.Gateway.Leg()
+	serving := egress.Serving(entries, s.Namespace.Name)
+	return serving != nil && slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
+		return entry.Namespace == serving.Namespace && (entry.Leg() == leg || entry.Moving == leg) &&
+			slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return port.Number == of.Port.Number })
+	})
 }

@@ -71,7 +71,7 @@ var kinds = map[string]kind{
 	// Where hosts that no entry names are blocked, a Sidecar is sent in any case.
 	"Sidecar": {group: networking, asked: true, intent: sidecarIntent, rewrite: closeSidecar, examine: examineSidecar, kept: keptSidecar, changes: sidecarChanges},
 
-	"EnvoyFilter":      judged(networking, examineNothing),
+	"EnvoyFilter":      {group: networking, asked: true, intent: asWritten, examine: examineNothing, kept: keptCrossing, changes: unchanged},
 	"ProxyConfig":      judged(networking, examineNothing),
 	"TrafficExtension": judged(extensions, examineNothing),
 	"WasmPlugin":       judged(extensions, examineNothing),

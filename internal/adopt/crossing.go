@@ -1,0 +1,162 @@
+package adopt
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/manifest"
+	"github.com/egress-governor/egress-governor/internal/registry"
+)
+
+// Crossing is how the proxies of one namespace call some hosts at their egress gateways while the entries and rules of another turn.
+type Crossing struct {
+	// Namespace is that of the proxies, Of that of the entries.
+	Namespace, Of string
+	Ports         []hop.Crossed
+}
+
+// Object is the EnvoyFilter of a crossing.
+func (c Crossing) Object(mesh *egress.Mesh) *unstructured.Unstructured {
+	return hop.Crossing(mesh, c.Namespace, c.Of, c.Ports)
+}
+
+// Name is that of the EnvoyFilter.
+func (c Crossing) Name() string { return hop.CrossingName(c.Of) }
+
+// Hosts returns the hosts of a crossing, with their ports.
+func (c Crossing) Hosts() (out []string) {
+	for _, port := range c.Ports {
+		out = append(out, fmt.Sprintf("%s:%d", port.Host, port.Port.Number))
+	}
+	return out
+}
+
+// crossing is what crossings are found by.
+type crossing struct {
+	mesh *egress.Mesh
+	view *registry.Registry
+	// namespaces are all in which proxies may call, by name.
+	namespaces []string
+}
+
+func newCrossing(mesh *egress.Mesh, view *registry.Registry, stored []manifest.Object) *crossing {
+	out := &crossing{mesh: mesh, view: view}
+	for _, object := range stored {
+		// What is in a gateway's namespace calls by the exits there.
+		if object.GetKind() == "Namespace" && len(mesh.GatewaysIn(object.GetName())) == 0 {
+			out.namespaces = append(out.namespaces, object.GetName())
+		}
+	}
+	slices.Sort(out.namespaces)
+	return out
+}
+
+// turning is an entry that is sealed to a gateway, or was.
+type turning struct {
+	*unstructured.Unstructured
+	gateway egress.Gateway
+}
+
+// of returns the crossings of entries of one namespace: of each namespace whose proxies call by them under a rule on which it hangs, too, what
+// calls look like.
+func (c *crossing) of(namespace string, entries []turning) (out []Crossing) {
+	for _, from := range c.namespaces {
+		next := Crossing{Namespace: from, Of: namespace}
+		for _, entry := range entries {
+			next.Ports = append(next.Ports, c.ports(from, entry)...)
+		}
+		if len(next.Ports) > 0 {
+			out = append(out, next)
+		}
+	}
+	return out
+}
+
+// ports returns those of an entry that the proxies of a namespace call so.
+func (c *crossing) ports(from string, of turning) (out []hop.Crossed) {
+	entry := c.view.Named(of.GetNamespace(), of.GetName())
+	if entry == nil || egress.Serving([]*egress.Entry{entry}, from) == nil {
+		return nil
+	}
+	for _, host := range entry.Hosts {
+		serving := egress.Serving(c.view.Entries(host), from)
+		rule := c.rule(from, entry.Namespace, host)
+		if serving == nil || serving.Namespace != entry.Namespace {
+			continue
+		}
+		for _, port := range entry.Ports {
+			if hop.Crosses(rule, host, port, of.gateway) {
+				out = append(out, hop.Crossed{Gateway: of.gateway, Host: host, Port: port, Subsets: hop.SubsetsIn(rule)})
+			}
+		}
+	}
+	return out
+}
+
+// rule returns the rule under which the proxies of a namespace call a host that they find by another's entry: their own, or that one's.
+func (c *crossing) rule(from, of, host string) *egress.Rule {
+	if rule := c.view.Rule(from, host); rule != nil {
+		return rule
+	}
+	rule := c.view.Rule(of, host)
+	if rule == nil {
+		return nil
+	}
+	if names, all := egress.Clients(rule.ExportTo, rule.Namespace); !all && !slices.Contains(names, from) {
+		return nil
+	}
+	return rule
+}
+
+// cross finds the crossings of a plan: of entries that are to be sealed, and of those that were when a rule of their hosts was not.
+func (p *planner) cross() {
+	all := newCrossing(p.mesh, p.view, p.stored)
+	for i := range p.Namespaces {
+		of := &p.Namespaces[i]
+		gw, _ := p.mesh.GatewayByName(of.Gateway)
+		var entries []turning
+		for _, object := range of.Objects {
+			switch leg, sealed := hop.SealedLeg(object.Unstructured, p.mesh); {
+			case object.State == Seal, object.State == Held:
+				entries = append(entries, turning{object.Unstructured, gw})
+			case object.State == Sealed && sealed && of.rewritesRule(hostsOf(object.Unstructured), p.mesh):
+				at, _ := p.mesh.GatewayByName(leg.Gateway)
+				entries = append(entries, turning{object.Unstructured, at.By(leg.Transport)})
+			}
+		}
+		of.Crossings = all.of(of.Name, entries)
+	}
+}
+
+// rewritesRule says whether a rule of one of the hosts is to be rewritten.
+func (n Namespace) rewritesRule(hosts []string, mesh *egress.Mesh) bool {
+	return slices.ContainsFunc(n.Objects, func(of Object) bool {
+		return of.State == Rewrite && of.GetKind() == "DestinationRule" && slices.Contains(hosts, mesh.ReadRule(of.Unstructured).Host)
+	})
+}
+
+// Crossings returns those of what goes back, by the namespaces of the entries.
+func Crossings(mesh *egress.Mesh, stored []manifest.Object, plan []Return) (out []Crossing, err error) {
+	view := registry.New(mesh)
+	for _, object := range stored {
+		if err := view.Put(object.Unstructured); err != nil {
+			return nil, err
+		}
+	}
+	entries := map[string][]turning{}
+	for _, of := range plan {
+		leg, sealed := hop.SealedLeg(of.Unstructured, mesh)
+		if gw, known := mesh.GatewayByName(leg.Gateway); of.GetKind() == "ServiceEntry" && sealed && known {
+			entries[of.GetNamespace()] = append(entries[of.GetNamespace()], turning{of.Unstructured, gw.By(leg.Transport)})
+		}
+	}
+	all := newCrossing(mesh, view, stored)
+	for _, namespace := range Namespaces(plan) {
+		out = append(out, all.of(namespace, entries[namespace])...)
+	}
+	return out, nil
+}
