@@ -266,6 +266,22 @@ func unready(t *testing.T, s *Snapshot, reason, since string) {
 	set(t, s, entries, "stripe", []any{map[string]any{"type": "ExitReady", "status": "False", "reason": reason, "message": "no", "lastTransitionTime": since}}, "status", "conditions")
 }
 
+// TestAnExitOfBeforeIsNotReady: the entry was written again since it was told that the exit stands.
+func TestAnExitOfBeforeIsNotReady(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]string{"2026-11-27T11:54:00Z": "exits error exit-not-ready", "2026-11-27T11:59:00Z": "exits warning exit-not-ready"} {
+		s := sound(t)
+		set(t, s, entries, "stripe", []any{map[string]any{
+			"type": "ExitReady", "status": "True", "reason": "ExitConfigured", "message": "yes", "lastTransitionTime": "2026-11-01T00:00:00Z", "observedGeneration": int64(3),
+		}}, "status", "conditions")
+		set(t, s, entries, "stripe", int64(3), "metadata", "generation")
+		assert.NotContains(t, codes(Run(s, nil)), want)
+		set(t, s, entries, "stripe", int64(4), "metadata", "generation")
+		set(t, s, entries, "stripe", []any{map[string]any{"manager": "kubectl", "operation": "Apply", "time": at}, map[string]any{"manager": "istiod", "subresource": "status", "time": "2026-11-27T11:59:59Z"}}, "metadata", "managedFields")
+		assert.Contains(t, codes(Run(s, nil)), want)
+	}
+}
+
 func conditioned(t *testing.T, s *Snapshot, kind, status string) {
 	t.Helper()
 	conditions, _, err := unstructured.NestedSlice(s.Objects[policies][0].Object, "status", "conditions")
