@@ -175,6 +175,7 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	},
 	"policies error policy-not-ready":  func(t *testing.T, s *Snapshot) { conditioned(t, s, "Ready", "False") },
 	"policies warning suspension-held": func(t *testing.T, s *Snapshot) { conditioned(t, s, "SuspendHeld", "True") },
+	"policies error policy-fails": func(t *testing.T, s *Snapshot) { conditioned(t, s, "Failing", "True") },
 	"policies warning policy-selects-nothing": func(t *testing.T, s *Snapshot) {
 		set(t, s, policies, "hosts", []any{"payment"}, "spec", "match", "namespaces")
 	},
@@ -286,7 +287,7 @@ func conditioned(t *testing.T, s *Snapshot, kind, status string) {
 	t.Helper()
 	conditions, _, err := unstructured.NestedSlice(s.Objects[policies][0].Object, "status", "conditions")
 	require.NoError(t, err)
-	set(t, s, policies, "hosts", append([]any{map[string]any{"type": kind, "status": status, "reason": "Because", "message": "no", "lastTransitionTime": "2026-11-27T11:00:00Z"}}, conditions...), "status", "conditions")
+	set(t, s, policies, "hosts", append([]any{map[string]any{"type": kind, "status": status, "reason": "Because", "message": "no", "lastTransitionTime": "2026-11-27T11:00:00Z", "observedGeneration": int64(1)}}, conditions...), "status", "conditions")
 }
 
 // granted gives a group of tenants a right, in a namespace or in the whole cluster.

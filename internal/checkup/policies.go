@@ -28,6 +28,12 @@ func lookAtPolicies(v *view) {
 				Why: "whatever it would judge is refused, or passes where it does not deny", Fix: "mend it: egressctl review -p says what is wrong with it",
 			})
 		}
+		if fails := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionFailing); fails != nil && fails.Status == "True" && fails.ObservedGeneration == of.Generation {
+			v.find(Finding{
+				Code: "policy-fails", Severity: Error, Object: object, Message: "the policy cannot be evaluated: " + firstLine(fails.Message),
+				Why: "what it selects is refused with HTTP 500 where it denies, and passes unjudged where it does not", Fix: "mend its Rego (egressctl explain says which rule, egressctl test tries it), or set enforcement to Warn meanwhile",
+			})
+		}
 		if held := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionSuspendHeld); held != nil && held.Status == "True" {
 			v.find(Finding{
 				Code: "suspension-held", Severity: Warning, Object: object, Message: "the policy would suspend more exits at once than suspend.maxShare lets it: " + firstLine(held.Message),
