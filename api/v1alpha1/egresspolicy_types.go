@@ -210,7 +210,7 @@ type EgressPolicyStatus struct {
 	// most once a minute, and what one counted that ended by force is missing.
 	// +optional
 	Requests *Requests `json:"requests,omitempty"`
-	// Conditions hold Ready, with the compiler's own message where it is false, Failing and SuspendHeld.
+	// Conditions hold Ready, with the compiler's own message where it is false, Failing, SelectsNothing and SuspendHeld.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

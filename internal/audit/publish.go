@@ -77,6 +77,7 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 		before := policy.DeepCopy()
 		count := violations[policy.Name]
 		policy.Status.Violations = &count
+		policy.Selects(a.Selects(policy.Spec.Match))
 		held, fails := a.setHeld(policy), setFailing(policy, failed[policy.Name])
 		if equality.Semantic.DeepEqual(before.Status, policy.Status) {
 			continue

@@ -175,9 +175,17 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	},
 	"policies error policy-not-ready":  func(t *testing.T, s *Snapshot) { conditioned(t, s, "Ready", "False") },
 	"policies warning suspension-held": func(t *testing.T, s *Snapshot) { conditioned(t, s, "SuspendHeld", "True") },
-	"policies error policy-fails": func(t *testing.T, s *Snapshot) { conditioned(t, s, "Failing", "True") },
+	"policies error policy-fails":      func(t *testing.T, s *Snapshot) { conditioned(t, s, "Failing", "True") },
 	"policies warning policy-selects-nothing": func(t *testing.T, s *Snapshot) {
 		set(t, s, policies, "hosts", []any{"payment"}, "spec", "match", "namespaces")
+	},
+	"policies warning policy-names-nobody": func(t *testing.T, s *Snapshot) {
+		set(t, s, policies, "hosts", []any{"nope"}, "spec", "match", "exclude")
+	},
+	"policies warning policy-unmeant": func(t *testing.T, s *Snapshot) {
+		set(t, s, policies, "hosts", []any{map[string]any{
+			"type": "Ready", "status": "True", "reason": "InForce", "message": "the policy is in force; beware: spec.match.kinds[0]: it is not for Sidecar",
+		}}, "status", "conditions")
 	},
 	"policies warning policy-does-not-deny": func(t *testing.T, s *Snapshot) {
 		set(t, s, policies, "hosts", "Warn", "spec", "enforcement")

@@ -40,6 +40,20 @@ func lookAtPolicies(v *view) {
 				Why: "entries that violate it keep their exits", Fix: "correct the policy, or confirm it by the annotation that its condition SuspendHeld names",
 			})
 		}
+		if ready != nil && ready.Status == "True" {
+			if _, beware, is := strings.Cut(ready.Message, v1alpha1.Beware); is {
+				v.find(Finding{
+					Code: "policy-unmeant", Severity: Warning, Object: object, Message: "the policy has something that its author may not have meant: " + firstLine(beware),
+					Why: "it may judge less than it seems to", Fix: "mend it, or leave it where it is meant: the same is told at kubectl apply",
+				})
+			}
+		}
+		if nobody := policy.Nobody(of.Spec.Match, v.names()); len(nobody) > 0 && len(v.names()) > 0 {
+			v.find(Finding{
+				Code: "policy-names-nobody", Severity: Warning, Object: object, Message: "no namespace has the name of " + some(nobody),
+				Why: "whom it was to select, or to leave out, it does not", Fix: "correct the name, or leave it where the namespace is still to come",
+			})
+		}
 		if governed.Len() > 0 && !policy.Selects(of.Spec.Match, governed) {
 			v.find(Finding{
 				Code: "policy-selects-nothing", Severity: Warning, Object: object, Message: "the policy selects no governed namespace",
@@ -68,6 +82,14 @@ func (v *view) governed() *egress.Namespaces {
 		}
 	}
 	return egress.NewNamespaces(out)
+}
+
+// names are those of all namespaces.
+func (v *view) names() (out []string) {
+	for _, namespace := range v.Objects[namespaces] {
+		out = append(out, namespace.GetName())
+	}
+	return out
 }
 
 func firstLine(text string) string {

@@ -191,7 +191,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	}
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce",
-		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), "; beware: "),
+		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), v1alpha1.Beware),
 		ObservedGeneration: policy.Generation,
 	}
 	version, err := p.set(ctx, policy)

@@ -70,7 +70,7 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 		return "", err
 	}
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
-		if err := errors.Join(speaks(modules[file]), described(modules[file])); err != nil {
+		if err := errors.Join(speaks(modules[file]), says(modules[file]), described(modules[file])); err != nil {
 			return "", err
 		}
 	}
@@ -80,15 +80,16 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 // maxUnread is how many parameters are told of that are not read.
 const maxUnread = 10
 
-// Unread returns what the author of an EgressPolicy may not have meant: parameters that its policy never reads.
+// Unread returns what the author of an EgressPolicy may not have meant: kinds that its policy is not for, and parameters that it never reads.
 func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
-	if of.Spec.Parameters == nil {
-		return nil
-	}
 	library := e.library.Load()
 	module, from, err := library.module(of)
 	if err != nil {
 		return nil
+	}
+	warnings = unjudged(of.Spec.Match.Kinds, module)
+	if of.Spec.Parameters == nil {
+		return warnings
 	}
 	modules := []*ast.Module{module}
 	if from != nil {
@@ -100,7 +101,7 @@ func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 	}
 	var given map[string]json.RawMessage
 	if all || json.Unmarshal(of.Spec.Parameters.Raw, &given) != nil {
-		return nil
+		return warnings
 	}
 	maps.DeleteFunc(given, func(name string, _ json.RawMessage) bool { return read[name] })
 	for i, name := range slices.Sorted(maps.Keys(given)) {
@@ -110,6 +111,31 @@ func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 		warnings = append(warnings, fmt.Sprintf("spec.parameters.%.100s: %s never reads it; it reads %s", name, module.Package.Location.File, listed(read)))
 	}
 	return warnings
+}
+
+// unjudged tells of kinds that a policy is asked about and, by its METADATA, is not for.
+func unjudged(kinds []v1alpha1.Kind, module *ast.Module) (warnings []string) {
+	if custom(module, "kinds") == nil {
+		return nil // nobody knows
+	}
+	judged, err := kindsOf(module)
+	if err != nil {
+		return nil
+	}
+	for i, kind := range kinds {
+		if !slices.Contains(judged, kind) {
+			warnings = append(warnings, fmt.Sprintf("spec.match.kinds[%d]: %s is not for %s, and says nothing of it; by its METADATA it is for %s", i, module.Package.Location.File, kind, joined(judged)))
+		}
+	}
+	return warnings
+}
+
+func joined(kinds []v1alpha1.Kind) string {
+	out := make([]string, len(kinds))
+	for i, kind := range kinds {
+		out[i] = string(kind)
+	}
+	return strings.Join(out, ", ")
 }
 
 func listed(names map[string]bool) string {

@@ -114,3 +114,16 @@ func TestTheLibraryReadsWhatThereIs(t *testing.T) {
 		assert.Empty(t, e.Unread(example), name)
 	}
 }
+
+// TestKindsThatAPolicyIsNotForAreTold: of what its METADATA does not name it says nothing. Where that names none nobody knows.
+func TestKindsThatAPolicyIsNotForAreTold(t *testing.T) {
+	t.Parallel()
+	e := whole(t)
+	of := egressPolicy("p", v1alpha1.EgressPolicySpec{Policy: "tls-only", Match: v1alpha1.Match{Kinds: []v1alpha1.Kind{"ServiceEntry", "DestinationRule"}}})
+	assert.Equal(t, []string{"spec.match.kinds[1]: tls_only/tls_only.rego is not for DestinationRule, and says nothing of it; by its METADATA it is for ServiceEntry"}, e.Unread(of))
+	of.Spec.Match.Kinds = of.Spec.Match.Kinds[:1]
+	assert.Empty(t, e.Unread(of))
+	own := ofRego(`deny contains "x" if input.name == "a"`)
+	own.Spec.Match.Kinds = []v1alpha1.Kind{"Sidecar"}
+	assert.Empty(t, e.Unread(own))
+}
