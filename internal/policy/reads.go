@@ -80,20 +80,21 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 // maxUnread is how many parameters are told of that are not read.
 const maxUnread = 10
 
-// Unread returns what the author of an EgressPolicy may not have meant: kinds that its policy is not for, and parameters that it never reads.
+// Unread returns what the author of an EgressPolicy may not have meant: kinds that its policy is not for, a client that it decides by and is not
+// asked for, and parameters that it never reads.
 func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 	library := e.library.Load()
 	module, from, err := library.module(of)
 	if err != nil {
 		return nil
 	}
-	warnings = unjudged(of.Spec.Match.Kinds, module)
-	if of.Spec.Parameters == nil {
-		return warnings
-	}
 	modules := []*ast.Module{module}
 	if from != nil {
 		modules = slices.Collect(maps.Values(from.modules))
+	}
+	warnings = append(unjudged(of.Spec.Match.Kinds, module), unasked(of.Spec.Match, modules)...)
+	if of.Spec.Parameters == nil {
+		return warnings
 	}
 	read, all := map[string]bool{}, false
 	for _, module := range append(modules, slices.Collect(maps.Values(library.shared))...) {
@@ -128,6 +129,35 @@ func unjudged(kinds []v1alpha1.Kind, module *ast.Module) (warnings []string) {
 		}
 	}
 	return warnings
+}
+
+var (
+	clientRef       = ast.MustParseRef("input.client")
+	clientLabelsRef = ast.MustParseRef("input.client.labels")
+)
+
+// unasked tells of Rego that goes by labels of the client where match selects every namespace: then it is asked for the object's own alone,
+// and not for those that the object is exported to.
+func unasked(match v1alpha1.Match, modules []*ast.Module) []string {
+	if match.NamespaceSelector != nil || len(match.Namespaces) > 0 {
+		return nil
+	}
+	var first *ast.Location
+	for _, module := range modules {
+		ast.WalkTerms(module, func(term *ast.Term) bool {
+			ref, is := term.Value.(ast.Ref)
+			reads := is && (ref.Equal(clientRef) || ref.HasPrefix(clientLabelsRef) || len(ref) > len(clientRef) && ref.HasPrefix(clientRef) && !isString(ref[len(clientRef)]))
+			if reads && (first == nil || term.Location.Compare(first) < 0) {
+				first = term.Location
+			}
+			return false
+		})
+	}
+	if first == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("spec.match: %s:%d decides by input.client, and is asked for the object's own namespace alone, since spec.match selects every one: what that exports to others passes; "+
+		"name by namespaceSelector the labels that it is for", first.File, first.Row)}
 }
 
 func joined(kinds []v1alpha1.Kind) string {

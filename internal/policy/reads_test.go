@@ -127,3 +127,27 @@ func TestKindsThatAPolicyIsNotForAreTold(t *testing.T) {
 	own.Spec.Match.Kinds = []v1alpha1.Kind{"Sidecar"}
 	assert.Empty(t, e.Unread(own))
 }
+
+// TestWhoDecidesByAClientThatIsNotAskedForIsTold: a policy that selects every namespace is asked for the object's own alone.
+func TestWhoDecidesByAClientThatIsNotAskedForIsTold(t *testing.T) {
+	t.Parallel()
+	e := whole(t)
+	for body, told := range map[string]bool{
+		`deny contains "x" if input.client.labels["data-class"] == "restricted"`:             true,
+		`deny contains "x" if object.get(input.client, ["labels", "data-class"], "") == "x"`: true,
+		"deny contains \"x\" if {\n\tof := input.client\n\tof.labels.team == \"a\"\n}":       true,
+		"deny contains \"x\" if bad\n\nbad if input.client.labels.team == \"a\"":             true,
+		`deny contains sprintf("not in %s", [input.client.name]) if input.egress.allClients`: false,
+		`deny contains "x" if input.namespace.labels.team == "a"`:                            false,
+	} {
+		of := ofRego(body)
+		require.NoError(t, e.Check(of), body)
+		warnings := e.Unread(of)
+		require.Equal(t, told, len(warnings) == 1, "%s: %v", body, warnings)
+		if told {
+			assert.Regexp(t, `^spec\.match: p\.rego:[3-6] decides by input\.client, `, warnings[0])
+		}
+		of.Spec.Match.Namespaces = []v1alpha1.NamespacePattern{"payments"}
+		assert.Empty(t, e.Unread(of), body)
+	}
+}
