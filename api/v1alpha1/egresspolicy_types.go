@@ -210,7 +210,7 @@ type EgressPolicyStatus struct {
 	// most once a minute, and what one counted that ended by force is missing.
 	// +optional
 	Requests *Requests `json:"requests,omitempty"`
-	// Conditions hold Ready, with the compiler's own message where it is false, and SuspendHeld.
+	// Conditions hold Ready, with the compiler's own message where it is false, Failing, SelectsNothing and SuspendHeld.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -228,15 +228,19 @@ type Requests struct {
 	// Warned is how many were answered with a warning of it.
 	// +optional
 	Warned int64 `json:"warned"`
-	// Denied is how many it denied, also for want of an answer.
+	// Denied is how many it denied.
 	// +optional
 	Denied int64 `json:"denied"`
+	// Failed is how many it could not be evaluated for; a policy that denies refused these.
+	// +optional
+	Failed int64 `json:"failed"`
 }
 
 // Add adds other counts.
 func (r *Requests) Add(other Requests) {
 	r.Judged, r.Audited = r.Judged+other.Judged, r.Audited+other.Audited
 	r.Warned, r.Denied = r.Warned+other.Warned, r.Denied+other.Denied
+	r.Failed += other.Failed
 }
 
 // EgressPolicy says how objects lead traffic out of the mesh.
@@ -253,6 +257,7 @@ func (r *Requests) Add(other Requests) {
 // +kubebuilder:printcolumn:name="Audited",type=integer,JSONPath=`.status.requests.audited`
 // +kubebuilder:printcolumn:name="Warned",type=integer,JSONPath=`.status.requests.warned`
 // +kubebuilder:printcolumn:name="Denied",type=integer,JSONPath=`.status.requests.denied`
+// +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.requests.failed`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EgressPolicy struct {

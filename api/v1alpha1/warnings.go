@@ -1,5 +1,8 @@
 package v1alpha1
 
+// Beware stands in the message of Ready before each thing that a policy's author may not have meant.
+const Beware = "; beware: "
+
 // Warnings are what the author of a policy may not have meant, a sentence each.
 func (s EgressPolicySpec) Warnings() (out []string) {
 	of := s.Match.ObjectSelector

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -12,6 +11,7 @@ import (
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/controller"
 	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/internal/record"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
@@ -42,16 +42,18 @@ func resource(kind v1alpha1.Kind) (group string, versions []string, asked bool) 
 }
 
 // counting has a tally count what policies said of requests.
-func counting(tally *controller.Tally) func(policy string, effects map[review.Effect]bool) {
-	return func(policy string, effects map[review.Effect]bool) {
-		one := func(effects ...bool) int64 {
-			if slices.Contains(effects, true) {
+func counting(tally *controller.Tally) func(policy string, said record.Said) {
+	return func(policy string, said record.Said) {
+		one := func(is bool) int64 {
+			if is {
 				return 1
 			}
 			return 0
 		}
-		tally.Count(policy, v1alpha1.Requests{
-			Judged: 1, Audited: one(effects[review.Audited]), Warned: one(effects[review.Warned]), Denied: one(effects[review.Denied], effects[review.Failed]),
-		})
+		counted := v1alpha1.Requests{Judged: 1, Failed: one(said.Failure != "")}
+		if said.Failure == "" {
+			counted.Audited, counted.Warned, counted.Denied = one(said.Effects[review.Audited]), one(said.Effects[review.Warned]), one(said.Effects[review.Denied])
+		}
+		tally.Count(policy, counted, said.Failure)
 	}
 }

@@ -229,6 +229,10 @@ func auditor(mgr ctrl.Manager, hosts *registry.Registry, reviewer *review.Review
 		Ready:    func() bool { return of.ready() == nil },
 		Interval: configuration.Audit.Interval.Duration, PerSecond: configuration.Audit.ObjectsPerSecond,
 		MaxShare: configuration.Suspend.MaxShare, Now: time.Now,
+		Selects: func(of v1alpha1.Match) bool {
+			governed := hosts.Governed()
+			return governed.Len() == 0 || policy.Selects(of, governed)
+		},
 	}
 	if rehearsal := reviewer.Mesh.Rehearsal(); rehearsal != nil {
 		options.Stand = func(at time.Time) (audit.Stand, error) {

@@ -53,6 +53,8 @@ type Options struct {
 	Reviewer Reviewer
 	Entries  Entries
 	Policies Policies
+	// Selects says whether a match selects some governed namespace, and true where none is governed.
+	Selects func(of v1alpha1.Match) bool
 	// Live reads objects from the API server, Cached EgressPolicies and Namespaces from memory.
 	Live, Cached client.Reader
 	// Status writes that of EgressPolicies, Writer reports, of the kinds that Kinds knows; neither where Writer is nil.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
@@ -171,6 +172,24 @@ func TestTooManyAtOnceAreHeld(t *testing.T) {
 	s.audited()
 	assert.Len(t, s.registry.Suspensions(), 8)
 	assert.False(t, held())
+}
+
+// TestAPolicyThatSelectsNothingSaysSo, until it does; one that always did says nothing of it.
+func TestAPolicyThatSelectsNothingSaysSo(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.hosts("p", 1, v1alpha1.Report, "ok.test")
+	said := func() *metav1.Condition {
+		s.audited()
+		return apimeta.FindStatusCondition(s.policy("p").Status.Conditions, v1alpha1.ConditionSelectsNothing)
+	}
+	assert.Nil(t, said())
+	p := s.policy("p")
+	p.Spec.Match.Namespaces = []v1alpha1.NamespacePattern{"later"}
+	require.NoError(t, s.cluster.Update(t.Context(), p))
+	assert.Equal(t, metav1.ConditionTrue, said().Status)
+	s.namespace("later", nil)
+	assert.Equal(t, metav1.ConditionFalse, said().Status)
 }
 
 // TestOnlyPoliciesThatSuspendByTheClockCostAnything.

@@ -84,7 +84,7 @@ func (a *Auditor) count() {
 	a.metrics.violations.Reset()
 	for _, of := range a.found {
 		for _, finding := range of.findings {
-			if finding.Effect == review.Failed {
+			if finding.Unevaluated() {
 				continue
 			}
 			a.metrics.violations.WithLabelValues(finding.Policy, string(enforcements[finding.Effect])).Inc()

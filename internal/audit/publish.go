@@ -37,19 +37,29 @@ func (a *Auditor) publish(ctx context.Context) {
 	}
 }
 
+// failures are those of a policy over what is stored: how many, and the first of their messages.
+type failures struct {
+	count int64
+	why   string
+}
+
 // violationsOf counts what policies said of all that is stored, and what they could not say, which is no violation.
-func (a *Auditor) violationsOf() (violations, failures map[string]int64) {
-	violations, failures = map[string]int64{}, map[string]int64{}
+func (a *Auditor) violationsOf() (violations map[string]int64, failed map[string]failures) {
+	violations, failed = map[string]int64{}, map[string]failures{}
 	for _, of := range a.found {
 		for _, finding := range of.findings {
-			if finding.Effect == review.Failed {
-				failures[finding.Policy]++
+			if finding.Unevaluated() {
+				last := failed[finding.Policy]
+				if last.count++; last.why == "" || finding.Message < last.why {
+					last.why = finding.Message
+				}
+				failed[finding.Policy] = last
 			} else {
 				violations[finding.Policy]++
 			}
 		}
 	}
-	return violations, failures
+	return violations, failed
 }
 
 func (a *Auditor) writeStatus(ctx context.Context) error {
@@ -57,7 +67,7 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 	if err := a.Cached.List(ctx, &list); err != nil {
 		return err
 	}
-	violations, _ := a.violationsOf()
+	violations, failed := a.violationsOf()
 	var errs []error
 	for i := range list.Items {
 		policy := &list.Items[i]
@@ -67,7 +77,8 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 		before := policy.DeepCopy()
 		count := violations[policy.Name]
 		policy.Status.Violations = &count
-		held := a.setHeld(policy)
+		policy.Selects(a.Selects(policy.Spec.Match))
+		held, fails := a.setHeld(policy), setFailing(policy, failed[policy.Name])
 		if equality.Semantic.DeepEqual(before.Status, policy.Status) {
 			continue
 		}
@@ -76,11 +87,27 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 			ctrl.LoggerFrom(ctx).Info("Suspension is held", "policy", policy.Name, "exits", a.held[policy.Name], "message", held)
 			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionSuspendHeld, "Audit", "%s", bounded(held, inEvent))
 		}
+		if err == nil && fails != "" {
+			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionFailing, "Audit", "%s", bounded(fails, inEvent))
+		}
 		if !apierrors.IsNotFound(err) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// setFailing says whether a policy fails for what is stored, and returns what is to be told of that: nothing where it was so before.
+func setFailing(policy *v1alpha1.EgressPolicy, of failures) string {
+	if of.count == 0 {
+		policy.Answers(v1alpha1.ReasonFailsForStored)
+		return ""
+	}
+	message := fmt.Sprintf("%d stored objects cannot be judged, one for: %s", of.count, bounded(of.why, inEvent/2))
+	if policy.Fails(v1alpha1.ReasonFailsForStored, message) {
+		return message
+	}
+	return ""
 }
 
 // setHeld sets the condition of a policy whose suspensions are held, and returns what is to be told of it: nothing where
@@ -144,6 +171,10 @@ func (a *Auditor) notify() {
 		for _, finding := range of.findings {
 			n := notice{of.uid, finding.Policy, finding.Code}
 			telling := a.told[n]
+			if finding.Unevaluated() { // it is told of the policy, and no fault of the object
+				telling.told = true
+				a.told[n] = telling
+			}
 			if telling.told || left == 0 {
 				continue
 			}

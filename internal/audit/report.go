@@ -158,7 +158,7 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 		result := map[string]any{"source": reportName, "policy": name, "result": "pass", "scored": true, "message": "nothing that is stored violates it"}
 		if count := violations[name]; count > 0 {
 			result["result"], result["message"] = "fail", fmt.Sprintf("%d violations in what is stored", count)
-		} else if count := failures[name]; count > 0 {
+		} else if count := failures[name].count; count > 0 {
 			result["result"], result["message"] = "error", fmt.Sprintf("could not be evaluated for %d stored objects", count)
 		}
 		cluster = append(cluster, result)
@@ -174,6 +174,9 @@ func unscored(result map[string]any) {
 
 func resultOf(finding review.Finding) map[string]any {
 	result := map[review.Effect]string{review.Denied: "fail", review.Refused: "fail", review.Audited: "fail", review.Warned: "warn", review.Failed: "error"}[finding.Effect]
+	if finding.Unevaluated() {
+		result = "error"
+	}
 	properties := map[string]any{"enforcement": string(enforcements[finding.Effect])}
 	for key, value := range map[string]string{"field": finding.Field, "fix": finding.Fix, "docs": finding.Docs, "library": finding.Library} {
 		if value != "" {

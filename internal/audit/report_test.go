@@ -78,7 +78,46 @@ func TestAPolicyThatCannotTellIsNoPass(t *testing.T) {
 	assert.Equal(t, "pass", cluster[1].(map[string]any)["result"])
 	violations, failures := s.violationsOf()
 	assert.Zero(t, violations["broken"])
-	assert.EqualValues(t, 2, failures["broken"])
+	assert.EqualValues(t, 2, failures["broken"].count)
+}
+
+// TestAPolicyThatFailsForWhatIsStoredSaysSo, of whatever enforcement, and no object is told: it is none's fault. It is taken back once it
+// answers.
+func TestAPolicyThatFailsForWhatIsStoredSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, enforcement := range []v1alpha1.Enforcement{v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit} {
+		t.Run(string(enforcement), func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.store("app", "a", "a.test")
+			s.store("app", "b", "b.test")
+			of := &v1alpha1.EgressPolicy{Spec: v1alpha1.EgressPolicySpec{Enforcement: enforcement, Rego: "package own\n\ndeny contains to_number(input.name)"}}
+			of.Name, of.Generation = "own", 1
+			require.NoError(t, s.cluster.Create(t.Context(), of))
+			require.NoError(t, s.engine.Set(of))
+			s.audited()
+			fails := meta.FindStatusCondition(s.policy("own").Status.Conditions, v1alpha1.ConditionFailing)
+			require.NotNil(t, fails)
+			assert.Equal(t, []any{metav1.ConditionTrue, "StoredObjects"}, []any{fails.Status, fails.Reason})
+			assert.Contains(t, fails.Message, "2 stored objects cannot be judged, one for: policy could not be evaluated: ")
+			assert.Zero(t, *s.policy("own").Status.Violations)
+			events := s.told()
+			require.Len(t, events, 1)
+			assert.Contains(t, events[0], "Failing 2 stored objects cannot be judged")
+			namespaced, _ := s.results()
+			for _, result := range namespaced["app"] {
+				assert.Equal(t, "error", result.(map[string]any)["result"])
+			}
+			assert.False(t, s.untold())
+
+			of.Spec.Rego, of.Generation = "package own\n\ndeny contains \"no\" if input.name == \"none\"", 1
+			require.NoError(t, s.engine.Set(of))
+			s.audited()
+			fails = meta.FindStatusCondition(s.policy("own").Status.Conditions, v1alpha1.ConditionFailing)
+			assert.Equal(t, metav1.ConditionFalse, fails.Status)
+			assert.Empty(t, s.told())
+		})
+	}
 }
 
 // TestAReportHasASizeThatTheClusterTakes: a namespace of many violations has several.

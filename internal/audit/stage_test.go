@@ -66,7 +66,7 @@ func newStage(t *testing.T) *stage {
 	out.live = &pages{Reader: out.cluster, pages: map[string]int{}}
 	out.Auditor = New(Options{
 		Mesh: mesh, Reviewer: &review.Reviewer{Mesh: mesh, View: out.registry, Policies: out.engine}, Entries: out.registry, Policies: out.engine,
-		Live: out.live, Cached: out.cluster, Status: out.cluster, Kinds: meta.NewDefaultRESTMapper(nil), Recorder: out.recorder,
+		Selects: func(of v1alpha1.Match) bool { return policy.Selects(of, out.registry.Governed()) }, Live: out.live, Cached: out.cluster, Status: out.cluster, Kinds: meta.NewDefaultRESTMapper(nil), Recorder: out.recorder,
 		Metrics: prometheus.NewRegistry(), Ready: func() bool { return true }, Interval: time.Hour, PerSecond: 100, MaxShare: 0.2,
 		Now: func() time.Time { return out.now },
 	})

@@ -27,11 +27,14 @@ func (v *view) tenants() (out []*unstructured.Unstructured) {
 
 func lookAtExits(v *view) {
 	for _, entry := range v.tenants() {
-		since, why := entry.GetCreationTimestamp().Time, "nobody says"
-		if told := registry.ToldOf(entry); told != nil {
-			if told.Status == "True" || told.Reason == registry.ReasonSuspended {
-				continue
-			}
+		since, why := writtenAt(entry), "nobody says"
+		switch told := registry.ToldOf(entry); {
+		case told == nil:
+		case told.Before(entry.GetGeneration()):
+			why = fmt.Sprintf("ExitReady tells of generation %d, and the entry is of generation %d", told.Generation, entry.GetGeneration())
+		case told.Status == "True" || told.Reason == registry.ReasonSuspended:
+			continue
+		default:
 			why = told.Reason + ": " + told.Message
 			if at, err := time.Parse(time.RFC3339, told.Since); err == nil {
 				since = at
@@ -46,6 +49,17 @@ func lookAtExits(v *view) {
 			Why: "calls to its hosts fail", Fix: "see what to do for its reason: https://github.com/egress-governor/egress-governor/blob/main/docs/runbooks.md#egressgovernorexitunready",
 		})
 	}
+}
+
+// writtenAt is when an entry was last written, but for its status.
+func writtenAt(entry *unstructured.Unstructured) time.Time {
+	last := entry.GetCreationTimestamp().Time
+	for _, by := range entry.GetManagedFields() {
+		if by.Subresource == "" && by.Time != nil && by.Time.After(last) {
+			last = by.Time.Time
+		}
+	}
+	return last
 }
 
 func lookAtSuspended(v *view) {

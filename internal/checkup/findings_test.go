@@ -175,8 +175,17 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	},
 	"policies error policy-not-ready":  func(t *testing.T, s *Snapshot) { conditioned(t, s, "Ready", "False") },
 	"policies warning suspension-held": func(t *testing.T, s *Snapshot) { conditioned(t, s, "SuspendHeld", "True") },
+	"policies error policy-fails":      func(t *testing.T, s *Snapshot) { conditioned(t, s, "Failing", "True") },
 	"policies warning policy-selects-nothing": func(t *testing.T, s *Snapshot) {
 		set(t, s, policies, "hosts", []any{"payment"}, "spec", "match", "namespaces")
+	},
+	"policies warning policy-names-nobody": func(t *testing.T, s *Snapshot) {
+		set(t, s, policies, "hosts", []any{"nope"}, "spec", "match", "exclude")
+	},
+	"policies warning policy-unmeant": func(t *testing.T, s *Snapshot) {
+		set(t, s, policies, "hosts", []any{map[string]any{
+			"type": "Ready", "status": "True", "reason": "InForce", "message": "the policy is in force; beware: spec.match.kinds[0]: it is not for Sidecar",
+		}}, "status", "conditions")
 	},
 	"policies warning policy-does-not-deny": func(t *testing.T, s *Snapshot) {
 		set(t, s, policies, "hosts", "Warn", "spec", "enforcement")
@@ -266,11 +275,27 @@ func unready(t *testing.T, s *Snapshot, reason, since string) {
 	set(t, s, entries, "stripe", []any{map[string]any{"type": "ExitReady", "status": "False", "reason": reason, "message": "no", "lastTransitionTime": since}}, "status", "conditions")
 }
 
+// TestAnExitOfBeforeIsNotReady: the entry was written again since it was told that the exit stands.
+func TestAnExitOfBeforeIsNotReady(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]string{"2026-11-27T11:54:00Z": "exits error exit-not-ready", "2026-11-27T11:59:00Z": "exits warning exit-not-ready"} {
+		s := sound(t)
+		set(t, s, entries, "stripe", []any{map[string]any{
+			"type": "ExitReady", "status": "True", "reason": "ExitConfigured", "message": "yes", "lastTransitionTime": "2026-11-01T00:00:00Z", "observedGeneration": int64(3),
+		}}, "status", "conditions")
+		set(t, s, entries, "stripe", int64(3), "metadata", "generation")
+		assert.NotContains(t, codes(Run(s, nil)), want)
+		set(t, s, entries, "stripe", int64(4), "metadata", "generation")
+		set(t, s, entries, "stripe", []any{map[string]any{"manager": "kubectl", "operation": "Apply", "time": at}, map[string]any{"manager": "istiod", "subresource": "status", "time": "2026-11-27T11:59:59Z"}}, "metadata", "managedFields")
+		assert.Contains(t, codes(Run(s, nil)), want)
+	}
+}
+
 func conditioned(t *testing.T, s *Snapshot, kind, status string) {
 	t.Helper()
 	conditions, _, err := unstructured.NestedSlice(s.Objects[policies][0].Object, "status", "conditions")
 	require.NoError(t, err)
-	set(t, s, policies, "hosts", append([]any{map[string]any{"type": kind, "status": status, "reason": "Because", "message": "no", "lastTransitionTime": "2026-11-27T11:00:00Z"}}, conditions...), "status", "conditions")
+	set(t, s, policies, "hosts", append([]any{map[string]any{"type": kind, "status": status, "reason": "Because", "message": "no", "lastTransitionTime": "2026-11-27T11:00:00Z", "observedGeneration": int64(1)}}, conditions...), "status", "conditions")
 }
 
 // granted gives a group of tenants a right, in a namespace or in the whole cluster.

@@ -28,10 +28,30 @@ func lookAtPolicies(v *view) {
 				Why: "whatever it would judge is refused, or passes where it does not deny", Fix: "mend it: egressctl review -p says what is wrong with it",
 			})
 		}
+		if fails := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionFailing); fails != nil && fails.Status == "True" && fails.ObservedGeneration == of.Generation {
+			v.find(Finding{
+				Code: "policy-fails", Severity: Error, Object: object, Message: "the policy cannot be evaluated: " + firstLine(fails.Message),
+				Why: "what it selects is refused with HTTP 500 where it denies, and passes unjudged where it does not", Fix: "mend its Rego (egressctl explain says which rule, egressctl test tries it), or set enforcement to Warn meanwhile",
+			})
+		}
 		if held := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionSuspendHeld); held != nil && held.Status == "True" {
 			v.find(Finding{
 				Code: "suspension-held", Severity: Warning, Object: object, Message: "the policy would suspend more exits at once than suspend.maxShare lets it: " + firstLine(held.Message),
 				Why: "entries that violate it keep their exits", Fix: "correct the policy, or confirm it by the annotation that its condition SuspendHeld names",
+			})
+		}
+		if ready != nil && ready.Status == "True" {
+			if _, beware, is := strings.Cut(ready.Message, v1alpha1.Beware); is {
+				v.find(Finding{
+					Code: "policy-unmeant", Severity: Warning, Object: object, Message: "the policy has something that its author may not have meant: " + firstLine(beware),
+					Why: "it may judge less than it seems to", Fix: "mend it, or leave it where it is meant: the same is told at kubectl apply",
+				})
+			}
+		}
+		if nobody := policy.Nobody(of.Spec.Match, v.names()); len(nobody) > 0 && len(v.names()) > 0 {
+			v.find(Finding{
+				Code: "policy-names-nobody", Severity: Warning, Object: object, Message: "no namespace has the name of " + some(nobody),
+				Why: "whom it was to select, or to leave out, it does not", Fix: "correct the name, or leave it where the namespace is still to come",
 			})
 		}
 		if governed.Len() > 0 && !policy.Selects(of.Spec.Match, governed) {
@@ -62,6 +82,14 @@ func (v *view) governed() *egress.Namespaces {
 		}
 	}
 	return egress.NewNamespaces(out)
+}
+
+// names are those of all namespaces.
+func (v *view) names() (out []string) {
+	for _, namespace := range v.Objects[namespaces] {
+		out = append(out, namespace.GetName())
+	}
+	return out
 }
 
 func firstLine(text string) string {

@@ -27,7 +27,7 @@ func TestAClockThatJumpsAgesNothing(t *testing.T) {
 		require.NoError(t, registry.Register(states))
 		states.set(types.NamespacedName{Name: "waits"}, exitPending)
 		due := func() bool {
-			tally.Count("p", v1alpha1.Requests{Judged: 1})
+			tally.Count("p", v1alpha1.Requests{Judged: 1}, "")
 			return len(tally.due(addEvery)) > 0
 		}
 		began := time.Now()

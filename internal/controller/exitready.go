@@ -27,6 +27,8 @@ const (
 	reasonConfigured = registry.ReasonConfigured
 	reasonConflict   = "HostConflict"
 	reasonFailed     = "ExitFailed"
+	reasonNotCarried = "NotCarried"
+	reasonNotSealed  = "NotSealed"
 )
 
 // again is when to try once more with what the cache will know by then.
@@ -35,6 +37,9 @@ const again = 200 * time.Millisecond
 // ExitReady writes registry.ConditionExitReady. Only the leader runs it.
 type ExitReady struct {
 	waker[types.NamespacedName]
+	synced func() bool
+	// began is when it did.
+	began    time.Time
 	mesh     *egress.Mesh
 	entries  Entries
 	standing *standing
@@ -54,8 +59,12 @@ func (e *ExitReady) setup(mgr ctrl.Manager, yield *Yield) error {
 	return c.Watch(source.TypedFunc[types.NamespacedName](e.follow))
 }
 
-// follow enqueues entries that are there, come and change.
-func (e *ExitReady) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
+// follow enqueues entries that are there, come and change: once it is known of which namespaces they are.
+func (e *ExitReady) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
+	if err := whenSynced(ctx, e.synced); err != nil {
+		return err
+	}
+	e.began = time.Now()
 	e.begin(queue)
 	e.entries.OnChange(func(change registry.Change) { e.wake(change.Entries) })
 	return nil
@@ -66,27 +75,29 @@ func (e *ExitReady) Reconcile(ctx context.Context, name types.NamespacedName) (r
 	stored := e.entries.Stored(name)
 	if stored == nil || stored.Entry == nil {
 		e.forget(name)
-		return reconcile.Result{}, nil
+		return e.retract(ctx, name)
 	}
 	if next := stored.Entry.Moving; stored.Entry.Gateway == "" && next != (egress.Leg{}) {
 		return e.ahead(ctx, name, stored)
 	}
 	if stored.Entry.Gateway == "" {
 		e.forget(name)
-		if !told(stored.Conditions(), registry.ConditionExitReady) {
-			return reconcile.Result{}, nil
-		}
-		return e.write(ctx, stored, exitReady("False", "NotCarried", "no egress gateway of the configuration carries this entry"))
+		return e.straight(ctx, stored)
 	}
 	gw, _ := e.mesh.GatewayByName(stored.Entry.Gateway)
 	want, known := e.condition(gw, name, stored.Entry)
 	e.states.set(name, stateOf(want, known))
-	if known {
+	wait := e.hasTime(stored, want)
+	if known && wait == 0 {
 		if result, err := e.write(ctx, stored, want); err != nil || result.RequeueAfter > 0 {
 			return result, err
 		}
 	}
-	return e.moves.move(ctx, name, stored.Entry)
+	result, err := e.moves.move(ctx, name, stored.Entry)
+	if known && result.RequeueAfter == 0 {
+		result.RequeueAfter = wait
+	}
+	return result, err
 }
 
 // ahead tells of an entry that is not sealed yet whether its exit stands for the time when it is.
@@ -195,10 +206,22 @@ func exitReady(status, reason, message string) condition {
 
 // write puts the condition among the others of the stored entry, unless it is there.
 func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want condition) (reconcile.Result, error) {
-	conditions, changed := want.among(stored.Conditions(), time.Now())
+	conditions, changed := want.among(stored.Conditions(), stored.Generation, time.Now())
 	if !changed {
 		return reconcile.Result{}, nil
 	}
+	result, err := e.patch(ctx, stored, conditions)
+	if err == nil && result.RequeueAfter == 0 && (want.Reason == reasonConflict || want.Reason == registry.ReasonSuspended) {
+		about := &corev1.ObjectReference{
+			APIVersion: "networking.istio.io/v1", Kind: "ServiceEntry", Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID,
+		}
+		e.recorder.Eventf(about, nil, corev1.EventTypeWarning, want.Reason, "ConfigureExit", "%s", want.Message)
+	}
+	return result, client.IgnoreNotFound(err)
+}
+
+// patch puts conditions in the place of those of a stored entry, everybody's, unless it was written since.
+func (e *ExitReady) patch(ctx context.Context, stored *registry.Stored, conditions []any) (reconcile.Result, error) {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": stored.UID, "resourceVersion": stored.ResourceVersion},
 		"status":   map[string]any{"conditions": conditions},
@@ -213,11 +236,5 @@ func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want con
 	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
-	if err == nil && (want.Reason == reasonConflict || want.Reason == registry.ReasonSuspended) {
-		about := &corev1.ObjectReference{
-			APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID,
-		}
-		e.recorder.Eventf(about, nil, corev1.EventTypeWarning, want.Reason, "ConfigureExit", "%s", want.Message)
-	}
-	return reconcile.Result{}, client.IgnoreNotFound(err)
+	return reconcile.Result{}, err
 }

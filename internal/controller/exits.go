@@ -36,6 +36,7 @@ type Entries interface {
 	egress.View
 	StoredRules
 	Stored(name types.NamespacedName) *registry.Stored
+	Released(name types.NamespacedName) *registry.Stored
 	Problems(gw egress.Gateway) []egress.Finding
 	Reached(host string) string
 	ExitSetOf(exit *egress.Exit, namespace, host string) ([]hop.Object, error)
@@ -89,7 +90,7 @@ func SetupExits(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, entrie
 	}
 	state := newStanding()
 	ready := &ExitReady{
-		mesh: mesh, entries: entries, standing: state, routes: newStanding(),
+		synced: synced, mesh: mesh, entries: entries, standing: state, routes: newStanding(),
 		writer: mgr.GetClient(), recorder: mgr.GetEventRecorder("egress-governor"), states: newExitStates(time.Now),
 	}
 	if err := metrics.Register(ready.states); err != nil {

@@ -19,10 +19,15 @@ import (
 // observing is a mesh that observes the namespaces labelled so.
 func observing(t *testing.T, mesh *egress.Mesh) *egress.Mesh {
 	t.Helper()
-	governed, err := labels.Parse("mode notin (Observe)")
-	require.NoError(t, err)
-	mesh.Governed, mesh.Observed = governed, labels.Everything()
+	mesh.Governed, mesh.Observed = parsed(t, "mode notin (Observe)"), labels.Everything()
 	return mesh
+}
+
+func parsed(t *testing.T, selector string) labels.Selector {
+	t.Helper()
+	out, err := labels.Parse(selector)
+	require.NoError(t, err)
+	return out
 }
 
 var observe = map[string]string{"mode": "Observe"}
@@ -60,7 +65,7 @@ func TestTheExitOfAHeldEntryStandsBeforeItIsSealed(t *testing.T) {
 			entries, routes = s.exit(gateways)
 			assert.Empty(t, entries)
 			assert.Empty(t, routes)
-			assert.Equal(t, "NotCarried", s.condition("app", "a")["reason"])
+			assert.Equal(t, "NotSealed", s.condition("app", "a")["reason"])
 		})
 	}
 }

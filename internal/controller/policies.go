@@ -191,7 +191,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	}
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce",
-		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), "; beware: "),
+		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), v1alpha1.Beware),
 		ObservedGeneration: policy.Generation,
 	}
 	version, err := p.set(ctx, policy)
@@ -202,6 +202,7 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	before := policy.DeepCopy()
 	policy.Status.ObservedGeneration = policy.Generation
 	meta.SetStatusCondition(&policy.Status.Conditions, condition)
+	policy.Answers("") // of an earlier generation
 	if equality.Semantic.DeepEqual(before.Status, policy.Status) {
 		return ctrl.Result{}, nil
 	}

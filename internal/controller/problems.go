@@ -134,7 +134,7 @@ func (p *Preflight) writeTo(ctx context.Context, gw egress.Gateway, want conditi
 	}
 	before := object.DeepCopy()
 	stored, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	conditions, changed := want.among(stored, time.Now())
+	conditions, changed := want.among(stored, object.GetGeneration(), time.Now())
 	if !changed {
 		return nil
 	}

@@ -109,7 +109,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	kinds, err := kindsOf(out.cluster)
 	require.NoError(t, err)
 	state := newStanding()
-	out.ready = &ExitReady{mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder, states: newExitStates(time.Now)}
+	out.ready = &ExitReady{synced: func() bool { return true }, mesh: mesh, entries: out.registry, standing: state, routes: newStanding(), writer: out.cluster, recorder: out.recorder, states: newExitStates(time.Now)}
 	synced := func() bool { return true }
 	out.exits = &Exits{
 		synced: synced, mesh: mesh, entries: out.registry, objects: owned{stored: slimReader{out.cluster}, live: out.cluster, writer: out.cluster, expected: newExpected()},
@@ -136,6 +136,7 @@ func newStage(t testing.TB, mesh *egress.Mesh) *stage {
 	}
 	require.NoError(t, out.exits.follow(t.Context(), out.exitQueue))
 	require.NoError(t, out.ready.follow(t.Context(), out.readyQueue))
+	out.ready.began = time.Time{} // long ago
 	require.NoError(t, out.rules.follow(t.Context(), out.ruleQueue))
 	require.NoError(t, out.routes.follow(t.Context(), out.routeQueue))
 	out.policyQueue = queueOf[types.NamespacedName](t)

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +28,14 @@ type Tally struct {
 
 	mu sync.Mutex
 	// counted is what is to be added, by the name of the policy; written when that was done last.
-	counted map[string]v1alpha1.Requests
+	counted map[string]counted
 	written map[string]time.Time
+}
+
+// counted are requests, and why one of them could not be judged, empty where all could.
+type counted struct {
+	v1alpha1.Requests
+	failure string
 }
 
 const (
@@ -37,15 +45,18 @@ const (
 	leaving = 5 * time.Second
 )
 
-// Count counts a request about which a policy was asked.
-func (t *Tally) Count(policy string, of v1alpha1.Requests) {
+// Count counts a request about which a policy was asked, with why it could not be evaluated, empty where it could.
+func (t *Tally) Count(policy string, of v1alpha1.Requests, failure string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counted == nil {
-		t.counted = map[string]v1alpha1.Requests{}
+		t.counted = map[string]counted{}
 	}
 	sum := t.counted[policy]
 	sum.Add(of)
+	if failure != "" {
+		sum.failure = failure
+	}
 	t.counted[policy] = sum
 }
 
@@ -69,7 +80,7 @@ func (t *Tally) add(ctx context.Context, after time.Duration) {
 		switch {
 		case apierrors.IsConflict(err):
 			// Somebody else wrote it meanwhile, so this was not written.
-			t.Count(name, counted)
+			t.Count(name, counted.Requests, counted.failure)
 		case client.IgnoreNotFound(err) != nil:
 			ctrl.LoggerFrom(ctx).Error(err, "Counted requests are given up", "policy", name, "judged", counted.Judged)
 		}
@@ -77,10 +88,10 @@ func (t *Tally) add(ctx context.Context, after time.Duration) {
 }
 
 // due takes what is to be added now.
-func (t *Tally) due(after time.Duration) map[string]v1alpha1.Requests {
+func (t *Tally) due(after time.Duration) map[string]counted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out, now := map[string]v1alpha1.Requests{}, t.Now()
+	out, now := map[string]counted{}, t.Now()
 	last := t.written
 	t.written = map[string]time.Time{}
 	for name, at := range last {
@@ -88,17 +99,27 @@ func (t *Tally) due(after time.Duration) map[string]v1alpha1.Requests {
 			t.written[name] = at
 		}
 	}
-	for name, counted := range t.counted {
+	for name, of := range t.counted {
 		if _, lately := t.written[name]; lately {
 			continue
 		}
-		out[name], t.written[name] = counted, now
+		out[name], t.written[name] = of, now
 		delete(t.counted, name)
 	}
 	return out
 }
 
-func (t *Tally) write(ctx context.Context, name string, counted v1alpha1.Requests) error {
+// inCondition is how much of an error, which may have what a tenant wrote in it, stands in a condition.
+const inCondition = 500
+
+func bounded(text string) string {
+	if len(text) <= inCondition {
+		return text
+	}
+	return strings.ToValidUTF8(text[:inCondition], "") + "…"
+}
+
+func (t *Tally) write(ctx context.Context, name string, counted counted) error {
 	if t.Yield != nil {
 		t.Yield.begin()
 		defer t.Yield.end()
@@ -111,6 +132,12 @@ func (t *Tally) write(ctx context.Context, name string, counted v1alpha1.Request
 	if policy.Status.Requests == nil {
 		policy.Status.Requests = &v1alpha1.Requests{}
 	}
-	policy.Status.Requests.Add(counted)
+	policy.Status.Requests.Add(counted.Requests)
+	switch {
+	case counted.Failed > 0:
+		policy.Fails(v1alpha1.ReasonFailsForRequests, fmt.Sprintf("%d of %d requests could not be judged, the last for: %s", counted.Failed, counted.Judged, bounded(counted.failure)))
+	case counted.Judged > 0:
+		policy.Answers(v1alpha1.ReasonFailsForRequests)
+	}
 	return t.Client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }

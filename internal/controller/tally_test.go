@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -50,9 +52,9 @@ func TestReplicasAddUpWhatTheyCounted(t *testing.T) {
 	one.add(t.Context(), addEvery)
 	assert.Zero(t, writes, "nothing was counted")
 	for range 1000 {
-		one.Count("p", v1alpha1.Requests{Judged: 1, Denied: 1})
-		two.Count("p", v1alpha1.Requests{Judged: 1, Warned: 1})
-		one.Count("gone", v1alpha1.Requests{Judged: 1})
+		one.Count("p", v1alpha1.Requests{Judged: 1, Denied: 1}, "")
+		two.Count("p", v1alpha1.Requests{Judged: 1, Warned: 1}, "")
+		one.Count("gone", v1alpha1.Requests{Judged: 1}, "")
 		one.add(t.Context(), addEvery)
 		two.add(t.Context(), addEvery)
 	}
@@ -69,18 +71,58 @@ func TestReplicasAddUpWhatTheyCounted(t *testing.T) {
 	}
 	assert.Equal(t, int64(1001), addAnew(two, apierrors.NewConflict(schema.GroupResource{}, "p", errors.New("newer"))))
 	assert.Equal(t, int64(2000), addAnew(two, nil), "what was not written is kept")
-	two.Count("p", v1alpha1.Requests{Judged: 5})
+	two.Count("p", v1alpha1.Requests{Judged: 5}, "")
 	assert.Equal(t, int64(2000), addAnew(two, errors.New("timeout")))
 	assert.Equal(t, int64(2000), addAnew(two, nil), "what may have been written is given up")
-	two.Count("p", v1alpha1.Requests{Judged: 5})
+	two.Count("p", v1alpha1.Requests{Judged: 5}, "")
 	assert.Equal(t, int64(2005), addAnew(two, nil))
 
-	one.Count("p", v1alpha1.Requests{Judged: 1, Audited: 1})
+	one.Count("p", v1alpha1.Requests{Judged: 1, Audited: 1}, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, one.Start(ctx))
 	assert.Equal(t, int64(2006), requests().Judged)
 	assert.Equal(t, int64(1), requests().Audited)
+}
+
+// TestAPolicyThatFailsSaysSo: in its status, as long as some of what was counted last could not be judged, or it is another by now; what the
+// audit says of what is stored stays before that.
+func TestAPolicyThatFailsSaysSo(t *testing.T) {
+	t.Parallel()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
+	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
+	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	tally := &Tally{Client: cluster, Now: time.Now}
+	after := func(failures ...string) *metav1.Condition {
+		for _, failure := range failures {
+			counted := v1alpha1.Requests{Judged: 1}
+			if failure != "" {
+				counted.Failed = 1
+			}
+			tally.Count("p", counted, failure)
+		}
+		tally.add(t.Context(), 0)
+		require.NoError(t, cluster.Get(t.Context(), types.NamespacedName{Name: "p"}, stored))
+		return meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionFailing)
+	}
+	assert.Nil(t, after(""))
+	fails := after("it took more than 1s", "", "deny: "+strings.Repeat("é", 1000))
+	require.NotNil(t, fails)
+	assert.Equal(t, metav1.ConditionTrue, fails.Status)
+	assert.Contains(t, fails.Message, "2 of 3 requests could not be judged, the last for: deny: é")
+	assert.Less(t, len(fails.Message), 700, "a tenant may have a say in it")
+	assert.Equal(t, v1alpha1.Requests{Judged: 4, Failed: 2}, *stored.Status.Requests)
+	assert.Equal(t, metav1.ConditionTrue, after().Status, "nothing was counted")
+	assert.Equal(t, metav1.ConditionFalse, after("").Status)
+
+	require.False(t, stored.Fails(v1alpha1.ReasonFailsForStored, "stored") && stored.Fails(v1alpha1.ReasonFailsForStored, "stored"), "it is no news")
+	require.NoError(t, cluster.Status().Update(t.Context(), stored))
+	assert.Equal(t, "stored", after("no").Message)
+	assert.Equal(t, metav1.ConditionTrue, after("").Status)
+	stored.Generation = 2
+	require.NoError(t, cluster.Update(t.Context(), stored))
+	assert.Equal(t, metav1.ConditionFalse, after("").Status, "it is another policy")
 }
 
 // TestNothingIsLostBetweenCountingAndAdding, at once.
@@ -92,15 +134,15 @@ func TestNothingIsLostBetweenCountingAndAdding(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 1000 {
-				tally.Count("p", v1alpha1.Requests{Judged: 1})
+				tally.Count("p", v1alpha1.Requests{Judged: 1}, "")
 			}
 		})
 	}
 	for range 100 {
-		sum.Add(tally.due(0)["p"])
+		sum.Add(tally.due(0)["p"].Requests)
 	}
 	wg.Wait()
-	sum.Add(tally.due(0)["p"])
+	sum.Add(tally.due(0)["p"].Requests)
 	assert.Equal(t, int64(8000), sum.Judged)
 }
 
@@ -123,7 +165,7 @@ func TestCountedRequestsYieldToRequests(t *testing.T) {
 			},
 		}).Build()
 		tally := &Tally{Client: cluster, Now: time.Now, Yield: yield}
-		tally.Count("p", v1alpha1.Requests{Judged: 1})
+		tally.Count("p", v1alpha1.Requests{Judged: 1}, "")
 		go tally.add(t.Context(), addEvery)
 		synctest.Wait()
 		assert.Zero(t, writes.Load(), "all turns are taken")

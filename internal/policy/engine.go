@@ -54,7 +54,8 @@ func (e *Engine) Clone() *Engine {
 // v1alpha1.BundleMissing where the bundle that it uses has not come.
 func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
 	library := e.library.Load()
-	if _, err := library.compile(policy); err != nil && !errors.Is(err, errUnread) {
+	ready, err := library.compile(policy)
+	if err != nil && !errors.Is(err, errUnread) {
 		return err
 	}
 	if policy.Spec.Rego == "" {
@@ -64,7 +65,7 @@ func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(speaks(module), described(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
+	return errors.Join(speaks(module), says(module), mayResult(ready.query.compiler, module), described(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;

@@ -84,6 +84,22 @@ func Selects(of v1alpha1.Match, among Namespaces) bool {
 	return false
 }
 
+// Nobody returns the names of a match, by their fields, that are of none of some namespaces: those that no namespace has are mostly mistyped.
+func Nobody(of v1alpha1.Match, among []string) (out []string) {
+	for _, list := range []struct {
+		field string
+		names []v1alpha1.NamespacePattern
+	}{{"namespaces", of.Namespaces}, {"exclude", of.Exclude}} {
+		patterns, _ := patternsOf(list.field, list.names) // none of what cannot be read
+		for i, pattern := range patterns {
+			if !slices.ContainsFunc(among, pattern.match) {
+				out = append(out, fmt.Sprintf("spec.match.%s[%d] (%q)", list.field, i, list.names[i]))
+			}
+		}
+	}
+	return out
+}
+
 // object says whether it is asked about an object with these labels.
 func (m *matching) object(set map[string]string) bool {
 	return m.objects == nil || m.objects.Matches(labels.Set(set))

@@ -187,3 +187,11 @@ func fieldsOf[T any]() (out []string) {
 	slices.Sort(out)
 	return out
 }
+
+// TestNamesThatNobodyHasAreTold, each at its place.
+func TestNamesThatNobodyHasAreTold(t *testing.T) {
+	t.Parallel()
+	of := v1alpha1.Match{Namespaces: []v1alpha1.NamespacePattern{"payments", "team-*", "*-prod"}, Exclude: []v1alpha1.NamespacePattern{"shop", "nope"}}
+	assert.Equal(t, []string{`spec.match.namespaces[2] ("*-prod")`, `spec.match.exclude[1] ("nope")`}, policy.Nobody(of, []string{"payments", "shop", "team-a"}))
+	assert.Empty(t, policy.Nobody(v1alpha1.Match{}, nil))
+}

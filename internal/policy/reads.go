@@ -70,7 +70,7 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 		return "", err
 	}
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
-		if err := errors.Join(speaks(modules[file]), described(modules[file])); err != nil {
+		if err := errors.Join(speaks(modules[file]), says(modules[file]), described(modules[file])); err != nil {
 			return "", err
 		}
 	}
@@ -80,11 +80,9 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 // maxUnread is how many parameters are told of that are not read.
 const maxUnread = 10
 
-// Unread returns what the author of an EgressPolicy may not have meant: parameters that its policy never reads.
+// Unread returns what the author of an EgressPolicy may not have meant: kinds that its policy is not for, a client that it decides by and is not
+// asked for, and parameters that it never reads.
 func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
-	if of.Spec.Parameters == nil {
-		return nil
-	}
 	library := e.library.Load()
 	module, from, err := library.module(of)
 	if err != nil {
@@ -94,13 +92,17 @@ func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 	if from != nil {
 		modules = slices.Collect(maps.Values(from.modules))
 	}
+	warnings = append(unjudged(of.Spec.Match.Kinds, module), unasked(of.Spec.Match, modules)...)
+	if of.Spec.Parameters == nil {
+		return warnings
+	}
 	read, all := map[string]bool{}, false
 	for _, module := range append(modules, slices.Collect(maps.Values(library.shared))...) {
 		all = parametersRead(module, read) || all
 	}
 	var given map[string]json.RawMessage
 	if all || json.Unmarshal(of.Spec.Parameters.Raw, &given) != nil {
-		return nil
+		return warnings
 	}
 	maps.DeleteFunc(given, func(name string, _ json.RawMessage) bool { return read[name] })
 	for i, name := range slices.Sorted(maps.Keys(given)) {
@@ -110,6 +112,60 @@ func (e *Engine) Unread(of *v1alpha1.EgressPolicy) (warnings []string) {
 		warnings = append(warnings, fmt.Sprintf("spec.parameters.%.100s: %s never reads it; it reads %s", name, module.Package.Location.File, listed(read)))
 	}
 	return warnings
+}
+
+// unjudged tells of kinds that a policy is asked about and, by its METADATA, is not for.
+func unjudged(kinds []v1alpha1.Kind, module *ast.Module) (warnings []string) {
+	if custom(module, "kinds") == nil {
+		return nil // nobody knows
+	}
+	judged, err := kindsOf(module)
+	if err != nil {
+		return nil
+	}
+	for i, kind := range kinds {
+		if !slices.Contains(judged, kind) {
+			warnings = append(warnings, fmt.Sprintf("spec.match.kinds[%d]: %s is not for %s, and says nothing of it; by its METADATA it is for %s", i, module.Package.Location.File, kind, joined(judged)))
+		}
+	}
+	return warnings
+}
+
+var (
+	clientRef       = ast.MustParseRef("input.client")
+	clientLabelsRef = ast.MustParseRef("input.client.labels")
+)
+
+// unasked tells of Rego that goes by labels of the client where match selects every namespace: then it is asked for the object's own alone,
+// and not for those that the object is exported to.
+func unasked(match v1alpha1.Match, modules []*ast.Module) []string {
+	if match.NamespaceSelector != nil || len(match.Namespaces) > 0 {
+		return nil
+	}
+	var first *ast.Location
+	for _, module := range modules {
+		ast.WalkTerms(module, func(term *ast.Term) bool {
+			ref, is := term.Value.(ast.Ref)
+			reads := is && (ref.Equal(clientRef) || ref.HasPrefix(clientLabelsRef) || len(ref) > len(clientRef) && ref.HasPrefix(clientRef) && !isString(ref[len(clientRef)]))
+			if reads && (first == nil || term.Location.Compare(first) < 0) {
+				first = term.Location
+			}
+			return false
+		})
+	}
+	if first == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("spec.match: %s:%d decides by input.client, and is asked for the object's own namespace alone, since spec.match selects every one: what that exports to others passes; "+
+		"name by namespaceSelector the labels that it is for", first.File, first.Row)}
+}
+
+func joined(kinds []v1alpha1.Kind) string {
+	out := make([]string, len(kinds))
+	for i, kind := range kinds {
+		out[i] = string(kind)
+	}
+	return strings.Join(out, ", ")
 }
 
 func listed(names map[string]bool) string {

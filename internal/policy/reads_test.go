@@ -114,3 +114,40 @@ func TestTheLibraryReadsWhatThereIs(t *testing.T) {
 		assert.Empty(t, e.Unread(example), name)
 	}
 }
+
+// TestKindsThatAPolicyIsNotForAreTold: of what its METADATA does not name it says nothing. Where that names none nobody knows.
+func TestKindsThatAPolicyIsNotForAreTold(t *testing.T) {
+	t.Parallel()
+	e := whole(t)
+	of := egressPolicy("p", v1alpha1.EgressPolicySpec{Policy: "tls-only", Match: v1alpha1.Match{Kinds: []v1alpha1.Kind{"ServiceEntry", "DestinationRule"}}})
+	assert.Equal(t, []string{"spec.match.kinds[1]: tls_only/tls_only.rego is not for DestinationRule, and says nothing of it; by its METADATA it is for ServiceEntry"}, e.Unread(of))
+	of.Spec.Match.Kinds = of.Spec.Match.Kinds[:1]
+	assert.Empty(t, e.Unread(of))
+	own := ofRego(`deny contains "x" if input.name == "a"`)
+	own.Spec.Match.Kinds = []v1alpha1.Kind{"Sidecar"}
+	assert.Empty(t, e.Unread(own))
+}
+
+// TestWhoDecidesByAClientThatIsNotAskedForIsTold: a policy that selects every namespace is asked for the object's own alone.
+func TestWhoDecidesByAClientThatIsNotAskedForIsTold(t *testing.T) {
+	t.Parallel()
+	e := whole(t)
+	for body, told := range map[string]bool{
+		`deny contains "x" if input.client.labels["data-class"] == "restricted"`:             true,
+		`deny contains "x" if object.get(input.client, ["labels", "data-class"], "") == "x"`: true,
+		"deny contains \"x\" if {\n\tof := input.client\n\tof.labels.team == \"a\"\n}":       true,
+		"deny contains \"x\" if bad\n\nbad if input.client.labels.team == \"a\"":             true,
+		`deny contains sprintf("not in %s", [input.client.name]) if input.egress.allClients`: false,
+		`deny contains "x" if input.namespace.labels.team == "a"`:                            false,
+	} {
+		of := ofRego(body)
+		require.NoError(t, e.Check(of), body)
+		warnings := e.Unread(of)
+		require.Equal(t, told, len(warnings) == 1, "%s: %v", body, warnings)
+		if told {
+			assert.Regexp(t, `^spec\.match: p\.rego:[3-6] decides by input\.client, `, warnings[0])
+		}
+		of.Spec.Match.Namespaces = []v1alpha1.NamespacePattern{"payments"}
+		assert.Empty(t, e.Unread(of), body)
+	}
+}

@@ -16,12 +16,19 @@ import (
 type Recorder struct {
 	decisions, findings *prometheus.CounterVec
 	durations           *prometheus.HistogramVec
-	tally               func(policy string, effects map[review.Effect]bool)
+	tally               func(policy string, said Said)
 	decided             func(req review.Request, outcome *review.Outcome)
 }
 
-// Tell has a function told of every policy that was asked about a request, with the effects of what it said.
-func (r *Recorder) Tell(tally func(policy string, effects map[review.Effect]bool)) { r.tally = tally }
+// Said is what a policy said of a request.
+type Said struct {
+	Effects map[review.Effect]bool
+	// Failure is why it could not be evaluated, empty where it could.
+	Failure string
+}
+
+// Tell has a function told of every policy that was asked about a request, with what it said.
+func (r *Recorder) Tell(tally func(policy string, said Said)) { r.tally = tally }
 
 // TellDecisions has a function told of every outcome.
 func (r *Recorder) TellDecisions(decided func(req review.Request, outcome *review.Outcome)) {
@@ -119,14 +126,19 @@ func (r *Recorder) tell(outcome *review.Outcome) {
 	if r.tally == nil {
 		return
 	}
-	effects := map[string]map[review.Effect]bool{}
+	all := map[string]Said{}
 	for _, finding := range outcome.Findings {
-		if effects[finding.Policy] == nil {
-			effects[finding.Policy] = map[review.Effect]bool{}
+		said := all[finding.Policy]
+		if said.Effects == nil {
+			said.Effects = map[review.Effect]bool{}
 		}
-		effects[finding.Policy][finding.Effect] = true
+		said.Effects[finding.Effect] = true
+		if finding.Unevaluated() {
+			said.Failure = finding.Message
+		}
+		all[finding.Policy] = said
 	}
 	for _, policy := range outcome.Asked {
-		r.tally(policy, effects[policy])
+		r.tally(policy, all[policy])
 	}
 }

@@ -98,18 +98,22 @@ func TestEveryPolicyThatWasAskedIsToldOf(t *testing.T) {
 	t.Parallel()
 	recorder, err := record.New(nil)
 	require.NoError(t, err)
-	told := map[string]map[review.Effect]bool{}
-	recorder.Tell(func(policy string, effects map[review.Effect]bool) { told[policy] = effects })
+	told := map[string]record.Said{}
+	recorder.Tell(func(policy string, said record.Said) { told[policy] = said })
 	finding := func(policy string, effect review.Effect) review.Finding {
-		return review.Finding{Policy: policy, Effect: effect}
+		return review.Finding{Policy: policy, Effect: effect, Finding: egress.Finding{Message: "no"}}
 	}
-	outcome := &review.Outcome{Verdict: review.Denied, Asked: []string{"a", "b", "quiet"}, Findings: []review.Finding{
+	outcome := &review.Outcome{Verdict: review.Denied, Asked: []string{"a", "b", "quiet", "warns"}, Findings: []review.Finding{
 		finding("a", review.Denied), finding("a", review.Denied), finding("b", review.Failed), finding("", review.Refused), finding("a", review.Warned),
+		{Policy: "warns", Effect: review.Warned, Finding: egress.Finding{Code: "evaluation-failed", Message: "it took long"}},
 	}}
 	request := review.Request{Object: &unstructured.Unstructured{Object: map[string]any{"kind": "ServiceEntry"}}, DryRun: true}
 	recorder.Record(t.Context(), request, outcome)
 	assert.Empty(t, told)
 	request.DryRun = false
 	recorder.Record(t.Context(), request, outcome)
-	assert.Equal(t, map[string]map[review.Effect]bool{"a": {review.Denied: true, review.Warned: true}, "b": {review.Failed: true}, "quiet": nil}, told)
+	assert.Equal(t, map[string]record.Said{
+		"a": {Effects: map[review.Effect]bool{review.Denied: true, review.Warned: true}}, "b": {map[review.Effect]bool{review.Failed: true}, "no"},
+		"quiet": {}, "warns": {map[review.Effect]bool{review.Warned: true}, "it took long"},
+	}, told)
 }

@@ -120,6 +120,9 @@ func (r *Registry) OnChange(listener func(Change)) {
 
 func (r *Registry) all() (out Change) {
 	for name, stored := range r.entries {
+		if !r.governed[name.Namespace] && stored.Told() != nil {
+			out.Entries = append(out.Entries, name)
+		}
 		if r.governed[name.Namespace] {
 			out.Entries = append(out.Entries, name)
 			if stored.Entry != nil {
@@ -201,6 +204,19 @@ func (r *Registry) Stored(name types.NamespacedName) *Stored {
 	return &out
 }
 
+// Released returns a stored entry that nobody has an exit stand for, since its namespace is not governed, nil for any other: one that is observed
+// keeps what stands of an entry that is sealed, or held.
+func (r *Registry) Released(name types.NamespacedName) *Stored {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	stored := r.entries[name]
+	_, observed := r.observed[name.Namespace]
+	if stored == nil || r.governed[name.Namespace] || observed && (stored.held || stored.Sealed) {
+		return nil
+	}
+	return stored
+}
+
 // PutEntry takes in a stored ServiceEntry.
 func (r *Registry) PutEntry(next *Stored) {
 	name := types.NamespacedName{Namespace: next.Namespace, Name: next.Name}
@@ -221,9 +237,14 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 	last := r.entries[name]
 	recalled := r.recall(name, next)
 	if (last.same(next) && !recalled) || (last == nil && next == nil) {
-		// Its status, or something else that is not the author's, changed.
+		// Its status changed, or something else of which no exit is made.
+		var change Change
+		if last != nil && last.Generation != next.Generation {
+			change.Entries = []types.NamespacedName{name} // what it tells is told of another
+		}
 		r.keep(name, next)
 		r.mu.Unlock()
+		r.tell(change)
 		return
 	}
 	change := Change{Entries: []types.NamespacedName{name}}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,6 +19,10 @@ import (
 // cluster may have thousands.
 type Stored struct {
 	Identity
+	// Generation is that of what its author wrote.
+	Generation int64
+	// Sealed says that it leads to an egress gateway, or did to one of another configuration: what its author wrote is kept beside.
+	Sealed bool
 	// Entry is nil for one that cannot be read, or that is not an author's.
 	Entry *egress.Entry
 	// given are the addresses that istiod gave its hosts.
@@ -55,6 +60,9 @@ func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
 		raw, _ := json.Marshal(conditions) // as it was sent
 		out.conditions = string(raw)
 	}
+	out.Generation = obj.GetGeneration()
+	_, leads := hop.SealedTo(obj, r.mesh)
+	out.Sealed = leads || obj.GetAnnotations()[hop.IntentAnnotation] != ""
 	out.given = given(obj)
 	out.Entry, out.carriers = r.parse(obj)
 	return out
@@ -80,6 +88,14 @@ func (s *Stored) Conditions() (out []any) {
 		_ = json.Unmarshal([]byte(s.conditions), &out) // of Read
 	}
 	return out
+}
+
+// Told returns what it tells of its exit, nil for nothing.
+func (s *Stored) Told() *Told {
+	if !strings.Contains(s.conditions, ConditionExitReady) {
+		return nil
+	}
+	return toldBy(s.Conditions())
 }
 
 func (s *Stored) entry() *egress.Entry {

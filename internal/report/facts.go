@@ -25,16 +25,26 @@ type input struct {
 			ServiceAccounts []string
 		}
 		Hosts []struct {
-			Host, Field, Owner       string
+			Host, Field              string
+			Owner                    *owner
 			InMesh, Leaves, Endpoint bool
 		}
 		Routes []struct {
 			Host, Protocol, From, Via, Gateway, Field string
 			Port                                      int
 		}
-		Conflicts, OnGateways []any
+		Conflicts []struct {
+			Host, Reason, Field string
+			Owner               owner
+		}
+		OnGateways, OnGatewaysForOthers []string
 	}
 }
+
+// owner is the oldest entry that names a host.
+type owner struct{ Namespace, Name string }
+
+func (o owner) String() string { return "ServiceEntry " + o.Namespace + "/" + o.Name }
 
 // facts says what policies saw of an object, a line each.
 func facts(of map[string]any) []string {
@@ -62,19 +72,23 @@ func facts(of map[string]any) []string {
 	}
 	out = append(out, in.clients()...)
 	for _, host := range in.Egress.Hosts {
+		owned := ""
+		if host.Owner != nil {
+			owned = "belongs to " + host.Owner.String()
+		}
 		out = append(out, fmt.Sprintf("host %s (%s)%s", host.Host, host.Field, notes(
-			note{host.Leaves, "leaves the mesh"}, note{host.InMesh, "is in the mesh"}, note{host.Endpoint, "is an endpoint"},
-			note{host.Owner != "", "belongs to " + host.Owner})))
+			note{host.Leaves, "leaves the mesh"}, note{host.InMesh, "is in the mesh"}, note{host.Endpoint, "is an endpoint"}, note{owned != "", owned})))
 	}
 	for _, route := range in.Egress.Routes {
 		out = append(out, fmt.Sprintf("route to %s:%d %s (%s): from %s, via %s", route.Host, route.Port, route.Protocol, route.Field, route.From,
 			strings.TrimSpace(route.Via+" "+route.Gateway)))
 	}
 	for _, conflict := range in.Egress.Conflicts {
-		out = append(out, fmt.Sprintf("conflict %v", conflict))
+		out = append(out, fmt.Sprintf("conflict over host %s (%s) with %s: %s", conflict.Host, conflict.Field, conflict.Owner, conflict.Reason))
 	}
 	for _, field := range in.Egress.OnGateways {
-		out = append(out, fmt.Sprintf("on an egress gateway by %v", field))
+		others := slices.Contains(in.Egress.OnGatewaysForOthers, field)
+		out = append(out, "on an egress gateway by "+field+notes(note{others, "for others, too"}))
 	}
 	return out
 }

@@ -44,6 +44,11 @@ type Finding struct {
 	Docs string
 }
 
+// Unevaluated says that the policy could not be evaluated: it says nothing of the object, whatever follows.
+func (f Finding) Unevaluated() bool {
+	return f.Effect == Failed || f.Code == policy.CodeEvaluationFailed && f.Effect != Denied
+}
+
 // Sentence is how a finding reads to an author: who found it, the field, what is wrong, the rule; how to mend it on
 // the next line, and on another where there is more to read.
 func (f Finding) Sentence() string {

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"fmt"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -15,4 +16,10 @@ func ConditionOf(object *unstructured.Unstructured, kind, field string) string {
 		}
 	}
 	return ""
+}
+
+// Met says whether the condition of a type has a status for an object as it is by now, as kubectl wait --for=condition has it.
+func Met(object *unstructured.Unstructured, kind, status string) bool {
+	generation, _ := strconv.ParseInt(ConditionOf(object, kind, "observedGeneration"), 10, 64) // 0 for none
+	return ConditionOf(object, kind, "status") == status && (generation == 0 || generation >= object.GetGeneration())
 }

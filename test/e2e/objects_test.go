@@ -94,17 +94,19 @@ func (c *cluster) applied(t *testing.T, namespace, manifests string) {
 // exitReady waits as kubectl wait --for=condition=ExitReady does.
 func (c *cluster) exitReady(t *testing.T, entry *unstructured.Unstructured) {
 	t.Helper()
-	c.exitSays(t, entry, "status", "True", time.Minute)
+	c.exitIs(t, entry, time.Minute, func(now *unstructured.Unstructured) bool { return controlplane.Met(now, "ExitReady", "True") })
 }
 
 // suspended waits until the status of an entry says so.
 func (c *cluster) suspended(t *testing.T, entry *unstructured.Unstructured) {
 	t.Helper()
-	c.exitSays(t, entry, "reason", "Suspended", startWithin)
+	c.exitIs(t, entry, startWithin, func(now *unstructured.Unstructured) bool {
+		return controlplane.ConditionOf(now, "ExitReady", "reason") == "Suspended"
+	})
 }
 
-// exitSays waits until a field of an entry's ExitReady has a value.
-func (c *cluster) exitSays(t *testing.T, entry *unstructured.Unstructured, field, value string, within time.Duration) {
+// exitIs waits until an entry says of its exit what is waited for.
+func (c *cluster) exitIs(t *testing.T, entry *unstructured.Unstructured, within time.Duration, says func(now *unstructured.Unstructured) bool) {
 	t.Helper()
 	var got *unstructured.Unstructured
 	err := until(t.Context(), within, func(ctx context.Context) (bool, error) {
@@ -112,7 +114,7 @@ func (c *cluster) exitSays(t *testing.T, entry *unstructured.Unstructured, field
 		if err := c.Get(ctx, client.ObjectKeyFromObject(entry), got); err != nil {
 			return false, err
 		}
-		return controlplane.ConditionOf(got, "ExitReady", field) == value, nil
+		return says(got), nil
 	})
 	require.NoError(t, err, "%s: %v", entry.GetName(), got.Object["status"])
 }

@@ -127,7 +127,8 @@ func TestAnAuditGoesOnWhereItWas(t *testing.T) {
 	mesh := &egress.Mesh{Governed: governed}
 	judge, metrics := &judges{times: map[string]int{}}, prometheus.NewRegistry()
 	auditor := audit.New(audit.Options{
-		Mesh: mesh, Reviewer: judge, Entries: registry.New(mesh), Policies: unasked{}, Live: live, Cached: unasked{shared.Client},
+		Selects: func(v1alpha1.Match) bool { return true },
+		Mesh:    mesh, Reviewer: judge, Entries: registry.New(mesh), Policies: unasked{}, Live: live, Cached: unasked{shared.Client},
 		Status: shared.Client, Kinds: shared.Client.RESTMapper(), Recorder: events.NewFakeRecorder(10), Metrics: metrics,
 		Ready: func() bool { return true }, Interval: time.Hour, PerSecond: 10_000, MaxShare: 1, Now: time.Now,
 	})

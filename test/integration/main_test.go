@@ -174,9 +174,9 @@ func eventually(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, within, 50*time.Millisecond, what)
 }
 
-// ready says whether a ServiceEntry's ExitReady condition has a status.
+// ready says whether a ServiceEntry's ExitReady condition has a status, as the entry is by now.
 func ready(entry *unstructured.Unstructured, status string) bool {
-	return controlplane.ConditionOf(entry, "ExitReady", "status") == status
+	return controlplane.Met(entry, "ExitReady", status)
 }
 
 func named(namespace, name string) metav1.ObjectMeta {

@@ -144,7 +144,7 @@ func TestAPolicySaysHowManyRequestsItJudged(t *testing.T) {
 			counted, _, _ = unstructured.NestedMap(get(t, policy).Object, "status", "requests")
 			return counted != nil
 		}, "the requests are counted")
-		want := map[string]any{"judged": int64(1), "audited": int64(0), "warned": int64(0), "denied": int64(0)}
+		want := map[string]any{"judged": int64(1), "audited": int64(0), "warned": int64(0), "denied": int64(0), "failed": int64(0)}
 		want[effect] = int64(1)
 		assert.Equal(t, want, counted, enforcement)
 	}

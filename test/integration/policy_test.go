@@ -157,7 +157,7 @@ func TestRuntimeErrorFollowsTheEnforcement(t *testing.T) {
 		t.Run(enforcement, func(t *testing.T) {
 			t.Parallel()
 			label := "broken-" + strings.ToLower(enforcement)
-			_, err := policyFor(t, label, "  enforcement: "+enforcement+"\n"+rego)
+			policy, err := policyFor(t, label, "  enforcement: "+enforcement+"\n"+rego)
 			require.NoError(t, err)
 			c, heard := warned(t)
 			err = c.Create(t.Context(), entry(t, "v1", namespace(t, map[string]string{"test": label}), "api", strings.ReplaceAll(hostSpec, "HOST", label+".example.com")))
@@ -166,6 +166,7 @@ func TestRuntimeErrorFollowsTheEnforcement(t *testing.T) {
 				assert.Contains(t, err.Error(), label+": policy could not be evaluated")
 			}
 			assert.Equal(t, enforcement == "Warn", strings.Contains(strings.Join(heard.texts, ""), "could not be evaluated"))
+			eventually(t, func() bool { return controlplane.ConditionOf(get(t, policy), "Failing", "status") == "True" }, "the policy says so")
 		})
 	}
 }

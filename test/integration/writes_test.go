@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestWhatAnEntryHasWritten: two objects and a status for a new host, a status for a further entry of it, and nothing for one that is
-// applied again as it is.
+// TestWhatAnEntryHasWritten: two objects and a status for a new host, a status for a further entry of it, and for what an author changes, and
+// nothing for one that is applied again as it is.
 func TestWhatAnEntryHasWritten(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, nil)
@@ -44,6 +44,8 @@ func TestWhatAnEntryHasWritten(t *testing.T) {
 		apply("second", host)
 	}
 	assert.Equal(t, wrote, written(), "both are applied again")
+	apply("first", host+", "+host+".more")
+	assert.Equal(t, append(wrote, "create serviceentries", "create virtualservices", "patch serviceentries/status"), written(), "a host more")
 }
 
 // audited returns what the webhook wrote of objects, in order.

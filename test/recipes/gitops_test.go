@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	lua "github.com/yuin/gopher-lua"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // TestTheHealthCheckOfArgoCD runs its Lua as Argo CD does: the object is the global obj, and what is returned says status and message.
@@ -20,7 +21,7 @@ func TestTheHealthCheckOfArgoCD(t *testing.T) {
 	Read(t, "recipes.md", "argocd-cm.yaml", &settings)
 	script := settings.Data["resource.customizations.health.networking.istio.io_ServiceEntry"]
 	require.NotEmpty(t, script)
-	for name, state := range states {
+	healthOf := func(name string, of *unstructured.Unstructured) string {
 		vm := lua.NewState(lua.Options{SkipOpenLibs: true})
 		for _, library := range []struct {
 			name string
@@ -28,13 +29,20 @@ func TestTheHealthCheckOfArgoCD(t *testing.T) {
 		}{{lua.LoadLibName, lua.OpenPackage}, {lua.BaseLibName, lua.OpenBase}, {lua.TabLibName, lua.OpenTable}} {
 			require.NoError(t, vm.CallByParam(lua.P{Fn: vm.NewFunction(library.open), Protect: true}, lua.LString(library.name)))
 		}
-		vm.SetGlobal("obj", table(vm, stored(t, state.text, state.status, state.reason).Object))
+		defer vm.Close()
+		vm.SetGlobal("obj", table(vm, of.Object))
 		require.NoError(t, vm.DoString(script), name)
 		health, is := vm.Get(-1).(*lua.LTable)
 		require.True(t, is, name)
-		assert.Equal(t, state.argo, health.RawGetString("status").String(), name)
 		assert.NotEqual(t, lua.LNil, health.RawGetString("message"), name)
-		vm.Close()
+		return health.RawGetString("status").String()
+	}
+	for name, state := range states {
+		object := stored(t, state.text, state.status, state.reason)
+		assert.Equal(t, state.argo, healthOf(name, object), name)
+		if state.status != "" {
+			assert.Equal(t, "Progressing", healthOf(name, earlier(t, object)), "%s, of the generation before", name)
+		}
 	}
 }
 
@@ -86,6 +94,11 @@ func TestTheHealthCheckOfFlux(t *testing.T) {
 			assert.Error(t, err, name)
 		} else if assert.NoError(t, err, name) {
 			assert.Equal(t, state.flux, string(got.Status), name)
+		}
+		if state.status != "" && state.text == external {
+			got, err := evaluator.Evaluate(t.Context(), earlier(t, object))
+			require.NoError(t, err, name)
+			assert.Equal(t, status.InProgressStatus, got.Status, "%s, of the generation before", name)
 		}
 		without, err := status.Compute(object)
 		require.NoError(t, err, name)

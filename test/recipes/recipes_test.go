@@ -27,7 +27,7 @@ spec: {hosts: [stock.internal], location: MESH_INTERNAL, resolution: STATIC, wor
 `
 )
 
-// stored returns an object as it is stored, with ExitReady of a status and reason, without a status for none.
+// stored returns an object as it is stored, in its second generation, with ExitReady of a status and reason that is told of it, without a status for none.
 func stored(t *testing.T, text, status, reason string) *unstructured.Unstructured {
 	t.Helper()
 	installed, err := config.Installed()
@@ -41,9 +41,10 @@ func stored(t *testing.T, text, status, reason string) *unstructured.Unstructure
 	require.True(t, answers[0].Allowed(), answers[0].Message)
 	out, err := session.Stored(objects[0])
 	require.NoError(t, err)
+	out.SetGeneration(2)
 	if status != "" {
 		out.Object["status"] = map[string]any{"conditions": []any{map[string]any{
-			"type": "ExitReady", "status": status, "reason": reason, "message": "as it is",
+			"type": "ExitReady", "status": status, "reason": reason, "message": "as it is", "observedGeneration": int64(2),
 		}}}
 	}
 	return out
@@ -52,6 +53,7 @@ func stored(t *testing.T, text, status, reason string) *unstructured.Unstructure
 // states are what an entry may say of its exit, and what Argo CD and Flux are to make of it.
 var states = map[string]struct{ text, status, reason, argo, flux string }{
 	"the mesh's own":       {internal, "", "", "Healthy", "Current"},
+	"not sealed":           {internal, "False", "NotSealed", "Healthy", "Current"},
 	"nothing yet":          {external, "", "", "Progressing", ""},
 	"its exit stands":      {external, "True", "ExitConfigured", "Healthy", "Current"},
 	"no gateway yet":       {external, "False", "GatewayNotReady", "Progressing", "InProgress"},
@@ -60,4 +62,16 @@ var states = map[string]struct{ text, status, reason, argo, flux string }{
 	"could not be made":    {external, "False", "ExitFailed", "Degraded", "Failed"},
 	"no waypoint as yet":   {external, "False", "WaypointNotReady", "Progressing", "InProgress"},
 	"leaves by no gateway": {external, "False", "NotCarried", "Degraded", "Failed"},
+}
+
+// earlier returns an object whose ExitReady is told of the generation before.
+func earlier(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	conditions, told, err := unstructured.NestedSlice(of.Object, "status", "conditions")
+	require.NoError(t, err)
+	if told {
+		conditions[0].(map[string]any)["observedGeneration"] = of.GetGeneration() - 1
+		require.NoError(t, unstructured.SetNestedSlice(of.Object, conditions, "status", "conditions"))
+	}
+	return of
 }

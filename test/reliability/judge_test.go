@@ -107,8 +107,8 @@ func (l *load) standing(ctx context.Context, c client.Client) error {
 			for _, host := range hosts {
 				want[host] = true
 			}
-			if status := controlplane.ConditionOf(&entries[i], "ExitReady", "status"); status != "True" {
-				return fmt.Errorf("%s/%s: ExitReady is %q", of.namespace, entries[i].GetName(), status)
+			if !controlplane.Met(&entries[i], "ExitReady", "True") {
+				return fmt.Errorf("%s/%s: ExitReady is %q", of.namespace, entries[i].GetName(), controlplane.ConditionOf(&entries[i], "ExitReady", "status"))
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func applyPolicy(ctx context.Context, s *stage) error {
 }
 
 func condition(object *unstructured.Unstructured, name string) bool {
-	return controlplane.ConditionOf(object, name, "status") == "True"
+	return controlplane.Met(object, name, "True")
 }
 
 func applyEntry(ctx context.Context, s *stage) error {
