@@ -67,6 +67,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if !s.restated() {
 		refusals = append(refusals, hop.CheckSettings(rule)...)
 	}
+	refusals = append(refusals, keptSettingsOf(s, rule)...)
 	if !ruleForm(s, sealed) {
 		refusals = append(refusals, egress.Finding{
 			Code: "not-sealed", Field: "spec.trafficPolicy", Message: "the rule was changed after it was sealed",
