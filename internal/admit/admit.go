@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -65,24 +66,23 @@ type Options struct {
 type Handler struct {
 	Options
 	decoder admission.Decoder
-	// inFlight has a place for each request that is worked on.
-	inFlight chan struct{}
+	turns   *turns
+	// bodies has room for what is read of large requests.
+	bodies *semaphore.Weighted
 }
-
-// maxInFlight bounds the requests that are worked on at once, and with them memory; the others wait their turn. The
-// largest object takes a few megabytes, so that they fit into the chart's limit many times.
-const maxInFlight = 32
 
 // New returns a Handler.
 func New(options Options) *Handler {
-	return &Handler{Options: options, decoder: admission.NewDecoder(options.Scheme), inFlight: make(chan struct{}, maxInFlight)}
+	return &Handler{
+		Options: options, decoder: admission.NewDecoder(options.Scheme), turns: newTurns(inFlight, maxInFlight), bodies: semaphore.NewWeighted(maxBodies),
+	}
 }
 
 // Register serves the handler on a webhook server.
 func (h *Handler) Register(server webhook.Server) {
 	for path, handle := range map[string]admission.HandlerFunc{MutatePath: h.Mutate, ValidatePath: h.Validate, ValidatePolicyPath: h.ValidatePolicy} {
 		name := strings.TrimPrefix(path, "/")
-		server.Register(path, &webhook.Admission{Handler: traced(name, h.bounded(name, handle))})
+		server.Register(path, reading(&webhook.Admission{Handler: traced(name, h.bounded(name, handle))}, h.bodies))
 	}
 }
 
@@ -91,19 +91,17 @@ func (h *Handler) bounded(name string, handle admission.HandlerFunc) admission.H
 	return func(ctx context.Context, req admission.Request) admission.Response {
 		_, turn := span.Part(ctx, "turn")
 		defer turn.End()
-		select {
-		case h.inFlight <- struct{}{}:
-			turn.End()
-			began := time.Now()
-			defer func() {
-				<-h.inFlight
-				h.Recorder.Took(name, kindOf(req), time.Since(began))
-			}()
-			return handle(ctx, req)
-		case <-ctx.Done():
-			late := fmt.Errorf("waited for %d requests before this one: %w", maxInFlight, ctx.Err())
-			return (&problem{http.StatusServiceUnavailable, late}).response(ctx, req)
+		done, err := h.turns.take(ctx, &req.AdmissionRequest)
+		if err != nil {
+			return (&problem{http.StatusServiceUnavailable, fmt.Errorf("waited for the requests before this one: %w", err)}).response(ctx, req)
 		}
+		turn.End()
+		began := time.Now()
+		defer func() {
+			done()
+			h.Recorder.Took(name, kindOf(req), time.Since(began))
+		}()
+		return handle(ctx, req)
 	}
 }
 

@@ -2,13 +2,22 @@ package admit
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/semaphore"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -17,13 +26,13 @@ import (
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// TestRequestsWaitForTheirTurn: no more than so many are worked on at once, and none whose client has left.
+// TestRequestsWaitForTheirTurn: no more than so many of a namespace are worked on at once, and none whose client has left.
 func TestRequestsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	recorder, err := record.New(registry)
 	require.NoError(t, err)
-	h := &Handler{Options: Options{Recorder: recorder}, inFlight: make(chan struct{}, 2)}
+	h := &Handler{Options: Options{Recorder: recorder}, turns: newTurns(1024, 4)}
 	started, leave := make(chan struct{}, 3), make(chan struct{})
 	handle := h.bounded("validate", func(context.Context, admission.Request) admission.Response {
 		started <- struct{}{}
@@ -88,4 +97,68 @@ func TestWhatIsAppliedTogetherIsKnownTogether(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, review.Refused, outcome.Verdict)
 	assert.Greater(t, never.asked, 1)
+}
+
+// sized is a request of a namespace with an object of a size.
+func sized(namespace string, size int) *admissionv1.AdmissionRequest {
+	return &admissionv1.AdmissionRequest{Namespace: namespace, Object: runtime.RawExtension{Raw: make([]byte, size)}}
+}
+
+// TestTurnsAreWeighed: large objects of a namespace wait for each other, however many come, and others do not for them.
+func TestTurnsAreWeighed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		of := newTurns(1000, 10)
+		first := turn(t, of, sized("flood", 4000))
+		require.NotNil(t, first, "one that is larger than all has a turn, too")
+		assert.Nil(t, turn(t, of, sized("flood", 1)), "and its namespace no other beside it")
+		second := turn(t, of, sized("shop", 300))
+		require.NotNil(t, second, "others have")
+		assert.Nil(t, turn(t, of, sized("bank", 300)), "until there is no room")
+		small := turn(t, of, sized("bank", 1))
+		require.NotNil(t, small)
+		assert.NotNil(t, turn(t, of, sized("bank", 1)))
+		assert.Nil(t, turn(t, of, sized("pay", 1)), "a small one takes a place of so many")
+		first()
+		assert.NotNil(t, turn(t, of, sized("flood", 200)), "what is given back is had again")
+		second()
+		assert.NotContains(t, of.of, "shop", "nothing is kept of a namespace without a request")
+		update := sized("old", 200)
+		update.OldObject.Raw = make([]byte, 300)
+		require.NotNil(t, turn(t, of, update))
+		assert.Nil(t, turn(t, of, sized("old", 1)), "an update weighs both its objects")
+	})
+}
+
+// turn is the turn of a request, nil where it had none until its client left.
+func turn(t *testing.T, of *turns, req *admissionv1.AdmissionRequest) (done func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	done, _ = of.take(ctx, req)
+	return done
+}
+
+// TestSoManyLargeRequestsAreRead, and small ones in any case; the others are answered unread.
+func TestSoManyLargeRequestsAreRead(t *testing.T) {
+	t.Parallel()
+	room := semaphore.NewWeighted(maxBodies)
+	read := 0
+	server := reading(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		read++
+	}), room)
+	ask := func(size int64) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ValidatePath, strings.NewReader("{}"))
+		r.ContentLength = size
+		answer := httptest.NewRecorder()
+		server.ServeHTTP(answer, r)
+		return answer.Code
+	}
+	assert.Equal(t, []int{200, 200}, []int{ask(2), ask(maxBodies * 2)})
+	require.True(t, room.TryAcquire(maxBodies-1<<20))
+	assert.Equal(t, []int{200, 503, 503}, []int{ask(1 << 20), ask(1<<20 + 1), ask(-1)}, "none that does not say its size")
+	require.True(t, room.TryAcquire(1<<20), "what is read is given back")
+	assert.Equal(t, []int{200, 503}, []int{ask(smallBody), ask(smallBody + 1)})
+	assert.Equal(t, 4, read)
 }

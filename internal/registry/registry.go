@@ -53,6 +53,8 @@ type Registry struct {
 	leading, narrowing, taking, astray routesByHost
 	mapped                             routesBy[egress.Mapping]
 	seenBy                             map[types.NamespacedName]*egress.Seen
+	// ledHosts counts by namespace the hosts of leading, with each VirtualService.
+	ledHosts counts
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
@@ -103,7 +105,7 @@ func New(mesh *egress.Mesh) *Registry {
 		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
 		rules: newRules(), pairs: newPairs(), routings: newRoutings(),
 		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
-		seenBy: map[types.NamespacedName]*egress.Seen{}, deciding: map[types.NamespacedName][]string{},
+		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, deciding: map[types.NamespacedName][]string{},
 		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},
 	}
 }

@@ -57,22 +57,6 @@ func (r *Registry) Deciding(namespace, gateway string) (out []string) {
 	return out
 }
 
-// leads returns the hosts that a VirtualService leads to and that are neither Services nor gateways, and those that sidecars
-// apply it for: whose calls these are may change.
-func (r *Registry) leads(vs *unstructured.Unstructured) []string {
-	hosts := map[string]bool{}
-	if egress.OfSidecars(egress.GatewayNames(vs)) {
-		for _, host := range egress.Hosts(vs) {
-			hosts[r.mesh.Qualify(host, vs.GetNamespace())] = true
-		}
-	}
-	for _, d := range egress.Destinations(vs) {
-		hosts[r.mesh.Qualify(d.Host(), vs.GetNamespace())] = true
-	}
-	maps.DeleteFunc(hosts, func(host string, _ bool) bool { return r.mesh.InCluster(host) })
-	return slices.Sorted(maps.Keys(hosts))
-}
-
 // LeadingTo returns the VirtualServices of governed namespaces that lead to a host as they are stored, or are for it, by a
 // wildcard too.
 func (r *Registry) LeadingTo(host string) (out []types.NamespacedName) {
@@ -119,7 +103,7 @@ func (r *Registry) slimRoutes(obj any) any {
 	out := &storedRoutes{Identity: identify(object), deciding: hop.Deciding(object), narrows: hop.Narrows(object, r.mesh), takes: egress.Takes(object, r.mesh), astray: egress.Astray(object, r.mesh)}
 	if !r.ours(object) {
 		// Those of exits stay as they are, whatever becomes of their hosts.
-		out.leads, out.mapped = r.leads(object), egress.Mappings(object, r.mesh)
+		out.leads, out.mapped = egress.Leads(object, r.mesh), egress.Mappings(object, r.mesh)
 	}
 	if len(out.narrows)+len(out.takes)+len(out.astray)+len(out.mapped) > 0 {
 		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
@@ -134,7 +118,7 @@ func (r *Registry) slimRoutes(obj any) any {
 		out.pairs = hop.Pairs(egress.Destinations(object), intent, r.mesh)
 		if r.mesh.ByRoutes() {
 			// They follow the gateway of their namespace, too.
-			out.leads = append(out.leads, r.leads(intent)...)
+			out.leads = append(out.leads, egress.Leads(intent, r.mesh)...)
 			slices.Sort(out.leads)
 			out.leads = slices.Compact(out.leads)
 		}
@@ -151,6 +135,7 @@ func (r *Registry) putRoutes(kept any) {
 func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	r.mu.Lock()
 	var change Change
+	r.ledHosts.add(route.Namespace, len(next.leads)-len(r.leading.hosts[route]))
 	if r.leading.swap(route, next.leads) && len(next.leads) > 0 {
 		change.Routes = []types.NamespacedName{route}
 	}

@@ -33,6 +33,7 @@ type rules struct {
 	byName map[types.NamespacedName]*egress.Rule
 	byHost map[ruled][]*egress.Rule
 	owners sets[string, types.NamespacedName]
+	values counts
 }
 
 // ruled is a host, as a rule names it, in a namespace.
@@ -41,7 +42,7 @@ type ruled struct{ namespace, host string }
 func newRules() rules {
 	return rules{
 		byName: map[types.NamespacedName]*egress.Rule{}, byHost: map[ruled][]*egress.Rule{},
-		owners: sets[string, types.NamespacedName]{},
+		owners: sets[string, types.NamespacedName]{}, values: counts{},
 	}
 }
 
@@ -85,6 +86,7 @@ func merged(list []*egress.Rule) *egress.Rule {
 }
 
 func (r rules) swap(name types.NamespacedName, next *egress.Rule) {
+	r.values.add(name.Namespace, next.Values()-r.byName[name].Values())
 	if last := r.byName[name]; last != nil {
 		at := ruled{name.Namespace, last.Host}
 		r.byHost[at] = slices.DeleteFunc(slices.Clone(r.byHost[at]), func(rule *egress.Rule) bool { return rule == last })

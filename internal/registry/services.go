@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -26,28 +28,69 @@ func (r *Registry) ServiceAt(ip netip.Addr) string {
 	return first(r.clusterIPs[ip])
 }
 
-// PutService takes in a Service.
-func (r *Registry) PutService(service *corev1.Service) {
-	r.swapService(r.serviceHost(service.Namespace, service.Name), ReadService(service))
+// StoredService is what is kept of a stored Service.
+type StoredService struct {
+	Identity
+	*egress.Service
 }
+
+// GetObjectKind implements runtime.Object.
+func (*StoredService) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. What is shared is never changed.
+func (s *StoredService) DeepCopyObject() runtime.Object {
+	out := *s
+	return &out
+}
+
+func slimService(obj any) any {
+	if service, ok := obj.(*corev1.Service); ok {
+		return &StoredService{identify(service), ReadService(service)}
+	}
+	return obj
+}
+
+func (r *Registry) putService(kept any) {
+	if stored, ok := kept.(*StoredService); ok {
+		r.swapService(r.serviceHost(stored.Namespace, stored.Name), stored.Service)
+	}
+}
+
+// PutService takes in a Service.
+func (r *Registry) PutService(service *corev1.Service) { r.putService(slimService(service)) }
+
+// maxServiceAddresses bounds the addresses that are kept of a Service: whoever may write one could claim 60,000 in a megabyte, each of
+// which takes ten times its text here. Those in the cluster, and those that the status has, come first; load balancers give a handful.
+const maxServiceAddresses = 256
 
 // ReadService returns the part of a Service that governs egress.
 func ReadService(service *corev1.Service) *egress.Service {
-	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName}
+	out := &egress.Service{ExternalName: service.Spec.Type == corev1.ServiceTypeExternalName, IPs: addressesOf(service)}
 	if out.ExternalName {
 		out.Alias = egress.Canonical(service.Spec.ExternalName)
 	}
-	ips := slices.Concat(service.Spec.ClusterIPs, []string{service.Spec.ClusterIP}, service.Spec.ExternalIPs)
-	for _, ingress := range service.Status.LoadBalancer.Ingress {
-		ips = append(ips, ingress.IP)
+	for _, port := range service.Spec.Ports {
+		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: Same(protocol(port)), Target: target(port)})
 	}
-	for _, ip := range ips {
-		if address, err := netip.ParseAddr(ip); err == nil && !slices.Contains(out.IPs, address) {
-			out.IPs = append(out.IPs, address)
+	return out
+}
+
+func addressesOf(service *corev1.Service) (out []netip.Addr) {
+	had := map[netip.Addr]bool{}
+	take := func(written string) {
+		if address, err := netip.ParseAddr(written); len(out) < maxServiceAddresses && err == nil && !had[address] {
+			had[address] = true
+			out = append(out, address)
 		}
 	}
-	for _, port := range service.Spec.Ports {
-		out.Ports = append(out.Ports, egress.ServicePort{Number: uint32(port.Port), Protocol: protocol(port), Target: target(port)})
+	for _, ip := range slices.Concat(service.Spec.ClusterIPs, []string{service.Spec.ClusterIP}) {
+		take(ip)
+	}
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		take(ingress.IP)
+	}
+	for _, ip := range service.Spec.ExternalIPs {
+		take(ip)
 	}
 	return out
 }

@@ -27,7 +27,7 @@ type Stored struct {
 	Entry *egress.Entry
 	// given are the addresses that istiod gave its hosts.
 	given []netip.Addr
-	// conditions are those of its status, everybody's, as JSON.
+	// conditions are those of its status, everybody's, as JSON; ours alone where they are many.
 	conditions string
 	// held says that it asks for its exit to stand, whether it is sealed or not.
 	held bool
@@ -56,9 +56,7 @@ func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
 		return out
 	}
 	if conditions, has, _ := unstructured.NestedFieldNoCopy(obj.Object, "status", "conditions"); has {
-		// Read once in a while, and as JSON a third of what it is decoded.
-		raw, _ := json.Marshal(conditions) // as it was sent
-		out.conditions = string(raw)
+		out.conditions = keptConditions(conditions)
 	}
 	out.Generation = obj.GetGeneration()
 	_, leads := hop.SealedTo(obj, r.mesh)
@@ -68,6 +66,27 @@ func (r *Registry) Read(obj *unstructured.Unstructured) *Stored {
 	return out
 }
 
+// maxConditions bounds what is kept of the conditions of an entry, which nobody but the API server bounds: Istio's and ours take a tenth.
+const maxConditions = 8 << 10
+
+// keptConditions returns those of a status as JSON: read once in a while, they take a third of what they are decoded. Of more than
+// somebody means to say ours alone is kept, and written.
+func keptConditions(conditions any) string {
+	raw, _ := json.Marshal(conditions) // as it was sent
+	if len(raw) <= maxConditions {
+		return string(raw)
+	}
+	items, _ := conditions.([]any)
+	ours := slices.DeleteFunc(slices.Clone(items), func(item any) bool { return toldBy([]any{item}) == nil })
+	if raw, _ = json.Marshal(ours); len(raw) > maxConditions {
+		return ""
+	}
+	return string(raw)
+}
+
+// maxGiven bounds the addresses that istiod gave: two a host, of which the schema has 256.
+const maxGiven = 512
+
 // given returns the addresses in the status of a ServiceEntry.
 func given(obj *unstructured.Unstructured) (out []netip.Addr) {
 	addresses, _, _ := unstructured.NestedFieldNoCopy(obj.Object, "status", "addresses")
@@ -75,14 +94,14 @@ func given(obj *unstructured.Unstructured) (out []netip.Addr) {
 	for _, item := range items {
 		of, _ := item.(map[string]any)
 		value, _ := of["value"].(string)
-		if ip, single := egress.SingleIP(value); single {
+		if ip, single := egress.SingleIP(value); single && len(out) < maxGiven {
 			out = append(out, ip)
 		}
 	}
 	return out
 }
 
-// Conditions returns those of its status, everybody's.
+// Conditions returns those of its status, everybody's where these are not many.
 func (s *Stored) Conditions() (out []any) {
 	if s.conditions != "" {
 		_ = json.Unmarshal([]byte(s.conditions), &out) // of Read

@@ -120,23 +120,6 @@ func (r *Registry) putNamespace(kept any) {
 	}
 }
 
-func slimService(obj any) any {
-	service, ok := obj.(*corev1.Service)
-	if !ok {
-		return obj
-	}
-	return &corev1.Service{ObjectMeta: identity(service), Spec: corev1.ServiceSpec{
-		Type: service.Spec.Type, Ports: service.Spec.Ports, ClusterIP: service.Spec.ClusterIP, ClusterIPs: service.Spec.ClusterIPs,
-		ExternalIPs: service.Spec.ExternalIPs, ExternalName: service.Spec.ExternalName,
-	}, Status: service.Status}
-}
-
-func (r *Registry) putService(kept any) {
-	if service, ok := kept.(*corev1.Service); ok {
-		r.PutService(service)
-	}
-}
-
 func (r *Registry) slimEntry(obj any) any {
 	if object, ok := obj.(*unstructured.Unstructured); ok {
 		return r.Read(object)

@@ -22,13 +22,23 @@ const maxPairs = 50_000
 // maxWildcards bounds the wildcards of one object.
 const maxWildcards = 100
 
+// maxRouteHosts bounds the hosts of a VirtualService, of each of which policies are shown facts, and the cluster's view keeps some. A
+// ServiceEntry has 256 by its schema.
+const maxRouteHosts = 1000
+
+// maxPortSettings bounds what a DestinationRule says of single ports, in its subsets too: all of it is kept.
+const maxPortSettings = 500
+
 // maxPatterns bounds what the names of an object take as policies read them: with every parent of each, which is the square of
 // a name's labels.
 const maxPatterns = 8 << 20
 
+// maxText is the length of the longest text of an object: annotations have no more, and policies go over each again and again.
+const maxText = 256 << 10
+
 // boundContent refuses an object of more values, or longer names, than anybody is to look at.
 func boundContent(object *unstructured.Unstructured) hop.Refusals {
-	left := size{values: maxPairs, patterns: maxPatterns}
+	left := size{values: maxPairs, patterns: maxPatterns, text: maxText}
 	for key, value := range object.Object {
 		if metadata, is := value.(map[string]any); is && key == "metadata" {
 			// What the API server notes of the fields is as large as these.
@@ -44,22 +54,28 @@ func boundContent(object *unstructured.Unstructured) hop.Refusals {
 		out[0].Message = fmt.Sprintf("the object has more than %d values", maxPairs)
 	case left.patterns < 0:
 		out[0].Message = "the names in the object have too many labels: to hold them against patterns such as *.example.com takes too much memory"
+	case left.text < 0:
+		out[0].Message = fmt.Sprintf("the object has a text of more than %d KiB", maxText>>10)
 	default:
 		return nil
 	}
 	return out
 }
 
-// size is what an object may still have.
-type size struct{ values, patterns int }
+// size is what an object may still have, but for text, which any of its values may have.
+type size struct{ values, patterns, text int }
 
 // take takes a value off, until nothing is left.
 func (s *size) take(value any) {
-	if s.values--; s.values < 0 || s.patterns < 0 {
+	if s.values--; s.values < 0 || s.patterns < 0 || s.text < 0 {
 		return
 	}
 	switch v := value.(type) {
 	case string:
+		if len(v) > maxText {
+			s.text = -1
+			return
+		}
 		s.patterns -= egress.PatternsSize(v)
 	case map[string]any:
 		for _, item := range v {
@@ -88,7 +104,38 @@ func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
 		route, _ := item.(map[string]any)
 		matches += len(egress.Matches(route))
 	}
-	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
+	return slices.Concat(atMost(len(hosts), maxRouteHosts, "spec.hosts", "hosts"), bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
+}
+
+// boundRule refuses a DestinationRule that says more of ports than Services have.
+func boundRule(rule *unstructured.Unstructured) hop.Refusals {
+	spec, _ := rule.Object["spec"].(map[string]any)
+	settings := portSettings(spec)
+	subsets := listOf(rule, "subsets")
+	for _, subset := range subsets {
+		of, _ := subset.(map[string]any)
+		settings += portSettings(of)
+	}
+	return slices.Concat(atMost(settings, maxPortSettings, "spec.trafficPolicy.portLevelSettings", "settings of ports, with those of subsets,"),
+		bound(1+len(subsets), settings, "settings of ports"))
+}
+
+// portSettings counts those of a traffic policy.
+func portSettings(of map[string]any) int {
+	policy, _ := of["trafficPolicy"].(map[string]any)
+	settings, _ := policy["portLevelSettings"].([]any)
+	return len(settings)
+}
+
+// atMost refuses more of something than one object may have.
+func atMost(count, most int, at, what string) hop.Refusals {
+	if count <= most {
+		return nil
+	}
+	return hop.Refusals{{
+		Code: codeTooLarge, Field: at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", count, what, most),
+		Fix: "spread them over several objects",
+	}}
 }
 
 // boundWildcards: a wildcard is held against all hosts there are.

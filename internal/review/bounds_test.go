@@ -40,6 +40,14 @@ func TestWorkIsBoundedBeforeItBegins(t *testing.T) {
 		assert.Equal(t, "too-large spec.hosts", outcome.Findings[0].Code+" "+outcome.Findings[0].Field, name)
 		assert.Zero(t, view.Asked, name)
 	}
+	assert.NotEmpty(t, boundRoutes(routes(t, "{hosts: "+list(1001, "hN.test")+"}")))
+	assert.Empty(t, boundRoutes(routes(t, "{hosts: "+list(1000, "hN.test")+"}")))
+	settings := func(all, subset int) *unstructured.Unstructured {
+		return object(t, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x, namespace: payments}\nspec: {trafficPolicy: {portLevelSettings: "+list(all, "{port: {number: N}}")+
+			"}, subsets: [{}, {name: a, trafficPolicy: {portLevelSettings: "+list(subset, "{port: {number: N}}")+"}}]}")
+	}
+	assert.NotEmpty(t, boundRule(settings(300, 201)))
+	assert.Empty(t, boundRule(settings(300, 200)))
 	endpoints := entry(t, "{hosts: "+list(256, "hN.test")+", endpoints: "+list(200, "{address: 192.0.2.N}")+"}")
 	assert.NotEmpty(t, boundEntry(endpoints))
 	assert.NotEmpty(t, boundEntry(entry(t, "{hosts: "+list(256, "hN.test")+", exportTo: "+list(200, "nN")+"}")))
@@ -56,9 +64,10 @@ func TestNamesOfManyLabelsAreBounded(t *testing.T) {
 	for i := range hosts {
 		hosts[i] = fmt.Sprintf("h%d.%s", i, name)
 	}
+	text := "{x: " + strings.Repeat("s", maxText+1) + "}"
 	names, values := "{x: ["+strings.Join(hosts, ", ")+"]}", "{x: ["+strings.Repeat("{}, ", maxPairs)+"]}"
 	for kind, row := range kinds {
-		for what, spec := range map[string]string{"names": names, "values": values} {
+		for what, spec := range map[string]string{"names": names, "values": values, "text": text} {
 			asked := &policies{}
 			r := &Reviewer{Mesh: egresstest.Mesh(), View: egresstest.NewCluster(), Policies: asked}
 			req := create(object(t, "apiVersion: "+row.group+"/v1\nkind: "+kind+"\nmetadata: {name: x, namespace: payments}\nspec: "+spec))

@@ -12,12 +12,6 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// boundRule refuses a DestinationRule that is too much work to look at.
-func boundRule(rule *unstructured.Unstructured) hop.Refusals {
-	levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
-	return bound(1+len(listOf(rule, "subsets")), len(levels), "settings of ports")
-}
-
 func ruleIntent(_ *subject, rule *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return hop.RuleIntent(rule)
 }
@@ -73,6 +67,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 	if !s.restated() {
 		refusals = append(refusals, hop.CheckSettings(rule)...)
 	}
+	refusals = append(refusals, keptSettingsOf(s, rule)...)
 	if !ruleForm(s, sealed) {
 		refusals = append(refusals, egress.Finding{
 			Code: "not-sealed", Field: "spec.trafficPolicy", Message: "the rule was changed after it was sealed",

@@ -57,7 +57,7 @@ func examineRoutes(s *subject) (egress.Facts, hop.Refusals) {
 	if s.Mesh.Inject && len(refusals) == 0 && !hop.IsClientRoute(s.Object) {
 		refusals = hop.CheckInjected(s.Object, s.intent, s.Mesh)
 	}
-	return facts, refusals
+	return facts, append(refusals, keptRoutesOf(s)...)
 }
 
 // examineForms looks at the routes as they stand. An entry may have come or gone since they were injected: either form leads to

@@ -96,6 +96,8 @@ type Cluster struct {
 	Routed []*egress.Routing
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
+	// Led is how many hosts the VirtualServices of any namespace lead to.
+	Led int
 	// Captures says that sidecars capture DNS.
 	Captures bool
 	// Asked counts the questions, OnPorts the entries that OnPort gave out.
@@ -195,6 +197,19 @@ func (c *Cluster) HostsOf(namespace, except string) (out int) {
 	for _, entry := range c.Known {
 		if entry.Namespace == namespace && entry.Name != except && entry.External {
 			out += len(entry.Hosts)
+		}
+	}
+	return out
+}
+
+// LedBy implements egress.View.
+func (c *Cluster) LedBy(string, string) int { return c.Led }
+
+// RuleValues implements egress.View.
+func (c *Cluster) RuleValues(namespace, except string) (out int) {
+	for _, rule := range c.Rules {
+		if rule.Namespace == namespace && rule.Name != except {
+			out += rule.Values()
 		}
 	}
 	return out

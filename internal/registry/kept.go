@@ -1,0 +1,26 @@
+package registry
+
+import "k8s.io/apimachinery/pkg/types"
+
+// counts are numbers by namespace. One that is 0 is not there.
+type counts map[string]int
+
+func (c counts) add(namespace string, more int) {
+	if c[namespace] += more; c[namespace] == 0 {
+		delete(c, namespace)
+	}
+}
+
+// LedBy implements egress.View.
+func (r *Registry) LedBy(namespace, except string) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.ledHosts[namespace] - len(r.leading.hosts[types.NamespacedName{Namespace: namespace, Name: except}])
+}
+
+// RuleValues implements egress.View.
+func (r *Registry) RuleValues(namespace, except string) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.rules.values[namespace] - r.rules.byName[types.NamespacedName{Namespace: namespace, Name: except}].Values()
+}

@@ -1,0 +1,42 @@
+package review
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
+)
+
+const (
+	// ledByHost and valuesByHost are how many hosts the VirtualServices of a namespace may lead to, and how many values its
+	// DestinationRules may have, for each host that its entries may have: ten times of what people write, since all is kept.
+	ledByHost    = 10
+	valuesByHost = 50
+)
+
+// keptRoutesOf refuses more routes to hosts outside than are kept for a namespace. What is stored already may be written as it is.
+func keptRoutesOf(s *subject) hop.Refusals {
+	take := func(vs *unstructured.Unstructured) int { return len(egress.Leads(vs, s.Mesh)) }
+	return s.kept(take(s.intent), take(s.oldOrEmpty()), ledByHost, "spec.hosts", "hosts that VirtualServices lead to or are for", s.View.LedBy)
+}
+
+// keptSettingsOf refuses more settings than are kept for a namespace.
+func keptSettingsOf(s *subject, rule *egress.Rule) hop.Refusals {
+	return s.kept(rule.Values(), s.Mesh.ReadRule(s.oldOrEmpty()).Values(), valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules", s.View.RuleValues)
+}
+
+func (s *subject) kept(now, before, byHost int, at, what string, others func(namespace, except string) int) hop.Refusals {
+	if s.Mesh.MaxHosts == 0 || now <= before {
+		return nil
+	}
+	most := s.Mesh.MaxHosts * byHost
+	if others(s.Namespace.Name, s.Object.GetName())+now <= most {
+		return nil
+	}
+	return hop.Refusals{{
+		Code: codeTooLarge, Field: at, Message: fmt.Sprintf("namespace %q would have more than %d %s", s.Namespace.Name, most, what),
+		Fix: "remove what is not called, or ask the platform team for more (maxHostsPerNamespace)",
+	}}
+}

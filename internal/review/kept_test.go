@@ -1,0 +1,49 @@
+package review
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+)
+
+// TestWhatIsKeptOfANamespaceIsBounded: its routes and its rules, however many objects they are spread over; what is stored may be
+// written, and made less.
+func TestWhatIsKeptOfANamespaceIsBounded(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.Mesh()
+	mesh.MaxHosts = 1
+	view := &egresstest.Cluster{Led: 8, Rules: []*egress.Rule{{Namespace: "payments", Name: "other", Host: "other.test", Policy: map[string]any{"x": make([]any, 44)}}}}
+	r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
+	rule := func(subset string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x, namespace: payments}\nspec: {host: a.test, subsets: [{name: a, labels: {" + subset + "}}]}"
+	}
+	few, many := object(t, rule("a: b")), object(t, rule("a: b, c: d, e: f"))
+	led := func(hosts string) string {
+		return "{hosts: [" + hosts + "], http: [{route: [{destination: {host: x.payments.svc.cluster.local}}]}]}"
+	}
+	for _, tc := range []struct {
+		name string
+		req  Request
+		want bool
+	}{
+		{"routes that fit", create(routes(t, led("a.test, b.test"))), false},
+		{"routes that do not", create(routes(t, led("a.test, b.test, c.test"))), true},
+		{"routes within the mesh", create(routes(t, led("a.test, b.test, c.payments.svc.cluster.local"))), false},
+		{"a rule that fits", create(few), false},
+		{"a rule that does not", create(many), true},
+		{"a rule that had as much", Request{Operation: Update, Object: many, Old: many, Namespace: create(many).Namespace}, false},
+		{"a rule that has more than before", Request{Operation: Update, Object: many, Old: few, Namespace: create(many).Namespace}, true},
+	} {
+		outcome, err := r.Review(t.Context(), stored(t, r, tc.req))
+		require.NoError(t, err, tc.name)
+		assert.Equal(t, tc.want, assert.ObjectsAreEqual([]string{"too-large spec.hosts"}, codes(outcome)) || assert.ObjectsAreEqual([]string{"too-large spec.trafficPolicy"}, codes(outcome)), "%s: %v", tc.name, codes(outcome))
+	}
+	mesh.MaxHosts = 0
+	outcome, err := r.Review(t.Context(), stored(t, r, create(many)))
+	require.NoError(t, err)
+	assert.NotContains(t, codes(outcome), "too-large spec.trafficPolicy", "no bound")
+}
