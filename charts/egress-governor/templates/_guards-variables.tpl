@@ -15,7 +15,8 @@ injected: {{ printf "^(%s)$" (join "|" (list
 ofPod: {{ "^(POD_NAME|POD_NAMESPACE|INSTANCE_IP|SERVICE_ACCOUNT|HOST_IP|ISTIO_META_NODE_NAME)$" | quote }}
 controlPlane: {{ printf "^(istiod(-[a-z0-9-]+)?[.]%s[.]svc([.]%s)?(:[0-9]+)?%s)$" $mesh $domain (ternary "" (print "|" (join "|" $others)) (empty $others)) | quote }}
 address: {{ printf "^(([a-z0-9-]+[.])+(%s|svc([.]%s)?)|[$][(]HOST_IP[)])(:[0-9]+)?$" $mesh $domain | quote }}
-setting: {{ printf "^([a-z][A-Za-z0-9]*|%s)$" (concat $settings.variables $allowed | uniq | join "|") | quote }}
+setting: {{ printf "^(%s)$" (concat $settings.names $settings.variables $allowed (list "discoveryAddress" "controlPlaneAuthPolicy" "interceptionMode" "meshId" "image" "imageType" "zipkin" "datadog" "address"
+  "statsdUdpAddress" "envoyAccessLogService" "envoyMetricsService" "tcpKeepalive" "time" "interval" "probes" "literal" "environment" "header") | uniq | join "|") | quote }}
 {{- end -}}
 
 {{/* CEL: whether `variable`, which the injector put in or a tenant did, may be one of a pod's istio-proxy. */}}
@@ -28,8 +29,7 @@ variable.name == "GODEBUG" && variable.?value.orValue("") == "fips140=only" ||
 variable.name == "ISTIO_META_INTERCEPTION_MODE" && variable.?value.orValue("") in ["REDIRECT", "TPROXY"] ||
 variable.name == "CA_ADDR" && variable.?value.orValue("").matches(r'{{ $of.controlPlane }}') ||
 variable.name == "PROXY_CONFIG" && variable.?value.orValue("").size() < 16384 && variable.?value.orValue("").matches(r'^([{}\[\],:\s]|{{ $token }}|-?[0-9.]+|true|false|null)*$') &&
-variable.?value.orValue("").findAll(r'{{ $token }}\s*:').all(key, key.matches(r'{{ printf "^\"(%s)\"\\s*:$" (trimAll "^$" $of.setting) }}') &&
-!key.matches(r'^"(customConfigFile|proxyBootstrapTemplatePath|binaryPath|configPath|caCertificatesPem|proxyAdminPort|statusPort)"')) &&
-variable.?value.orValue("").findAll(r'"(discoveryAddress|controlPlaneAuthPolicy|interceptionMode|address|statsdUdpAddress)"\s*:\s*("[^"]*"|[^"])').all(set,
-set.matches(r'"controlPlaneAuthPolicy"\s*:\s*"MUTUAL_TLS"$|"interceptionMode"\s*:\s*"(REDIRECT|TPROXY)"$|^"discoveryAddress"\s*:\s*"({{ trimAll "^$" $of.controlPlane }})"$|^"(address|statsdUdpAddress)"\s*:\s*"({{ trimAll "^$" $of.address }})"$'{{ if has "address" (.Values.guards.traffic.allowedProxyConfig | default list) }} + '|^"address"'{{ end }}))
+variable.?value.orValue("").findAll(r'{{ $token }}\s*:').all(key, key.matches(r'{{ printf "^\"(%s)\"\\s*:$" (trimAll "^$" $of.setting) }}')) &&
+variable.?value.orValue("").findAll(r'"(discoveryAddress|controlPlaneAuthPolicy|interceptionMode|address|statsdUdpAddress|ISTIO_META_DNS_CAPTURE)"\s*:\s*("[^"]*"|[^"])').all(set,
+set.matches(r'"controlPlaneAuthPolicy"\s*:\s*"MUTUAL_TLS"$|"ISTIO_META_DNS_CAPTURE"\s*:\s*"true"$|"interceptionMode"\s*:\s*"(REDIRECT|TPROXY)"$|^"discoveryAddress"\s*:\s*"({{ trimAll "^$" $of.controlPlane }})"$|^"(address|statsdUdpAddress)"\s*:\s*"({{ trimAll "^$" $of.address }})"$'{{ if has "address" (.Values.guards.traffic.allowedProxyConfig | default list) }} + '|^"address"'{{ end }}))
 {{- end -}}
