@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/policy"
 	"github.com/egress-governor/egress-governor/internal/registry"
@@ -71,12 +72,17 @@ type admission struct {
 	labels map[string]map[string]string
 }
 
-func (e *Example) admission(t *testing.T) *admission {
+func (e *Example) mesh(t *testing.T) *egress.Mesh {
 	t.Helper()
 	configuration, err := e.configuration()
 	require.NoError(t, err)
 	mesh, err := configuration.Mesh()
 	require.NoError(t, err)
+	return mesh
+}
+
+func (e *Example) admission(t *testing.T, mesh *egress.Mesh) *admission {
+	t.Helper()
 	stored := registry.New(mesh)
 	out := &admission{&review.Reviewer{Mesh: mesh, View: stored, Policies: everything{}}, stored, map[string]map[string]string{}}
 	out.put(t, e.objects(t, e.Before)...)
@@ -151,9 +157,9 @@ func TestWhatIsRefusedIsRefusedOfAnUpdate(t *testing.T) {
 			}
 			wanted := example.objects(t, example.Whole())
 			wants := wanted[len(wanted)-1]
-			before := example.formsBefore(t, wants)
-			for name, form := range before {
-				at := example.admission(t)
+			mesh := example.mesh(t)
+			for name, form := range example.formsBefore(t, wants) {
+				at := example.admission(t, mesh)
 				at.put(t, wanted[:len(wanted)-1]...)
 				_, want := at.ask(t, wants, nil)
 				old, refused := at.ask(t, form, nil)
@@ -168,7 +174,6 @@ func TestWhatIsRefusedIsRefusedOfAnUpdate(t *testing.T) {
 		}
 	}
 	require.Greater(t, tried, 200)
-	t.Log(tried)
 }
 
 // formsBefore are what may have been stored in the place of an object: the forms of it in which it does no harm.
