@@ -8,7 +8,9 @@ import (
 
 // Entry is a stored ServiceEntry that has an exit, and what is wrong with it.
 type Entry struct {
-	Name     types.NamespacedName
+	Name types.NamespacedName
+	// Hosts are as they are stored.
+	Hosts    []string
 	Findings []review.Finding
 }
 
@@ -18,7 +20,7 @@ type Entry struct {
 func Foresee(entries []Entry, last map[types.NamespacedName]string, suspending map[string]bool, sealed int, maxShare float64) (next map[types.NamespacedName]string, held map[string]int) {
 	found := map[objectKey]judged{}
 	for _, entry := range entries {
-		found[objectKey{serviceEntry, entry.Name.Namespace, entry.Name.Name}] = judged{findings: entry.Findings, sealed: true}
+		found[objectKey{serviceEntry, entry.Name.Namespace, entry.Name.Name}] = judged{findings: entry.Findings, sealed: true, hosts: entry.Hosts}
 	}
 	policies := map[string]policyState{}
 	for name, confirmed := range suspending {

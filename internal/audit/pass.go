@@ -25,8 +25,9 @@ type judged struct {
 	uid        types.UID
 	apiVersion string
 	findings   []review.Finding
-	// sealed says that it is an entry with an exit.
+	// sealed says that it is an entry with an exit, of the hosts.
 	sealed bool
+	hosts  []string
 	// observed says that this is so only if its namespace is governed, changes what would be stored otherwise then.
 	observed bool
 	changes  []string
@@ -230,8 +231,12 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 		ctrl.LoggerFrom(ctx).Error(unread, "Stored object cannot be judged", "kind", key.Kind, "namespace", key.Namespace, "name", key.Name)
 		return key, a.found[key], true, ctx.Err()
 	}
-	_, sealed := hop.SealedTo(object, a.Mesh)
-	return key, judged{uid: object.GetUID(), apiVersion: object.GetAPIVersion(), findings: outcome.Findings, sealed: sealed && key.Kind == serviceEntry}, true, nil
+	out = judged{uid: object.GetUID(), apiVersion: object.GetAPIVersion(), findings: outcome.Findings}
+	if _, sealed := hop.SealedTo(object, a.Mesh); sealed && key.Kind == serviceEntry {
+		out.sealed = true
+		out.hosts, _, _ = unstructured.NestedStringSlice(object.Object, "spec", "hosts")
+	}
+	return key, out, true, nil
 }
 
 // Unsealed returns the entries of governed namespaces that lead straight out, by name.

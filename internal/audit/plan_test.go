@@ -24,6 +24,16 @@ func violating(entries int, effect review.Effect, policies ...string) map[object
 	return out
 }
 
+// in has entries in another namespace, of the same hosts or of one each.
+func in(namespace string, of map[objectKey]judged, hosts ...string) map[objectKey]judged {
+	out := map[objectKey]judged{}
+	for key, value := range of {
+		key.Namespace, value.hosts = namespace, hosts
+		out[key] = value
+	}
+	return out
+}
+
 func together(of ...map[objectKey]judged) map[objectKey]judged {
 	out := map[objectKey]judged{}
 	for _, some := range of {
@@ -32,6 +42,25 @@ func together(of ...map[objectKey]judged) map[objectKey]judged {
 		}
 	}
 	return out
+}
+
+// chained are entries each of which has a host of the next.
+func chained(entries int) map[objectKey]judged {
+	out := violating(entries, review.Denied, "a")
+	for i := range entries {
+		key := objectKey{serviceEntry, "app", fmt.Sprintf("a%d", i)}
+		of := out[key]
+		of.hosts = []string{fmt.Sprintf("h%d.test", i), fmt.Sprintf("h%d.test", (i+1)%entries)}
+		out[key] = of
+	}
+	return out
+}
+
+// TestWhatIsSuspendedCountsAsItsExits: copies take no room from those that come after.
+func TestWhatIsSuspendedCountsAsItsExits(t *testing.T) {
+	t.Parallel()
+	_, _, spent := plan(in("app", violating(9, review.Denied, "a"), "exfil.test"), nil, map[string]policyState{"a": {suspends: true}}, 5)
+	assert.Equal(t, []types.NamespacedName{{Namespace: "app", Name: "a0"}}, spent)
 }
 
 func TestWhatIsSuspended(t *testing.T) {
@@ -58,6 +87,11 @@ func TestWhatIsSuspended(t *testing.T) {
 		"all of one that is confirmed":        {violating(9, review.Denied, "sure"), nil, 9, nil},
 		"what is confirmed takes no room":     {together(violating(9, review.Denied, "sure"), violating(5, review.Denied, "a")), nil, 14, nil},
 		"none that is held by one of several": {violating(6, review.Denied, "a", "b"), nil, 0, map[string]int{"a": 6, "b": 6}},
+		"copies as one":                       {in("app", violating(9, review.Denied, "a"), "exfil.test"), nil, 9, nil},
+		"copies, each with the next":          {chained(9), nil, 9, nil},
+		"none but of whom there are most":     {together(violating(3, review.Denied, "a"), in("evil", violating(9, review.Denied, "a"))), nil, 3, map[string]int{"a": 9}},
+		"none where there are many without":   {together(violating(6, review.Denied, "a"), in("evil", violating(9, review.Denied, "a"))), nil, 0, map[string]int{"a": 15}},
+		"a host of several namespaces, each":  {together(in("app", violating(3, review.Denied, "a"), "x.test"), in("b", violating(1, review.Denied, "a"), "x.test"), in("c", violating(1, review.Denied, "a"), "x.test")), nil, 5, nil},
 		"entries alone":                       {map[objectKey]judged{route: violating(1, review.Denied, "a")[objectKey{serviceEntry, "app", "a0"}]}, nil, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

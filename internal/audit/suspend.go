@@ -98,7 +98,7 @@ func (a *Auditor) decide() {
 const lately = time.Hour
 
 // plan returns the entries to suspend, with why, and how many each policy would suspend whose word is held. What is
-// suspended stays so while some policy has it so, or cannot tell. New ones are as many as are free, those of the policies
+// suspended stays so while some policy has it so, or cannot tell. New ones are as many as are free (within), those of the policies
 // first that would suspend fewest; the others wait for somebody to look.
 func plan(found map[objectKey]judged, last map[types.NamespacedName]string, policies map[string]policyState, free int) (next map[types.NamespacedName]string, held map[string]int, spent []types.NamespacedName) {
 	next, held = map[types.NamespacedName]string{}, map[string]int{}
@@ -128,12 +128,12 @@ func plan(found map[objectKey]judged, last map[types.NamespacedName]string, poli
 			return taken
 		})
 		if !policies[policy].confirmed {
-			if len(added) > free {
-				held[policy] = len(fresh[policy])
-				continue
+			room, counted := within(added, found, free)
+			if len(room) < len(added) {
+				held[policy] = len(fresh[policy]) - len(room)
 			}
-			free -= len(added)
-			spent = slices.AppendSeq(spent, maps.Keys(added))
+			free -= len(counted)
+			added, spent = room, append(spent, counted...)
 		}
 		maps.Copy(next, added)
 	}

@@ -55,13 +55,14 @@ func otherwise(guard, want admissionv1.ValidatingAdmissionPolicySpec) string {
 var wider = map[string]string{"inMesh": "true"}
 
 // byValues is what values decide of an expression besides the configuration: whom guards do not apply to, which ranges are the cluster's,
-// which images are Istio's, what pods may set in proxy.istio.io/config, and what label switches injection.
+// which images are Istio's, what pods may set in proxy.istio.io/config and in variables of istio-proxy, and what label switches injection.
 var byValues = []struct {
 	text *regexp.Regexp
 	as   string
 }{
 	{regexp.MustCompile(`\s+`), " "},
 	{regexp.MustCompile(`(username|group|namespace|server|domain|\.orValue\("default"\)) in \[(?:"(?:[^"\\]|\\.)*",?)*\]`), "$1 in values"},
+	{regexp.MustCompile(`\[(?:"(?:[^"\\]|\\.)*",?)*\]\.exists\(known,`), "values.exists(known,"},
 	{regexp.MustCompile(`\[(?:cidr\("[^"]*"\)(?:, )?)*\]`), "values"},
 	{regexp.MustCompile(`false(?: \|\| variables\.ranges\[\d+\]\.containsIP\([\w.]+\))*`), "values"},
 	{regexp.MustCompile(` && \[(?:"(?:[^"\\]|\\.)*",?)*\]\.exists\(prefix, container\.\?image\.orValue\((?:""|'')\)\.startsWith\(prefix\)\)`), ""},

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	networkpolicyv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -219,6 +221,32 @@ func TestAnOpenSidecarIsTold(t *testing.T) {
 			assert.Empty(t, opened(s.closing.Open()))
 		})
 	}
+}
+
+// TestOursGoesOnceATenantsHasStood: one that comes and goes takes ours away at no moment.
+func TestOursGoesOnceATenantsHasStood(t *testing.T) {
+	t.Parallel()
+	s := newClosingStage(t, blocked(), nil, "")
+	require.Len(t, s.settle(), 2)
+	came := func(ago time.Duration) *unstructured.Unstructured {
+		out := empty(sidecarKind)
+		out.Object["spec"] = map[string]any{"outboundTrafficPolicy": map[string]any{"mode": "REGISTRY_ONLY"}}
+		out.SetNamespace("app")
+		out.SetName("theirs")
+		out.SetCreationTimestamp(metav1.NewTime(time.Now().Add(-ago)))
+		require.NoError(t, s.cluster.Create(t.Context(), out))
+		return out
+	}
+	for range 3 {
+		theirs := came(time.Second)
+		assert.Empty(t, s.settle())
+		s.delete(theirs)
+		assert.Empty(t, s.settle())
+	}
+	theirs := came(2 * settled)
+	assert.Equal(t, []string{"delete Sidecar app"}, s.settle())
+	s.delete(theirs)
+	assert.Equal(t, []string{"create Sidecar app"}, s.settle())
 }
 
 // TestASidecarOfOurNameIsItsTenants.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,17 +24,19 @@ func (c *Closing) sidecar(ctx context.Context, namespace string) error {
 	if err := c.sidecars.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return fmt.Errorf("sidecars of namespace %s: %w", namespace, err)
 	}
-	var own *unstructured.Unstructured
+	var own, wide *unstructured.Unstructured
 	var open []string
 	var errs []error
-	wide, needed := false, c.needed(namespace)
+	needed := c.needed(namespace)
 	for i := range list.Items {
 		stored := &list.Items[i]
 		if hop.IsClosing(stored) {
 			own = stored
 			continue
 		}
-		wide = wide || hop.SidecarIsWide(stored)
+		if hop.SidecarIsWide(stored) && (wide == nil || older(stored, wide)) {
+			wide = stored
+		}
 		closed, err := c.closed(ctx, stored, needed)
 		if errs = append(errs, err); !closed && c.closes(namespace) {
 			open = append(open, namespace+"/"+stored.GetName())
@@ -41,12 +44,21 @@ func (c *Closing) sidecar(ctx context.Context, namespace string) error {
 	}
 	c.setOpen(namespace, open)
 	// Of two that are wide Istio takes the older one.
-	if needed && !wide {
+	switch stays := wide != nil && (own == nil || older(wide, own) || time.Since(wide.GetCreationTimestamp().Time) > settled); {
+	case needed && !stays:
 		errs = append(errs, c.objects.ensure(ctx, hop.Sidecar(namespace, c.root)))
-	} else if own != nil {
+	case own != nil:
 		errs = append(errs, c.objects.remove(ctx, own))
 	}
 	return errors.Join(errs...)
+}
+
+// settled is for how long a tenant's Sidecar stands before ours goes: one that comes and goes again takes ours away at no moment. All
+// namespaces are looked at again as often.
+const settled = interval
+
+func older(a, b *unstructured.Unstructured) bool {
+	return a.GetCreationTimestamp().Time.Before(b.GetCreationTimestamp().Time)
 }
 
 // needed says whether a namespace is to be closed and the mesh leaves it open, as far as anybody knows.
@@ -101,7 +113,7 @@ func (c *Closing) everybodys(ctx context.Context) (out *unstructured.Unstructure
 		return nil, fmt.Errorf("sidecars of Istio's root namespace: %w", err)
 	}
 	for i := range list.Items {
-		if of := &list.Items[i]; hop.SidecarIsWide(of) && (out == nil || of.GetCreationTimestamp().Time.Before(out.GetCreationTimestamp().Time)) {
+		if of := &list.Items[i]; hop.SidecarIsWide(of) && (out == nil || older(of, out)) {
 			out = of
 		}
 	}

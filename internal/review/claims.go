@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -67,7 +66,7 @@ func hostsOf(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	take := func(entry *egress.ServiceEntry) int {
 		return egress.Exits(len(entry.Hosts), entry.Ports, s.gateway.Transport)
 	}
-	before, _ := hop.ParseEntry(s.oldOrEmpty())
+	_, before := s.listenedBefore()
 	if s.Mesh.MaxHosts == 0 || before != nil && take(intent) <= take(before) {
 		return nil
 	}
@@ -93,14 +92,6 @@ func accountsOf(s *subject) hop.Refusals {
 		})
 	}
 	return refusals
-}
-
-// oldOrEmpty is what the author wrote before, without anything where that was nothing.
-func (s *subject) oldOrEmpty() *unstructured.Unstructured {
-	if s.oldIntent == nil {
-		return &unstructured.Unstructured{}
-	}
-	return s.oldIntent
 }
 
 // exports refuses what clients of another egress gateway would see, and leave by the wrong one.

@@ -136,6 +136,10 @@ func (s *subject) restated() bool {
 	return s.oldIntent != nil && same(s.intent.Object["spec"], s.oldIntent.Object["spec"])
 }
 
+// touched says whether what is stored, or what its author means by it, will differ from before: of a sealed entry the stored spec does not
+// show which endpoints are meant. Whatever is not asked about an object that stays goes by this.
+func (s *subject) touched() bool { return s.changed() || !s.restated() }
+
 // same says whether two values of objects mean the same: mostly they are.
 func same(a, b any) bool { return egress.SameValue(a, b) || equality.Semantic.DeepEqual(a, b) }
 

@@ -29,13 +29,17 @@ func (s *subject) listening(object *unstructured.Unstructured, intent *egress.Se
 	return out
 }
 
-// listenedBefore is the entry that is stored already; nil for none.
+// listenedBefore is the entry that is stored already; nil for none, and for one of the other location: what nobody refuses of the mesh's
+// own says nothing of what leaves it, nor the other way round.
 func (s *subject) listenedBefore() (*egress.Entry, *egress.ServiceEntry) {
 	if s.oldIntent == nil {
 		return nil, nil
 	}
 	parsed, err := hop.ParseEntry(s.oldIntent)
 	if err != nil {
+		return nil, nil
+	}
+	if now, err := s.entry(); err != nil || now.External() != parsed.External() {
 		return nil, nil
 	}
 	return s.listening(s.Old, parsed), parsed

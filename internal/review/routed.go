@@ -54,16 +54,19 @@ func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 // mapped refuses ports to which stored routes of the namespace lead calls in a way in which the gateway would call another: written
 // after the entry, the routes are refused for it. What is stored already is not refused.
 func mapped(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
-	before, _ := s.listenedBefore()
+	before, was := s.listenedBefore()
 	http := egress.PortsOf(intent.Ports, egress.FamilyHTTP)
 	for i, port := range intent.Ports {
 		for _, host := range ours.Hosts {
-			if before != nil && slices.Contains(before.Hosts, host) && slices.Contains(before.Ports, port) {
-				continue
-			}
-			by, why := s.mappedBy(egress.Mapping{Host: host, Port: port.Number}, egress.FamilyOf(port.Protocol), http)
+			of, family := egress.Mapping{Host: host, Port: port.Number}, egress.FamilyOf(port.Protocol)
+			by, why := s.mappedBy(of, family, http)
 			if by == nil {
 				continue
+			}
+			if before != nil && slices.Contains(before.Hosts, host) && slices.Contains(before.Ports, port) {
+				if stood, _ := s.mappedBy(of, family, egress.PortsOf(was.Ports, egress.FamilyHTTP)); stood != nil {
+					continue
+				}
 			}
 			out = append(out, egress.Finding{
 				Code: "port-mapping", Field: field.NewPath("spec", "ports").Index(i).Child("number").String(),

@@ -83,3 +83,17 @@ func TestAnEntrySaysWhatItsRoutesWouldBeRefusedFor(t *testing.T) {
 		})
 	}
 }
+
+// TestRoutesByOneOfTwoPortsStandBeforeTheSecond: while there was one HTTP port they led nowhere else.
+func TestRoutesByOneOfTwoPortsStandBeforeTheSecond(t *testing.T) {
+	t.Parallel()
+	const one = `{hosts: [new.test], resolution: DNS, ports: [{number: 443, name: alt, protocol: HTTP}]}`
+	r := newReviewer()
+	r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{{Host: "new.test", Port: 443, Needs: egress.NeedsSeveral}: {{Namespace: "payments", Name: "routes"}}}
+	old := stored(t, r, create(entry(t, one))).Object
+	req := create(entry(t, strings.Replace(one, "ports: [", "ports: [{number: 80, name: http, protocol: HTTP}, ", 1)))
+	req.Operation, req.Old = Update, old
+	outcome, err := reviewed(t, r, req)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"port-mapping spec.ports[1].number"}, codes(outcome))
+}

@@ -103,7 +103,7 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	facts, refusals := entryFacts(s, parsed, sealed), checkSealed(s)
 	s.export(&facts, refusals)
 	// A Service that came later, and claims what is stored already, keeps nobody from writing the rest.
-	if s.changed() {
+	if s.touched() {
 		refusals = append(refusals, claims(s, parsed)...)
 	}
 	refusals = append(refusals, pastGateways(s, parsed)...)
@@ -118,15 +118,11 @@ func examineEntry(s *subject) (egress.Facts, hop.Refusals) {
 	for _, conflict := range facts.Conflicts {
 		refusals = append(refusals, refusalOf(conflict, s.Namespace.Name))
 	}
-	if s.changed() {
-		refusals = slices.Concat(refusals, taken(s, parsed), detours(s, parsed))
+	if s.touched() {
+		refusals = slices.Concat(refusals, taken(s, parsed), detours(s, parsed), addressesTaken(s, parsed), tunnels(s, parsed))
 	}
 	if !s.restated() {
 		refusals = append(refusals, ofEndpoints(s, parsed)...)
-	}
-	// Of a sealed entry the spec does not show which endpoints are meant.
-	if s.changed() || !s.restated() {
-		refusals = slices.Concat(refusals, addressesTaken(s, parsed), tunnels(s, parsed))
 	}
 	return facts, essential(refusals)
 }
@@ -146,7 +142,7 @@ func entryFacts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 func notCarried(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) hop.Refusals {
 	out := slices.Concat(unreached(s, intent), hostsOf(s, intent), accountsOf(s), overlaps(s, intent, sealed))
 	// What is stored already, and stays, keeps nobody from writing the rest.
-	if s.changed() || s.relabelled() {
+	if s.touched() || s.relabelled() {
 		out = slices.Concat(out, exports(s, intent.ExportTo), underRules(s, intent, sealed), apart(s, intent), narrowed(s, intent), routed(s, intent), unaddressed(s, intent), boundTwice(s, intent))
 	}
 	return out

@@ -39,7 +39,15 @@ func examineSidecar(s *subject) (egress.Facts, hop.Refusals) {
 	if !s.closes() {
 		return facts, nil
 	}
-	return facts, hop.CheckSidecar(s.Object)
+	out := hop.CheckSidecar(s.Object)
+	if s.Object.GetName() == hop.ClosingName && !hop.SidecarIsWide(s.Object) {
+		out = append(out, egress.Finding{
+			Code: "closing-name", Field: "metadata.name",
+			Message: fmt.Sprintf("%s is the name of the Sidecar that closes the namespace, and one for some workloads in its place would leave the others open", hop.ClosingName),
+			Fix:     "give the Sidecar another name",
+		})
+	}
+	return facts, out
 }
 
 // keptSidecar says whether the subject is the Sidecar that the controller keeps.

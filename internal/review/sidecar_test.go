@@ -137,3 +137,24 @@ func TestOurSidecarIsNoTenants(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, asked.asked, 1)
 }
+
+// TestNobodyTakesTheNameOfWhatCloses for some workloads: ours could not be made for the others. For all it closes as well as ours.
+func TestNobodyTakesTheNameOfWhatCloses(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string][]string{
+		`{workloadSelector: {labels: {app: a}}}`: {"closing-name metadata.name"}, `{workloadSelector: {}}`: {"closing-name metadata.name"}, `{egress: [{hosts: ["./*"]}]}`: nil,
+	} {
+		for _, block := range []bool{true, false} {
+			r := blocking(&policies{})
+			r.Mesh.Block = block
+			theirs := sidecar(t, spec)
+			theirs.SetName(hop.ClosingName)
+			outcome, err := r.Review(t.Context(), stored(t, r, create(theirs)))
+			require.NoError(t, err)
+			if !block {
+				want = nil
+			}
+			assert.Equal(t, want, codes(outcome), "%s, %v", spec, block)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/audit"
@@ -89,7 +90,8 @@ func foresee(session *dryrun.Session, after []dryrun.Stored, policies dryrun.Rep
 	var entries []audit.Entry
 	for _, of := range after {
 		if of.Exit {
-			entries = append(entries, audit.Entry{Name: nameOf(of), Findings: of.Findings})
+			hosts, _, _ := unstructured.NestedStringSlice(of.Unstructured.Object, "spec", "hosts")
+			entries = append(entries, audit.Entry{Name: nameOf(of), Hosts: hosts, Findings: of.Findings})
 		}
 	}
 	last := session.Suspensions()

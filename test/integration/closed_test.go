@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -108,6 +109,7 @@ func testKept(t *testing.T, ns string) {
 	require.NotEmpty(t, allowed)
 	assert.Equal(t, map[string]any{"to": []any{map[string]any{"ipBlock": map[string]any{"cidr": "10.9.0.0/16"}}}}, allowed[len(allowed)-1])
 
+	testNobodyElseCloses(t, ns, ours, fence)
 	require.NoError(t, shared.Client.Delete(t.Context(), ours.DeepCopy()))
 	require.NoError(t, shared.Client.Delete(t.Context(), fence.DeepCopy()))
 	eventually(t, kept, "deleted by hand")
@@ -138,7 +140,24 @@ func testKept(t *testing.T, ns string) {
 	}
 }
 
-// testTenants: a tenant's Sidecar is completed once, and ours makes room.
+// testNobodyElseCloses: what closes a namespace is not its tenants' to change or delete, nor to write.
+func testNobodyElseCloses(t *testing.T, ns string, of ...client.Object) {
+	t.Helper()
+	const field = "metadata.labels[app.kubernetes.io/managed-by]"
+	tenant, _ := author(t)
+	for _, object := range of {
+		stored := get(t, object)
+		for _, patch := range []string{`{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`, `{"spec":{"egress":[]}}`} {
+			caught(t, tenant.Patch(t.Context(), stored.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)), client.DryRunAll), "exit-sets", field)
+		}
+		caught(t, tenant.Delete(t.Context(), stored.DeepCopy(), client.DryRunAll), "exit-sets", field)
+		theirs := sidecarOf(t, ns, "theirs", `{egress: [{hosts: ["./*"]}]}`)
+		theirs.SetLabels(stored.GetLabels())
+		require.NoError(t, tenant.Create(t.Context(), theirs, client.DryRunAll), "of another name")
+	}
+}
+
+// testTenants: a tenant's Sidecar is completed once, and ours stands beside it at first.
 func testTenants(t *testing.T) {
 	ns := namespace(t, nil)
 	eventually(t, func() bool { return there(t, hop.Sidecar(ns, nil)) }, "ours")
@@ -156,9 +175,9 @@ func testTenants(t *testing.T) {
 		intent, err := hop.SidecarIntent(stored)
 		require.NoError(t, err)
 		assert.Equal(t, theirs.Object["spec"], intent.Object["spec"])
-		eventually(t, func() bool { return !there(t, hop.Sidecar(ns, nil)) }, "ours makes room")
+		ours := get(t, hop.Sidecar(ns, nil))
 		require.NoError(t, shared.Client.Delete(t.Context(), theirs))
-		eventually(t, func() bool { return there(t, hop.Sidecar(ns, nil)) }, "ours is back")
+		assert.Equal(t, ours.GetUID(), get(t, hop.Sidecar(ns, nil)).GetUID(), "theirs came and went, and ours stood")
 	}
 	some := sidecarOf(t, ns, "some", `{workloadSelector: {labels: {app: a}}, outboundTrafficPolicy: {mode: ALLOW_ANY}}`)
 	err := shared.Client.Create(t.Context(), some)

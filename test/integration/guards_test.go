@@ -102,6 +102,17 @@ func guarded(t *testing.T) {
 	}, within, 50*time.Millisecond)
 }
 
+// injectedVariables are those that Istio's injector puts in, with settings of a mesh.
+const injectedVariables = `{name: PILOT_CERT_PROVIDER, value: istiod}, {name: CA_ADDR, value: "istiod-canary.istio-system.svc:15012"}, {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}},
+	{name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}, {name: INSTANCE_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}},
+	{name: SERVICE_ACCOUNT, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}, {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}},
+	{name: ISTIO_CPU_LIMIT, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: "0"}}}, {name: GOMEMLIMIT, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: "0"}}},
+	{name: PROXY_CONFIG, value: '{"discoveryAddress":"istiod-canary.istio-system.svc:15012","tracing":{"zipkin":{"address":"zipkin.istio-system:9411"},"sampling":10},"proxyMetadata":{"ISTIO_META_DNS_CAPTURE":"true"},"proxyStatsMatcher":{"inclusionRegexps":[".*\\.outbound.*"]},"holdApplicationUntilProxyStarts":true,"terminationDrainDuration":"30s"}
+	'}, {name: ISTIO_META_POD_PORTS, value: "[{\"containerPort\":80}]"}, {name: ISTIO_META_APP_CONTAINERS, value: app}, {name: ISTIO_META_CLUSTER_ID, value: Kubernetes},
+	{name: ISTIO_META_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}, {name: ISTIO_META_INTERCEPTION_MODE, value: REDIRECT}, {name: ISTIO_META_WORKLOAD_NAME, value: a},
+	{name: ISTIO_META_OWNER, value: "kubernetes://apis/apps/v1/namespaces/a/deployments/a"}, {name: ISTIO_META_MESH_ID, value: cluster.local}, {name: TRUST_DOMAIN, value: cluster.local},
+	{name: ISTIO_META_DNS_CAPTURE, value: "true"}, {name: ISTIO_KUBE_APP_PROBERS, value: "{}"}, {name: ISTIO_PROMETHEUS_ANNOTATIONS, value: "{}"}`
+
 // podRow is a way past the sidecar that a pod, or a template of pods, may ask for.
 type podRow struct {
 	// guard catches it, in the field.
@@ -164,8 +175,8 @@ var podRows = map[string]podRow{
 	"a search domain":          {"name-resolution", "spec.dnsConfig.searches: whoever has evil.example.net", "", plainPod + ", dnsConfig: {searches: [shop.svc.cluster.local, evil.example.net]}"},
 	"proxy config, domain":     {"traffic", "metadata.annotations[proxy.istio.io/config]", `annotations: {proxy.istio.io/config: "proxyMetadata: {LOCALDOMAIN: evil.example.net}"}`, plainPod},
 	"hosts over the proxy's":   {"traffic", "metadata.annotations[sidecar.istio.io/userVolumeMount]", `annotations: {sidecar.istio.io/userVolumeMount: '[{"name": "mine", "mountPath": "/etc/hosts", "subPath": "hosts"}]'}`, plainPod},
-	"a sidecar, its domain":    {"injection", "spec: container istio-proxy is made", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: LOCALDOMAIN, value: evil.example.net}]}]"},
-	"a sidecar, its bootstrap": {"injection", "spec: container istio-proxy is made", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: ISTIO_BOOTSTRAP_OVERRIDE, value: /mine}]}]"},
+	"a sidecar, its domain":    {"injection", "spec: LOCALDOMAIN of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: LOCALDOMAIN, value: evil.example.net}]}]"},
+	"a sidecar, its bootstrap": {"injection", "spec: ISTIO_BOOTSTRAP_OVERRIDE of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: ISTIO_BOOTSTRAP_OVERRIDE, value: /mine}]}]"},
 	"uid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsUser: 1337}}]"},
 	"uid 1337, of the pod":     {"privileges", "spec: container app ", "", plainPod + ", securityContext: {runAsUser: 1337}"},
 	"gid 1337":                 {"privileges", "spec: container app ", "", "containers: [{name: app, image: app, securityContext: {runAsGroup: 1337}}]"},
@@ -182,7 +193,16 @@ var podRows = map[string]podRow{
 	"a sidecar, it seems":      {"injection", "metadata.annotations[sidecar.istio.io/status]", `annotations: {sidecar.istio.io/status: "{}"}`, plainPod},
 	"a sidecar and a gateway":  {"injection", "metadata.annotations[inject.istio.io/templates]", `annotations: {inject.istio.io/templates: "sidecar, gateway"}`, plainPod},
 	"a sidecar of gRPC":        {"injection", "metadata.annotations[inject.istio.io/templates]", `annotations: {inject.istio.io/templates: "sidecar,grpc-agent"}`, plainPod},
-	"a sidecar without Envoy":  {"injection", "spec: container istio-proxy is made", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: DISABLE_ENVOY, value: 'true'}]}]"},
+	"a sidecar without Envoy":  {"injection", "spec: DISABLE_ENVOY of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: DISABLE_ENVOY, value: 'true'}]}]"},
+	"a sidecar, its istiod":    {"injection", "spec: PROXY_CONFIG of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: PROXY_CONFIG, value: '{\"discoveryAddress\":\"xds.evil.svc:15010\"}'}]}]"},
+	"a native one, its istiod": {"injection", "spec: PROXY_CONFIG of container istio-proxy", "", plainPod + ", initContainers: [{name: istio-proxy, image: auto, restartPolicy: Always, env: [{name: PROXY_CONFIG, value: 'discoveryAddress: xds.evil.svc:15010'}]}]"},
+	"a sidecar, its CA":        {"injection", "spec: CA_ADDR of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: CA_ADDR, value: 'xds.evil.svc:15012'}]}]"},
+	"a sidecar, its root":      {"injection", "spec: XDS_ROOT_CA of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: XDS_ROOT_CA, value: SYSTEM}]}]"},
+	"a sidecar, istiod's name": {"injection", "spec: ISTIOD_SAN of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: ISTIOD_SAN, value: xds.evil.svc}]}]"},
+	"a sidecar, no capture":    {"injection", "spec: ISTIO_META_INTERCEPTION_MODE of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: ISTIO_META_INTERCEPTION_MODE, value: NONE}]}]"},
+	"a sidecar, a proxy's":     {"injection", "spec: https_proxy of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: https_proxy, value: evil.example.net}]}]"},
+	"a sidecar, another pod's": {"injection", "spec: HOST_IP of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: HOST_IP, value: evil.example.net}]}]"},
+	"a sidecar, from anywhere": {"injection", "spec: envFrom of container istio-proxy", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, envFrom: [{prefix: LD_, secretRef: {name: mine}}]}]"},
 	"a sidecar that routes":    {"injection", "spec: container istio-proxy is made", "", plainPod + ", initContainers: [{name: istio-proxy, image: auto, restartPolicy: Always, args: [proxy, router]}]"},
 	"a sidecar with a command": {"injection", "spec: container istio-proxy is made", "", "containers: [{name: app, image: app}, {name: istio-proxy, image: auto, command: [sh]}]"},
 	"in the place of capture":  {"injection", "spec: a container has the name", "", plainPod + ", initContainers: [{name: istio-init, image: app, command: ['true']}]"},
@@ -269,8 +289,10 @@ func TestWhatIstioMakesOfAPodPasses(t *testing.T) {
 			spec: `containers: [{name: app, image: app}, {name: istio-proxy, image: proxyv2, securityContext: {runAsUser: 1337, runAsGroup: 1337}}],
 				initContainers: [{name: istio-init, image: proxyv2, args: [istio-iptables, -p, "15001"], securityContext: {runAsUser: 0, capabilities: {add: [NET_ADMIN, NET_RAW]}}}],
 				securityContext: {fsGroup: 1337}`},
-		"native sidecar": {spec: plainPod + `, initContainers: [{name: istio-proxy, image: proxyv2, restartPolicy: Always, securityContext: {runAsUser: 1337}}]`},
-		"more captured":  {metadata: `annotations: {traffic.sidecar.istio.io/includeOutboundPorts: "5432", traffic.sidecar.istio.io/kubevirtInterfaces: net1, traffic.sidecar.istio.io/includeOutboundIPRanges: "*", traffic.sidecar.istio.io/excludeOutboundPorts: ""}`, spec: plainPod},
+		"injected, its variables": {metadata: `annotations: {sidecar.istio.io/status: "{}"}`, spec: `containers: [{name: app, image: app, envFrom: [{configMapRef: {name: mine}}]}, {name: istio-proxy, image: proxyv2, args: [proxy, sidecar, --domain, a], env: [` + injectedVariables + `]}]`},
+		"its own settings":        {spec: `containers: [{name: app, image: app}, {name: istio-proxy, image: auto, env: [{name: ISTIO_META_DNS_CAPTURE, value: "true"}, {name: EXIT_ON_ZERO_ACTIVE_CONNECTIONS, value: "true"}], resources: {limits: {cpu: "1"}}, lifecycle: {preStop: {exec: {command: [sleep, "5"]}}}}]`},
+		"native sidecar":          {spec: plainPod + `, initContainers: [{name: istio-proxy, image: proxyv2, restartPolicy: Always, securityContext: {runAsUser: 1337}}]`},
+		"more captured":           {metadata: `annotations: {traffic.sidecar.istio.io/includeOutboundPorts: "5432", traffic.sidecar.istio.io/kubevirtInterfaces: net1, traffic.sidecar.istio.io/includeOutboundIPRanges: "*", traffic.sidecar.istio.io/excludeOutboundPorts: ""}`, spec: plainPod},
 		"its own files": {spec: `containers: [{name: app, image: app, volumeMounts: [{name: mine, mountPath: /mine}], livenessProbe: {httpGet: {port: 80}}, readinessProbe: {tcpSocket: {port: 80, host: 127.0.0.1}}, lifecycle: {preStop: {exec: {command: [a]}}}}],
 			volumes: [{name: mine, nfs: {server: 10.1.2.3, path: /}}, {name: blocks, iscsi: {targetPortal: "10.1.2.3:3260", iqn: "iqn.2001-04.com.example:a", lun: 0}}, {name: secrets, csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: vault}}}, {name: istiod-ca-cert, configMap: {name: istio-ca-root-cert}}, {name: istio-envoy, emptyDir: {}}]`},
 		"native by the mesh": {metadata: `annotations: {sidecar.istio.io/nativeSidecar: "false"}`, spec: plainPod},

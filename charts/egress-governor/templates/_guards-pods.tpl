@@ -56,6 +56,8 @@ listen where Istio's agent asks the proxy, and lead it on, past the capture; and
 {{- range $fields }}
 {{- $names = concat $names (list . (regexReplaceAll "([A-Z])" . "_${1}" | lower)) }}
 {{- end }}
+variables: {{ toJson $variables }}
+fields: {{ toJson $fields }}
 names: {{ concat $names (.Values.guards.traffic.allowedProxyConfig | default list) | uniq | toJson }}
 {{- end -}}
 
