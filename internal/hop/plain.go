@@ -33,7 +33,7 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 		case family == egress.FamilyTLS && tls != 0:
 			out.add("second-tls-port", path,
 				fmt.Sprintf("ports %d and %d are both TLS; the gateway tells them apart by SNI alone, which is the same", tls, port.Number),
-				"keep one TLS port for the host")
+				SecondTLSFix)
 		}
 		if family == egress.FamilyTLS {
 			tls = port.Number
@@ -41,6 +41,9 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 	}
 	return out
 }
+
+// SecondTLSFix leads to what carries several TLS ports of a host: gateways of a namespace share its exit.
+const SecondTLSFix = "keep one TLS port for the host, or ask the platform team for an egress gateway with transport MutualTLS, in a namespace that has none with Plain: it carries several"
 
 func (plain) seal(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) map[string]any {
 	ports := make(map[string]any, len(entry.Ports))
