@@ -11,6 +11,8 @@ type Contradiction struct {
 	Owner *Entry
 	// Reason says in what.
 	Reason string
+	// SecondTLS says that it is in a further TLS port of the host, which a gateway by mutual TLS would tell from the other.
+	SecondTLS bool
 }
 
 // Against returns what an entry of this definition would contradict. A nil exit contradicts nothing.
@@ -27,7 +29,7 @@ func (e *Exit) Against(definition Definition) Contradiction {
 func (e *Exit) against(definition Definition) Contradiction {
 	if len(e.Members) > 0 {
 		if reason := e.Definition.contradicts(definition); reason != "" {
-			return Contradiction{e.Owner(), reason}
+			return Contradiction{Owner: e.Owner(), Reason: reason}
 		}
 	}
 	for _, port := range definition.Ports {
@@ -61,22 +63,25 @@ func (e *Exit) encryption(port Port, tls map[string]any) Contradiction {
 	if there == here {
 		here += " with other settings"
 	}
-	return Contradiction{by, fmt.Sprintf("port %d is called %s there and %s here", port.Number, there, here)}
+	return Contradiction{Owner: by, Reason: fmt.Sprintf("port %d is called %s there and %s here", port.Number, there, here)}
 }
 
 func (e *Exit) port(port Port, of Definition) Contradiction {
 	theirs, taken := e.defined(port.Number)
 	switch {
 	case taken && theirs.Protocol != port.Protocol:
-		return Contradiction{theirs.by, fmt.Sprintf("port %d is %s there and %s here", port.Number, theirs.Protocol, port.Protocol)}
+		return Contradiction{Owner: theirs.by, Reason: fmt.Sprintf("port %d is %s there and %s here", port.Number, theirs.Protocol, port.Protocol)}
 	case taken && !slices.Equal(e.Definition.at(theirs.Port), of.at(port)):
-		return Contradiction{theirs.by, fmt.Sprintf("port %d leads to another port there", port.Number)}
+		return Contradiction{Owner: theirs.by, Reason: fmt.Sprintf("port %d leads to another port there", port.Number)}
 	case taken || !e.oneTLS || FamilyOf(port.Protocol) != FamilyTLS:
 		return Contradiction{}
 	}
 	for _, other := range e.ports {
 		if FamilyOf(other.Protocol) == FamilyTLS {
-			return Contradiction{other.by, fmt.Sprintf("TLS is on port %d there and on port %d here, and a gateway that goes by SNI has one for both", other.Number, port.Number)}
+			return Contradiction{
+				Owner: other.by, SecondTLS: true,
+				Reason: fmt.Sprintf("TLS is on port %d there and on port %d here, and a gateway that goes by SNI has one for both", other.Number, port.Number),
+			}
 		}
 	}
 	return Contradiction{}

@@ -70,6 +70,7 @@ type Conflict struct {
 	Host, Reason string
 	Path         *field.Path
 	Owner        *Entry
+	SecondTLS    bool
 }
 
 // EntryFacts returns the facts of a ServiceEntry: intent is what its author wrote, gw the egress gateway of its

@@ -21,8 +21,6 @@ type Need int
 const (
 	// NeedsTLS: it takes TLS. The calls could not be encrypted.
 	NeedsTLS Need = iota
-	// NeedsNoHTTP: it takes TLS, and by mutual TLS no port of the host takes HTTP, by which they would have to ask for it.
-	NeedsNoHTTP
 	// NeedsSeveral: it is one of several that take HTTP. The calls ask for another, or for none.
 	NeedsSeveral
 )
@@ -40,10 +38,9 @@ func Mappings(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 		}
 		route.Targets = r.targets(d)
 		of := Mapping{Host: route.Canonical, Port: d.Port()}
-		if mesh.Inject && route.AsksOnlyFor() {
-			of.Needs = NeedsNoHTTP
+		if !mesh.Inject || !route.AsksOnlyFor() {
+			out = append(out, of)
 		}
-		out = append(out, of)
 		if route.Reach.Mesh && !route.MayPair() && route.asksAsItCame() && !route.takesPort(d.Port()) {
 			out = append(out, Mapping{of.Host, of.Port, NeedsSeveral})
 		}

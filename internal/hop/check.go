@@ -28,7 +28,8 @@ func checkHosts(entry *egress.ServiceEntry, gw egress.Gateway, mesh *egress.Mesh
 				deputyFix(canonical, mesh, "name the external host; what is no external host does not go through a gateway"))
 		case egress.IsIP(canonical):
 			out.add("ip-host", at, fmt.Sprintf("host %q is an IP address", host),
-				"name a DNS host and put the address into spec.endpoints with resolution STATIC")
+				"name a DNS host, put the address into spec.endpoints with resolution STATIC, and have apps call the host: calls for the address itself are none of the entry's; "+
+					"they fail, or leave directly where unregistered hosts are let through")
 		case egress.Bare(canonical, entry.Endpoints) && refuseWildcard(&out, host, at, gw):
 		case seen[canonical]:
 			out.add("duplicate-host", at, fmt.Sprintf("host %q is named twice", host), "name it once")

@@ -8,10 +8,12 @@ import (
 )
 
 // balances says whether calls to an egress gateway must not be made under settings of load balancing: they would go to the
-// address that the app dialled, or by localities that a gateway, as the endpoint of a host, does not have.
+// address that the app dialled, or by localities that a gateway, as the endpoint of a host, does not have; or the client's proxy would
+// give its caller a cookie beside the gateway's, of the same name, which leads to none of the host's endpoints.
 func balances(settings map[string]any) bool {
 	distribute, _, _ := unstructured.NestedSlice(settings, "localityLbSetting", "distribute")
-	return egress.IsPassthrough(settings) || len(distribute) > 0
+	cookie, _, _ := unstructured.NestedMap(settings, "consistentHash", "httpCookie")
+	return egress.IsPassthrough(settings) || len(distribute) > 0 || cookie["ttl"] != nil
 }
 
 // CheckPassthrough refuses load balancing by which sidecars lead calls to the address that the app dialled: past every gateway.

@@ -11,7 +11,8 @@ import (
 
 const passthrough = `{loadBalancer: {simple: PASSTHROUGH}}`
 
-// TestNoClientCallsAGatewayByTheAddressItDialledOrByLocalities, by whichever part of a rule.
+// TestNoClientCallsAGatewayByTheAddressItDialledOrByLocalities, nor has its caller come back by a cookie of its own, by whichever part of
+// a rule.
 func TestNoClientCallsAGatewayByTheAddressItDialledOrByLocalities(t *testing.T) {
 	t.Parallel()
 	const none = `{loadBalancer: {localityLbSetting: {enabled: false}}}`
@@ -19,6 +20,9 @@ func TestNoClientCallsAGatewayByTheAddressItDialledOrByLocalities(t *testing.T) 
 		passthrough: none,
 		`{loadBalancer: {localityLbSetting: {distribute: [{from: "*", to: {"eu/*": 100}}]}}}`:                 none,
 		`{portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: PASSTHROUGH}}]}`:                    `{portLevelSettings: [{port: {number: 80}, loadBalancer: {localityLbSetting: {enabled: false}}}]}`,
+		`{loadBalancer: {warmup: {duration: 5s}, consistentHash: {httpCookie: {name: a, ttl: 1h}}}}`:          none,
+		`{loadBalancer: {consistentHash: {httpCookie: {name: a, ttl: 0s}}}}`:                                  none,
+		`{loadBalancer: {consistentHash: {httpCookie: {name: a}}}}`:                                           "",
 		`{loadBalancer: {simple: RANDOM, localityLbSetting: {enabled: true, failover: [{from: a}]}}}`:         "",
 		`{loadBalancer: {consistentHash: {httpHeaderName: x-user}}, connectionPool: {http: {maxRetries: 1}}}`: "",
 	} {

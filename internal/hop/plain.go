@@ -33,7 +33,7 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 		case family == egress.FamilyTLS && tls != 0:
 			out.add("second-tls-port", path,
 				fmt.Sprintf("ports %d and %d are both TLS; the gateway tells them apart by SNI alone, which is the same", tls, port.Number),
-				"keep one TLS port for the host")
+				SecondTLSFix)
 		}
 		if family == egress.FamilyTLS {
 			tls = port.Number
@@ -41,6 +41,9 @@ func (plain) check(entry *egress.ServiceEntry, gw egress.Gateway) (out Refusals)
 	}
 	return out
 }
+
+// SecondTLSFix leads to what carries several TLS ports of a host: gateways of a namespace share its exit.
+const SecondTLSFix = "keep one TLS port for the host, or ask the platform team for an egress gateway with transport MutualTLS, in a namespace that has none with Plain: it carries several"
 
 func (plain) seal(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Mesh) map[string]any {
 	ports := make(map[string]any, len(entry.Ports))
@@ -178,15 +181,20 @@ func encryptedExit(host string, port uint32, tls map[string]any) *networking.HTT
 
 func portAuthority(port uint32) string { return fmt.Sprintf(".*:%d", port) }
 
-// httpExit leads calls whose Host header matches an expression to a destination, all when it is empty. It retries
-// nothing: what the author wrote for the client's side is all there is, and Istio's default would send a call again at
-// the gateway as well.
+// httpExit leads calls whose Host header matches an expression to a destination, all when it is empty.
 func httpExit(to *networking.Destination, authority string) *networking.HTTPRoute {
-	out := &networking.HTTPRoute{Retries: &networking.HTTPRetry{}, Route: []*networking.HTTPRouteDestination{{Destination: to}}}
+	out := &networking.HTTPRoute{Retries: neverProcessed(), Route: []*networking.HTTPRouteDestination{{Destination: to}}}
 	if authority != "" {
 		out.Match = []*networking.HTTPMatchRequest{{Authority: &networking.StringMatch{MatchType: &networking.StringMatch_Regex{Regex: authority}}}}
 	}
 	return out
+}
+
+// neverProcessed has a gateway try again, as often as Istio does by default and at another endpoint, what no host has begun upon. The
+// client's proxy cannot: it has one endpoint, the gateway, and is told of no failed connection behind it. What a host may have begun
+// upon is the author's to repeat, on the client's side; here it would be sent again at both.
+func neverProcessed() *networking.HTTPRetry {
+	return &networking.HTTPRetry{Attempts: 2, RetryOn: "connect-failure,refused-stream"}
 }
 
 func destination(host string, port uint32) *networking.Destination {

@@ -17,15 +17,21 @@ func injectMutual(known *recorder, route egress.Route, bareSubset bool, namespac
 		if host, port := askedOf(route, namespace, gw, view); port != 0 {
 			known.replace(destinationSlot(route.Destination), leadingTo(host, port))
 		}
-	case toTLSPort(route) && askable(route, gw):
-		if http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP); len(http) > 0 {
+	case toTLSPort(route) && route.AsksOnlyFor():
+		if http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP); len(http) > 0 && askable(route, gw) {
 			known.replace(headersSlot(route.Destination), askingForPort(route))
 			known.replace(destinationSlot(route.Destination), leadingTo(route.Canonical, http[0]))
+		} else if len(http) == 0 {
+			// Sidecars read no HTTP of the host. What they read of it at the HTTP port of another must not leave in clear.
+			known.replace(destinationSlot(route.Destination), leadingTo(route.Canonical, Nowhere))
 		}
 	default:
 		pairs(known, route, namespace, gw, view)
 	}
 }
+
+// Nowhere is a port that no entry may have: one at which sidecars listen themselves.
+const Nowhere = 15001
 
 // leadingTo is a destination.
 func leadingTo(host string, port uint32) map[string]any {

@@ -22,7 +22,9 @@ func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 		}
 		others := s.View.Exit(canonical, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
 		if against := others.Against(definition.Under(s.View.Rule(s.Namespace.Name, canonical))); against.Owner != nil && !against.Owner.Observed {
-			out = append(out, egress.Conflict{Host: host, Reason: against.Reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: against.Owner})
+			out = append(out, egress.Conflict{
+				Host: host, Reason: against.Reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: against.Owner, SecondTLS: against.SecondTLS,
+			})
 		}
 	}
 	return out
@@ -135,7 +137,10 @@ func (s *subject) is(entry *egress.Entry) bool {
 func refusalOf(conflict egress.Conflict, namespace string) egress.Finding {
 	other := conflict.Owner.Namespace + "/" + conflict.Owner.Name
 	fix := fmt.Sprintf("say of the host what ServiceEntry %s says, or agree with its owners on one definition", other)
-	if conflict.Owner.Namespace == namespace {
+	switch {
+	case conflict.SecondTLS:
+		fix = hop.SecondTLSFix
+	case conflict.Owner.Namespace == namespace:
 		fix = fmt.Sprintf("merge the two into one ServiceEntry, or say of the host what %s says", other)
 	}
 	return egress.Finding{

@@ -178,5 +178,8 @@ func TestOneTLSPortBesideAPlainGateway(t *testing.T) {
 		outcome, err := r.Review(t.Context(), stored(t, r, pci(entry(t, `{hosts: [mq.example.com], resolution: DNS, ports: [{number: `+port+`, name: tls, protocol: TLS}]}`))))
 		require.NoError(t, err)
 		assert.Equal(t, want, codes(outcome), port)
+		if want != nil {
+			assert.Equal(t, hop.SecondTLSFix, outcome.Findings[0].Fix, "two ports are no better in one entry")
+		}
 	}
 }

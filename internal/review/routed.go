@@ -85,9 +85,6 @@ func (s *subject) mappedBy(of egress.Mapping, family egress.Family, http []uint3
 	switch {
 	case family == egress.FamilyTLS:
 		needs, why = append(needs, egress.NeedsTLS), "which takes TLS, in a way in which the egress gateway cannot encrypt them"
-		if len(http) == 0 && s.gateway.Transport == egress.MutualTLS {
-			needs = append(needs, egress.NeedsNoHTTP)
-		}
 	case family == egress.FamilyHTTP && len(http) > 1:
 		needs, why = append(needs, egress.NeedsSeveral), "which has several HTTP ports, and the egress gateway goes by the one in the Host header"
 	}

@@ -52,9 +52,7 @@ func TestAnEntrySaysWhatItsRoutesWouldBeRefusedFor(t *testing.T) {
 		"a TLS port":                  {egress.NeedsTLS, "payments", both, false, "port-mapping spec.ports[1].number"},
 		"routes of another namespace": {egress.NeedsTLS, "other", both, false, ""},
 		"it takes HTTP":               {egress.NeedsTLS, "payments", two, false, ""},
-		"which can be asked for":      {egress.NeedsNoHTTP, "payments", tls, false, ""},
-		"which cannot, by mutual TLS": {egress.NeedsNoHTTP, "payments", tls, true, "port-mapping spec.ports[0].number"},
-		"which can, by mutual TLS":    {egress.NeedsNoHTTP, "payments", both, true, ""},
+		"by mutual TLS":               {egress.NeedsTLS, "payments", tls, true, "port-mapping spec.ports[0].number"},
 		"one of two HTTP ports":       {egress.NeedsSeveral, "payments", two, false, "port-mapping spec.ports[1].number"},
 		"the only one":                {egress.NeedsSeveral, "payments", "{number: 443, name: http, protocol: HTTP}", false, ""},
 	} {

@@ -159,7 +159,11 @@ func routeNotes(s *subject) (out []string) {
 		if name, _ := route.Raw["subset"].(string); name != "" && sealed && !s.View.Rule(s.Namespace.Name, route.Canonical).HasSubset(name) {
 			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))
 		}
-		if number := route.Port(); number != 0 && sealed && !hasPort(route, number) {
+		if number := route.Port(); number == hop.Nowhere && sealed {
+			if len(idle(s)) == 0 {
+				out = append(out, fmt.Sprintf("%s: HTTP calls that are led to a TLS port of %s would leave in clear, so they fail; lead them to its HTTP port", route.Path, route.Host()))
+			}
+		} else if number != 0 && sealed && !hasPort(route, number) {
 			out = append(out, fmt.Sprintf("%s: ServiceEntry %s/%s has no port %d of %s, and such calls fail", route.Path, route.Serving.Namespace, route.Serving.Name, number, route.Host()))
 		}
 		if serving := route.Serving; route.Reach.Mesh && serving != nil && serving.External && serving.Gateway == "" {

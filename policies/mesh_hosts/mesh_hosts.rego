@@ -26,6 +26,20 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 }
 
 # METADATA
+# title: Service form
+# description: The host has the form of a Service of some cluster, name.namespace.svc and a domain, or covers such.
+# custom:
+#   msg: host %q has the form of a Service of a cluster, name.namespace.svc and a domain
+#   fix: name an external host; where this is one, ask the platform team to set this policy to Warn
+deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
+	input.kind == "ServiceEntry"
+	some host in input.egress.hosts
+	not host.endpoint
+	not _of_mesh(host)
+	regex.match(`^([^.]+\.[^.]+|\*)\.([^.]+\.)*svc\.`, host.canonical)
+}
+
+# METADATA
 # title: Short name
 # description: A name without a dot is what workloads call Services by.
 # custom:
@@ -41,4 +55,5 @@ deny contains result.of(rego.metadata.rule(), host.field, [host.host], []) if {
 
 _of_mesh(host) if host.inMesh
 
-_of_mesh(host) if regex.match(`(^|\.)svc(\.|$)`, host.canonical)
+# Search domains make a Service's whole name of it.
+_of_mesh(host) if regex.match(`(^|\.)svc$`, host.canonical)
