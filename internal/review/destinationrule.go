@@ -236,7 +236,7 @@ func ruleChanges(s *subject) (out []string) {
 		}
 		out = append(out, leftOut(s, rule)...)
 	}
-	out = slices.Concat(out, unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule))
+	out = slices.Concat(out, unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule), unencrypted(s, rule))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}
