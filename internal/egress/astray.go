@@ -13,17 +13,12 @@ func Astray(vs *unstructured.Unstructured, mesh *Mesh) (out []string) {
 	gateways := GatewayNames(vs)
 	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
 	r.readHosts(vs)
-	for _, d := range Destinations(vs) {
-		led := mesh.Qualify(d.Host(), vs.GetNamespace())
-		_, toGateway := mesh.GatewayByService(led)
-		route := Route{Destination: d, Canonical: led, Reach: reachOf(gateways, d.Route)}
-		if d.Section != "http" || toGateway || mesh.InCluster(led) || !route.Reach.Mesh || slices.Contains(out, led) {
+	for route := range r.outside(Destinations(vs), gateways) {
+		if route.Section != "http" || !route.Reach.Mesh || slices.Contains(out, route.Canonical) {
 			continue
 		}
-		route.Targets = r.targets(d)
-		elsewhere := slices.ContainsFunc(route.Targets, func(target Target) bool { return !IsReserved(target.Canonical) && !target.Within(led) })
-		if len(route.Targets) == 0 || elsewhere && !route.MayPair() {
-			out = append(out, led)
+		if len(route.Targets) == 0 || route.asksForAnother() && !route.MayPair() {
+			out = append(out, route.Canonical)
 		}
 	}
 	return out

@@ -41,6 +41,9 @@ func TestPortsThatRoutesLeadTo(t *testing.T) {
 	for spec, want := range map[string][]egress.Mapping{
 		`{hosts: [b.test], http: [{route: [{destination: {host: b.test}}]}]}`:                                                                                   nil,
 		`{hosts: [local], http: [{route: [{destination: {host: local, port: {number: 443}}}]}]}`:                                                                nil,
+		`{hosts: [a.test], tls: [{match: [{sniHosts: [a.test]}], route: [{destination: {host: b.test}}]}]}`:                                                     {b(0, egress.NeedsBySNI)},
+		`{hosts: [a.test], gateways: [in], tls: [{match: [{sniHosts: [a.test]}], route: [{destination: {host: b.test}}]}]}`:                                     nil,
+		`{hosts: ["*.b.test"], tls: [{match: [{sniHosts: [a.b.test]}], route: [{destination: {host: "*.b.test"}}]}]}`:                                           nil,
 		`{hosts: [b.test], tls: [{match: [{sniHosts: [b.test]}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                nil,
 		`{hosts: [b.test], http: [{match: [{port: 80}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                         {b(443, egress.NeedsSeveral)},
 		`{hosts: [b.test], http: [{match: [{port: 8080}], route: [{destination: {host: b.test, port: {number: 8080}}}]}]}`:                                      nil,
@@ -54,5 +57,24 @@ func TestPortsThatRoutesLeadTo(t *testing.T) {
 		object := &unstructured.Unstructured{}
 		require.NoError(t, yaml.Unmarshal([]byte("metadata: {namespace: app}\nspec: "+spec), &object.Object))
 		assert.Equal(t, want, egress.Mappings(object, mesh()), spec)
+	}
+}
+
+// TestWhatRoutesMeanOfPorts, as their author wrote them.
+func TestWhatRoutesMeanOfPorts(t *testing.T) {
+	t.Parallel()
+	unsaid, encrypted := []egress.Mapping{{Host: "b.test", Needs: egress.NeedsSeveral}}, []egress.Mapping{{Host: "b.test", Port: 443, Needs: egress.NeedsRule}}
+	for spec, want := range map[string][]egress.Mapping{
+		`{hosts: [a.test], http: [{route: [{destination: {host: b.test}}]}, {route: [{destination: {host: b.test}, weight: 1}, {destination: {host: a.test}, weight: 1}]}]}`: unsaid,
+		`{hosts: [a.test], http: [{route: [{destination: {host: b.test, port: {number: 80}}}]}]}`:                                                                            nil,
+		`{hosts: [a.test], http: [{route: [{destination: {host: b.test}, headers: {request: {set: {host: b.test}}}}]}]}`:                                                     nil,
+		`{hosts: [b.test], http: [{route: [{destination: {host: b.test}}]}]}`:                                                                                                nil,
+		`{hosts: [a.test], http: [{route: [{destination: {host: local}}]}]}`:                                                                                                 nil,
+		`{hosts: [b.test], http: [{match: [{port: 80}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                                      encrypted,
+		`{hosts: [b.test], tls: [{match: [{sniHosts: [b.test]}], route: [{destination: {host: b.test, port: {number: 443}}}]}]}`:                                             nil,
+	} {
+		object := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal([]byte("metadata: {namespace: app}\nspec: "+spec), &object.Object))
+		assert.Equal(t, want, egress.Meant(object, mesh()), spec)
 	}
 }

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"iter"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -9,7 +10,8 @@ import (
 // Mapping is a port of a host to which a stored VirtualService leads HTTP calls in a way in which the egress gateway would call
 // another, once an entry of the host has such a port as Needs says.
 type Mapping struct {
-	Host  string
+	Host string
+	// Port is 0 where the route names none.
 	Port  uint32
 	Needs Need
 }
@@ -23,6 +25,10 @@ const (
 	NeedsTLS Need = iota
 	// NeedsSeveral: it is one of several that take HTTP. The calls ask for another, or for none.
 	NeedsSeveral
+	// NeedsRule: it takes TLS, and no DestinationRule sets tls for it. The calls are for the host itself, and are made to ask for the port.
+	NeedsRule
+	// NeedsBySNI: it takes TLS, at a gateway that goes by the SNI. The calls ask for another host.
+	NeedsBySNI
 )
 
 // Mappings returns those of a stored VirtualService. One that was injected leads elsewhere.
@@ -30,28 +36,71 @@ func Mappings(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 	gateways := GatewayNames(vs)
 	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
 	r.readHosts(vs)
-	for _, d := range Destinations(vs) {
-		route := Route{Destination: d, Canonical: mesh.Qualify(d.Host(), vs.GetNamespace()), Reach: reachOf(gateways, d.Route)}
-		_, toGateway := mesh.GatewayByService(route.Canonical)
-		if d.Section != "http" || d.Port() == 0 || toGateway || mesh.InCluster(route.Canonical) {
+	for route := range r.outside(Destinations(vs), gateways) {
+		if of := (Mapping{Host: route.Canonical, Needs: NeedsBySNI}); route.Section == "tls" && route.Reach.Mesh && route.asksForAnother() {
+			out = append(out, of)
+		}
+		if route.Section != "http" || route.Port() == 0 {
 			continue
 		}
-		route.Targets = r.targets(d)
-		of := Mapping{Host: route.Canonical, Port: d.Port()}
+		of := Mapping{Host: route.Canonical, Port: route.Port()}
 		if !mesh.Inject || !route.AsksOnlyFor() {
 			out = append(out, of)
 		}
-		if route.Reach.Mesh && !route.MayPair() && route.asksAsItCame() && !route.takesPort(d.Port()) {
+		if route.Reach.Mesh && !route.MayPair() && route.asksAsItCame() && !route.takesPort(of.Port) {
 			out = append(out, Mapping{of.Host, of.Port, NeedsSeveral})
 		}
 	}
 	return out
 }
 
+// Meant returns those of a VirtualService as its author wrote it, where calls are made to ask for what a route says: that lead HTTP calls to a
+// host under the name of another and say no port of it, of several of which the gateway would not know which, and to a port of the host itself.
+func Meant(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
+	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
+	r.readHosts(vs)
+	for route := range r.outside(Destinations(vs), GatewayNames(vs)) {
+		of := Mapping{Host: route.Canonical, Port: route.Port()}
+		switch {
+		case route.MayPair() && of.Port == 0:
+			of.Needs = NeedsSeveral
+		case route.Section == "http" && of.Port != 0 && route.AsksOnlyFor():
+			of.Needs = NeedsRule
+		default:
+			continue
+		}
+		if !slices.Contains(out, of) {
+			out = append(out, of)
+		}
+	}
+	return out
+}
+
+// outside yields the routes of destinations that are neither of the mesh nor egress gateways, with what their calls ask for.
+func (r *resolver) outside(of []Destination, gateways []string) iter.Seq[Route] {
+	return func(yield func(Route) bool) {
+		for _, d := range of {
+			route := Route{Destination: d, Canonical: r.mesh.Qualify(d.Host(), r.namespace), Reach: reachOf(gateways, d.Route)}
+			if _, toGateway := r.mesh.GatewayByService(route.Canonical); toGateway || r.mesh.InCluster(route.Canonical) {
+				continue
+			}
+			route.Targets = r.targets(d)
+			if !yield(route) {
+				return
+			}
+		}
+	}
+}
+
 // AsksOnlyFor says whether HTTP calls of the mesh are led to the very host that they are for, and so can be made to ask for a port of it.
 func (r Route) AsksOnlyFor() bool {
 	return r.Reach.Mesh && !r.Reach.Gateway && !r.Mirror && !IsWildcard(r.Canonical) && r.asksAsItCame() &&
 		!slices.ContainsFunc(r.Targets, func(target Target) bool { return target.Canonical != r.Canonical })
+}
+
+// asksForAnother says whether some calls ask for another host than the one that they are led to.
+func (r Route) asksForAnother() bool {
+	return slices.ContainsFunc(r.Targets, func(target Target) bool { return !IsReserved(target.Canonical) && !target.Within(r.Canonical) })
 }
 
 // asksAsItCame says whether calls go on asking for hosts of the spec.

@@ -32,7 +32,7 @@ func httpDestination(host string, port uint32, definition egress.Definition) *ne
 func exitRule(namespace, host string, exit *egress.Exit) Object {
 	var levels, encrypted []any
 	for _, port := range exit.Open().Ports {
-		settings, tls := carried(exit.Rule.Beyond(port.Number)), map[string]any{}
+		settings, tls := unsorted(carried(exit.Rule.Beyond(port.Number)), exit.Definition), map[string]any{}
 		if of := exit.Definition.TLS[port.Number]; of != nil {
 			tls["tls"] = of
 		}

@@ -15,17 +15,27 @@ import (
 // that it leads to.
 func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (out egress.Pair, port uint32, ok bool) {
 	entry := egress.Through(route.Entries, namespace, gw.Name)
-	if entry == nil || !route.MayPair() || gw.HTTPPort == 0 || view.Rule(namespace, route.Canonical).HasPolicy() {
+	if entry == nil || !route.MayPair() || gw.HTTPPort == 0 || entry.Led && !sameProtocol(route, entry.Ports, gw, view) {
 		return out, 0, false
 	}
 	ports := egress.PortsOf(entry.Ports, egress.FamilyHTTP)
 	switch port = route.Port(); {
 	case port == 0 && len(ports) == 1:
 		port = ports[0]
-	case !slices.Contains(ports, port):
+	case !slices.ContainsFunc(route.Entries, func(other *egress.Entry) bool {
+		joined := other == entry || other.Namespace == entry.Namespace && other.Gateway == entry.Gateway
+		return joined && slices.Contains(egress.PortsOf(other.Ports, egress.FamilyHTTP), port)
+	}):
 		return out, 0, false
 	}
-	return egress.Pair{Asked: route.Targets[0].Canonical, Led: route.Canonical}, port, sameProtocol(route, entry.Ports, gw, view)
+	return egress.Pair{Asked: route.Targets[0].Canonical, Led: route.Canonical}, port, true
+}
+
+// byItsEntry says whether calls of a pair go on to the host that they are led to, whose sealed entry has them at the gateway: the rule of the host
+// says how, or the port of the gateway's Service does not speak what they do.
+func byItsEntry(route egress.Route, namespace string, gw egress.Gateway, view egress.View) bool {
+	entry := egress.Through(route.Entries, namespace, gw.Name)
+	return !entry.Led && (view.Rule(namespace, route.Canonical).HasPolicy() || !sameProtocol(route, entry.Ports, gw, view))
 }
 
 // asks is what calls of a pair ask the gateway for.
@@ -60,7 +70,7 @@ func Pairs(stored []egress.Destination, intent *unstructured.Unstructured, mesh 
 		if i >= len(was) {
 			break
 		}
-		// By mutual TLS the route leads to the host itself.
+		// By mutual TLS, and under a rule, the route leads to the host itself.
 		if _, injected := mesh.GatewayByService(d.Host()); !injected && d.Host() != was[i].Host() {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
@@ -60,6 +61,61 @@ func TestAPairIsAskedForByItsName(t *testing.T) {
 		pair := made[bare]
 		assert.True(t, leaves[pair.Led], name)
 		assert.Equal(t, !strings.HasSuffix(pair.Asked, ".cluster.local"), leaves[pair.Asked], name)
+	}
+}
+
+// TestAPairGoesByTheEntryOfItsHost where the gateway's Service cannot stand for it: under a rule of the host, which says how it is called, where the
+// Service speaks no HTTP/2, and where a rule says that it is called otherwise than the app speaks. Where routes alone lead to the gateway, it must.
+func TestAPairGoesByTheEntryOfItsHost(t *testing.T) {
+	t.Parallel()
+	rule := func(host string, inForce bool) []*egress.Rule {
+		return []*egress.Rule{{Namespace: "payments", Host: host, Policy: map[string]any{"connectionPool": map[string]any{}}, InForce: inForce}}
+	}
+	slow := func() *egresstest.Cluster {
+		out := cluster()
+		out.Services[gatewayService] = egresstest.Carrier("HTTP")
+		return out
+	}
+	ruled, called, led := cluster(), cluster(), egresstest.NewLedCluster()
+	ruled.Rules, called.Rules, led.Rules = rule("api.example.com", true), rule(gatewayService, true), rule("api.example.com", true)
+	for name, tc := range map[string]struct {
+		view *egresstest.Cluster
+		mesh *egress.Mesh
+		host string
+		port string
+		want string
+	}{
+		"without a rule":     {cluster(), mesh(), "api.example.com", "80", gatewayService},
+		"under one":          {ruled, mesh(), "api.example.com", "80", "api.example.com"},
+		"of the gateway":     {called, mesh(), "api.example.com", "80", "api.example.com"},
+		"HTTP/2":             {slow(), mesh(), "grpc.example.com", "50051", "grpc.example.com"},
+		"led, and under one": {led, egresstest.ByRoutes(), "api.example.com", "80", gatewayService},
+	} {
+		in := route(t, `{hosts: [a.test], exportTo: ["."], http: [{route: [{destination: {host: `+tc.host+`, port: {number: `+tc.port+`}}}]}]}`)
+		out, err := hop.Inject(in, tc.mesh.Gateways[0], tc.mesh, tc.view)
+		require.NoError(t, err, name)
+		assert.Equal(t, tc.want, egress.Destinations(out)[0].Host(), name)
+		made := hop.Pairs(egress.Destinations(out), in, tc.mesh)
+		require.Len(t, made, 1, name)
+		resolved := egress.Resolve(out, tc.mesh, tc.view)
+		resolved.Pairs = made
+		assert.Empty(t, hop.CheckRoutes(resolved), name)
+		assert.Empty(t, hop.CheckInjected(out, in, tc.mesh), name)
+	}
+}
+
+// TestAPairIsOfAnyEntryThatIsJoined: which of a namespace's entries of a host has the port does not count.
+func TestAPairIsOfAnyEntryThatIsJoined(t *testing.T) {
+	t.Parallel()
+	view := cluster()
+	other := egresstest.Sealed("api.example.com", egress.Port{Number: 8080, Name: "alt", Protocol: "HTTP"})
+	other.Name, other.Created = "later", view.Known[0].Created.Add(1)
+	view.Known = append(view.Known, other)
+	for port, want := range map[string]string{"80": "", "8080": ":8080"} {
+		out, err := hop.Inject(route(t, `{hosts: [a.test], http: [{route: [{destination: {host: api.example.com, port: {number: `+port+`}}}]}]}`), mesh().Gateways[0], mesh(), view)
+		require.NoError(t, err)
+		headers, _ := egress.Destinations(out)[0].Holder["headers"].(map[string]any)
+		assert.Equal(t, map[string]any{"request": map[string]any{"set": map[string]any{"host": "a.test.at.api.example.com.egress-governor.internal" + want}}}, headers)
 	}
 }
 

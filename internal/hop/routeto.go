@@ -78,6 +78,17 @@ func askable(route egress.Route, gw egress.Gateway) bool {
 	return route.AsksOnlyFor() && gw.Port(egress.FamilyHTTP) != 0 && gw.Name == route.Serving.Gateway
 }
 
+// Unencrypted returns the HTTP routes of a VirtualService, as its author wrote it, that lead calls to a TLS port of their host for which no rule of
+// those who share its exit sets tls: the gateway answers them itself.
+func Unencrypted(vs *egress.VirtualService) (out []egress.Route) {
+	for _, route := range vs.Routes {
+		if toTLSPort(route) && route.AsksOnlyFor() && route.Exit != nil && route.Exit.Definition.TLS[route.Port()] == nil {
+			out = append(out, route)
+		}
+	}
+	return out
+}
+
 // askingForPort returns the headers of a route's destination with which its calls ask for the very port that it leads to.
 func askingForPort(route egress.Route) map[string]any {
 	return asking(route.Holder["headers"], fmt.Sprintf("%s:%d", route.Canonical, route.Port()))

@@ -79,6 +79,7 @@ func InjectIntent(vs *unstructured.Unstructured, gw egress.Gateway, mesh *egress
 			withoutSubset(known, route)
 		case ruled:
 			// Calls to the gateway's Service are not made as the app speaks; those to the sealed host are.
+			pairs(known, route, vs.GetNamespace(), gw, view)
 		default:
 			toGateway(known, route, vs.GetNamespace(), gw, view, func() bool {
 				// Whose calls are delegated may leave by another gateway.
@@ -107,6 +108,9 @@ func toGateway(known *recorder, route egress.Route, namespace string, gw egress.
 	case toTLSPort(route) && askable(route, gw):
 		known.replace(headersSlot(route.Destination), askingForPort(route))
 	case pairs(known, route, namespace, gw, view):
+		if byItsEntry(route, namespace, gw, view) {
+			return
+		}
 	case toTLSPort(route), !stands():
 		return
 	}

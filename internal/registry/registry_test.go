@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
@@ -398,6 +399,23 @@ func TestRoutesThatDecideAreKnown(t *testing.T) {
 	assert.Empty(t, r.Deciding("a", "out"))
 }
 
+// TestWhatInjectedRoutesMeanIsKnown by what their author wrote: as they are stored they lead to a gateway.
+func TestWhatInjectedRoutesMeanIsKnown(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.Mesh()
+	r := registry.New(mesh)
+	injected := object(t, "VirtualService", "a", "one", `{hosts: [front.test], http: [{route: [{destination: {host: `+gatewayService+`, port: {number: 80}}}]}]}`, 0)
+	injected.SetAnnotations(map[string]string{"egress-governor.io/intent": `[{"was": {"host": "api.example.com"}, "now": {"host": "` + gatewayService + `", "port": {"number": 80}}, "paths": ["spec.http[0].route[0].destination"]}]`})
+	of := egress.Mapping{Host: "api.example.com", Needs: egress.NeedsSeveral}
+	raw, err := injected.MarshalJSON()
+	require.NoError(t, err)
+	require.NoError(t, injected.UnmarshalJSON(raw), "numbers are as the API server's are")
+	r.PutRoutes(injected)
+	assert.Len(t, r.Mapped(of), 1)
+	r.DeleteRoutes("a", "one")
+	assert.Empty(t, r.Mapped(of))
+}
+
 // TestPairsAreKnownWhileARouteMakesThem, by whichever of several.
 func TestPairsAreKnownWhileARouteMakesThem(t *testing.T) {
 	t.Parallel()
@@ -415,6 +433,7 @@ func TestPairsAreKnownWhileARouteMakesThem(t *testing.T) {
 	put(t, r, injected("one"))
 	put(t, r, injected("two"))
 	assert.Equal(t, []string{pair.Host()}, r.PairsTo("api.example.com"))
+	assert.Len(t, r.LeadingTo("api.example.com"), 2, "they follow the rule of the host that they lead to")
 	got, known := r.Pair(pair.Host())
 	assert.True(t, known)
 	assert.Equal(t, pair, got)

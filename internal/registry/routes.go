@@ -105,19 +105,24 @@ func (r *Registry) slimRoutes(obj any) any {
 		// Those of exits stay as they are, whatever becomes of their hosts.
 		out.leads, out.mapped = egress.Leads(object, r.mesh), egress.Mappings(object, r.mesh)
 	}
+	intent, err := object, error(nil)
+	_, injected := object.GetAnnotations()[hop.IntentAnnotation]
+	if injected {
+		intent, err = hop.RouteIntent(object, r.mesh)
+	}
+	if err == nil && !r.ours(object) && r.mesh.Inject {
+		out.mapped = append(out.mapped, egress.Meant(intent, r.mesh)...)
+	}
 	if len(out.narrows)+len(out.takes)+len(out.astray)+len(out.mapped) > 0 {
 		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
 	}
 	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
 		out.routing = egress.ReadRouting(object, r.mesh)
 	}
-	if _, injected := object.GetAnnotations()[hop.IntentAnnotation]; !injected {
-		return out
-	}
-	if intent, err := hop.RouteIntent(object, r.mesh); err == nil {
+	if injected && err == nil {
 		out.pairs = hop.Pairs(egress.Destinations(object), intent, r.mesh)
-		if r.mesh.ByRoutes() {
-			// They follow the gateway of their namespace, too.
+		if r.mesh.ByRoutes() || len(out.pairs) > 0 {
+			// They follow the gateway of their namespace, too, and pairs the rule of the host that they lead to.
 			out.leads = append(out.leads, egress.Leads(intent, r.mesh)...)
 			slices.Sort(out.leads)
 			out.leads = slices.Compact(out.leads)

@@ -65,7 +65,7 @@ func examineRule(s *subject) (egress.Facts, hop.Refusals) {
 		return facts, refusals
 	}
 	if !s.restated() {
-		refusals = append(refusals, hop.CheckSettings(rule)...)
+		refusals = slices.Concat(refusals, hop.CheckSettings(rule), sortingRule(s, rule))
 	}
 	refusals = append(refusals, keptSettingsOf(s, rule)...)
 	if !ruleForm(s, sealed) {
@@ -214,8 +214,8 @@ func wildcardRule(at, what, host string) egress.Finding {
 }
 
 // leftOut tells of settings that are stored already, and that a gateway does not call the host by, since others share it.
-func leftOut(rule *egress.Rule) (out []string) {
-	for _, refusal := range hop.CheckSettings(rule) {
+func leftOut(s *subject, rule *egress.Rule) (out []string) {
+	for _, refusal := range append(hop.CheckSettings(rule), sortingRule(s, rule)...) {
 		out = append(out, fmt.Sprintf("%s: the egress gateway calls the host without it: %s", refusal.Field, refusal.Message))
 	}
 	return out
@@ -229,9 +229,9 @@ func ruleChanges(s *subject) (out []string) {
 		if host := egress.Canonical(written); host != written {
 			out = append(out, fmt.Sprintf("spec.host: sidecars know the host as %q, and apply subsets and settings of this rule to no call of their own; write it so", host))
 		}
-		out = append(out, leftOut(rule)...)
+		out = append(out, leftOut(s, rule)...)
 	}
-	out = slices.Concat(out, unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule))
+	out = slices.Concat(out, unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule), unencrypted(s, rule))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}

@@ -19,12 +19,20 @@ const (
 // keptRoutesOf refuses more routes to hosts outside than are kept for a namespace. What is stored already may be written as it is.
 func keptRoutesOf(s *subject) hop.Refusals {
 	take := func(vs *unstructured.Unstructured) int { return len(egress.Leads(vs, s.Mesh)) }
-	return s.kept(take(s.intent), take(s.oldOrEmpty()), ledByHost, "spec.hosts", "hosts that VirtualServices lead to or are for", s.View.LedBy)
+	return s.kept(take(s.intent), take(s.before()), ledByHost, "spec.hosts", "hosts that VirtualServices lead to or are for", s.View.LedBy)
 }
 
 // keptSettingsOf refuses more settings than are kept for a namespace.
 func keptSettingsOf(s *subject, rule *egress.Rule) hop.Refusals {
-	return s.kept(rule.Values(), s.Mesh.ReadRule(s.oldOrEmpty()).Values(), valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules", s.View.RuleValues)
+	return s.kept(rule.Values(), s.Mesh.ReadRule(s.before()).Values(), valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules", s.View.RuleValues)
+}
+
+// before is what the author wrote before, without anything where that was nothing.
+func (s *subject) before() *unstructured.Unstructured {
+	if s.oldIntent == nil {
+		return &unstructured.Unstructured{}
+	}
+	return s.oldIntent
 }
 
 func (s *subject) kept(now, before, byHost int, at, what string, others func(namespace, except string) int) hop.Refusals {

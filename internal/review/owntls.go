@@ -95,6 +95,36 @@ func underOwnTLS(s *subject, rule *egress.Rule) []string {
 	})
 }
 
+// unencrypted tells the author of a rule of HTTP calls that stored routes of the namespace lead to TLS ports for which it sets no tls, nor the
+// rule of anybody who shares the exit.
+func unencrypted(s *subject, rule *egress.Rule) []string {
+	return s.ofGoverned(rule, func(host string, serving *egress.Entry) (out []string) {
+		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
+		others := s.View.Exit(host, gw.Namespace()).WithoutNamespace(rule.Namespace)
+		for _, port := range serving.Ports {
+			if egress.FamilyOf(port.Protocol) != egress.FamilyTLS || rule.TLS(port.Number) != nil || others != nil && others.Definition.TLS[port.Number] != nil {
+				continue
+			}
+			if by := s.seen(egress.Mapping{Host: host, Port: port.Number, Needs: egress.NeedsRule}); by != nil {
+				out = append(out, fmt.Sprintf("%s: %s leads HTTP calls to port %d of %s, which takes TLS, %s; set tls for port %d, or take that route out",
+					settingPath(rule, port.Number), by, port.Number, host, answered, port.Number))
+			}
+		}
+		return out
+	})
+}
+
+// answered is what becomes of HTTP calls that are led to a TLS port without tls.
+const answered = "and no DestinationRule sets tls for it: the egress gateway answers 503"
+
+// unencryptedRoutes tells the author of the routes the same.
+func unencryptedRoutes(s *subject) (out []string) {
+	for _, route := range hop.Unencrypted(s.resolved(s.intent)) {
+		out = append(out, fmt.Sprintf("%s: port %d of %s takes TLS, %s; set tls for port %d in a DestinationRule", route.Path.Child("port", "number"), route.Port(), route.Host(), answered, route.Port()))
+	}
+	return out
+}
+
 func ownTLS(host string, port egress.Port) string {
 	return fmt.Sprintf("port %d of %s is %s, which apps speak themselves, and the egress gateway passes their calls on as they are: tls is applied to HTTP calls alone that a route leads to the port; "+
 		"if apps call it in clear, declare protocol HTTP for it, and if they speak TLS to it, remove tls", port.Number, host, port.Protocol)

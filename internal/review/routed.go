@@ -14,7 +14,7 @@ import (
 // silently end where these lead.
 func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	ours := s.listens(intent)
-	out = append(astray(s, ours), mapped(s, intent, ours)...)
+	out = slices.Concat(astray(s, ours), bySNI(s, ours), unported(s, intent, ours), mapped(s, intent, ours))
 	for i, host := range ours.Hosts {
 		by := ours.TakenBy(host, s.View)
 		if by == nil {
@@ -47,6 +47,55 @@ func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 				break
 			}
 		}
+	}
+	return out
+}
+
+// bySNI refuses hosts to which stored routes of the namespace lead TLS calls that ask for another, where the egress gateway goes by the SNI.
+func bySNI(s *subject, ours *egress.Entry) (out hop.Refusals) {
+	before, _ := s.listenedBefore()
+	if s.gateway.Transport == egress.MutualTLS || len(egress.PortsOf(ours.Ports, egress.FamilyTLS)) == 0 {
+		return nil
+	}
+	for i, host := range ours.Hosts {
+		by := s.seen(egress.Mapping{Host: host, Needs: egress.NeedsBySNI})
+		if by == nil || before != nil && slices.Contains(before.Hosts, host) && len(egress.PortsOf(before.Ports, egress.FamilyTLS)) > 0 {
+			continue
+		}
+		out = append(out, egress.Finding{
+			Code: "other-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
+			Message: fmt.Sprintf("%s leads TLS calls to host %q that ask for another, and the egress gateway goes by the SNI they ask for", by, host),
+			Fix:     fmt.Sprintf("first take that destination out there, and let clients call %q, since nothing changes the SNI they ask for", host),
+		})
+	}
+	return out
+}
+
+// unported refuses a further HTTP port of hosts to which stored routes of the namespace lead calls under the name of another, where they do not say
+// to which port.
+func unported(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
+	http := egress.PortsOf(intent.Ports, egress.FamilyHTTP)
+	if len(http) < 2 {
+		return nil
+	}
+	before, _ := s.listenedBefore()
+	for _, host := range ours.Hosts {
+		had := before != nil && slices.Contains(before.Hosts, host)
+		if had && len(egress.PortsOf(before.Ports, egress.FamilyHTTP)) > 1 || !had && egress.Through(s.beside(host), s.Namespace.Name, s.gateway.Name) != nil {
+			continue
+		}
+		by := s.seen(egress.Mapping{Host: host, Needs: egress.NeedsSeveral})
+		if by == nil {
+			continue
+		}
+		at := len(intent.Ports) - 1
+		for ; at > 0 && (!slices.Contains(http, intent.Ports[at].Number) || had && slices.Contains(before.Ports, intent.Ports[at])); at-- {
+		}
+		out = append(out, egress.Finding{
+			Code: "other-host", Field: field.NewPath("spec", "ports").Index(at).Child("number").String(),
+			Message: fmt.Sprintf("%s leads calls that ask for another host to host %q, without saying to which of its several HTTP ports, and the egress gateway would go by what they ask for", by, host),
+			Fix:     fmt.Sprintf("first set port.number in that destination there, to %d or another HTTP port", http[0]),
+		})
 	}
 	return out
 }
@@ -89,11 +138,19 @@ func (s *subject) mappedBy(of egress.Mapping, family egress.Family, http []uint3
 		needs, why = append(needs, egress.NeedsSeveral), "which has several HTTP ports, and the egress gateway goes by the one in the Host header"
 	}
 	for _, of.Needs = range needs {
-		for _, seen := range s.View.Mapped(of) {
-			if seen.Namespace == s.Namespace.Name {
-				return seen, why
-			}
+		if by = s.seen(of); by != nil {
+			return by, why
 		}
 	}
 	return nil, ""
+}
+
+// seen returns routes of the namespace that make a mapping, nil for none.
+func (s *subject) seen(of egress.Mapping) *egress.Seen {
+	for _, seen := range s.View.Mapped(of) {
+		if seen.Namespace == s.Namespace.Name {
+			return seen
+		}
+	}
+	return nil
 }

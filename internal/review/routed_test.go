@@ -95,3 +95,47 @@ func TestRoutesByOneOfTwoPortsStandBeforeTheSecond(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"port-mapping spec.ports[1].number"}, codes(outcome))
 }
+
+// TestAnEntryHasWhatStoredRoutesLeadToUnderAnotherName only where the gateway can tell: the SNI says another host to a gateway by Plain, and of
+// several HTTP ports nothing says which. What is stored already stays.
+func TestAnEntryHasWhatStoredRoutesLeadToUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	const tls, http, two = "{number: 443, name: tls, protocol: TLS}", "{number: 80, name: http, protocol: HTTP}", "{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}"
+	for name, tc := range map[string]struct {
+		needs     egress.Need
+		of, ports string
+		mutual    bool
+		want, fix string
+	}{
+		"SNI":                     {egress.NeedsBySNI, "payments", tls, false, "other-host spec.hosts[0]", `let clients call "new.test"`},
+		"SNI, by mutual TLS":      {egress.NeedsBySNI, "payments", tls, true, "", ""},
+		"SNI of another's routes": {egress.NeedsBySNI, "other", tls, false, "", ""},
+		"no TLS":                  {egress.NeedsBySNI, "payments", http, false, "", ""},
+		"several ports":           {egress.NeedsSeveral, "payments", two, false, "other-host spec.ports[1].number", "first set port.number in that destination there, to 80 or another"},
+		"several, by mutual TLS":  {egress.NeedsSeveral, "payments", two, true, "other-host spec.ports[1].number", "first set port.number"},
+		"of another's routes":     {egress.NeedsSeveral, "other", two, false, "", ""},
+		"one port":                {egress.NeedsSeveral, "payments", http, false, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReviewer()
+			if tc.mutual {
+				r.Mesh = egresstest.MutualTLS()
+			}
+			r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{{Host: "new.test", Needs: tc.needs}: {{Namespace: tc.of, Name: "routes"}}}
+			req := stored(t, r, create(entry(t, `{hosts: [new.test], resolution: DNS, ports: [`+tc.ports+`]}`)))
+			outcome, err := r.Review(t.Context(), req)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, strings.Join(codes(outcome), ", "))
+			if tc.want == "" {
+				return
+			}
+			assert.Contains(t, outcome.Findings[0].Fix, tc.fix)
+			req.Operation, req.Old = Update, req.Object.DeepCopy()
+			require.NoError(t, unstructured.SetNestedStringSlice(req.Object.Object, []string{"*"}, "spec", "exportTo"))
+			outcome, err = r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Empty(t, codes(outcome))
+		})
+	}
+}

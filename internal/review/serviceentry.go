@@ -164,12 +164,13 @@ func pastGateways(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 	}}
 }
 
-// ofEndpoints refuses weights of endpoints that cost everybody who knows the hosts, and endpoints of exits in the cluster.
+// ofEndpoints refuses weights of endpoints that cost everybody who knows the hosts, those that istiod panics at, and endpoints of exits in the cluster.
 func ofEndpoints(s *subject, intent *egress.ServiceEntry) hop.Refusals {
+	out := sortedEndpoints(s, intent)
 	if intent.External() && !s.seals() && !s.leads() {
-		return nil
+		return out
 	}
-	out := hop.CheckWeights(intent.Endpoints)
+	out = append(out, hop.CheckWeights(intent.Endpoints)...)
 	if intent.External() {
 		out = append(out, hop.CheckCluster(intent, s.Mesh)...)
 	}

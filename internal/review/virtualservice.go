@@ -116,7 +116,7 @@ func routeChanges(s *subject) (out []string) {
 	default:
 		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone; to be for others, it must be the first and the only one with entries of the hosts")
 	}
-	return slices.Concat(out, rerouted(s), routeNotes(s), idle(s))
+	return slices.Concat(out, rerouted(s), routeNotes(s), idle(s), unencryptedRoutes(s))
 }
 
 // rerouted tells which calls are led to a gateway that their author led elsewhere.

@@ -129,7 +129,7 @@ func (p *proxy) streamOf(host string, port uint32) *route {
 // has none, whatever is called, since sidecars have nothing else to tell the port's calls by.
 func (p *proxy) caught(call Call, host string) string {
 	of, port := p.serving(host, call.Port, false)
-	if of != nil && (port.ToldBy() != egress.FamilyTCP || !p.everywhere(of)) {
+	if of != nil && (port.ToldBy() != egress.FamilyTCP || !p.everywhere(host, of)) {
 		return host
 	}
 	var first *service
@@ -141,7 +141,7 @@ func (p *proxy) caught(call Call, host string) string {
 		case port.ToldBy() == egress.FamilyHTTP && call.Family == egress.FamilyHTTP:
 			// They are told apart by their Host header.
 			return host
-		case port.ToldBy() != egress.FamilyTCP || !p.everywhere(of):
+		case port.ToldBy() != egress.FamilyTCP || !p.everywhere(name, of):
 		case first == nil || of.Older(first.Entry) < 0 || of == first && name < out:
 			first, out = of, name
 		}
@@ -149,9 +149,9 @@ func (p *proxy) caught(call Call, host string) string {
 	return out
 }
 
-// everywhere says whether a sidecar listens for the raw TCP of something at every address.
-func (p *proxy) everywhere(of *service) bool {
-	return of.kind == "ServiceEntry" && len(of.Addresses) == 0 && !p.view.DNSCapture()
+// everywhere says whether a sidecar listens for the raw TCP of a host at every address.
+func (p *proxy) everywhere(host string, of *service) bool {
+	return of.kind == "ServiceEntry" && !of.ByAddress(host, p.view.DNSCapture())
 }
 
 // ofStream returns where a TLS or TCP route leads.
