@@ -44,7 +44,8 @@ func TestAServiceClaimsSoManyAddresses(t *testing.T) {
 }
 
 // TestLittleIsKeptOfAService that claims what fits into a megabyte, in the cache and beside it.
-func TestLittleIsKeptOfAService(t *testing.T) { //nolint:paralleltest // it looks at the heap
+// It is not parallel, since it looks at the heap.
+func TestLittleIsKeptOfAService(t *testing.T) {
 	r := newRegistry(t, "")
 	var keep func(any) (any, error)
 	for kind, by := range r.Caches() {
