@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
@@ -26,6 +27,7 @@ func (v *view) tenants() (out []*unstructured.Unstructured) {
 }
 
 func lookAtExits(v *view) {
+	v.lookAtExports()
 	for _, entry := range v.tenants() {
 		since, why := entry.GetCreationTimestamp().Time, "nobody says"
 		if told := registry.ToldOf(entry); told != nil {
@@ -45,6 +47,25 @@ func lookAtExits(v *view) {
 			Code: "exit-not-ready", Severity: severity, Object: title(entry), Message: fmt.Sprintf("its exit has not been ready for %s: %s", ago, firstLine(why)),
 			Why: "calls to its hosts fail", Fix: "see what to do for its reason: https://github.com/egress-governor/egress-governor/blob/main/docs/runbooks.md#egressgovernorexitunready",
 		})
+	}
+}
+
+// lookAtExports says which entries are exported to namespaces that there are not: commonly a name that is misspelt.
+func (v *view) lookAtExports() {
+	for _, entry := range v.tenants() {
+		var missing []string
+		names, _ := egress.Clients(egress.ExportTo(entry), entry.GetNamespace())
+		for _, name := range names {
+			if v.named(namespaces, "", name) == nil {
+				missing = append(missing, name)
+			}
+		}
+		if len(missing) > 0 {
+			v.find(Finding{
+				Code: "export-to-nobody", Severity: Warning, Object: title(entry), Message: "its exportTo names what is no namespace: " + some(missing),
+				Why: "whoever was meant does not see the entry, and calls its hosts past the gateway", Fix: "write the namespace's name in exportTo, or take it out",
+			})
+		}
 	}
 }
 

@@ -136,8 +136,13 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 		set(t, s, namespaces, "payments", "ambient", "metadata", "labels", "istio.io/dataplane-mode")
 	},
 
-	"exits error exit-not-ready":      func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:54:00Z") },
-	"exits warning exit-not-ready":    func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:59:00Z") },
+	"exits error exit-not-ready":   func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:54:00Z") },
+	"exits warning exit-not-ready": func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:59:00Z") },
+	"exits warning export-to-nobody": func(t *testing.T, s *Snapshot) {
+		for _, entry := range s.Objects[entries] {
+			require.NoError(t, unstructured.SetNestedSlice(entry.Object, []any{".", "paymnts"}, "spec", "exportTo"))
+		}
+	},
 	"suspended error entry-suspended": func(t *testing.T, s *Snapshot) { unready(t, s, "Suspended", "2026-11-27T11:00:00Z") },
 
 	"ungoverned error unsealed-entry":   func(_ *testing.T, s *Snapshot) { s.Unsealed = []string{"payments/before"} },
