@@ -106,7 +106,11 @@ func (u *unsealing) run(cmd *cobra.Command) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written; --apply does it.")
 		return nil
 	}
-	return h.unseal(cmd, plan, asked)
+	if err := h.unseal(cmd, plan, asked); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Written: %d, as their authors wrote them.\n", len(plan))
+	return nil
 }
 
 // governs says whether the webhook is asked about a namespace.
