@@ -53,13 +53,18 @@ install: ## Install egressctl into go's folder of programs, and under the name b
 	go install -ldflags '$(release)' ./cmd/egressctl
 	@bin="$$(go env GOBIN)"; bin="$${bin:-$$(go env GOPATH)/bin}"; ln -sf egressctl "$$bin/kubectl-egress"; echo "installed in $$bin"
 
+# Which Kubernetes it is a kube-apiserver knows by its linker alone; kubectl and helm ask.
+kubernetes = $(shell cd tools && go list -m -f '{{.Version}}' k8s.io/kubernetes)
+named = -X k8s.io/component-base/version.gitVersion=$(1) -X k8s.io/component-base/version.gitMajor=$(word 1,$(subst ., ,$(1:v%=%))) -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(1:v%=%)))
+
 .PHONY: assets
 assets: ## Build kube-apiserver and etcd (about 5 minutes the first time).
 ifeq ($(KUBEBUILDER_ASSETS),$(OUT)/assets)
 	@mkdir -p $(OUT)/assets
-	@test -x $(OUT)/assets/kube-apiserver -a -x $(OUT)/assets/etcd -a $(OUT)/assets/kube-apiserver -nt tools/go.mod || { \
+	@test -x $(OUT)/assets/etcd -a $(OUT)/assets/kube-apiserver -nt tools/go.mod && \
+	test "$$($(OUT)/assets/kube-apiserver --version)" = 'Kubernetes $(kubernetes)' || { \
 		echo 'building kube-apiserver and etcd from their Go modules …'; \
-		cd tools && go build -v -o $(OUT)/assets/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress) && \
+		cd tools && go build -v -ldflags '$(call named,$(kubernetes))' -o $(OUT)/assets/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress) && \
 		go build -v -o $(OUT)/assets/etcd go.etcd.io/etcd/server/v3 2>&1 | $(progress) && \
 		touch $(OUT)/assets/kube-apiserver; }
 endif

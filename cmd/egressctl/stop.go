@@ -51,6 +51,9 @@ the rights of a cluster administrator. Only egressctl start takes it away. As lo
 egress_governor_problem{code="admission-stopped"} and an Event of the webhook's Service say so.`,
 		Example: `  # In the cluster of kubectl's current context: egressctl stop --reason "INC-4711: deployments hang"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.reason == "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "Note: no reason is given for whoever looks; run this again with --reason to add one.")
+			}
 			return s.run(cmd, "Stopped", emergency.Stop, `
 Admission is stopped in cluster %s: objects are stored as they are written. Exits go on.
 Undo it by egressctl start; what was stored meanwhile, egressctl check and the audit will name.
@@ -58,7 +61,7 @@ Undo it by egressctl start; what was stored meanwhile, egressctl check and the a
 		},
 	}
 	s.bind(out)
-	out.Flags().StringVar(&s.reason, "reason", "", "why, for whoever looks")
+	out.Flags().StringVar(&s.reason, "reason", "", "why, for whoever looks; added where admission is stopped already")
 	out.Flags().BoolVar(&s.dryRun, "dry-run", false, "say what would be stopped, and stop nothing")
 	return out
 }
@@ -70,7 +73,7 @@ func startCommand() *cobra.Command {
 		Long:    `Takes away what egressctl stop has given the webhook configurations and the guards, and nothing else.`,
 		Example: `  # In the cluster of kubectl's current context: egressctl start`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.run(cmd, "Started", func(object *unstructured.Unstructured, _ string) bool { return emergency.Start(object) }, `
+			return s.run(cmd, "Started", func(object *unstructured.Unstructured, _ emergency.Note) bool { return emergency.Start(object) }, `
 Admission is as before in cluster %s. See what was stored meanwhile: egressctl check
 `)
 		},
@@ -81,7 +84,7 @@ Admission is as before in cluster %s. See what was stored meanwhile: egressctl c
 }
 
 // run switches everything that it can, and names what it could not.
-func (s *switching) run(cmd *cobra.Command, done string, change func(object *unstructured.Unstructured, why string) bool, end string) error {
+func (s *switching) run(cmd *cobra.Command, done string, change func(object *unstructured.Unstructured, note emergency.Note) bool, end string) error {
 	config, err := s.rest()
 	if err != nil {
 		return err
@@ -92,16 +95,16 @@ func (s *switching) run(cmd *cobra.Command, done string, change func(object *uns
 	return s.all(cmd, config.Host, done, change, end)
 }
 
-func (s *switching) all(cmd *cobra.Command, host, done string, change func(object *unstructured.Unstructured, why string) bool, end string) error {
+func (s *switching) all(cmd *cobra.Command, host, done string, change func(object *unstructured.Unstructured, note emergency.Note) bool, end string) error {
 	objects, err := s.find(cmd.Context())
 	errs := []error{err}
 	if len(objects) == 0 {
 		return errors.Join(append(errs, fmt.Errorf("cluster %s has no egress-governor", host))...)
 	}
-	why := s.why(cmd.Context())
+	note := emergency.Note{Since: s.since(cmd.Context()), Reason: s.reason}
 	changed := 0
 	for _, object := range objects {
-		did, err := s.one(cmd.Context(), object, func(of *unstructured.Unstructured) bool { return change(of, why) })
+		did, err := s.one(cmd.Context(), object, func(of *unstructured.Unstructured) bool { return change(of, note) })
 		name := object.GetKind() + " " + object.GetName()
 		switch {
 		case err != nil:
@@ -118,7 +121,7 @@ func (s *switching) all(cmd *cobra.Command, host, done string, change func(objec
 		return errors.Join(errs...)
 	}
 	if changed > 0 {
-		if err := s.tell(cmd.Context(), objects, done, why); err != nil {
+		if err := s.tell(cmd.Context(), objects, done, note.String()); err != nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "Note: no Event was written: %s\n", err)
 		}
 	}
@@ -184,8 +187,8 @@ func kindOf(object unstructured.Unstructured) int {
 	return -1 // none that was listed
 }
 
-// why says since when, by whom and for what reason.
-func (s *switching) why(ctx context.Context) string {
+// since says since when, and by whom.
+func (s *switching) since(ctx context.Context) string {
 	out := "since " + time.Now().UTC().Format(time.RFC3339)
 	asking := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}}
 	self, err := s.client.Resource(schema.GroupVersionResource{Group: "authentication.k8s.io", Version: "v1", Resource: "selfsubjectreviews"}).
@@ -194,9 +197,6 @@ func (s *switching) why(ctx context.Context) string {
 		if user, _, _ := unstructured.NestedString(self.Object, "status", "userInfo", "username"); user != "" {
 			out += " by " + user
 		}
-	}
-	if s.reason != "" {
-		out += ": " + s.reason
 	}
 	return out
 }

@@ -46,7 +46,7 @@ spec: {}
 var events = schema.GroupVersionResource{Group: "events.k8s.io", Version: "v1", Resource: "events"}
 
 // switched runs stop or start in a cluster, and returns what it prints, and says of it.
-func switched(t *testing.T, client *fake.FakeDynamicClient, s switching, done string, change func(*unstructured.Unstructured, string) bool) (out string, err error) {
+func switched(t *testing.T, client *fake.FakeDynamicClient, s switching, done string, change func(*unstructured.Unstructured, emergency.Note) bool) (out string, err error) {
 	t.Helper()
 	var printed bytes.Buffer
 	cmd := &cobra.Command{}
@@ -58,7 +58,7 @@ func switched(t *testing.T, client *fake.FakeDynamicClient, s switching, done st
 	return printed.String(), err
 }
 
-func start(object *unstructured.Unstructured, _ string) bool { return emergency.Start(object) }
+func start(object *unstructured.Unstructured, _ emergency.Note) bool { return emergency.Start(object) }
 
 func admittingCluster(t *testing.T) *fake.FakeDynamicClient {
 	t.Helper()
@@ -115,6 +115,12 @@ func TestStopAndStart(t *testing.T) {
 	again, err := switched(t, client, switching{}, "Stopped", emergency.Stop)
 	require.NoError(t, err)
 	assert.NotContains(t, again, "Stopped: ")
+	again, err = switched(t, client, switching{reason: "INC-1"}, "Stopped", emergency.Stop)
+	require.NoError(t, err)
+	assert.Contains(t, again, "Stopped: ValidatingAdmissionPolicy governor-entries")
+	guard, err := client.Resource(admission[2]).Get(t.Context(), "governor-entries", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Contains(t, guard.GetAnnotations()[emergency.Annotation], ": deployments hang; INC-1")
 
 	_, err = switched(t, client, switching{}, "Started", start)
 	require.NoError(t, err)

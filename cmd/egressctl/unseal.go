@@ -116,7 +116,11 @@ func (u *unsealing) run(cmd *cobra.Command) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written; --apply does it.")
 		return nil
 	}
-	return h.unseal(cmd, plan, crossings, asked)
+	if err := h.unseal(cmd, plan, crossings, asked); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Written: %d, as their authors wrote them.\n", len(plan))
+	return nil
 }
 
 // namespacesOf are those of names as unseal takes them.

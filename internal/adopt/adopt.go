@@ -29,7 +29,7 @@ const (
 	Seal State = "seal"
 	// Held is that of one whose exit was asked for already: it is sealed once that stands.
 	Held State = "held"
-	// Sealed is that of one that is sealed.
+	// Sealed is that of one that is sealed, whatever would be said of its next write.
 	Sealed State = "sealed"
 	// Rewrite is that of a route or rule which is stored in another form once the entries of its hosts are sealed.
 	Rewrite State = "rewrite"
@@ -49,7 +49,7 @@ type Object struct {
 	Verdict  review.Verdict
 	Findings []review.Finding
 	Changes  []string
-	// Message is what the API server itself says of one that it does not take.
+	// Message is what is said of one that would not be stored as it is.
 	Message string
 	// For is why it waits.
 	For string
@@ -180,10 +180,12 @@ func decide(ctx context.Context, session *dryrun.Session, mesh *egress.Mesh, obj
 	}
 	changed := !equality.Semantic.DeepEqual(session.Holds(object.Unstructured).Object["spec"], object.Object["spec"])
 	switch {
+	case isEntry && sealed:
+		if out.State = Sealed; !answer.Allowed() {
+			out.Message = answer.Message
+		}
 	case !answer.Allowed():
 		out.State, out.Message = Stays, answer.Message
-	case isEntry && sealed:
-		out.State = Sealed
 	case isEntry && changed && hop.Held(object.Unstructured):
 		out.State = Held
 	case isEntry && changed:

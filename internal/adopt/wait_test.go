@@ -65,6 +65,21 @@ func shares(name, host, other string) string {
   {destination: {host: %[1]s, port: {number: 80}}, weight: 50}, {destination: {host: %[2]s, port: {number: 80}}, weight: 50}]}]}`, host, other))
 }
 
+// TestASealedEntryIsSealedWhateverWouldBeSaidOfIt: a policy that came later denies its next write, and takes nothing back.
+func TestASealedEntryIsSealedWhateverWouldBeSaidOfIt(t *testing.T) {
+	t.Parallel()
+	const denies = "apiVersion: egress-governor.io/v1alpha1\nkind: EgressPolicy\nmetadata: {name: none}\nspec: {policy: denied-hosts, parameters: {hosts: [one.example.com]}, enforcement: Deny}"
+	sealed := object("ServiceEntry", "b", "one", `{hosts: [one.example.com], exportTo: ["."], resolution: DNS, ports: `+tls+`, endpoints: [{address: istio-egressgateway.istio-system.svc.cluster.local, ports: {tls: 443}}]}`)
+	of := plan(t, objects(t, governed, denies, sealed))
+	assert.Equal(t, []string{"ServiceEntry b/one: sealed"}, states(of))
+	assert.Contains(t, of.Namespaces[0].Objects[0].Message, "host-denied")
+	assert.False(t, of.Left())
+
+	of = plan(t, objects(t, governed, denies, entry("b", "one", "one.example.com", tls)))
+	assert.Equal(t, []string{"ServiceEntry b/one: stays"}, states(of))
+	assert.True(t, of.Left())
+}
+
 // TestWhatWaitsBringsAnotherToWait: what can be stored beside two sealed entries may not be beside one.
 func TestWhatWaitsBringsAnotherToWait(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
@@ -26,6 +27,7 @@ func (v *view) tenants() (out []*unstructured.Unstructured) {
 }
 
 func lookAtExits(v *view) {
+	v.lookAtExports()
 	for _, entry := range v.tenants() {
 		since, why := writtenAt(entry), "nobody says"
 		switch told := registry.ToldOf(entry); {
@@ -60,6 +62,25 @@ func writtenAt(entry *unstructured.Unstructured) time.Time {
 		}
 	}
 	return last
+}
+
+// lookAtExports says which entries are exported to namespaces that there are not: commonly a name that is misspelt.
+func (v *view) lookAtExports() {
+	for _, entry := range v.tenants() {
+		var missing []string
+		names, _ := egress.Clients(egress.ExportTo(entry), entry.GetNamespace())
+		for _, name := range names {
+			if v.named(namespaces, "", name) == nil {
+				missing = append(missing, name)
+			}
+		}
+		if len(missing) > 0 {
+			v.find(Finding{
+				Code: "export-to-nobody", Severity: Warning, Object: title(entry), Message: "its exportTo names what is no namespace: " + some(missing),
+				Why: "whoever was meant does not see the entry, and calls its hosts past the gateway", Fix: "write the namespace's name in exportTo, or take it out",
+			})
+		}
+	}
 }
 
 func lookAtSuspended(v *view) {

@@ -74,7 +74,7 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 			webhook["matchConditions"] = []any{map[string]any{"name": "theirs", "expression": "false"}}
 		})
 	},
-	"webhooks error admission-stopped": func(_ *testing.T, s *Snapshot) { emergency.Stop(s.Objects[validating][0], "since today") },
+	"webhooks error admission-stopped": func(_ *testing.T, s *Snapshot) { emergency.Stop(s.Objects[validating][0], emergency.Note{Since: "since today"}) },
 
 	"endpoints error webhook-service-missing": func(t *testing.T, s *Snapshot) { drop(t, s, services, "governor-webhook") },
 	"endpoints error webhook-service-port": func(t *testing.T, s *Snapshot) {
@@ -136,8 +136,13 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 		set(t, s, namespaces, "payments", "ambient", "metadata", "labels", "istio.io/dataplane-mode")
 	},
 
-	"exits error exit-not-ready":      func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:54:00Z") },
-	"exits warning exit-not-ready":    func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:59:00Z") },
+	"exits error exit-not-ready":   func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:54:00Z") },
+	"exits warning exit-not-ready": func(t *testing.T, s *Snapshot) { unready(t, s, "ExitFailed", "2026-11-27T11:59:00Z") },
+	"exits warning export-to-nobody": func(t *testing.T, s *Snapshot) {
+		for _, entry := range s.Objects[entries] {
+			require.NoError(t, unstructured.SetNestedSlice(entry.Object, []any{".", "paymnts"}, "spec", "exportTo"))
+		}
+	},
 	"suspended error entry-suspended": func(t *testing.T, s *Snapshot) { unready(t, s, "Suspended", "2026-11-27T11:00:00Z") },
 
 	"ungoverned error unsealed-entry":   func(_ *testing.T, s *Snapshot) { s.Unsealed = []string{"payments/before"} },

@@ -25,7 +25,7 @@ func TestAStopIsToldForAsLongAsItLasts(t *testing.T) {
 		return found
 	}
 	assert.Empty(t, look())
-	emergency.Stop(stored, "since today by jane: deployments hang")
+	emergency.Stop(stored, emergency.Note{Since: "since today by jane", Reason: "deployments hang"})
 	found := look()
 	require.Equal(t, []string{"admission-stopped"}, codes(found))
 	assert.Contains(t, found[0].sentence(), "since today by jane: deployments hang")

@@ -4,6 +4,7 @@ package emergency
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -22,8 +23,30 @@ func Kinds() []string {
 	return []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy"}
 }
 
-// Stop takes an object out of the way, and says of it why. It returns whether the object is another than before.
-func Stop(object *unstructured.Unstructured, why string) (changed bool) {
+// Note is what an object says of its stop.
+type Note struct {
+	// Since is when and by whom, Reason why; empty for one that nobody gave.
+	Since, Reason string
+}
+
+// String is the note as the annotation has it.
+func (n Note) String() string {
+	if n.Reason == "" {
+		return n.Since
+	}
+	return n.Since + reasonAfter + n.Reason
+}
+
+const (
+	// reasonAfter stands before a reason.
+	reasonAfter = ": "
+	// reasonBeside stands between two.
+	reasonBeside = "; "
+)
+
+// Stop takes an object out of the way, and says of it why; to one that is stopped already it adds the reason. It returns whether the object
+// is another than before.
+func Stop(object *unstructured.Unstructured, note Note) (changed bool) {
 	each(object, func(conditions []any) []any {
 		if slices.ContainsFunc(conditions, isStop) {
 			return conditions
@@ -31,15 +54,24 @@ func Stop(object *unstructured.Unstructured, why string) (changed bool) {
 		changed = true
 		return append(conditions, map[string]any{"name": Condition, "expression": "false"})
 	})
-	if changed {
-		annotations := object.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[Annotation] = why
-		object.SetAnnotations(annotations)
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
 	}
-	return changed
+	said := annotations[Annotation]
+	switch _, reasons, given := strings.Cut(said, reasonAfter); {
+	case changed || said == "":
+		said = note.String()
+	case note.Reason == "" || slices.Contains(strings.Split(reasons, reasonBeside), note.Reason):
+		return false
+	case given:
+		said += reasonBeside + note.Reason
+	default:
+		said += reasonAfter + note.Reason
+	}
+	annotations[Annotation] = said
+	object.SetAnnotations(annotations)
+	return true
 }
 
 // Start puts an object back as it was. It returns whether it is another than before.

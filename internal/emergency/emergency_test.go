@@ -33,12 +33,12 @@ func TestStartUndoesStopExactly(t *testing.T) {
 	t.Parallel()
 	for _, before := range []*unstructured.Unstructured{configuration(), guard()} {
 		object := before.DeepCopy()
-		assert.True(t, Stop(object, "since then"))
+		assert.True(t, Stop(object, Note{Since: "since then"}))
 		stopped, of := State(object)
 		assert.Equal(t, of, stopped, "all of it")
 		assert.Equal(t, "since then", object.GetAnnotations()[Annotation])
 		again := object.DeepCopy()
-		assert.False(t, Stop(again, "once more"), "it is stopped already")
+		assert.False(t, Stop(again, Note{Since: "once more"}), "it is stopped already")
 		assert.Equal(t, object, again, "and says so as before")
 
 		assert.True(t, Start(object))
@@ -52,15 +52,37 @@ func TestStartUndoesStopExactly(t *testing.T) {
 	}
 }
 
+// TestAReasonIsAdded to what is stopped already, once.
+func TestAReasonIsAdded(t *testing.T) {
+	t.Parallel()
+	object := configuration()
+	require.True(t, Stop(object, Note{Since: "since then by system:serviceaccount:a:b"}))
+	for _, step := range []struct {
+		reason, says string
+		changes      bool
+	}{
+		{"INC-1", "since then by system:serviceaccount:a:b: INC-1", true},
+		{"INC-1", "since then by system:serviceaccount:a:b: INC-1", false},
+		{"", "since then by system:serviceaccount:a:b: INC-1", false},
+		{"INC-12", "since then by system:serviceaccount:a:b: INC-1; INC-12", true},
+		{"INC-1", "since then by system:serviceaccount:a:b: INC-1; INC-12", false},
+	} {
+		assert.Equal(t, step.changes, Stop(object, Note{Since: "once more", Reason: step.reason}), step.reason)
+		assert.Equal(t, step.says, object.GetAnnotations()[Annotation])
+	}
+	stopped, of := State(object)
+	assert.Equal(t, of, stopped)
+}
+
 // TestAWebhookThatCameMeanwhileIsSeen: an upgrade may bring one, and what is stopped in part is said to be.
 func TestAWebhookThatCameMeanwhileIsSeen(t *testing.T) {
 	t.Parallel()
 	object := configuration()
-	Stop(object, "why")
+	Stop(object, Note{Since: "why"})
 	object.Object["webhooks"] = append(object.Object["webhooks"].([]any), map[string]any{"name": "c"})
 	stopped, of := State(object)
 	assert.Equal(t, [2]int{2, 3}, [2]int{stopped, of})
-	assert.True(t, Stop(object, "again"))
+	assert.True(t, Stop(object, Note{Since: "again"}))
 	stopped, _ = State(object)
 	assert.Equal(t, 3, stopped)
 }
@@ -74,7 +96,7 @@ func TestAThreeWayApplyLeavesAStop(t *testing.T) {
 		of    any
 	}{{configuration(), admissionv1.ValidatingWebhookConfiguration{}}, {guard(), admissionv1.ValidatingAdmissionPolicy{}}} {
 		stopped := tc.chart.DeepCopy()
-		Stop(stopped, "why")
+		Stop(stopped, Note{Since: "why"})
 		chart, err := tc.chart.MarshalJSON()
 		require.NoError(t, err)
 		live, err := stopped.MarshalJSON()

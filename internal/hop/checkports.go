@@ -87,7 +87,11 @@ func refuseProtocol(out *Refusals, path *field.Path, port egress.Port, fix strin
 	if strings.EqualFold(port.Protocol, "UDP") {
 		fix = "remove the port; Istio does not route UDP"
 	}
-	out.add("raw-protocol", path.Child("protocol"), fmt.Sprintf("protocol %q of port %d cannot be carried by an egress gateway", port.Protocol, port.Number), fix)
+	what := fmt.Sprintf("protocol %q of port %d cannot be carried by an egress gateway", port.Protocol, port.Number)
+	if port.Protocol == "" {
+		what = fmt.Sprintf("port %d names no protocol, and an egress gateway carries what it knows", port.Number)
+	}
+	out.add("raw-protocol", path.Child("protocol"), what, fix)
 }
 
 // entryEach has sidecars tell raw TCP of several hosts apart.

@@ -37,7 +37,8 @@ type AdoptedNamespace struct {
 	Crossings []CrossedHosts `json:"crossings,omitempty"`
 }
 
-// AdoptedObject is a stored object. Changes are what its author would be told, Findings why it is left untouched, For why it waits, and
+// AdoptedObject is a stored object. Changes are what its author would be told, Findings why it is left untouched, or a write of a sealed
+// one would not be stored, For why it waits, and
 // Back the command that undoes the step.
 type AdoptedObject struct {
 	Kind     string    `json:"kind"`
@@ -96,10 +97,11 @@ func adopted(of adopt.Object) AdoptedObject {
 	switch of.State {
 	case adopt.Seal, adopt.Held, adopt.Sealed:
 		out.Back = fmt.Sprintf("egressctl unseal %s/%s", of.GetNamespace(), of.GetName())
-	case adopt.Stays:
-		out.Verdict, out.Message = string(of.Verdict), of.Message
 	}
-	if of.State == adopt.Sealed {
+	switch {
+	case of.Message != "":
+		out.Verdict, out.Message = string(of.Verdict), of.Message
+	case of.State == adopt.Sealed:
 		return out
 	}
 	out.Changes = of.Changes
@@ -117,7 +119,7 @@ func (a *Adoption) Write(w io.Writer, format string) error {
 	return written(w, a, format, a.table)
 }
 
-// table has a row for each object that is not sealed yet, with what is said of it below.
+// table has a row for each object that is not sealed yet, or whose next write would not be stored, with what is said of it below.
 func (a *Adoption) table() string {
 	rows := [][]string{{"NAMESPACE", "OBJECT", "HOSTS", "STATE"}}
 	said := [][]string{nil}
@@ -127,7 +129,7 @@ func (a *Adoption) table() string {
 			said = append(said, []string{"is observed, and is labelled egress-governor.io/mode=Enforce before anything else"})
 		}
 		for _, object := range namespace.Objects {
-			if object.State != string(adopt.Sealed) {
+			if object.State != string(adopt.Sealed) || object.Message != "" {
 				rows = append(rows, []string{namespace.Namespace, object.Kind + " " + object.Name, printable(hostsIn(object.Hosts)), object.state()})
 				said = append(said, object.lines())
 			}
@@ -187,6 +189,8 @@ func (o AdoptedObject) lines() (out []string) {
 		return []string{o.For}
 	case string(adopt.Stays):
 		return strings.Split(o.Message, "\n")
+	case string(adopt.Sealed):
+		return append([]string{"is sealed, and its calls leave by the gateway; a write of it as it is would not be stored:"}, strings.Split(o.Message, "\n")...)
 	}
 	for _, change := range o.Changes {
 		out = append(out, strings.Split(change, "\n")...)

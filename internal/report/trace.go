@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/egress-governor/egress-governor/internal/trace"
@@ -41,17 +42,14 @@ func ending(of trace.Outcome) string {
 		return "leaves by an egress gateway"
 	}
 	ends := map[trace.Ends]string{trace.Blocked: "leads nowhere", trace.InMesh: "stays in the mesh", trace.Straight: "leaves past every egress gateway"}
-	said := ""
-	for _, way := range of.Ways {
-		switch {
-		case way.Copy:
-		case said == "" && ends[way.Ends] != "":
-			said = ends[way.Ends]
-		case said != ends[way.Ends]:
-			return "some of the calls do not leave by an egress gateway"
-		}
+	waited := slices.DeleteFunc(slices.Clone(of.Ways), func(way trace.Way) bool { return way.Copy })
+	if slices.ContainsFunc(waited, func(way trace.Way) bool { return way.Ends != waited[0].Ends }) {
+		return "some of the calls do not leave by an egress gateway"
 	}
-	return said
+	if len(waited) == 0 {
+		return ""
+	}
+	return ends[waited[0].Ends]
 }
 
 func calls(of trace.Way) string {

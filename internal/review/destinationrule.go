@@ -221,6 +221,15 @@ func leftOut(s *subject, rule *egress.Rule) (out []string) {
 	return out
 }
 
+// ofNobody tells the author of a rule that nothing has its host: commonly a name that is misspelt.
+func ofNobody(s *subject, rule *egress.Rule) []string {
+	known := func(host string) bool { return len(s.View.Entries(host)) > 0 }
+	if egress.IsWildcard(rule.Host) || s.Mesh.InMesh(rule.Host, s.View) || slices.ContainsFunc(egress.Patterns(rule.Host), known) {
+		return nil
+	}
+	return []string{fmt.Sprintf("spec.host: no ServiceEntry or Service names %s, and no call is under this rule until one does", rule.Host)}
+}
+
 func ruleChanges(s *subject) (out []string) {
 	rule := s.rule()
 	serving := s.Mesh.Governing(rule, s.View)
@@ -231,7 +240,7 @@ func ruleChanges(s *subject) (out []string) {
 		}
 		out = append(out, leftOut(s, rule)...)
 	}
-	out = slices.Concat(out, unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule), unencrypted(s, rule))
+	out = slices.Concat(out, ofNobody(s, rule), unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule), unencrypted(s, rule))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}

@@ -45,9 +45,9 @@ func entryChanges(s *subject) []string {
 		out = append(out, besideTCP(s, parsed)...)
 		out = append(out, ownIngress(s, parsed)...)
 		transport := gw.By(s.listens(parsed).Transport)
-		out = slices.Concat(out, askedByAddress(parsed, transport), underUnusedLevels(s, parsed), underUnagreed(s, parsed, gw), underRule(s, parsed, transport))
+		out = slices.Concat(out, contradicted(s, parsed), askedByAddress(parsed, transport), underUnusedLevels(s, parsed), underUnagreed(s, parsed, gw), underRule(s, parsed, transport))
 	}
-	return append(out, underNone(s)...)
+	return slices.Concat(out, unseen(s), underNone(s))
 }
 
 // ledChanges tells what becomes of an entry that is stored as it is written.
@@ -60,7 +60,7 @@ func ledChanges(s *subject) []string {
 	if proxies := forwardProxies(parsed); proxies != "" {
 		out = append(out, proxyChange(proxies))
 	}
-	return slices.Concat(out, unweighted(parsed), ownIngress(s, parsed), underNone(s))
+	return slices.Concat(out, contradicted(s, parsed), unweighted(parsed), ownIngress(s, parsed), unseen(s), underNone(s))
 }
 
 // unweighted tells of weights that are stored already, and that no exit has.

@@ -17,7 +17,8 @@ type reason struct {
 
 // hopeless: an answer that names a reason and what is moot beside it leads its author in circles.
 var hopeless = []reason{
-	{"raw-protocol", []string{"bare-wildcard", "wide-wildcard", "cidr-address", "addresses-without-resolution", "resolution", "endpoints-without-resolution", "static-without-endpoints"}},
+	// Its fix says what becomes of wildcards; whatever else is wrong would be, too, at the gateway of another transport that it names.
+	{"raw-protocol", []string{"bare-wildcard", "wide-wildcard"}},
 	{"bare-wildcard", []string{"resolution", "cidr-address", "addresses-without-resolution"}},
 	{"wide-wildcard", []string{"resolution", "cidr-address", "addresses-without-resolution"}},
 	{"cidr-address", []string{"resolution"}},

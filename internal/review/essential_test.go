@@ -24,7 +24,7 @@ func TestOneAnswer(t *testing.T) {
 		`{hosts: [vm.test], location: MESH_INTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}`:                "not-internal spec.resolution",
 		`{hosts: [made-up.test], addresses: [192.0.2.7, 192.0.2.8], ports: [{number: 80, name: http, protocol: HTTP}]}`: "addresses-without-resolution spec.resolution",
 		// Two things that are wrong for themselves.
-		`{hosts: [a.test], resolution: STATIC, ports: [{number: 5432, name: db, protocol: TCP}, {number: 80, name: db, protocol: HTTP}]}`: "raw-protocol spec.ports[0].protocol, bad-port spec.ports[1].name",
+		`{hosts: [a.test], resolution: STATIC, ports: [{number: 5432, name: db, protocol: TCP}, {number: 80, name: db, protocol: HTTP}]}`: "raw-protocol spec.ports[0].protocol, bad-port spec.ports[1].name, static-without-endpoints spec.resolution",
 	} {
 		outcome, err := newReviewer().Review(t.Context(), create(entry(t, spec)))
 		require.NoError(t, err)
@@ -107,4 +107,27 @@ func TestTheBaselineSaysNothingTwice(t *testing.T) {
 	assert.Equal(t, []string{"baseline-mesh-hosts spec.hosts[0]", "baseline-mesh-hosts spec.hosts[1]", "own spec.hosts[0]"},
 		policiesOf(`{hosts: [a.test], location: MESH_INTERNAL, resolution: DNS, endpoints: [{address: b.test}], ports: [{number: 443, name: tls, protocol: TLS}]}`), "of a part of the field, and by its code")
 	assert.Len(t, policiesOf(https), 7)
+}
+
+// TestWhatAFixAsksForIsNotRefusedThere: whoever is sent to a gateway by MutualTLS is told at once what else would be wrong there.
+func TestWhatAFixAsksForIsNotRefusedThere(t *testing.T) {
+	t.Parallel()
+	for _, spec := range []string{
+		`addresses: [203.0.113.0/24], resolution: NONE`, `addresses: [203.0.113.7, 203.0.113.8], resolution: NONE`, `resolution: STATIC`,
+		`resolution: NONE, endpoints: [{address: 203.0.113.7}]`, `resolution: DYNAMIC_DNS`, `resolution: DNS`,
+	} {
+		in := `{hosts: [ssh.corp.test], ` + spec + `, ports: [{number: 22, name: ssh, protocol: TCP}]}`
+		r := newReviewer()
+		plain, err := r.Review(t.Context(), create(entry(t, in)))
+		require.NoError(t, err)
+		assert.Contains(t, plain.Findings[0].Fix, "with transport MutualTLS", in)
+		r = &Reviewer{Mesh: egresstest.MutualTLS(), View: &egresstest.Cluster{Mesh: egresstest.MutualTLS()}, Policies: &policies{}}
+		mutual, err := r.Review(t.Context(), create(entry(t, in)))
+		require.NoError(t, err)
+		for _, code := range codes(mutual) {
+			if code != "not-sealed spec.endpoints" && !strings.HasPrefix(code, "unreached-address") {
+				assert.Contains(t, codes(plain), code, in)
+			}
+		}
+	}
 }

@@ -201,5 +201,8 @@ func (r *Reviewer) subjectOf(row kind, req Request) (*subject, error) {
 	if s.oldIntent, err = row.intent(s, req.Old); err != nil {
 		s.oldIntent = req.Old
 	}
+	if refusals := forgotten(s); len(refusals) > 0 {
+		return nil, refusals
+	}
 	return s, nil
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"slices"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -13,5 +14,5 @@ func (s *subject) facts(ctx context.Context) (egress.Facts, hop.Refusals) {
 	_, part := span.Part(ctx, "facts")
 	defer part.End()
 	out, refusals := s.kind.examine(s)
-	return out, append(refusals, revision(s)...)
+	return out, slices.Concat(refusals, revision(s), unreachable(s))
 }

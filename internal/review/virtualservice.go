@@ -114,7 +114,7 @@ func routeChanges(s *subject) (out []string) {
 	case len(written) == 0 && len(s.Mesh.Gateways) > 1 && len(egress.Resolve(s.intent, s.Mesh, s.View).Others) == 0:
 		out = append(out, "spec.exportTo: there are several egress gateways, so the routes are for calls of their own namespace alone; name the namespaces whose calls they are for")
 	default:
-		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone; to be for others, it must be the first and the only one with entries of the hosts")
+		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, until it has the first ServiceEntry of each host and no namespace that they are exported to has another; then they are for whom exportTo names")
 	}
 	return slices.Concat(out, rerouted(s), routeNotes(s), idle(s), unencryptedRoutes(s))
 }

@@ -141,6 +141,15 @@ func TestWhatIsToChangeHelps(t *testing.T) {
 			before: []string{entry("shop", "api", api+http)}, to: tls, ends: trace.Blocked, why: "ServiceEntry shop/api has no port 443",
 			change: "write port 443 into it", then: entry("shop", "api", api+both),
 		},
+		"the port has another protocol, and the mesh is open": {
+			before: []string{entry("shop", "api", api+"ports: [{number: 443, name: https, protocol: HTTP}]")}, to: tls, open: true, ends: trace.Straight,
+			why:    "port 443 of api.example.com is HTTP in ServiceEntry shop/api, which is not what is called, and the mesh lets such calls leave straight",
+			change: "correct the protocol of the port; config.unregistered: Block, or the mesh's REGISTRY_ONLY,", then: entry("shop", "api", api+"ports: [{number: 443, name: https, protocol: TLS}]"),
+		},
+		"the port is missing, and the mesh is open": {
+			before: []string{entry("shop", "api", api+http)}, to: tls, open: true, ends: trace.Straight, why: "has no port 443, and the mesh lets such calls leave straight",
+			change: "or into a ServiceEntry in namespace shop; config.unregistered: Block", then: entry("shop", "api", api+both),
+		},
 		"a Sidecar leaves it out": {
 			before: []string{entry("shop", "api", api+http)}, to: call, ends: trace.Blocked, why: "Sidecar shop/default does not import ServiceEntry shop/api",
 			past:   "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {namespace: shop, name: default}\nspec: {egress: [{hosts: [istio-system/*]}]}",

@@ -176,19 +176,20 @@ func (p *proxy) noExit(of arrival, from lead) string {
 	return fmt.Sprintf("write a ServiceEntry for %s whose author's namespace leaves by egress gateway %q", host, of.gw.Name)
 }
 
-// unknown says why a sidecar knows nothing of what is called.
+// unknown says why a sidecar knows nothing of what is called, and what becomes of that.
 func (p *proxy) unknown(call Call) (why, change string) {
-	host := p.names(call.Host)
-	last := "the mesh drops such calls"
-	if !p.closed {
-		last = "the mesh lets such calls leave straight"
+	why, change = p.unmatched(call)
+	if p.closed {
+		return why + ", and the mesh drops such calls", change
 	}
+	return why + ", and the mesh lets such calls leave straight", change + "; config.unregistered: Block, or the mesh's REGISTRY_ONLY, keeps such calls from leaving straight"
+}
+
+func (p *proxy) unmatched(call Call) (why, change string) {
+	host := p.names(call.Host)
 	write := fmt.Sprintf("write a ServiceEntry for %s with port %d in namespace %s", host, call.Port, p.namespace)
 	if egress.IsIP(host) {
 		write = fmt.Sprintf("write a ServiceEntry of a host name with port %d in namespace %s, resolution STATIC, and %s in spec.addresses and spec.endpoints", call.Port, p.namespace, host)
-	}
-	if !p.closed {
-		write += "; config.unregistered: Block, or the mesh's REGISTRY_ONLY, keeps such calls from leaving straight"
 	}
 	var hidden, unported, unimported []*egress.Entry
 	for _, name := range egress.Patterns(host) {
@@ -206,11 +207,11 @@ func (p *proxy) unknown(call Call) (why, change string) {
 	}
 	switch {
 	case len(unimported) > 0:
-		return fmt.Sprintf("Sidecar %s/%s does not import %s, and %s", p.scope.GetNamespace(), p.scope.GetName(), owners(unimported), last), "import it in the Sidecar's spec.egress[].hosts"
+		return fmt.Sprintf("Sidecar %s/%s does not import %s", p.scope.GetNamespace(), p.scope.GetName(), owners(unimported)), "import it in the Sidecar's spec.egress[].hosts"
 	case len(unported) > 0:
-		return fmt.Sprintf("%s has no port %d, and %s", owners(unported), call.Port, last), fmt.Sprintf("write port %d into it, or into a ServiceEntry in namespace %s", call.Port, p.namespace)
+		return fmt.Sprintf("%s has no port %d", owners(unported), call.Port), fmt.Sprintf("write port %d into it, or into a ServiceEntry in namespace %s", call.Port, p.namespace)
 	case len(hidden) > 0:
-		return fmt.Sprintf("%s is not exported to %s, and %s", owners(hidden), p.namespace, last), write + ", or ask its owners to export theirs to it"
+		return fmt.Sprintf("%s is not exported to %s", owners(hidden), p.namespace), write + ", or ask its owners to export theirs to it"
 	}
 	for _, name := range egress.Patterns(host) {
 		if known := p.known(name, false); len(known) > 0 {
@@ -220,7 +221,7 @@ func (p *proxy) unknown(call Call) (why, change string) {
 			}
 		}
 	}
-	return fmt.Sprintf("no ServiceEntry names %s, and %s", host, last), write
+	return "no ServiceEntry names " + host, write
 }
 
 // ours says whether something is of an exit set, which no client sees.

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/config"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // granted returns the verbs for a resource in the whole cluster, and those for objects of our name alone.
@@ -84,4 +86,21 @@ func TestPeersAreTheWebhooksOwn(t *testing.T) {
 	assert.Empty(t, given.NetworkPolicy.Mesh)
 	assert.Equal(t, "192.0.2.1/32", given.NetworkPolicy.APIServer[0].IPBlock.CIDR)
 	assert.Equal(t, []string{"Block", "Manage"}, []string{given.Unregistered, given.NetworkPolicies})
+}
+
+// TestPodsThatWouldNotReachTheAPIServerAreTold: the default of config.networkPolicy.apiServer is nowhere.
+func TestPodsThatWouldNotReachTheAPIServerAreTold(t *testing.T) {
+	t.Parallel()
+	for peers, told := range map[string]bool{"none": true, "one": false} {
+		given := values{"networkPolicies": "Manage"}
+		if peers == "one" {
+			given["networkPolicy"] = values{"apiServer": aPeer}
+		}
+		notes, err := controlplane.Notes(chart, values{"config": given})
+		require.NoError(t, err)
+		assert.Equal(t, told, strings.Contains(notes, "WARNING: config.networkPolicy.apiServer is empty"), peers)
+	}
+	notes, err := controlplane.Notes(chart, nil)
+	require.NoError(t, err)
+	assert.NotContains(t, notes, "WARNING")
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/egress-governor/egress-governor/internal/policy"
+	"github.com/egress-governor/egress-governor/policies"
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
@@ -65,6 +67,29 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"an issuer's field":   {values{"certificates": values{"issuerRef": values{"names": "a"}}}, "names"},
 		"a secret to pull":    {values{"imagePullSecrets": []any{"pull"}}, "imagePullSecrets"},
 		"our gateway's name":  {values{"gateway": values{"create": true}, "config": values{"gateways": []any{values{"name": "own", "service": "a.b.svc.cluster.local", "selector": values{"a": "b"}, "ports": values{"http": 80, "tls": 443}}}}}, "own"},
+
+		"a range of no size": {values{"config": values{"clusterCIDRs": []any{"10.0.0.0/99"}}}, "clusterCIDRs"},
+		"a range of no such": {values{"config": values{"meshCIDRs": []any{"10.0.0.256/8"}}}, "meshCIDRs"},
+		"gateways of a name": {two("name", "out"), "config.gateways[1].name"},
+		"of a Service":       {two("service", "out.ways.svc.cluster.local"), "config.gateways[1].service"},
+		"of the same pods":   {two("selector", values{"app": "out", "tier": "a", "more": "b"}), "config.gateways[1].selector"},
+		"of the same, wider": {two("selector", values{"app": "out"}), "config.gateways[1].selector"},
+		"of other clusters":  {two("service", "other.ways.svc.other.local"), "config.gateways[1].service"},
+		"of one port":        {two("ports", values{"http": 80, "tls": 80}), "config.gateways[1].ports"},
+		"of the name of one": {two("name", "a-mutual-tls"), "config.gateways[1].name"},
+		"that resolves":      {two("wildcards", "Resolve"), "config.gateways[1].wildcards"},
+		"waypoint, mutual":   {values{"config": values{"gateways": []any{with(gatewayValues("MutualTLS"), "waypoint", values{"name": "w"})}}}, "config.gateways[0].waypoint"},
+		"a parameter":        {values{"baseline": values{"policies": values{"envoy-extensions": values{"parameters": values{"user": []any{}}}}}}, "user"},
+		"of no such type":    {values{"baseline": values{"policies": values{"route-integrity": values{"parameters": values{"mirrors": "no"}}}}}, "mirrors"},
+		"of none":            {values{"baseline": values{"policies": values{"mesh-hosts": values{"parameters": values{"hosts": []any{}}}}}}, "/baseline/policies/mesh-hosts"},
+		"no drain":           {values{"podDisruptionBudget": values{"minAvailable": 2}}, "podDisruptionBudget.minAvailable"},
+		"no drain, percent":  {values{"podDisruptionBudget": values{"minAvailable": "100%"}}, "podDisruptionBudget.minAvailable"},
+		"no drain, scaled":   {values{"autoscaling": values{"enabled": true}, "replicaCount": 1, "podDisruptionBudget": values{"minAvailable": 2}}, "podDisruptionBudget.minAvailable"},
+		"no drain, gateway":  {values{"gateway": values{"create": true, "podDisruptionBudget": values{"minAvailable": 3}}}, "gateway.podDisruptionBudget.minAvailable"},
+		"two certificates":   {values{"certificates": values{"mode": "certManager", "existingSecret": "tls"}}, "existingSecret"},
+		"an idle issuer":     {values{"certificates": values{"issuerRef": values{"name": "a"}}}, "issuerRef"},
+		"a limit":            {values{"resources": values{"limit": values{}}}, "limit"},
+		"a gateway's limit":  {values{"gateway": values{"resources": values{"limit": values{}}}}, "limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,13 +100,28 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	}
 }
 
+// two are gateways that differ in all but what is given of the second.
+func two(key string, is any) values {
+	second := with(with(with(gatewayValues("Plain"), "name", "second"), "service", "second.ways.svc.cluster.local"), "selector", values{"app": "second"})
+	return values{"config": values{"gateways": []any{with(gatewayValues("Plain"), "selector", values{"app": "out", "tier": "a"}), with(second, key, is)}}}
+}
+
+// TestGatewaysThatDifferAreTaken, in one namespace too.
+func TestGatewaysThatDifferAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, given := range []values{two("transport", "MutualTLS"), two("selector", values{"app": "out", "tier": "b"}), two("ports", values{"tls": 443})} {
+		_, err := controlplane.Render(chart, given)
+		require.NoError(t, err, given)
+	}
+}
+
 // open are the values whose fields are not the chart's: Kubernetes' own types, which the API server knows, OPA's, and what is for every
 // chart of a release.
 var open = []string{
 	"/properties/global",
-	"/properties/resources", "/properties/affinity", "/properties/podSecurityContext", "/properties/securityContext",
+	"/definitions/resources/properties/limits", "/definitions/resources/properties/requests", "/definitions/resources/properties/claims/items", "/properties/affinity", "/properties/podSecurityContext", "/properties/securityContext",
 	"/properties/extraEnv/items", "/properties/tolerations/items", "/properties/topologySpreadConstraints/items",
-	"/properties/gateway/properties/resources", "/properties/gateway/properties/tolerations/items",
+	"/properties/gateway/properties/tolerations/items",
 	"/definitions/byName/additionalProperties", "/definitions/standard/properties/parameters",
 	"/properties/config/properties/opa/properties/bundles/patternProperties/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
 	"/properties/config/properties/opa/properties/decision_logs", "/properties/config/properties/opa/properties/plugins/properties/file_logger",
@@ -120,4 +160,61 @@ func walk(node values, path string, visit func(path string, node values)) {
 			walk(within, path+"/"+of, visit)
 		}
 	}
+}
+
+// TestParametersOfStandardsAreThoseOfTheLibrary: helm refuses what the webhook would not start with.
+func TestParametersOfStandardsAreThoseOfTheLibrary(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(chart, "values.schema.json"))
+	require.NoError(t, err)
+	var schema struct {
+		Properties struct {
+			Baseline struct {
+				Properties struct {
+					Policies struct {
+						Properties map[string]struct {
+							AllOf []struct {
+								Properties struct {
+									Parameters values `json:"parameters"`
+								} `json:"properties"`
+							} `json:"allOf"`
+						} `json:"properties"`
+					} `json:"policies"`
+				} `json:"properties"`
+			} `json:"baseline"`
+		} `json:"properties"`
+	}
+	require.NoError(t, json.Unmarshal(raw, &schema))
+	engine, err := policy.NewEngine(policies.Library())
+	require.NoError(t, err)
+	described, err := engine.Describe()
+	require.NoError(t, err)
+	in := schema.Properties.Baseline.Properties.Policies.Properties
+	seen := 0
+	for _, of := range described {
+		if of.Baseline == "" {
+			continue
+		}
+		seen++
+		require.Len(t, in[of.Name].AllOf, 2, of.Name)
+		want, _ := json.Marshal(undescribed(of.Parameters))
+		is, _ := json.Marshal(in[of.Name].AllOf[1].Properties.Parameters)
+		assert.JSONEq(t, string(want), string(is), of.Name)
+	}
+	assert.Len(t, in, seen)
+}
+
+// undescribed is a schema without what it says to people.
+func undescribed(schema any) any {
+	of, is := schema.(values)
+	if !is {
+		return schema
+	}
+	out := values{}
+	for key, value := range of {
+		if _, text := value.(string); key != "description" || !text {
+			out[key] = undescribed(value)
+		}
+	}
+	return out
 }

@@ -43,6 +43,7 @@ var others = map[string]any{
 // within are values without which those below a path are gone by in nothing.
 var within = map[string]values{
 	"autoscaling": {"autoscaling.enabled": true}, "gateway": {"gateway.create": true}, "gateway.wildcards": {"config.clusterCIDRs": []any{"10.96.0.0/12"}},
+	"podDisruptionBudget": {"replicaCount": 3}, "gateway.podDisruptionBudget": {"gateway.replicaCount": 3},
 	"metrics.serviceMonitor": {"metrics.serviceMonitor.enabled": true}, "metrics.rules": {"metrics.rules.enabled": true}, "metrics.dashboard": {"metrics.dashboard.enabled": true},
 	"tracing": {"tracing.endpoint": "http://collector:4317"}, "networkPolicy": {"networkPolicy.enabled": true, "networkPolicy.apiServer": aPeer},
 	"certificates.existingSecret": anIssuer, "certificates.caBundle": anIssuer, "certificates.issuerRef": {"certificates.mode": "certManager"},

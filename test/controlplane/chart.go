@@ -59,8 +59,40 @@ func render(version, folder string, values map[string]any) ([]*unstructured.Unst
 	return renderBy(engine.Render, version, folder, values)
 }
 
+// Notes renders what helm tells whoever has installed the chart in a folder.
+func Notes(folder string, values map[string]any) (string, error) {
+	files, err := filesBy(engine.Render, oldest, folder, values)
+	for name, content := range files {
+		if filepath.Base(name) == "NOTES.txt" {
+			return content, err
+		}
+	}
+	return "", err
+}
+
 // renderBy renders by a function of helm's.
 func renderBy(templates func(chart.Charter, common.Values) (map[string]string, error), version, folder string, values map[string]any) ([]*unstructured.Unstructured, error) {
+	files, err := filesBy(templates, version, folder, values)
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	for name, content := range files {
+		if !strings.HasSuffix(name, ".yaml") {
+			continue
+		}
+		objects, err := Decode(strings.NewReader(content))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, objects...)
+	}
+	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return strings.Compare(order(a), order(b)) })
+	return out, nil
+}
+
+// filesBy returns what each template of a chart comes to.
+func filesBy(templates func(chart.Charter, common.Values) (map[string]string, error), version, folder string, values map[string]any) (map[string]string, error) {
 	cluster, err := common.ParseKubeVersion(version)
 	if err != nil {
 		return nil, err
@@ -80,19 +112,7 @@ func renderBy(templates func(chart.Charter, common.Values) (map[string]string, e
 	if err != nil {
 		return nil, fmt.Errorf("render chart: %w", err)
 	}
-	var out []*unstructured.Unstructured
-	for name, content := range files {
-		if !strings.HasSuffix(name, ".yaml") {
-			continue
-		}
-		objects, err := Decode(strings.NewReader(content))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		out = append(out, objects...)
-	}
-	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return strings.Compare(order(a), order(b)) })
-	return out, nil
+	return files, nil
 }
 
 func order(object *unstructured.Unstructured) string {

@@ -126,7 +126,7 @@ spec: {match: {kinds: [EnvoyFilter], namespaces: [nobody]}, rego: "package asks\
 			}
 		}
 	}
-	switched(func(of *unstructured.Unstructured) bool { return emergency.Stop(of, "a test") })
+	switched(func(of *unstructured.Unstructured) bool { return emergency.Stop(of, emergency.Note{Since: "a test"}) })
 	unchanged(t)
 	for _, kind := range emergency.Kinds()[:2] {
 		stopped, all := emergency.State(of(t, kind, controlplane.Release))

@@ -139,6 +139,7 @@ func TestALivingNamespaceIsAdopted(t *testing.T) {
 	assert.True(t, exitOf(t, "api.living.test"))
 	code, said = adoption(t, append([]string{"unseal", ns, "--apply"}, quick...)...)
 	assert.Equal(t, 0, code, said)
+	assert.Contains(t, said, "as their authors wrote them.")
 	assert.Equal(t, written, specs(t, objects), "as it was written")
 	for _, object := range objects {
 		assert.Empty(t, get(t, object).GetAnnotations())

@@ -15,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubectl/pkg/cmd/apply"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
@@ -227,4 +229,17 @@ func anyEntry(namespace string) *unstructured.Unstructured {
 	out.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "ServiceEntry"})
 	out.SetNamespace(namespace)
 	return out
+}
+
+// TestTheAPIServerSaysWhichItIs: kubectl version, the chart's kubeVersion and egressctl check go by it.
+func TestTheAPIServerSaysWhichItIs(t *testing.T) {
+	t.Parallel()
+	server, err := discovery.NewDiscoveryClientForConfig(shared.Config)
+	require.NoError(t, err)
+	says, err := server.ServerVersion()
+	require.NoError(t, err)
+	is, err := utilversion.ParseSemantic(says.GitVersion)
+	require.NoError(t, err, "make assets builds one that knows its version")
+	assert.True(t, is.AtLeast(utilversion.MustParseSemantic("v1.30.0")), says.GitVersion)
+	assert.Equal(t, fmt.Sprintf("%d.%d", is.Major(), is.Minor()), says.Major+"."+says.Minor)
 }

@@ -76,7 +76,7 @@ func (o *operated) stopPart(t *testing.T) {
 	webhooks := of.Object["webhooks"].([]any)
 	part := &unstructured.Unstructured{Object: map[string]any{"webhooks": webhooks[1:2]}}
 	require.Equal(t, "policies.egress-governor.io", webhooks[1].(map[string]any)["name"])
-	require.True(t, emergency.Stop(part, "by a test"))
+	require.True(t, emergency.Stop(part, emergency.Note{Since: "by a test"}))
 	require.NoError(t, o.Client.Update(t.Context(), of))
 	require.NoError(t, o.RollWebhook(t.Context()))
 }

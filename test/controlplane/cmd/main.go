@@ -96,7 +96,7 @@ func serve(ctx context.Context, o controlplane.Options) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(readyFile(o), nil, 0o600); err != nil {
+	if err := os.WriteFile(readyFile(o), []byte(cp.Metrics), 0o600); err != nil {
 		return errors.Join(err, cp.Stop())
 	}
 	<-ctx.Done()
@@ -105,8 +105,7 @@ func serve(ctx context.Context, o controlplane.Options) error {
 
 func up(ctx context.Context, o controlplane.Options) error {
 	if running(o) != nil {
-		if _, err := os.Stat(readyFile(o)); err == nil {
-			fmt.Printf("already up: export KUBECONFIG=%s\n", filepath.Join(o.Folder, "kubeconfig"))
+		if said(o, "already up") {
 			return nil
 		}
 		return errors.New("it is starting or stopping; try again in a moment")
@@ -143,12 +142,21 @@ func up(ctx context.Context, o controlplane.Options) error {
 			raw, _ := os.ReadFile(log.Name())
 			return fmt.Errorf("it ended: %w\n%s", err, raw)
 		case <-ticker.C:
-			if _, err := os.Stat(readyFile(o)); err == nil {
-				fmt.Printf("up: export KUBECONFIG=%s\n", filepath.Join(o.Folder, "kubeconfig"))
+			if said(o, "up") {
 				return nil
 			}
 		}
 	}
+}
+
+// said says how what serves is reached; false where it is not ready.
+func said(o controlplane.Options, state string) bool {
+	metrics, err := os.ReadFile(readyFile(o))
+	if err != nil || len(metrics) == 0 {
+		return false
+	}
+	fmt.Printf("%s: export KUBECONFIG=%s\nthe webhook's metrics: %s\n", state, filepath.Join(o.Folder, "kubeconfig"), metrics)
+	return true
 }
 
 func down(o controlplane.Options) error {
