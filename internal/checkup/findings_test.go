@@ -74,7 +74,9 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 			webhook["matchConditions"] = []any{map[string]any{"name": "theirs", "expression": "false"}}
 		})
 	},
-	"webhooks error admission-stopped": func(_ *testing.T, s *Snapshot) { emergency.Stop(s.Objects[validating][0], emergency.Note{Since: "since today"}) },
+	"webhooks error admission-stopped": func(_ *testing.T, s *Snapshot) {
+		emergency.Stop(s.Objects[validating][0], emergency.Note{Since: "since today"})
+	},
 
 	"endpoints error webhook-service-missing": func(t *testing.T, s *Snapshot) { drop(t, s, services, "governor-webhook") },
 	"endpoints error webhook-service-port": func(t *testing.T, s *Snapshot) {
