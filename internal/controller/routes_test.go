@@ -25,6 +25,7 @@ func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	vs := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
 	vs.Spec.Hosts = []string{"front.test"}
 	vs.Spec.Http = []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: host, Port: &networking.PortSelector{Number: 443}}}}}}
+	out := vs.DeepCopy()
 	require.NoError(t, s.cluster.Create(t.Context(), vs))
 	settle := func() string {
 		for queue.Len() > 0 {
@@ -45,10 +46,14 @@ func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	require.Equal(t, 1, queue.Len())
 	assert.Equal(t, egresstest.GatewayService, settle())
 	settle()
+	require.NoError(t, s.cluster.Get(t.Context(), name, vs))
+	written := vs.ResourceVersion
 	s.store(defaultEntry("b", "HTTP"))
-	assert.Zero(t, queue.Len(), "it leads to the gateway by now")
-	again := vs.DeepCopy()
-	again.Name, again.ResourceVersion = "again", ""
+	settle()
+	require.NoError(t, s.cluster.Get(t.Context(), name, vs))
+	assert.Equal(t, written, vs.ResourceVersion, "it leads to the gateway by now")
+	again := out.DeepCopy()
+	again.Name = "again"
 	require.NoError(t, s.cluster.Create(t.Context(), again))
 	object := empty(istio("VirtualService"))
 	require.NoError(t, s.cluster.Get(t.Context(), types.NamespacedName{Namespace: "app", Name: "again"}, object))
