@@ -17,14 +17,14 @@ func contradicted(s *subject, intent *egress.ServiceEntry) (out []string) {
 		if said == is || port.TargetPort != 0 || s.encrypts(intent, port) {
 			continue
 		}
-		const clear, encrypted = "in clear", "that apps encrypt themselves"
+		const inClear, encrypted = "in clear", "that apps encrypt themselves"
 		what := fmt.Sprintf("%s: port %d, %q, is %s, so that calls %%s alone are this entry's; those %%s are of no entry, and leave past the gateway where the mesh lets them: ",
 			field.NewPath("spec", "ports").Index(i).Child("protocol"), port.Number, port.Name, port.Protocol)
 		switch {
 		case said == egress.FamilyTLS && is == egress.FamilyHTTP:
-			out = append(out, fmt.Sprintf(what, clear, encrypted)+"if apps open TLS, declare TLS; if they call in clear, set tls for the port in a DestinationRule")
+			out = append(out, fmt.Sprintf(what, inClear, encrypted)+"if apps open TLS, declare TLS; if they call in clear, set tls for the port in a DestinationRule")
 		case said == egress.FamilyHTTP && is == egress.FamilyTLS:
-			out = append(out, fmt.Sprintf(what, encrypted, clear)+"if apps call in clear, declare HTTP")
+			out = append(out, fmt.Sprintf(what, encrypted, inClear)+"if apps call in clear, declare HTTP")
 		}
 	}
 	return out

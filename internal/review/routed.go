@@ -88,8 +88,11 @@ func unported(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out 
 		if by == nil {
 			continue
 		}
-		at := len(intent.Ports) - 1
-		for ; at > 0 && (!slices.Contains(http, intent.Ports[at].Number) || had && slices.Contains(before.Ports, intent.Ports[at])); at-- {
+		at := 0
+		for i, port := range intent.Ports {
+			if slices.Contains(http, port.Number) && (!had || !slices.Contains(before.Ports, port)) {
+				at = i
+			}
 		}
 		out = append(out, egress.Finding{
 			Code: "other-host", Field: field.NewPath("spec", "ports").Index(at).Child("number").String(),
