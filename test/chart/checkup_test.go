@@ -33,7 +33,7 @@ func TestWhatValuesSayOfGuardsIsSound(t *testing.T) {
 		"what pods may": {"guards": values{"injection": values{"allowedServiceAccounts": []any{"a/b"}}, "nameResolution": values{"allowedNameservers": []any{"169.254.20.10"}, "allowedSearches": []any{"corp.example.com"}}}},
 		"networks":      {"guards": values{"networks": values{"allowedNamespaces": []any{"east-west"}}}},
 		"proxy config":  {"guards": values{"traffic": values{"allowedProxyConfig": []any{"zipkin", "address"}}}},
-		"variables":     {"guards": values{"injection": values{"allowedVariables": []any{"XDS_ROOT_CA", "A"}, "controlPlane": []any{}}}},
+		"variables":     {"guards": values{"injection": values{"allowedVariables": []any{"XDS_ROOT_CA", "A"}, "controlPlane": []any{}, "telemetryAddresses": []any{"zipkin.tracing:9411"}}}},
 		"a waypoint":    {"config": values{"gateways": []any{values{"name": "other", "service": "way-out.elsewhere.svc.cluster.local", "selector": values{"istio": "out"}, "ports": values{"http": 8080}, "waypoint": values{"name": "waypoint"}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {

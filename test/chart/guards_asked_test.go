@@ -123,7 +123,7 @@ func TestListsThatAreNull(t *testing.T) {
 	objects := rendered(t, values{
 		"config": values{"meshCIDRs": nil},
 		"guards": values{
-			"exemptUsers": nil, "exemptGroups": nil, "pods": values{"proxyImages": nil}, "injection": values{"allowedServiceAccounts": nil, "allowedVariables": nil, "controlPlane": nil},
+			"exemptUsers": nil, "exemptGroups": nil, "pods": values{"proxyImages": nil}, "injection": values{"allowedServiceAccounts": nil, "allowedVariables": nil, "controlPlane": nil, "telemetryAddresses": nil},
 			"nameResolution": values{"allowedNameservers": nil, "allowedSearches": nil}, "endpoints": values{"clusterCIDRs": nil},
 			"namespaceLabels": values{"allowedUsers": nil, "allowedGroups": nil}, "exitSets": values{"allowedUsers": nil, "allowedGroups": nil},
 			"traffic": values{"allowedProxyConfig": nil}, "networks": values{"allowedNamespaces": nil}, "rootCerts": values{"allowedUsers": nil, "allowedGroups": nil},

@@ -44,6 +44,7 @@ var steered = map[string]string{
 	"istiod's name, longer":  `{"discoveryAddress":"istiod.istio-system.svc.evil.example.net:15012"}`,
 	"by another variable":    `{"discoveryAddress":"$(MINE)"}`,
 	"within another":         `{"serviceCluster":"$(OUTPUT_CERTS)"}`,
+	"after an escape":        `{"serviceCluster":"$$$(OUTPUT_CERTS)"}`,
 	"in clear":               `{"controlPlaneAuthPolicy":"NONE"}`,
 	"in clear, by number":    `{"controlPlaneAuthPolicy":0}`,
 	"no capture":             `{"interceptionMode":"NONE"}`,
@@ -56,6 +57,8 @@ var steered = map[string]string{
 	"a library":              `{"proxyMetadata":{"LD_PRELOAD":"/mine"}}`,
 	"another CA":             `{"proxyMetadata":{"CA_ADDR":"xds.evil.svc:15012"}}`,
 	"no capture of DNS":      `{"proxyMetadata":{"ISTIO_META_DNS_CAPTURE":"false"}}`,
+	"traces to a domain":     `{"tracing":{"zipkin":{"address":"evil.com:9411"}}}`,
+	"logs elsewhere":         `{"envoyAccessLogService":{"address":"evil.example.net:15000"}}`,
 	"traces elsewhere":       `{"tracing":{"zipkin":{"address":"evil.example.net:9411"}}}`,
 	"statistics elsewhere":   `{"statsdUdpAddress":"203.0.113.7:8125"}`,
 	"too much to read":       `{"serviceCluster":"` + strings.Repeat("a", 20000) + `"}`,
@@ -73,7 +76,8 @@ func TestVariablesOfASidecar(t *testing.T) {
 		"{}\n", `{"discoveryAddress":"istiod-1-28.istio-system.svc:15012","meshId":"a","image":{"imageType":"distroless"}}`,
 		`{"discoveryAddress":"istiod.istio-system.svc.cluster.local:15012","controlPlaneAuthPolicy":"MUTUAL_TLS","interceptionMode":"TPROXY"}`,
 		`{"proxyMetadata":{"ISTIO_META_DNS_CAPTURE":"true"},"tracing":{"zipkin":{"address":"zipkin.istio-system:9411"}},"serviceCluster":"web.$(POD_NAMESPACE)"}`,
-		`{"proxyStatsMatcher":{"inclusionRegexps":[".*\\.outbound\\|80.*"]},"concurrency":2}`,
+		`{"proxyStatsMatcher":{"inclusionRegexps":[".*\\.outbound\\|80.*","^http$","a$\\.b$$"]},"concurrency":2}`,
+		`{"envoyAccessLogService":{"address":"als.logs.svc:15000"},"tracing":{"openCensusAgent":{"address":"collector.tracing.svc.cluster.local:55678","context":["B3"]}}}`,
 	} {
 		require.NoError(t, ask(server, false, variable(t, "PROXY_CONFIG", value)), value)
 		require.ErrorContains(t, ask(server, true, variable(t, "PROXY_CONFIG", value)), "spec.template.spec: PROXY_CONFIG of container istio-proxy", "nobody has put it in yet")
@@ -88,6 +92,8 @@ func TestVariablesOfASidecar(t *testing.T) {
 		"POD_NAMESPACE": fromAnnotation, "CA_ADDR": variable(t, "CA_ADDR", "xds.evil.svc:15012"), "ISTIO_META_INTERCEPTION_MODE": variable(t, "ISTIO_META_INTERCEPTION_MODE", "NONE"),
 		"ISTIO_META_DNS_CAPTURE": variable(t, "ISTIO_META_DNS_CAPTURE", "false"), "GODEBUG": variable(t, "GODEBUG", "x509sha1=1"), "XDS_ROOT_CA": variable(t, "XDS_ROOT_CA", "SYSTEM"),
 		"ISTIOD_SAN": variable(t, "ISTIOD_SAN", "evil"), "LD_PRELOAD": variable(t, "LD_PRELOAD", "/mine"), "ISTIO_META_GENERATOR": variable(t, "ISTIO_META_GENERATOR", "grpc"),
+		"AWS_CA_BUNDLE": variable(t, "AWS_CA_BUNDLE", "/mine"), "AWS_REGION": variable(t, "AWS_REGION", "evil.example.net/"), "AWS_DEFAULT_REGION": `{"name": "AWS_DEFAULT_REGION", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}`,
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": variable(t, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://evil.example.net/v1/credentials"),
 	} {
 		require.ErrorContains(t, ask(server, false, variables), "spec: "+name+" of container istio-proxy may say")
 		require.ErrorContains(t, ask(server, true, variables), "spec: "+name+" of container istio-proxy may say")
@@ -98,4 +104,52 @@ func TestVariablesOfASidecar(t *testing.T) {
 	require.ErrorContains(t, ask(more, false, csr), "CA_ADDR of container istio-proxy may say")
 	require.NoError(t, ask(more, false, variable(t, "XDS_ROOT_CA", "SYSTEM")+","+variable(t, "PROXY_CONFIG", `{"discoveryAddress":"istiod.example.com:15012","proxyMetadata":{"XDS_ROOT_CA":"SYSTEM"}}`)))
 	require.NoError(t, ask(more, true, variable(t, "XDS_ROOT_CA", "SYSTEM")))
+}
+
+// TestIdentitiesOfClouds: what the webhooks of EKS and AKS put into every container after Istio's injector.
+func TestIdentitiesOfClouds(t *testing.T) {
+	t.Parallel()
+	server, namespace := guarding(t, nil), parsed(t, meshed)
+	for name, value := range map[string]string{
+		"AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/etl", "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
+		"AWS_DEFAULT_REGION": "eu-central-1", "AWS_REGION": "us-gov-west-1", "AWS_STS_REGIONAL_ENDPOINTS": "regional",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token",
+		"AZURE_CLIENT_ID": "a", "AZURE_TENANT_ID": "b", "AZURE_FEDERATED_TOKEN_FILE": "/var/run/secrets/azure/tokens/azure-identity-token", "AZURE_AUTHORITY_HOST": "https://login.microsoftonline.com/",
+	} {
+		_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: proxied(t, false, variable(t, name, value)), Namespace: namespace})
+		require.NoError(t, err, name)
+	}
+	_, err := server.Clone().Guard(t.Context(), apiserver.Request{Object: proxied(t, false, variable(t, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://[fd00:ec2::23]/v1/credentials")), Namespace: namespace})
+	require.NoError(t, err)
+}
+
+// TestTheFixOfASetting is of that setting: who allows the whole of PROXY_CONFIG lets every workload name an istiod.
+func TestTheFixOfASetting(t *testing.T) {
+	t.Parallel()
+	namespace := parsed(t, meshed)
+	for name, of := range map[string]struct {
+		variable, value, says string
+		// allowed are values of guards.injection by which it passes.
+		allowed values
+	}{
+		"traces":          {"PROXY_CONFIG", `{"tracing":{"zipkin":{"address":"zipkin.tracing:9411"}}}`, `by "address":"zipkin.tracing:9411". Fix: remove it, or have the platform team set it for the mesh, and name the address (guards.injection.telemetryAddresses); `, values{"telemetryAddresses": []any{"zipkin.tracing:9411"}}},
+		"logs":            {"PROXY_CONFIG", "{\"envoyAccessLogService\":{\"address\":\n\"als.logs:15000\"}}", `by "address": "als.logs:15000". Fix: remove it, or have the platform team set it for the mesh, and name the address (guards.injection.telemetryAddresses); `, values{"telemetryAddresses": []any{"als.logs:15000"}}},
+		"a canary":        {"PROXY_CONFIG", `{"discoveryAddress":"istiod.istio-canary.svc:15012"}`, `by "discoveryAddress":"istiod.istio-canary.svc:15012". Fix: remove it, or have the platform team set it for the mesh, and name the address of istiod or the CA (guards.injection.controlPlane); `, values{"controlPlane": []any{"istiod.istio-canary.svc:15012"}}},
+		"a canary's CA":   {"CA_ADDR", "istiod.istio-canary.svc:15012", "where it calls. Fix: remove it, or have the platform team set it for the mesh, and name the address of istiod or the CA (guards.injection.controlPlane); ", values{"controlPlane": []any{"istiod.istio-canary.svc:15012"}}},
+		"another":         {"PROXY_CONFIG", `{"tracing":{"tlsSettings":{}}}`, `by "tlsSettings":. Fix: remove it, or have the platform team set it for the mesh, and allow this setting by its own name, not by PROXY_CONFIG (guards.injection.allowedVariables); `, values{"allowedVariables": []any{"tlsSettings"}}},
+		"of no JSON":      {"PROXY_CONFIG", "concurrency: 2", "where it calls. Fix: remove it, or have the platform team set it for the mesh; ", nil},
+		"of great length": {"PROXY_CONFIG", `{"` + strings.Repeat("a", 8000) + `":1}`, "aaa. Fix: remove it", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ask := func(given values) error {
+				_, err := guarding(t, given).Guard(t.Context(), apiserver.Request{Object: proxied(t, false, variable(t, of.variable, of.value)), Namespace: namespace})
+				return err
+			}
+			require.ErrorContains(t, ask(nil), of.says)
+			if of.allowed != nil {
+				require.NoError(t, ask(values{"guards": values{"injection": of.allowed}}))
+			}
+		})
+	}
 }

@@ -111,7 +111,7 @@ const injectedVariables = `{name: PILOT_CERT_PROVIDER, value: istiod}, {name: CA
 	'}, {name: ISTIO_META_POD_PORTS, value: "[{\"containerPort\":80}]"}, {name: ISTIO_META_APP_CONTAINERS, value: app}, {name: ISTIO_META_CLUSTER_ID, value: Kubernetes},
 	{name: ISTIO_META_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}, {name: ISTIO_META_INTERCEPTION_MODE, value: REDIRECT}, {name: ISTIO_META_WORKLOAD_NAME, value: a},
 	{name: ISTIO_META_OWNER, value: "kubernetes://apis/apps/v1/namespaces/a/deployments/a"}, {name: ISTIO_META_MESH_ID, value: cluster.local}, {name: TRUST_DOMAIN, value: cluster.local},
-	{name: ISTIO_META_DNS_CAPTURE, value: "true"}, {name: ISTIO_KUBE_APP_PROBERS, value: "{}"}, {name: ISTIO_PROMETHEUS_ANNOTATIONS, value: "{}"}`
+	{name: AWS_ROLE_ARN, value: "arn:aws:iam::1:role/etl"}, {name: AZURE_CLIENT_ID, value: a}, {name: ISTIO_META_DNS_CAPTURE, value: "true"}, {name: ISTIO_KUBE_APP_PROBERS, value: "{}"}, {name: ISTIO_PROMETHEUS_ANNOTATIONS, value: "{}"}`
 
 // podRow is a way past the sidecar that a pod, or a template of pods, may ask for.
 type podRow struct {
