@@ -77,6 +77,7 @@ func TestVariablesOfASidecar(t *testing.T) {
 		`{"discoveryAddress":"istiod.istio-system.svc.cluster.local:15012","controlPlaneAuthPolicy":"MUTUAL_TLS","interceptionMode":"TPROXY"}`,
 		`{"proxyMetadata":{"ISTIO_META_DNS_CAPTURE":"true"},"tracing":{"zipkin":{"address":"zipkin.istio-system:9411"}},"serviceCluster":"web.$(POD_NAMESPACE)"}`,
 		`{"proxyStatsMatcher":{"inclusionRegexps":[".*\\.outbound\\|80.*","^http$","a$\\.b$$"]},"concurrency":2}`,
+		`{"proxyStatsMatcher":{"inclusionRegexps":["` + strings.Repeat("^a$", 5000) + `"]}}`, `{"tracing":{"customTags":{` + strings.Repeat(`"name":{"literal":{"value":"a"}},`, 450) + `"name":{}}}}`,
 		`{"envoyAccessLogService":{"address":"als.logs.svc:15000"},"tracing":{"openCensusAgent":{"address":"collector.tracing.svc.cluster.local:55678","context":["B3"]}}}`,
 	} {
 		require.NoError(t, ask(server, false, variable(t, "PROXY_CONFIG", value)), value)

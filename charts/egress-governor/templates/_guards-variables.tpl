@@ -40,7 +40,7 @@ variable.name.matches(r'{{ $of.like }}') && (variable.name != "ISTIO_META_DNS_CA
 {{- define "egress-governor.guard.variableOfPod" -}}
 {{- $of := include "egress-governor.guard.variables" . | fromYaml -}}
 variable.name.matches(r'{{ $of.injected }}') ||
-(variable.name + "=" + variable.?value.orValue("")).matches(r'{{ $of.identity }}') ||
+variable.name.startsWith("A") && (variable.name + "=" + variable.?value.orValue("")).matches(r'{{ $of.identity }}') ||
 variable.name.matches(r'{{ $of.ofPod }}') && variable.?valueFrom.?fieldRef.?fieldPath.orValue("") in ["metadata.name", "metadata.namespace", "status.podIP", "status.podIPs", "status.hostIP", "spec.serviceAccountName", "spec.nodeName"] ||
 variable.name == "GODEBUG" && variable.?value.orValue("") == "fips140=only" ||
 variable.name == "ISTIO_META_INTERCEPTION_MODE" && variable.?value.orValue("") in ["REDIRECT", "TPROXY"] ||
