@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -67,14 +66,13 @@ type Handler struct {
 	Options
 	decoder admission.Decoder
 	turns   *turns
-	// bodies has room for what is read of large requests.
-	bodies *semaphore.Weighted
+	bodies  *bodies
 }
 
 // New returns a Handler.
 func New(options Options) *Handler {
 	return &Handler{
-		Options: options, decoder: admission.NewDecoder(options.Scheme), turns: newTurns(inFlight, maxInFlight), bodies: semaphore.NewWeighted(maxBodies),
+		Options: options, decoder: admission.NewDecoder(options.Scheme), turns: newTurns(inFlight, maxInFlight), bodies: newBodies(),
 	}
 }
 
@@ -82,7 +80,7 @@ func New(options Options) *Handler {
 func (h *Handler) Register(server webhook.Server) {
 	for path, handle := range map[string]admission.HandlerFunc{MutatePath: h.Mutate, ValidatePath: h.Validate, ValidatePolicyPath: h.ValidatePolicy} {
 		name := strings.TrimPrefix(path, "/")
-		server.Register(path, reading(&webhook.Admission{Handler: traced(name, h.bounded(name, handle))}, h.bodies))
+		server.Register(path, h.bodies.reading(&webhook.Admission{Handler: traced(name, h.bounded(name, handle))}))
 	}
 }
 

@@ -2,10 +2,6 @@ package admit
 
 import (
 	"context"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -137,28 +132,4 @@ func turn(t *testing.T, of *turns, req *admissionv1.AdmissionRequest) (done func
 	defer cancel()
 	done, _ = of.take(ctx, req)
 	return done
-}
-
-// TestSoManyLargeRequestsAreRead, and small ones in any case; the others are answered unread.
-func TestSoManyLargeRequestsAreRead(t *testing.T) {
-	t.Parallel()
-	room := semaphore.NewWeighted(maxBodies)
-	read := 0
-	server := reading(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body)
-		read++
-	}), room)
-	ask := func(size int64) int {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ValidatePath, strings.NewReader("{}"))
-		r.ContentLength = size
-		answer := httptest.NewRecorder()
-		server.ServeHTTP(answer, r)
-		return answer.Code
-	}
-	assert.Equal(t, []int{200, 200}, []int{ask(2), ask(maxBodies * 2)})
-	require.True(t, room.TryAcquire(maxBodies-1<<20))
-	assert.Equal(t, []int{200, 503, 503}, []int{ask(1 << 20), ask(1<<20 + 1), ask(-1)}, "none that does not say its size")
-	require.True(t, room.TryAcquire(1<<20), "what is read is given back")
-	assert.Equal(t, []int{200, 503}, []int{ask(smallBody), ask(smallBody + 1)})
-	assert.Equal(t, 4, read)
 }

@@ -25,9 +25,9 @@ func Leads(vs *unstructured.Unstructured, mesh *Mesh) []string {
 	return slices.Sorted(maps.Keys(hosts))
 }
 
-// Values counts those of the settings of a rule, 0 for none.
-func (r *Rule) Values() int {
-	if r == nil {
+// RuleValues counts those of the settings of a rule, 0 for none and for a Service's: as many of these as a mesh has.
+func (m *Mesh) RuleValues(r *Rule) int {
+	if r == nil || m.InCluster(r.Host) {
 		return 0
 	}
 	return values(r.Policy) + values(r.Subsets)

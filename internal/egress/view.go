@@ -18,7 +18,7 @@ type View interface {
 	HostsOf(namespace, except string) int
 	// LedBy returns how many hosts the VirtualServices of a namespace lead to outside or are for, but for one of them.
 	LedBy(namespace, except string) int
-	// RuleValues returns how many values the settings of a namespace's DestinationRules have, but for those of one.
+	// RuleValues returns how many values the settings of a namespace's DestinationRules of hosts outside have, but for those of one.
 	RuleValues(namespace, except string) int
 	// ServiceAt returns the FQDN of the Service that has an address, empty for none.
 	ServiceAt(ip netip.Addr) string

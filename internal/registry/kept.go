@@ -22,5 +22,5 @@ func (r *Registry) LedBy(namespace, except string) int {
 func (r *Registry) RuleValues(namespace, except string) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.rules.values[namespace] - r.rules.byName[types.NamespacedName{Namespace: namespace, Name: except}].Values()
+	return r.rules.values[namespace] - r.mesh.RuleValues(r.rules.byName[types.NamespacedName{Namespace: namespace, Name: except}])
 }

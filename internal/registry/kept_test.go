@@ -29,7 +29,8 @@ func TestWhatANamespaceHasIsCounted(t *testing.T) {
 	routes("two", "h1.example.com")
 	rule("one", "tls: {mode: SIMPLE}, portLevelSettings: [{port: {number: 1}}]")
 	rule("two", "tls: {mode: SIMPLE}")
-	assert.Equal(t, []int{5, 2, 0, 8, 2, 0}, counted())
+	r.PutRule(r.ReadRule(object(t, "DestinationRule", "a", "mesh", "{host: web, trafficPolicy: {tls: {mode: SIMPLE}}}", 0)).Rule)
+	assert.Equal(t, []int{5, 2, 0, 8, 2, 0}, counted(), "those within the mesh are not")
 	routes("one", "h1.example.com")
 	rule("one", "tls: {mode: SIMPLE}")
 	assert.Equal(t, []int{4, 2, 0, 4, 2, 0}, counted())
@@ -37,6 +38,7 @@ func TestWhatANamespaceHasIsCounted(t *testing.T) {
 		r.DeleteRoutes("a", name)
 		r.DeleteRule("a", name)
 	}
+	r.DeleteRule("a", "mesh")
 	assert.Equal(t, make([]int, 6), counted())
 }
 

@@ -103,7 +103,7 @@ func New(mesh *egress.Mesh) *Registry {
 		governed:  map[string]bool{}, leaving: map[string]string{}, observed: map[string]string{},
 		clients: clients{labels: map[string]map[string]string{}}, accounts: accounts{}, named: named{sets[string, types.NamespacedName]{}},
 		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
-		rules: newRules(), pairs: newPairs(), routings: newRoutings(),
+		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(),
 		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
 		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, deciding: map[types.NamespacedName][]string{},
 		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},

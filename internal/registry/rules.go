@@ -30,6 +30,7 @@ func (s *StoredRule) DeepCopyObject() runtime.Object {
 
 // rules has the DestinationRules by namespace and host, oldest first, and by host those of all namespaces.
 type rules struct {
+	mesh   *egress.Mesh
 	byName map[types.NamespacedName]*egress.Rule
 	byHost map[ruled][]*egress.Rule
 	owners sets[string, types.NamespacedName]
@@ -39,9 +40,9 @@ type rules struct {
 // ruled is a host, as a rule names it, in a namespace.
 type ruled struct{ namespace, host string }
 
-func newRules() rules {
+func newRules(mesh *egress.Mesh) rules {
 	return rules{
-		byName: map[types.NamespacedName]*egress.Rule{}, byHost: map[ruled][]*egress.Rule{},
+		mesh: mesh, byName: map[types.NamespacedName]*egress.Rule{}, byHost: map[ruled][]*egress.Rule{},
 		owners: sets[string, types.NamespacedName]{}, values: counts{},
 	}
 }
@@ -86,7 +87,7 @@ func merged(list []*egress.Rule) *egress.Rule {
 }
 
 func (r rules) swap(name types.NamespacedName, next *egress.Rule) {
-	r.values.add(name.Namespace, next.Values()-r.byName[name].Values())
+	r.values.add(name.Namespace, r.mesh.RuleValues(next)-r.mesh.RuleValues(r.byName[name]))
 	if last := r.byName[name]; last != nil {
 		at := ruled{name.Namespace, last.Host}
 		r.byHost[at] = slices.DeleteFunc(slices.Clone(r.byHost[at]), func(rule *egress.Rule) bool { return rule == last })

@@ -36,9 +36,12 @@ const maxPatterns = 8 << 20
 // maxText is the length of the longest text of an object: annotations have no more, and policies go over each again and again.
 const maxText = 256 << 10
 
-// boundContent refuses an object of more values, or longer names, than anybody is to look at.
-func boundContent(object *unstructured.Unstructured) hop.Refusals {
+// boundContent refuses an object of more values, or longer names, than anybody is to look at. A text may be as long as the longest before.
+func boundContent(object, old *unstructured.Unstructured) hop.Refusals {
 	left := size{values: maxPairs, patterns: maxPatterns, text: maxText}
+	if old != nil {
+		left.text = max(maxText, longest(old.Object))
+	}
 	for key, value := range object.Object {
 		if metadata, is := value.(map[string]any); is && key == "metadata" {
 			// What the API server notes of the fields is as large as these.
@@ -62,6 +65,23 @@ func boundContent(object *unstructured.Unstructured) hop.Refusals {
 	return out
 }
 
+// longest is the length of the longest text of a value.
+func longest(value any) (out int) {
+	switch v := value.(type) {
+	case string:
+		out = len(v)
+	case map[string]any:
+		for _, item := range v {
+			out = max(out, longest(item))
+		}
+	case []any:
+		for _, item := range v {
+			out = max(out, longest(item))
+		}
+	}
+	return out
+}
+
 // size is what an object may still have, but for text, which any of its values may have.
 type size struct{ values, patterns, text int }
 
@@ -72,7 +92,7 @@ func (s *size) take(value any) {
 	}
 	switch v := value.(type) {
 	case string:
-		if len(v) > maxText {
+		if len(v) > s.text {
 			s.text = -1
 			return
 		}
@@ -104,20 +124,27 @@ func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
 		route, _ := item.(map[string]any)
 		matches += len(egress.Matches(route))
 	}
-	return slices.Concat(atMost(len(hosts), maxRouteHosts, "spec.hosts", "hosts"), bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
+	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
 }
 
-// boundRule refuses a DestinationRule that says more of ports than Services have.
+func routeHosts(vs *unstructured.Unstructured) tally {
+	return tally{len(listOf(vs, "hosts")), maxRouteHosts, "spec.hosts", "hosts"}
+}
+
+// boundRule refuses a DestinationRule of which each subset is to be looked at with too many settings.
 func boundRule(rule *unstructured.Unstructured) hop.Refusals {
+	return bound(1+len(listOf(rule, "subsets")), rulePorts(rule).count, "settings of ports")
+}
+
+// rulePorts counts what a DestinationRule says of ports: Services have fewer.
+func rulePorts(rule *unstructured.Unstructured) tally {
 	spec, _ := rule.Object["spec"].(map[string]any)
 	settings := portSettings(spec)
-	subsets := listOf(rule, "subsets")
-	for _, subset := range subsets {
+	for _, subset := range listOf(rule, "subsets") {
 		of, _ := subset.(map[string]any)
 		settings += portSettings(of)
 	}
-	return slices.Concat(atMost(settings, maxPortSettings, "spec.trafficPolicy.portLevelSettings", "settings of ports, with those of subsets,"),
-		bound(1+len(subsets), settings, "settings of ports"))
+	return tally{settings, maxPortSettings, "spec.trafficPolicy.portLevelSettings", "settings of ports, with those of subsets,"}
 }
 
 // portSettings counts those of a traffic policy.
@@ -127,13 +154,33 @@ func portSettings(of map[string]any) int {
 	return len(settings)
 }
 
-// atMost refuses more of something than one object may have.
-func atMost(count, most int, at, what string) hop.Refusals {
-	if count <= most {
+// tally is how many of something an object has, and may have at most.
+type tally struct {
+	count, most int
+	at, what    string
+}
+
+// outgrown refuses more of something than one object may have. One that had as much before, as it is stored or was written, may be
+// written: its labels, and what we write, are no more work than it was.
+func (s *subject) outgrown() hop.Refusals {
+	if s.kind.tally == nil {
 		return nil
 	}
+	now := s.kind.tally(s.Object)
+	if now.count <= now.most {
+		return nil
+	}
+	if s.Old != nil {
+		before := s.kind.tally(s.Old).count
+		if written, err := s.kind.intent(s, s.Old); err == nil {
+			before = max(before, s.kind.tally(written).count)
+		}
+		if now.count <= before {
+			return nil
+		}
+	}
 	return hop.Refusals{{
-		Code: codeTooLarge, Field: at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", count, what, most),
+		Code: codeTooLarge, Field: now.at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", now.count, now.what, now.most),
 		Fix: "spread them over several objects",
 	}}
 }

@@ -22,9 +22,9 @@ func keptRoutesOf(s *subject) hop.Refusals {
 	return s.kept(take(s.intent), take(s.before()), ledByHost, "spec.hosts", "hosts that VirtualServices lead to or are for", s.View.LedBy)
 }
 
-// keptSettingsOf refuses more settings than are kept for a namespace.
+// keptSettingsOf refuses more settings of hosts outside than are kept for a namespace.
 func keptSettingsOf(s *subject, rule *egress.Rule) hop.Refusals {
-	return s.kept(rule.Values(), s.Mesh.ReadRule(s.before()).Values(), valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules", s.View.RuleValues)
+	return s.kept(s.Mesh.RuleValues(rule), s.Mesh.RuleValues(s.Mesh.ReadRule(s.before())), valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules for hosts outside", s.View.RuleValues)
 }
 
 // before is what the author wrote before, without anything where that was nothing.

@@ -21,6 +21,8 @@ type kind struct {
 	// bound refuses an object whose lists are too much work to look at together, before any is done; nil for one whose size
 	// says it all.
 	bound func(object *unstructured.Unstructured) hop.Refusals
+	// tally counts what an object may have more of only where it had before; nil for nothing.
+	tally func(object *unstructured.Unstructured) tally
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
 	intent func(s *subject, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	// rewrite returns the form in which the subject will be stored; nil for a kind that is evaluated only. The error is
@@ -58,10 +60,10 @@ var versions = map[string][]string{
 
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
-	"DestinationRule": {group: networking, bound: boundRule, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
+	"DestinationRule": {group: networking, bound: boundRule, tally: rulePorts, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: gatewayNotes},
 	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
-	"VirtualService":  {group: networking, bound: boundRoutes, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
+	"VirtualService":  {group: networking, bound: boundRoutes, tally: routeHosts, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
 
 	"GRPCRoute": apiRoute,
 	"HTTPRoute": apiRoute,

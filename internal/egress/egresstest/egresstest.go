@@ -209,7 +209,7 @@ func (c *Cluster) LedBy(string, string) int { return c.Led }
 func (c *Cluster) RuleValues(namespace, except string) (out int) {
 	for _, rule := range c.Rules {
 		if rule.Namespace == namespace && rule.Name != except {
-			out += rule.Values()
+			out += Mesh().RuleValues(rule)
 		}
 	}
 	return out
