@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 )
 
 // leftCrossings returns the crossings of the entries of namespaces that stand, which an earlier run may have left; of all where none are named.
+// Whoever may not list them knows of those that this run stored.
 func (h *hand) leftCrossings(ctx context.Context, of ...string) ([]unstructured.Unstructured, error) {
 	selector := hop.CrossingLabel
 	if len(of) > 0 {
@@ -23,12 +25,23 @@ func (h *hand) leftCrossings(ctx context.Context, of ...string) ([]unstructured.
 	}
 	list, err := h.client.Resource(resources[hop.EnvoyFilter.Kind]).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if notTaken(err) {
-		return nil, nil
+		var stored []unstructured.Unstructured
+		for _, each := range h.crossed {
+			if ofThese(each, of) {
+				stored = append(stored, *each)
+			}
+		}
+		return stored, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("EnvoyFilters cannot be read: %w", err)
 	}
 	return list.Items, nil
+}
+
+// ofThese says whether a crossing is of the entries of namespaces, or of any where none are named.
+func ofThese(crossing *unstructured.Unstructured, namespaces []string) bool {
+	return len(namespaces) == 0 || slices.Contains(namespaces, crossing.GetLabels()[hop.CrossingLabel])
 }
 
 // before has what keeps calls going stand before anything goes back.
@@ -77,17 +90,24 @@ func (h *hand) put(ctx context.Context, object *unstructured.Unstructured) error
 	if err := h.limiter.Wait(ctx); err != nil {
 		return err
 	}
-	_, err := h.of(object).Create(ctx, object, metav1.CreateOptions{FieldManager: "egressctl"})
-	if !apierrors.IsAlreadyExists(err) {
-		return err
+	stored, err := h.of(object).Create(ctx, object, metav1.CreateOptions{FieldManager: "egressctl"})
+	if apierrors.IsAlreadyExists(err) {
+		stored, err = h.over(ctx, object)
 	}
+	if err == nil {
+		h.crossed = append(h.crossed, stored)
+	}
+	return err
+}
+
+// over stores an object in the place of one that is there.
+func (h *hand) over(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	now, err := h.of(object).Get(ctx, object.GetName(), metav1.GetOptions{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	object.SetResourceVersion(now.GetResourceVersion())
-	_, err = h.of(object).Update(ctx, object, metav1.UpdateOptions{FieldManager: "egressctl"})
-	return err
+	return h.of(object).Update(ctx, object, metav1.UpdateOptions{FieldManager: "egressctl"})
 }
 
 // uncross takes the crossings of the entries of namespaces away, of all where none are named, once proxies know what was written meanwhile.
@@ -109,6 +129,7 @@ func (h *hand) uncross(ctx context.Context, of ...string) error {
 			return fmt.Errorf("%s: %w; calls go by the gateway until it is deleted", manifest.Name(&standing[i]), err)
 		}
 	}
+	h.crossed = slices.DeleteFunc(h.crossed, func(each *unstructured.Unstructured) bool { return ofThese(each, of) })
 	return nil
 }
 

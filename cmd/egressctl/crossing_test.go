@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/egress-governor/egress-governor/internal/adopt"
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // crossing is that of the bank.
@@ -111,6 +113,56 @@ func TestACrossingThatWasLeftGoes(t *testing.T) {
 	assert.Equal(t, []string{"shop/egress-governor-crossing-bakery"}, h.standing(t))
 	require.NoError(t, h.uncross(t.Context()))
 	assert.Empty(t, h.standing(t), "all, where none is named")
+}
+
+// TestWhoMayNotListCrossingsTakesHisAway: those of this run, by their names, and is told where he may not do that either.
+func TestWhoMayNotListCrossingsTakesHisAway(t *testing.T) {
+	t.Parallel()
+	no := apierrors.NewForbidden(schema.GroupResource{Group: "networking.istio.io", Resource: "envoyfilters"}, "", errors.New("no"))
+	denied := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, no }
+	other := adopt.Crossing{Namespace: "shop", Of: "bakery"}
+	for _, mayDelete := range []bool{true, false} {
+		h, did, on := watched(t, parsed(t, originated))
+		h.settle = time.Millisecond
+		on("list", "envoyfilters", denied)
+		if !mayDelete {
+			on("delete", "envoyfilters", denied)
+		}
+		cmd, _ := commanded(t)
+		other.Ports = h.crossing()[0].Ports
+		require.NoError(t, h.cross(cmd, append(h.crossing(), other), false))
+		err := h.uncross(t.Context(), "shop")
+		if !mayDelete {
+			require.ErrorContains(t, err, "EnvoyFilter shop/egress-governor-crossing-shop")
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, []string{"create envoyfilters", "create envoyfilters", "delete envoyfilters"}, did.writes(), "that of the other stays")
+		require.NoError(t, h.uncross(t.Context()))
+		require.NoError(t, h.uncross(t.Context()))
+		assert.Equal(t, []string{"create envoyfilters", "create envoyfilters", "delete envoyfilters", "delete envoyfilters"}, did.writes())
+	}
+}
+
+// TestWhatWasToldBeforeIsWaitedOut: an exit stands for an entry as it was told of that, not for a host that was added since.
+func TestWhatWasToldBeforeIsWaitedOut(t *testing.T) {
+	t.Parallel()
+	for generation, stands := range map[int64]bool{1: true, 2: false} {
+		stored := parsed(t, sealedBank)
+		conditions, _, err := unstructured.NestedSlice(stored[0].Object, "status", "conditions")
+		require.NoError(t, err)
+		conditions[0].(map[string]any)["observedGeneration"] = int64(1)
+		require.NoError(t, unstructured.SetNestedSlice(stored[0].Object, conditions, "status", "conditions"))
+		stored[0].SetGeneration(generation)
+		h, _, _ := watched(t, stored)
+		h.timeout = time.Millisecond
+		err = h.await(t.Context(), stored[0].Unstructured, registry.ReasonConfigured)
+		if stands {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, "ExitReady tells of generation 1, and the entry is of generation 2")
+	}
 }
 
 // TestExitsGoAfterCrossings: whoever goes back is called by the gateway until proxies know of all, and the exit stays as long.

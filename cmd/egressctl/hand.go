@@ -37,6 +37,8 @@ type hand struct {
 	bar     *progress
 	// followers are what follows entries that are sealed.
 	followers *followers
+	// crossed are the crossings that it stored and did not take away yet.
+	crossed []*unstructured.Unstructured
 }
 
 func newHand(config *rest.Config, at pace, mesh *egress.Mesh) (*hand, error) {
@@ -163,6 +165,10 @@ func (h *hand) await(ctx context.Context, planned *unstructured.Unstructured, re
 		}
 		told := registry.ToldOf(now)
 		if told == nil {
+			return false, nil
+		}
+		if told.Before(now.GetGeneration()) {
+			last = fmt.Sprintf("%s tells of generation %d, and the entry is of generation %d", registry.ConditionExitReady, told.Generation, now.GetGeneration())
 			return false, nil
 		}
 		last = fmt.Sprintf("%s is %s (%s): %s", registry.ConditionExitReady, told.Status, told.Reason, told.Message)

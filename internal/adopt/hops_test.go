@@ -139,6 +139,8 @@ func TestWhatStandsInIsLookedAtAgain(t *testing.T) {
 	}
 	assert.Empty(t, now(ready("b", "True", "ExitConfigured")))
 	assert.Equal(t, "ServiceEntry b/api, by which namespace b calls host api.example.com, is not ready", now(ready("b", "False", "Conflict")))
+	before := strings.Replace(strings.Replace(ready("b", "True", "ExitConfigured"), "type: ExitReady", "type: ExitReady, observedGeneration: 1", 1), "name: api", "name: api, generation: 2", 1)
+	assert.Equal(t, "ServiceEntry b/api, by which namespace b calls host api.example.com, is not ready", now(before), "of the generation before")
 	assert.Equal(t, "ServiceEntry b/api, by which namespace b calls host api.example.com, is not sealed", now(entry("b", "api", "api.example.com", http), ready("c", "True", "ExitConfigured")))
 	assert.Equal(t, "no sealed entry has port 80 of HTTP of host api.example.com for namespace b", now(strings.ReplaceAll(ready("b", "True", "ExitConfigured"), "number: 80", "number: 8080")))
 	assert.Equal(t, "no sealed entry has host api.example.com for namespace b", now(ready("c", "True", "ExitConfigured")))

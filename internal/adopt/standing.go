@@ -32,7 +32,7 @@ func NewStanding(mesh *egress.Mesh, stored []manifest.Object) (*Standing, error)
 	}
 	for _, object := range objects {
 		told := registry.ToldOf(object)
-		ready := told != nil && told.Status == "True" && told.Reason == registry.ReasonConfigured
+		ready := told != nil && !told.Before(object.GetGeneration()) && told.Status == "True" && told.Reason == registry.ReasonConfigured
 		out.unready[object.GetNamespace()+"/"+object.GetName()] = object.GetKind() == "ServiceEntry" && !ready
 	}
 	return out, nil

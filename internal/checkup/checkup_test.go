@@ -197,6 +197,7 @@ func TestWhatCouldNotBeReadIsNeverSound(t *testing.T) {
 		}
 	}
 	for name, edit := range map[string]func(s *Snapshot){
+		"exits":       func(s *Snapshot) { s.Unread[namespaces], s.Objects[namespaces] = errors.New("forbidden"), nil },
 		"gateways":    func(s *Snapshot) { s.ProblemsUnread = errors.New("forbidden") },
 		"mesh":        func(s *Snapshot) { s.MeshUnread = errors.New("forbidden") },
 		"ungoverned":  func(s *Snapshot) { s.EntriesUnread = errors.New("forbidden") },

@@ -66,6 +66,10 @@ func writtenAt(entry *unstructured.Unstructured) time.Time {
 
 // lookAtExports says which entries are exported to namespaces that there are not: commonly a name that is misspelt.
 func (v *view) lookAtExports() {
+	if err := v.Unread[namespaces]; err != nil {
+		v.cannot(err.Error())
+		return
+	}
 	for _, entry := range v.tenants() {
 		var missing []string
 		names, _ := egress.Clients(egress.ExportTo(entry), entry.GetNamespace())

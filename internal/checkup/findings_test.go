@@ -298,6 +298,17 @@ func TestAnExitOfBeforeIsNotReady(t *testing.T) {
 	}
 }
 
+// TestExitsAreLookedAtWithoutNamespaces, which not everybody may list.
+func TestExitsAreLookedAtWithoutNamespaces(t *testing.T) {
+	t.Parallel()
+	s := sound(t)
+	unready(t, s, "ExitFailed", "2026-11-27T11:54:00Z")
+	s.Unread[namespaces], s.Objects[namespaces] = errors.New("namespaces: forbidden"), nil
+	found := Run(s, nil)
+	assert.Contains(t, codes(found), "exits error exit-not-ready")
+	assert.Contains(t, found.Checks[slices.Index(Names(), "exits")].NotLookedAt, "namespaces: forbidden")
+}
+
 func conditioned(t *testing.T, s *Snapshot, kind, status string) {
 	t.Helper()
 	conditions, _, err := unstructured.NestedSlice(s.Objects[policies][0].Object, "status", "conditions")

@@ -43,7 +43,7 @@ var checks = []check{
 	{name: "gateways", about: "the egress gateways are there, and take calls", needs: []schema.GroupResource{slicesOf}, configured: true, look: lookAtGateways},
 	{name: "proxies", about: "the gateways have the configuration that istiod has for them", needs: []schema.GroupResource{pods}, configured: true, look: lookAtProxies},
 	{name: "mesh", about: "the mesh's own configuration lets nothing past the gateways", needs: []schema.GroupResource{configMaps, namespaces}, configured: true, look: lookAtMesh},
-	{name: "exits", about: "every entry has an exit, and is seen by whom it names", needs: []schema.GroupResource{entries, namespaces}, configured: true, look: lookAtExits},
+	{name: "exits", about: "every entry has an exit, and is seen by whom it names", needs: []schema.GroupResource{entries}, configured: true, look: lookAtExits},
 	{name: "suspended", about: "no entry is suspended", needs: []schema.GroupResource{entries}, configured: true, look: lookAtSuspended},
 	{name: "ungoverned", about: "no entry leads straight out", configured: true, look: lookAtUngoverned},
 	{name: "namespaces", about: "all namespaces are governed", needs: []schema.GroupResource{namespaces}, configured: true, look: lookAtNamespaces},

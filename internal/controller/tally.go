@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -30,6 +31,14 @@ type Tally struct {
 	// counted is what is to be added, by the name of the policy; written when that was done last.
 	counted map[string]counted
 	written map[string]time.Time
+	// failures are those that the status of a policy had when it was written last.
+	failures map[string]failures
+}
+
+// failures are the requests that a policy failed for in all, whoever counted them, and since when they are so many.
+type failures struct {
+	total int64
+	since time.Time
 }
 
 // counted are requests, and why one of them could not be judged, empty where all could.
@@ -43,6 +52,9 @@ const (
 	addEvery, lookToAdd = time.Minute, time.Second
 	// leaving is how long a replica that ends takes to add what is left.
 	leaving = 5 * time.Second
+	// quietFor is how long no replica counts a failure before a policy that failed is said to fail no more: each counts requests of its own, and
+	// one that has none that fail does not know of the others'.
+	quietFor = 5 * time.Minute
 )
 
 // Count counts a request about which a policy was asked, with why it could not be evaluated, empty where it could.
@@ -119,6 +131,22 @@ func bounded(text string) string {
 	return strings.ToValidUTF8(text[:inCondition], "") + "…"
 }
 
+// quiet says whether no failure of a policy, as it is stored, was added for a while. What is said of an earlier version of it is of no account.
+func (t *Tally) quiet(policy *v1alpha1.EgressPolicy) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, known := t.failures[policy.Name]
+	if total := policy.Status.Requests.Failed; !known || last.total != total {
+		last = failures{total, t.Now()}
+		if t.failures == nil {
+			t.failures = map[string]failures{}
+		}
+		t.failures[policy.Name] = last
+	}
+	said := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionFailing)
+	return said != nil && said.ObservedGeneration != policy.Generation || t.Now().Sub(last.since) >= quietFor
+}
+
 func (t *Tally) write(ctx context.Context, name string, counted counted) error {
 	if t.Yield != nil {
 		t.Yield.begin()
@@ -132,11 +160,12 @@ func (t *Tally) write(ctx context.Context, name string, counted counted) error {
 	if policy.Status.Requests == nil {
 		policy.Status.Requests = &v1alpha1.Requests{}
 	}
+	quiet := t.quiet(policy)
 	policy.Status.Requests.Add(counted.Requests)
 	switch {
 	case counted.Failed > 0:
 		policy.Fails(v1alpha1.ReasonFailsForRequests, fmt.Sprintf("%d of %d requests could not be judged, the last for: %s", counted.Failed, counted.Judged, bounded(counted.failure)))
-	case counted.Judged > 0:
+	case counted.Judged > 0 && quiet:
 		policy.Answers(v1alpha1.ReasonFailsForRequests)
 	}
 	return t.Client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))

@@ -93,7 +93,9 @@ func TestAPolicyThatFailsSaysSo(t *testing.T) {
 	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
 	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
-	tally := &Tally{Client: cluster, Now: time.Now}
+	now := time.Unix(1e9, 0)
+	clock := func() time.Time { return now }
+	tally, other := &Tally{Client: cluster, Now: clock}, &Tally{Client: cluster, Now: clock}
 	after := func(failures ...string) *metav1.Condition {
 		for _, failure := range failures {
 			counted := v1alpha1.Requests{Judged: 1}
@@ -114,7 +116,21 @@ func TestAPolicyThatFailsSaysSo(t *testing.T) {
 	assert.Less(t, len(fails.Message), 700, "a tenant may have a say in it")
 	assert.Equal(t, v1alpha1.Requests{Judged: 4, Failed: 2}, *stored.Status.Requests)
 	assert.Equal(t, metav1.ConditionTrue, after().Status, "nothing was counted")
-	assert.Equal(t, metav1.ConditionFalse, after("").Status)
+	failing := func() metav1.ConditionStatus {
+		other.Count("p", v1alpha1.Requests{Judged: 1}, "")
+		other.add(t.Context(), 0)
+		require.NoError(t, cluster.Get(t.Context(), types.NamespacedName{Name: "p"}, stored))
+		return meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionFailing).Status
+	}
+	for range 3 {
+		assert.Equal(t, metav1.ConditionTrue, after("no").Status)
+		now = now.Add(quietFor)
+		assert.Equal(t, metav1.ConditionTrue, failing(), "another replica counted no failure, and hears of this one's")
+	}
+	now = now.Add(quietFor - time.Second)
+	assert.Equal(t, metav1.ConditionTrue, failing())
+	now = now.Add(time.Second)
+	assert.Equal(t, metav1.ConditionFalse, failing(), "no replica has for a while")
 
 	stored.Fails(v1alpha1.ReasonFailsForStored, "stored")
 	require.False(t, stored.Fails(v1alpha1.ReasonFailsForStored, "stored"), "it is no news")

@@ -221,10 +221,11 @@ func leftOut(s *subject, rule *egress.Rule) (out []string) {
 	return out
 }
 
-// ofNobody tells the author of a rule that nothing has its host: commonly a name that is misspelt.
+// ofNobody tells the author of a rule that nothing has its host: commonly a name that is misspelt. Of one that is new nothing is said, since helm
+// and Argo CD apply the rules of a release before its entries.
 func ofNobody(s *subject, rule *egress.Rule) []string {
 	known := func(host string) bool { return len(s.View.Entries(host)) > 0 }
-	if egress.IsWildcard(rule.Host) || s.Mesh.InMesh(rule.Host, s.View) || slices.ContainsFunc(egress.Patterns(rule.Host), known) {
+	if s.Operation == Create || egress.IsWildcard(rule.Host) || s.Mesh.InMesh(rule.Host, s.View) || slices.ContainsFunc(egress.Patterns(rule.Host), known) {
 		return nil
 	}
 	return []string{fmt.Sprintf("spec.host: no ServiceEntry or Service names %s, and no call is under this rule until one does", rule.Host)}

@@ -21,14 +21,16 @@ func examineWorkload(s *subject) (egress.Facts, hop.Refusals) {
 // calls to the egress gateway that these are sealed to, or are to be, and does nothing that was to be judged.
 func keptCrossing(s *subject) bool {
 	ports, is := hop.CrossedBy(s.Object, s.Mesh)
-	return is && !slices.ContainsFunc(ports, func(of hop.Crossed) bool { return !s.goesBy(of) })
+	owner := s.Object.GetLabels()[hop.CrossingLabel]
+	return is && !slices.ContainsFunc(ports, func(of hop.Crossed) bool { return !s.goesBy(of, owner) })
 }
 
-// goesBy says whether the namespace calls a port by an entry that is sealed to the gateway, or is to be.
-func (s *subject) goesBy(of hop.Crossed) bool {
+// goesBy says whether the namespace calls a port by an entry of an owner, for whom metrics count the calls, that is sealed to the gateway, or is
+// to be.
+func (s *subject) goesBy(of hop.Crossed, owner string) bool {
 	entries, leg := s.View.Entries(of.Host), of.Gateway.Leg()
 	serving := egress.Serving(entries, s.Namespace.Name)
-	return serving != nil && slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
+	return serving != nil && serving.Namespace == owner && slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
 		return entry.Namespace == serving.Namespace && (entry.Leg() == leg || entry.Moving == leg) &&
 			slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return port.Number == of.Port.Number })
 	})

@@ -82,6 +82,7 @@ func TestACrossingIsNobodysToDeny(t *testing.T) {
 	crossing := func(host string, number uint32) *unstructured.Unstructured {
 		return hop.Crossing(r.Mesh, egresstest.Namespace, egresstest.Namespace, []hop.Crossed{{Gateway: gw, Host: host, Port: egress.Port{Number: number, Protocol: "HTTP"}, Subsets: []string{"v1"}}})
 	}
+	another := hop.Crossing(r.Mesh, egresstest.Namespace, "victim", []hop.Crossed{{Gateway: gw, Host: "api.example.com", Port: egress.Port{Number: 80, Protocol: "HTTP"}}})
 	changed := func(change func(patches []any) []any) *unstructured.Unstructured {
 		out := crossing("api.example.com", 80)
 		spec := out.Object["spec"].(map[string]any)
@@ -102,6 +103,7 @@ func TestACrossingIsNobodysToDeny(t *testing.T) {
 		"a second entry":    {held, crossing("api.example.com", 8080), Allowed},
 		"straight":          {entry(""), crossing("api.example.com", 80), Denied},
 		"to another":        {entry("pci"), crossing("api.example.com", 80), Denied},
+		"as another's":      {held, another, Denied},
 		"another host":      {held, crossing("db.example.com", 80), Denied},
 		"another port":      {held, crossing("api.example.com", 81), Denied},
 		"more than a patch": {held, changed(func(patches []any) []any { return patches[:3] }), Denied},

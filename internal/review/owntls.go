@@ -102,7 +102,7 @@ func unencrypted(s *subject, rule *egress.Rule) []string {
 		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
 		others := s.View.Exit(host, gw.Namespace()).WithoutNamespace(rule.Namespace)
 		for _, port := range serving.Ports {
-			if egress.FamilyOf(port.Protocol) != egress.FamilyTLS || rule.TLS(port.Number) != nil || others != nil && others.Definition.TLS[port.Number] != nil {
+			if egress.FamilyOf(port.Protocol) != egress.FamilyTLS || !s.readsHTTP(host, serving) || rule.TLS(port.Number) != nil || others != nil && others.Definition.TLS[port.Number] != nil {
 				continue
 			}
 			if by := s.seen(egress.Mapping{Host: host, Port: port.Number, Needs: egress.NeedsRule}); by != nil {
@@ -120,9 +120,17 @@ const answered = "and no DestinationRule sets tls for it: the egress gateway ans
 // unencryptedRoutes tells the author of the routes the same.
 func unencryptedRoutes(s *subject) (out []string) {
 	for _, route := range hop.Unencrypted(s.resolved(s.intent)) {
+		if !s.readsHTTP(route.Canonical, route.Serving) {
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s: port %d of %s takes TLS, %s; set tls for port %d in a DestinationRule", route.Path.Child("port", "number"), route.Port(), route.Host(), answered, route.Port()))
 	}
 	return out
+}
+
+// readsHTTP says whether the namespace calls a host by a port of HTTP, too: sidecars read none of what comes to any other, and no call is led.
+func (s *subject) readsHTTP(host string, serving *egress.Entry) bool {
+	return len(egress.PortsOf(s.portsOf(host, serving, nil), egress.FamilyHTTP)) > 0
 }
 
 func ownTLS(host string, port egress.Port) string {

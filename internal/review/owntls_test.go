@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -115,6 +116,33 @@ func TestWhatAGatewayHasOfARuleIsToldInEitherOrder(t *testing.T) {
 			said := strings.Join(outcome.Changes, "\n")
 			assert.Contains(t, said, "clients call the gateway "+how)
 			assert.Contains(t, said, "Secret istio-system/payments.client; until it is there, calls fail")
+		}
+	}
+}
+
+// TestARouteOfCallsThatNobodyReadsIsNotUnencrypted: where a host has no HTTP port no call is led to its TLS port, and a rule's tls would be for none,
+// of which its author is told as well.
+func TestARouteOfCallsThatNobodyReadsIsNotUnencrypted(t *testing.T) {
+	t.Parallel()
+	const host, answers = "api.example.com", "the egress gateway answers 503"
+	tls, http := egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}, egress.Port{Number: 80, Name: "http", Protocol: "HTTP"}
+	for _, mesh := range []*egress.Mesh{egresstest.Mesh(), egresstest.MutualTLS()} {
+		for want, ports := range map[bool][]egress.Port{false: {tls}, true: {tls, http}} {
+			known := egresstest.Sealed(host, ports...)
+			known.Transport = mesh.Gateways[0].Transport
+			view := &egresstest.Cluster{Mesh: mesh, Known: []*egress.Entry{known}, Maps: map[egress.Mapping][]*egress.Seen{
+				{Host: host, Port: 443, Needs: egress.NeedsRule}: {{Namespace: egresstest.Namespace, Name: "x"}},
+			}}
+			r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
+			for _, object := range []*unstructured.Unstructured{
+				routes(t, `{hosts: [api.example.com], exportTo: ["."], http: [{timeout: 3s, route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}`),
+				destinationRule(t, `{host: api.example.com, exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {connectTimeout: 5s}}}}`),
+			} {
+				outcome, err := r.Review(t.Context(), stored(t, r, create(object)))
+				require.NoError(t, err)
+				said := strings.Join(outcome.Changes, "\n")
+				assert.Equal(t, want, strings.Contains(said, answers), "%s by %s, %v: %s", object.GetKind(), mesh.Gateways[0].Transport, ports, said)
+			}
 		}
 	}
 }

@@ -183,7 +183,7 @@ func idle(s *subject) []string {
 	}
 	for _, host := range resolved.Hosts {
 		serving := egress.Serving(s.View.Entries(host.Canonical), s.Namespace.Name)
-		if serving == nil || serving.Gateway == "" || len(egress.PortsOf(s.portsOf(host.Canonical, serving, nil), egress.FamilyHTTP)) > 0 {
+		if serving == nil || serving.Gateway == "" || s.readsHTTP(host.Canonical, serving) {
 			return nil
 		}
 	}

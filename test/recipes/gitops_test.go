@@ -40,8 +40,11 @@ func TestTheHealthCheckOfArgoCD(t *testing.T) {
 	for name, state := range states {
 		object := stored(t, state.text, state.status, state.reason)
 		assert.Equal(t, state.argo, healthOf(name, object), name)
+		assert.Equal(t, state.argo, healthOf(name, inText(t, object)), name)
 		if state.status != "" {
-			assert.Equal(t, "Progressing", healthOf(name, earlier(t, object)), "%s, of the generation before", name)
+			before := earlier(t, object)
+			assert.Equal(t, "Progressing", healthOf(name, before), "%s, of the generation before", name)
+			assert.Equal(t, "Progressing", healthOf(name, inText(t, before)), "%s, of the generation before, in text", name)
 		}
 	}
 }
@@ -89,16 +92,21 @@ func TestTheHealthCheckOfFlux(t *testing.T) {
 	require.NoError(t, err)
 	for name, state := range states {
 		object := stored(t, state.text, state.status, state.reason)
-		got, err := evaluator.Evaluate(t.Context(), object)
-		if state.flux == "" {
-			assert.Error(t, err, name)
-		} else if assert.NoError(t, err, name) {
-			assert.Equal(t, state.flux, string(got.Status), name)
+		for _, object := range []*unstructured.Unstructured{object, inText(t, object)} {
+			got, err := evaluator.Evaluate(t.Context(), object)
+			if state.flux == "" {
+				assert.Error(t, err, name)
+			} else if assert.NoError(t, err, name) {
+				assert.Equal(t, state.flux, string(got.Status), name)
+			}
 		}
 		if state.status != "" && state.text == external {
-			got, err := evaluator.Evaluate(t.Context(), earlier(t, object))
-			require.NoError(t, err, name)
-			assert.Equal(t, status.InProgressStatus, got.Status, "%s, of the generation before", name)
+			before := earlier(t, object)
+			for _, object := range []*unstructured.Unstructured{before, inText(t, before)} {
+				got, err := evaluator.Evaluate(t.Context(), object)
+				require.NoError(t, err, name)
+				assert.Equal(t, status.InProgressStatus, got.Status, "%s, of the generation before", name)
+			}
 		}
 		without, err := status.Compute(object)
 		require.NoError(t, err, name)

@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,6 +63,20 @@ var states = map[string]struct{ text, status, reason, argo, flux string }{
 	"could not be made":    {external, "False", "ExitFailed", "Degraded", "Failed"},
 	"no waypoint as yet":   {external, "False", "WaypointNotReady", "Progressing", "InProgress"},
 	"leaves by no gateway": {external, "False", "NotCarried", "Degraded", "Failed"},
+}
+
+// inText returns an object whose ExitReady has its generation as text, as Istio's own types are written.
+func inText(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	out := of.DeepCopy()
+	conditions, told, err := unstructured.NestedSlice(out.Object, "status", "conditions")
+	require.NoError(t, err)
+	if told {
+		condition := conditions[0].(map[string]any)
+		condition["observedGeneration"] = fmt.Sprint(condition["observedGeneration"])
+		require.NoError(t, unstructured.SetNestedSlice(out.Object, conditions, "status", "conditions"))
+	}
+	return out
 }
 
 // earlier returns an object whose ExitReady is told of the generation before.
