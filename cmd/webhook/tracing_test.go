@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/assert"
@@ -76,12 +77,17 @@ func asked(t *testing.T, handler http.Handler, path, traceparent string) *admiss
 	if traceparent != "" {
 		request.Header.Set("Traceparent", traceparent)
 	}
-	answer := httptest.NewRecorder()
+	answer := deadlined{httptest.NewRecorder()}
 	handler.ServeHTTP(answer, request)
 	var out admissionv1.AdmissionReview
 	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &out))
 	return out.Response
 }
+
+// deadlined takes deadlines as a server's writer does.
+type deadlined struct{ *httptest.ResponseRecorder }
+
+func (deadlined) SetReadDeadline(time.Time) error { return nil }
 
 // TestAnOTLPReceiverHearsOfARequestAndItsParts, by either protocol: as part of what the API server traces.
 func TestAnOTLPReceiverHearsOfARequestAndItsParts(t *testing.T) {
