@@ -50,7 +50,7 @@ func (a *Auditor) rehearse(ctx context.Context) (*rehearsal, error) {
 		return nil, err
 	}
 	out := &rehearsal{Stand: stand, observed: observed}
-	return out, out.surround(ctx, a.Cached)
+	return out, out.surround(ctx, a.Cached, a.Live)
 }
 
 // observed returns the namespaces that are observed.
@@ -68,26 +68,51 @@ func (a *Auditor) observed(ctx context.Context) (map[string]bool, error) {
 	return out, nil
 }
 
-// surround takes in what the decision asks of the rest of the cluster.
-func (r *rehearsal) surround(ctx context.Context, from client.Reader) error {
+// servicesAtOnce are few, since a Service may be of a megabyte.
+const servicesAtOnce = 20
+
+// surround takes in what the decision asks of the rest of the cluster. The cache has no Services as they are stored.
+func (r *rehearsal) surround(ctx context.Context, cached, live client.Reader) error {
 	for kind, list := range map[string]client.ObjectList{
-		"Namespace": &corev1.NamespaceList{}, "Service": &corev1.ServiceList{}, "Pod": &corev1.PodList{}, "ServiceAccount": &corev1.ServiceAccountList{},
+		"Namespace": &corev1.NamespaceList{}, "Pod": &corev1.PodList{}, "ServiceAccount": &corev1.ServiceAccountList{},
 	} {
-		if err := from.List(ctx, list); err != nil {
+		if err := cached.List(ctx, list); err != nil {
 			return err
 		}
-		err := meta.EachListItem(list, func(item runtime.Object) error {
-			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(item)
-			if err != nil {
-				return err
-			}
-			object := &unstructured.Unstructured{Object: fields}
-			object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
-			return r.Store(object)
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
+		if err := r.store(kind, list); err != nil {
+			return err
 		}
+	}
+	services := &unstructured.UnstructuredList{}
+	services.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceList"))
+	for {
+		if err := live.List(ctx, services, client.Limit(servicesAtOnce), client.Continue(services.GetContinue())); err != nil {
+			return err
+		}
+		for i := range services.Items {
+			if err := r.Store(&services.Items[i]); err != nil {
+				return fmt.Errorf("Service: %w", err)
+			}
+		}
+		if services.GetContinue() == "" {
+			return nil
+		}
+	}
+}
+
+// store takes in the objects of a list.
+func (r *rehearsal) store(kind string, list client.ObjectList) error {
+	err := meta.EachListItem(list, func(item runtime.Object) error {
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(item)
+		if err != nil {
+			return err
+		}
+		object := &unstructured.Unstructured{Object: fields}
+		object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
+		return r.Store(object)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
 	}
 	return nil
 }

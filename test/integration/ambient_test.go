@@ -70,7 +70,7 @@ func TestAnEntryInAmbientMode(t *testing.T) {
 		require.Error(t, err, patch)
 		assert.Contains(t, err.Error(), "Fix: ", patch)
 	}
-	require.NoError(t, c.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":null,"annotations":null}}`))))
+	require.NoError(t, c.Patch(t.Context(), in.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":null}}`))))
 	assert.Equal(t, ours, waypointOf(get(t, in)), "whoever takes the labels away")
 	err := c.Create(t.Context(), entry(t, "v1", namespace(t, inAmbient), "e", strings.ReplaceAll(hostSpec, "HOST", "ambient.example.com")))
 	require.ErrorContains(t, err, "(waypoint-host)")
