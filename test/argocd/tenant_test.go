@@ -190,7 +190,6 @@ func whatAHandChanges(t *testing.T) {
 	}{
 		{"a field of Git's", 0, `{"spec": {"ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}}`, true, false},
 		{"what was sealed, out", 0, `{"spec": {"endpoints": null}}`, false, false},
-		{"the record", 0, `{"metadata": {"annotations": {"egress-governor.io/intent": null}}}`, false, false},
 		{"a timeout", 1, `{"spec": {"http": [{"timeout": "60s", "route": [{"destination": {"host": "HOST", "port": {"number": 80}}}]}]}}`, true, false},
 		{"what the exit has of it", 2, `{"spec": {"trafficPolicy": {"outlierDetection": {"consecutive5xxErrors": 9}}}}`, true, true},
 	} {
