@@ -91,7 +91,7 @@ func (r *rehearsal) surround(ctx context.Context, cached, live client.Reader) er
 		}
 		for i := range services.Items {
 			if err := r.Store(&services.Items[i]); err != nil {
-				return fmt.Errorf("Service: %w", err)
+				return fmt.Errorf("a Service: %w", err)
 			}
 		}
 		if services.GetContinue() == "" {
