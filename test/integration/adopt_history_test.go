@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -25,9 +26,9 @@ type history struct {
 	mu     sync.Mutex
 	events []watch.Event
 	ns     string
-	// first and last are when the first and the last of entries' own words were stored, forms what these were.
-	first, last time.Time
-	forms       map[string]string
+	// first and last are when the first and the last of entries' own words were stored, forms what these were, before what they were at first.
+	first, last   time.Time
+	forms, before map[string]string
 }
 
 // recorded watches them as long as the test runs.
@@ -35,13 +36,19 @@ func recorded(t *testing.T, ns string) *history {
 	t.Helper()
 	watching, err := client.NewWithWatch(shared.Config, client.Options{Scheme: shared.Client.Scheme()})
 	require.NoError(t, err)
-	out := &history{ns: ns, forms: map[string]string{}}
+	out := &history{ns: ns, forms: map[string]string{}, before: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(cancel)
 	for kind, in := range map[string]string{"ServiceEntry": ns, "VirtualService": controlplane.GatewayNamespace} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: kind + "List"})
 		require.NoError(t, watching.List(ctx, list, client.InNamespace(in)))
+		for i := range list.Items {
+			// What says nothing of its words may still be written, as its status.
+			if name, form := wordOf(watch.Event{Object: &list.Items[i]}); name != "" {
+				out.forms[name], out.before[name] = form, form
+			}
+		}
 		from, err := watching.Watch(ctx, list, client.InNamespace(in), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
 		require.NoError(t, err)
 		go func() {
@@ -78,7 +85,7 @@ func wordOf(event watch.Event) (name, form string) {
 func (h *history) written() (out int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	seen := map[string]string{}
+	seen := maps.Clone(h.before)
 	for _, event := range h.events {
 		if name, form := wordOf(event); name != "" && seen[name] != form {
 			out++
