@@ -50,7 +50,7 @@ func (a *Auditor) rehearse(ctx context.Context) (*rehearsal, error) {
 		return nil, err
 	}
 	out := &rehearsal{Stand: stand, observed: observed}
-	return out, out.surround(ctx, a.Cached, a.Live)
+	return out, a.surround(ctx, out)
 }
 
 // observed returns the namespaces that are observed.
@@ -72,32 +72,30 @@ func (a *Auditor) observed(ctx context.Context) (map[string]bool, error) {
 const servicesAtOnce = 20
 
 // surround takes in what the decision asks of the rest of the cluster. The cache has no Services as they are stored.
-func (r *rehearsal) surround(ctx context.Context, cached, live client.Reader) error {
+func (a *Auditor) surround(ctx context.Context, of *rehearsal) error {
 	for kind, list := range map[string]client.ObjectList{
 		"Namespace": &corev1.NamespaceList{}, "Pod": &corev1.PodList{}, "ServiceAccount": &corev1.ServiceAccountList{},
 	} {
-		if err := cached.List(ctx, list); err != nil {
+		if err := a.Cached.List(ctx, list); err != nil {
 			return err
 		}
-		if err := r.store(kind, list); err != nil {
+		if err := of.store(kind, list); err != nil {
 			return err
 		}
 	}
-	services := &unstructured.UnstructuredList{}
-	services.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceList"))
-	for {
-		if err := live.List(ctx, services, client.Limit(servicesAtOnce), client.Continue(services.GetContinue())); err != nil {
+	for at := newPlace(); !at.end; {
+		services, err := a.page(ctx, corev1.SchemeGroupVersion.WithKind("Service"), at, servicesAtOnce)
+		if err != nil {
 			return err
 		}
 		for i := range services.Items {
-			if err := r.Store(&services.Items[i]); err != nil {
+			if err := of.Store(&services.Items[i]); err != nil {
 				return fmt.Errorf("a Service: %w", err)
 			}
 		}
-		if services.GetContinue() == "" {
-			return nil
-		}
+		at.turned(services)
 	}
+	return nil
 }
 
 // store takes in the objects of a list.

@@ -16,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
@@ -144,7 +145,7 @@ func (a *Auditor) judgeAll(ctx context.Context, kind string, at *place, rehearsa
 		return err
 	}
 	for served && !at.end {
-		list, err := a.page(ctx, of, at)
+		list, err := a.page(ctx, of, at, pageSize)
 		if unserved(err) && !ofMesh(kind) {
 			// It was served when that was asked for last.
 			served = false
@@ -234,7 +235,7 @@ func (a *Auditor) judge(ctx context.Context, object *unstructured.Unstructured) 
 	out = judged{uid: object.GetUID(), apiVersion: object.GetAPIVersion(), findings: outcome.Findings}
 	if _, sealed := hop.SealedTo(object, a.Mesh); sealed && key.Kind == serviceEntry {
 		out.sealed = true
-		out.hosts, _, _ = unstructured.NestedStringSlice(object.Object, "spec", "hosts")
+		out.hosts = egress.Hosts(object)
 	}
 	return key, out, true, nil
 }

@@ -121,14 +121,14 @@ func (w *walk) names() []string {
 }
 
 // page reads the page that is next. One that fails is asked for again, and later each time.
-func (a *Auditor) page(ctx context.Context, of schema.GroupVersionKind, at *place) (list *unstructured.UnstructuredList, last error) {
+func (a *Auditor) page(ctx context.Context, of schema.GroupVersionKind, at *place, size int64) (list *unstructured.UnstructuredList, last error) {
 	err := wait.ExponentialBackoffWithContext(ctx, a.patience, func(ctx context.Context) (bool, error) {
 		if err := a.limiter.Wait(ctx); err != nil {
 			return false, err
 		}
 		list = &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(of.GroupVersion().WithKind(of.Kind + "List"))
-		last = a.Live.List(ctx, list, client.Limit(pageSize), client.Continue(at.next))
+		last = a.Live.List(ctx, list, client.Limit(size), client.Continue(at.next))
 		if unserved(last) || apierrors.IsForbidden(last) {
 			return false, last
 		}

@@ -7,11 +7,11 @@ import (
 	"maps"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/audit"
 	"github.com/egress-governor/egress-governor/internal/dryrun"
+	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 )
 
@@ -90,8 +90,7 @@ func foresee(session *dryrun.Session, after []dryrun.Stored, policies dryrun.Rep
 	var entries []audit.Entry
 	for _, of := range after {
 		if of.Exit {
-			hosts, _, _ := unstructured.NestedStringSlice(of.Unstructured.Object, "spec", "hosts")
-			entries = append(entries, audit.Entry{Name: nameOf(of), Hosts: hosts, Findings: of.Findings})
+			entries = append(entries, audit.Entry{Name: nameOf(of), Hosts: egress.Hosts(of.Unstructured), Findings: of.Findings})
 		}
 	}
 	last := session.Suspensions()
