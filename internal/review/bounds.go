@@ -38,18 +38,9 @@ const maxText = 256 << 10
 
 // boundContent refuses an object of more values, or longer names, than anybody is to look at. A text may be as long as the longest before.
 func boundContent(object, old *unstructured.Unstructured) hop.Refusals {
-	left := size{values: maxPairs, patterns: maxPatterns, text: maxText}
-	if old != nil {
-		left.text = max(maxText, longest(old.Object))
-	}
-	for key, value := range object.Object {
-		if metadata, is := value.(map[string]any); is && key == "metadata" {
-			// What the API server notes of the fields is as large as these.
-			metadata = maps.Clone(metadata)
-			delete(metadata, "managedFields")
-			value = metadata
-		}
-		left.take(value)
+	left := leftBy(object, maxText)
+	if left.text < 0 && old != nil {
+		left = leftBy(object, max(maxText, longest(old.Object)))
 	}
 	out := hop.Refusals{{Code: codeTooLarge, Field: "spec", Fix: "spread it over several objects"}}
 	switch {
@@ -63,6 +54,21 @@ func boundContent(object, old *unstructured.Unstructured) hop.Refusals {
 		return nil
 	}
 	return out
+}
+
+// leftBy is what an object leaves of its bounds.
+func leftBy(object *unstructured.Unstructured, text int) size {
+	left := size{values: maxPairs, patterns: maxPatterns, text: text}
+	for key, value := range object.Object {
+		if metadata, is := value.(map[string]any); is && key == "metadata" {
+			// What the API server notes of the fields is as large as these.
+			metadata = maps.Clone(metadata)
+			delete(metadata, "managedFields")
+			value = metadata
+		}
+		left.take(value)
+	}
+	return left
 }
 
 // longest is the length of the longest text of a value.

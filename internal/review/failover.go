@@ -80,8 +80,11 @@ func sortedEndpoints(s *subject, intent *egress.ServiceEntry) hop.Refusals {
 		beside := s.beside(host)
 		for _, namespace := range append(s.View.Ruled(host), s.Namespace.Name) {
 			rule := s.View.Rule(namespace, host)
+			if rule == nil || !hop.Sorts(rule) {
+				continue
+			}
 			of := sortedEntries(append(slices.Clone(beside), &ours), namespace)
-			if rule == nil || !slices.Contains(of, &ours) || !scattered(of) {
+			if !slices.Contains(of, &ours) || !scattered(of) {
 				continue
 			}
 			for _, port := range intent.Ports {

@@ -19,28 +19,19 @@ const (
 // keptRoutesOf refuses more routes to hosts outside than are kept for a namespace. What is stored already may be written as it is.
 func keptRoutesOf(s *subject) hop.Refusals {
 	take := func(vs *unstructured.Unstructured) int { return len(egress.Leads(vs, s.Mesh)) }
-	return s.kept(take(s.intent), take(s.before()), ledByHost, "spec.hosts", "hosts that VirtualServices lead to or are for", s.View.LedBy)
+	return s.kept(take(s.intent), take, ledByHost, "spec.hosts", "hosts that VirtualServices lead to or are for", s.View.LedBy)
 }
 
 // keptSettingsOf refuses more settings of hosts outside than are kept for a namespace.
 func keptSettingsOf(s *subject, rule *egress.Rule) hop.Refusals {
-	return s.kept(s.Mesh.RuleValues(rule), s.Mesh.RuleValues(s.Mesh.ReadRule(s.before())), valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules for hosts outside", s.View.RuleValues)
+	take := func(rule *unstructured.Unstructured) int { return s.Mesh.RuleValues(s.Mesh.ReadRule(rule)) }
+	return s.kept(s.Mesh.RuleValues(rule), take, valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules for hosts outside", s.View.RuleValues)
 }
 
-// before is what the author wrote before, without anything where that was nothing.
-func (s *subject) before() *unstructured.Unstructured {
-	if s.oldIntent == nil {
-		return &unstructured.Unstructured{}
-	}
-	return s.oldIntent
-}
-
-func (s *subject) kept(now, before, byHost int, at, what string, others func(namespace, except string) int) hop.Refusals {
-	if s.Mesh.MaxHosts == 0 || now <= before {
-		return nil
-	}
+// kept refuses what there is now of an object, where that and what others have is too much, and take says that there was less before.
+func (s *subject) kept(now int, take func(object *unstructured.Unstructured) int, byHost int, at, what string, others func(namespace, except string) int) hop.Refusals {
 	most := s.Mesh.MaxHosts * byHost
-	if others(s.Namespace.Name, s.Object.GetName())+now <= most {
+	if most == 0 || now == 0 || others(s.Namespace.Name, s.Object.GetName())+now <= most || s.oldIntent != nil && now <= take(s.oldIntent) {
 		return nil
 	}
 	return hop.Refusals{{

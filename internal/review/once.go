@@ -11,6 +11,10 @@ type once struct {
 	unread  error
 	listens *egress.Entry
 	defines *egress.Definition
+	// stood and wrote are what listenedBefore returns, once it was asked.
+	asked bool
+	stood *egress.Entry
+	wrote *egress.ServiceEntry
 }
 
 // entry returns the subject's intent. The error is hop.Refusals.

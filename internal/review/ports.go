@@ -32,6 +32,14 @@ func (s *subject) listening(object *unstructured.Unstructured, intent *egress.Se
 // listenedBefore is the entry that is stored already; nil for none, and for one of the other location: what nobody refuses of the mesh's
 // own says nothing of what leaves it, nor the other way round.
 func (s *subject) listenedBefore() (*egress.Entry, *egress.ServiceEntry) {
+	if !s.once.asked {
+		s.once.asked = true
+		s.once.stood, s.once.wrote = s.readBefore()
+	}
+	return s.once.stood, s.once.wrote
+}
+
+func (s *subject) readBefore() (*egress.Entry, *egress.ServiceEntry) {
 	if s.oldIntent == nil {
 		return nil, nil
 	}

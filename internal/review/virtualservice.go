@@ -116,7 +116,8 @@ func routeChanges(s *subject) (out []string) {
 	default:
 		out = append(out, "spec.exportTo: the routes are for calls of their own namespace alone, until it has the first ServiceEntry of each host and no namespace that they are exported to has another; then they are for whom exportTo names")
 	}
-	return slices.Concat(out, rerouted(s), routeNotes(s), idle(s), unencryptedRoutes(s))
+	idles := idle(s)
+	return slices.Concat(out, rerouted(s), routeNotes(s, len(idles) > 0), idles, unencryptedRoutes(s))
 }
 
 // rerouted tells which calls are led to a gateway that their author led elsewhere.
@@ -137,8 +138,8 @@ func rerouted(s *subject) (out []string) {
 	return out
 }
 
-// routeNotes tell of routes that are stored, and whose calls would not all end where they say.
-func routeNotes(s *subject) (out []string) {
+// routeNotes tell of routes that are stored, and whose calls would not all end where they say; of HTTP nothing where it is told that all is idle.
+func routeNotes(s *subject, idles bool) (out []string) {
 	resolved := s.resolved(s.Object)
 	for _, route := range resolved.Routes {
 		sealed := route.Serving != nil && route.Serving.Gateway != ""
@@ -160,7 +161,7 @@ func routeNotes(s *subject) (out []string) {
 			out = append(out, fmt.Sprintf("%s: %s has no subset %q, and such calls fail until a DestinationRule of the namespace has it", route.Path, route.Host(), name))
 		}
 		if number := route.Port(); number == hop.Nowhere && sealed {
-			if len(idle(s)) == 0 {
+			if !idles {
 				out = append(out, fmt.Sprintf("%s: HTTP calls that are led to a TLS port of %s would leave in clear, so they fail; lead them to its HTTP port", route.Path, route.Host()))
 			}
 		} else if number != 0 && sealed && !hasPort(route, number) {
