@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/internal/adopt"
 	"github.com/egress-governor/egress-governor/internal/chart"
 	"github.com/egress-governor/egress-governor/internal/checkup"
 	"github.com/egress-governor/egress-governor/internal/controller"
@@ -172,7 +173,7 @@ func (c *checking) preflight(ctx context.Context) {
 		c.out.ProblemsUnread = err
 		return
 	}
-	hosts, err := c.registry()
+	hosts, err := adopt.View(c.out.Mesh, c.stored)
 	if err != nil {
 		c.out.ProblemsUnread = err
 		return

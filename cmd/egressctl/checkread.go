@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/egress-governor/egress-governor/internal/manifest"
-	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // installation are the resources that are looked at beside those by which objects are decided on.
@@ -86,15 +85,4 @@ func (c *checking) certificate(ctx context.Context) {
 	for i := range list.Items {
 		c.out.Objects[resource.GroupResource()] = append(c.out.Objects[resource.GroupResource()], &list.Items[i])
 	}
-}
-
-// registry holds what was read.
-func (c *checking) registry() (*registry.Registry, error) {
-	out := registry.New(c.out.Mesh)
-	for _, object := range c.stored {
-		if err := out.Put(object.Unstructured); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

@@ -123,8 +123,7 @@ func (h *hand) uncross(ctx context.Context, of ...string) error {
 		if err := h.limiter.Wait(ctx); err != nil {
 			return err
 		}
-		uid := standing[i].GetUID()
-		err := h.of(&standing[i]).Delete(ctx, standing[i].GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		err := h.of(&standing[i]).Delete(ctx, standing[i].GetName(), *metav1.NewPreconditionDeleteOptions(string(standing[i].GetUID())))
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("%s: %w; calls go by the gateway until it is deleted", manifest.Name(&standing[i]), err)
 		}

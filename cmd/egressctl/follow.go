@@ -39,14 +39,13 @@ type followers struct {
 }
 
 func newFollowers(mesh *egress.Mesh, plan *adopt.Plan, stored []manifest.Object) (*followers, error) {
-	out := &followers{view: registry.New(mesh), of: map[string]bool{}, last: map[string]*unstructured.Unstructured{}}
+	view, err := adopt.View(mesh, stored)
+	if err != nil {
+		return nil, err
+	}
+	out := &followers{view: view, of: map[string]bool{}, last: map[string]*unstructured.Unstructured{}}
 	for _, namespace := range plan.Namespaces {
 		out.of[namespace.Name] = true
-	}
-	for _, object := range stored {
-		if err := out.view.Put(object.Unstructured); err != nil {
-			return nil, err
-		}
 	}
 	return out, nil
 }

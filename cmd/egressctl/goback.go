@@ -104,8 +104,7 @@ func (h *hand) dropRules(ctx context.Context, of adopt.Return) error {
 		rules := h.client.Resource(resources["DestinationRule"]).Namespace(of.GetNamespace())
 		rule, err := rules.Get(ctx, name, metav1.GetOptions{})
 		if err == nil && hop.IsClientRule(rule) {
-			uid := rule.GetUID()
-			err = rules.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+			err = rules.Delete(ctx, name, *metav1.NewPreconditionDeleteOptions(string(rule.GetUID())))
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("DestinationRule %s/%s, by which clients called a gateway: %w; delete it, or TLS and TCP of its host fail", of.GetNamespace(), name, err)

@@ -47,12 +47,12 @@ func (h *hand) namespace(cmd *cobra.Command, of adopt.Namespace) error {
 			others = append(others, object.Unstructured)
 		}
 	}
+	if len(entries)+len(others) == 0 {
+		return h.uncross(ctx, of.Name)
+	}
 	left, err := h.leftCrossings(ctx, of.Name)
 	if err != nil {
 		return err
-	}
-	if len(entries)+len(others) == 0 {
-		return h.uncross(ctx, of.Name)
 	}
 	h.bar = newProgress(cmd.ErrOrStderr(), 2*len(entries)+len(others))
 	defer h.bar.end()

@@ -57,8 +57,13 @@ func newCrossing(mesh *egress.Mesh, view *registry.Registry, stored []manifest.O
 
 // turning is an entry that is sealed to a gateway, or was.
 type turning struct {
-	*unstructured.Unstructured
+	*egress.Entry
 	gateway egress.Gateway
+}
+
+// turning returns an entry as the view knows it.
+func (c *crossing) turning(entry *unstructured.Unstructured, gw egress.Gateway) turning {
+	return turning{c.view.Named(entry.GetNamespace(), entry.GetName()), gw}
 }
 
 // of returns the crossings of entries of one namespace: of each namespace whose proxies call by them under a rule on which it hangs, too, what
@@ -78,17 +83,18 @@ func (c *crossing) of(namespace string, entries []turning) (out []Crossing) {
 
 // ports returns those of an entry that the proxies of a namespace call so.
 func (c *crossing) ports(from string, of turning) (out []hop.Crossed) {
-	entry := c.view.Named(of.GetNamespace(), of.GetName())
-	if entry == nil || egress.Serving([]*egress.Entry{entry}, from) == nil {
+	if of.Entry == nil || !egress.Exports(of.ExportTo, of.Namespace, from) {
 		return nil
 	}
-	for _, host := range entry.Hosts {
-		serving := egress.Serving(c.view.Entries(host), from)
-		rule := c.rule(from, entry.Namespace, host)
-		if serving == nil || serving.Namespace != entry.Namespace {
+	for _, host := range of.Hosts {
+		rule := c.rule(from, of.Namespace, host)
+		if !rule.HasPolicy() {
 			continue
 		}
-		for _, port := range entry.Ports {
+		if serving := egress.Serving(c.view.Entries(host), from); serving == nil || serving.Namespace != of.Namespace {
+			continue
+		}
+		for _, port := range of.Ports {
 			if hop.Crosses(rule, host, port, of.gateway) {
 				out = append(out, hop.Crossed{Gateway: of.gateway, Host: host, Port: port, Subsets: hop.SubsetsIn(rule)})
 			}
@@ -103,10 +109,7 @@ func (c *crossing) rule(from, of, host string) *egress.Rule {
 		return rule
 	}
 	rule := c.view.Rule(of, host)
-	if rule == nil {
-		return nil
-	}
-	if names, all := egress.Clients(rule.ExportTo, rule.Namespace); !all && !slices.Contains(names, from) {
+	if rule == nil || !egress.Exports(rule.ExportTo, rule.Namespace, from) {
 		return nil
 	}
 	return rule
@@ -118,43 +121,54 @@ func (p *planner) cross() {
 	for i := range p.Namespaces {
 		of := &p.Namespaces[i]
 		gw, _ := p.mesh.GatewayByName(of.Gateway)
+		rewritten := of.rewritten(p.mesh)
 		var entries []turning
 		for _, object := range of.Objects {
-			switch leg, sealed := hop.SealedLeg(object.Unstructured, p.mesh); {
+			switch at, sealed := hop.SealedBy(object.Unstructured, p.mesh); {
 			case object.State == Seal, object.State == Held:
-				entries = append(entries, turning{object.Unstructured, gw})
-			case object.State == Sealed && sealed && of.rewritesRule(hostsOf(object.Unstructured), p.mesh):
-				at, _ := p.mesh.GatewayByName(leg.Gateway)
-				entries = append(entries, turning{object.Unstructured, at.By(leg.Transport)})
+				entries = append(entries, all.turning(object.Unstructured, gw))
+			case object.State == Sealed && sealed && slices.ContainsFunc(hostsOf(object.Unstructured), func(host string) bool { return rewritten[host] }):
+				entries = append(entries, all.turning(object.Unstructured, at))
 			}
 		}
 		of.Crossings = all.of(of.Name, entries)
 	}
 }
 
-// rewritesRule says whether a rule of one of the hosts is to be rewritten.
-func (n Namespace) rewritesRule(hosts []string, mesh *egress.Mesh) bool {
-	return slices.ContainsFunc(n.Objects, func(of Object) bool {
-		return of.State == Rewrite && of.GetKind() == "DestinationRule" && slices.Contains(hosts, mesh.ReadRule(of.Unstructured).Host)
-	})
+// rewritten are the hosts a rule of which is to be rewritten.
+func (n Namespace) rewritten(mesh *egress.Mesh) map[string]bool {
+	out := map[string]bool{}
+	for _, of := range n.Objects {
+		if of.State == Rewrite && of.GetKind() == "DestinationRule" {
+			out[mesh.ReadRule(of.Unstructured).Host] = true
+		}
+	}
+	return out
+}
+
+// View returns the index of what is stored.
+func View(mesh *egress.Mesh, stored []manifest.Object) (*registry.Registry, error) {
+	out := registry.New(mesh)
+	for _, object := range stored {
+		if err := out.Put(object.Unstructured); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // Crossings returns those of what goes back, by the namespaces of the entries.
 func Crossings(mesh *egress.Mesh, stored []manifest.Object, plan []Return) (out []Crossing, err error) {
-	view := registry.New(mesh)
-	for _, object := range stored {
-		if err := view.Put(object.Unstructured); err != nil {
-			return nil, err
-		}
+	view, err := View(mesh, stored)
+	if err != nil {
+		return nil, err
 	}
-	entries := map[string][]turning{}
+	all, entries := newCrossing(mesh, view, stored), map[string][]turning{}
 	for _, of := range plan {
-		leg, sealed := hop.SealedLeg(of.Unstructured, mesh)
-		if gw, known := mesh.GatewayByName(leg.Gateway); of.GetKind() == "ServiceEntry" && sealed && known {
-			entries[of.GetNamespace()] = append(entries[of.GetNamespace()], turning{of.Unstructured, gw.By(leg.Transport)})
+		if gw, sealed := hop.SealedBy(of.Unstructured, mesh); of.GetKind() == "ServiceEntry" && sealed {
+			entries[of.GetNamespace()] = append(entries[of.GetNamespace()], all.turning(of.Unstructured, gw))
 		}
 	}
-	all := newCrossing(mesh, view, stored)
 	for _, namespace := range Namespaces(plan) {
 		out = append(out, all.of(namespace, entries[namespace])...)
 	}

@@ -217,9 +217,9 @@ func (w *world) part(object *unstructured.Unstructured, retired map[string]bool)
 		if _, is := w.mesh.GatewayByService(w.mesh.Qualify(host, object.GetNamespace())); !is || !only(spec, "host", "subsets", "exportTo") || hop.IsClientRule(object) {
 			return false, ""
 		}
-		names, all := egress.Clients(egress.ExportTo(object), object.GetNamespace())
+		exportTo := egress.ExportTo(object)
 		uses = func(vs *unstructured.Unstructured) bool {
-			return (all || slices.Contains(names, vs.GetNamespace())) && slices.ContainsFunc(egress.Destinations(vs), func(d egress.Destination) bool {
+			return egress.Exports(exportTo, object.GetNamespace(), vs.GetNamespace()) && slices.ContainsFunc(egress.Destinations(vs), func(d egress.Destination) bool {
 				return w.mesh.Qualify(d.Host(), vs.GetNamespace()) == w.mesh.Qualify(host, object.GetNamespace())
 			})
 		}

@@ -99,7 +99,7 @@ func (s *Standing) straight(of call, namespace string) string {
 		var ports []egress.Port
 		for _, entry := range entries {
 			// Istio takes several of one namespace for one where they are alike, and else any of them.
-			if serving == nil || entry.Namespace != serving.Namespace || egress.Serving([]*egress.Entry{entry}, namespace) == nil {
+			if serving == nil || entry.Namespace != serving.Namespace || !egress.Exports(entry.ExportTo, entry.Namespace, namespace) {
 				continue
 			}
 			if said := s.lacks(entry); said != "" {

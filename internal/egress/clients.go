@@ -28,6 +28,11 @@ func Clients(exportTo []string, namespace string) (names []string, all bool) {
 	return slices.Compact(names), false
 }
 
+// Exports says whether an exportTo of an object of a namespace reaches another, or itself.
+func Exports(exportTo []string, namespace, client string) bool {
+	return exports(exportTo, namespace, client) != reachesNot
+}
+
 // ExportTo reads the exportTo of an object of any kind of Istio's that has one.
 func ExportTo(object *unstructured.Unstructured) []string {
 	out, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "exportTo")

@@ -70,14 +70,19 @@ const (
 	reachesByName
 )
 
-// reaches says how an entry's exportTo names a namespace. Like Istio's, "*" hides every other name, and "~" all but it.
+// reaches says how an entry's exportTo names a namespace.
 func (e *Entry) reaches(namespace string) reachKind {
+	return exports(e.ExportTo, e.Namespace, namespace)
+}
+
+// exports says how an exportTo of an object of a namespace names a client. Like Istio's, "*" hides every other name, and "~" all but it.
+func exports(exportTo []string, namespace, client string) reachKind {
 	switch {
-	case len(e.ExportTo) == 0 || slices.Contains(e.ExportTo, "*"):
+	case len(exportTo) == 0 || slices.Contains(exportTo, "*"):
 		return reachesAll
-	case slices.Contains(e.ExportTo, "~"):
+	case slices.Contains(exportTo, "~"):
 		return reachesNot
-	case slices.Contains(e.ExportTo, namespace), e.Namespace == namespace && slices.Contains(e.ExportTo, "."):
+	case slices.Contains(exportTo, client), namespace == client && slices.Contains(exportTo, "."):
 		return reachesByName
 	}
 	return reachesNot

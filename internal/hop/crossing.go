@@ -129,6 +129,11 @@ func crossedHere(pair []any, of string, mesh *egress.Mesh) (Crossed, bool) {
 	return Crossed{}, false
 }
 
+// oneEndpoint is what a cluster has that leads to an address alone.
+func oneEndpoint(cluster string, address fields) fields {
+	return fields{"cluster_name": cluster, "endpoints": []any{fields{"lb_endpoints": []any{fields{"endpoint": fields{"address": address}}}}}}
+}
+
 // unlimited is what Istio has for limits that nobody set.
 const unlimited = int64(4294967295)
 
@@ -143,9 +148,7 @@ func crossed(mesh *egress.Mesh, namespace string, of Crossed, name string) field
 		"circuit_breakers": fields{"thresholds": []any{fields{
 			"max_connections": unlimited, "max_pending_requests": unlimited, "max_requests": unlimited, "max_retries": unlimited,
 		}}},
-		"load_assignment": fields{"cluster_name": name, "endpoints": []any{fields{"lb_endpoints": []any{
-			fields{"endpoint": fields{"address": fields{"socket_address": fields{"address": of.Gateway.Service, "port_value": int64(of.Gateway.Port(family))}}}},
-		}}}},
+		"load_assignment": oneEndpoint(name, fields{"socket_address": fields{"address": of.Gateway.Service, "port_value": int64(of.Gateway.Port(family))}}),
 	}
 	if http2 {
 		const options = "upstreams.http.v3.HttpProtocolOptions"

@@ -23,8 +23,7 @@ func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress
 	case port == 0 && len(ports) == 1:
 		port = ports[0]
 	case !slices.ContainsFunc(route.Entries, func(other *egress.Entry) bool {
-		joined := other == entry || other.Namespace == entry.Namespace && other.Gateway == entry.Gateway
-		return joined && slices.Contains(egress.PortsOf(other.Ports, egress.FamilyHTTP), port)
+		return other.Namespace == entry.Namespace && other.Gateway == entry.Gateway && slices.Contains(egress.PortsOf(other.Ports, egress.FamilyHTTP), port)
 	}):
 		return out, 0, false
 	}

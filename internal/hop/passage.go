@@ -112,9 +112,7 @@ func subsetNames(rule *egress.Rule) (out []string) {
 	if rule == nil {
 		return nil
 	}
-	for _, item := range rule.Subsets {
-		subset, _ := item.(map[string]any)
-		name, _ := subset["name"].(string)
+	for _, name := range SubsetsIn(rule) {
 		name = strings.ToLower(name)
 		if len(out) < subsetsOfNamespace && len(validation.IsDNS1123Label(name)) == 0 && !slices.Contains(out, name) {
 			out = append(out, name)

@@ -192,16 +192,25 @@ func SealedTo(entry *unstructured.Unstructured, mesh *egress.Mesh) (egress.Gatew
 	return mesh.GatewayByService(soleAddress(spec["endpoints"]))
 }
 
+// SealedBy returns the egress gateway that a ServiceEntry is sealed to, with the transport of that form; false where it is not.
+func SealedBy(entry *unstructured.Unstructured, mesh *egress.Mesh) (egress.Gateway, bool) {
+	gw, sealed := SealedTo(entry, mesh)
+	if !sealed {
+		return egress.Gateway{}, false
+	}
+	if location, _, _ := unstructured.NestedString(entry.Object, "spec", "location"); location == "MESH_INTERNAL" {
+		return gw.By(egress.MutualTLS), true
+	}
+	return gw.By(egress.Plain), true
+}
+
 // SealedLeg returns the client leg of the form in which a ServiceEntry is sealed; false where it is not.
 func SealedLeg(entry *unstructured.Unstructured, mesh *egress.Mesh) (egress.Leg, bool) {
-	gw, sealed := SealedTo(entry, mesh)
+	gw, sealed := SealedBy(entry, mesh)
 	if !sealed {
 		return egress.Leg{}, false
 	}
-	if location, _, _ := unstructured.NestedString(entry.Object, "spec", "location"); location == "MESH_INTERNAL" {
-		return gw.By(egress.MutualTLS).Leg(), true
-	}
-	return gw.By(egress.Plain).Leg(), true
+	return gw.Leg(), true
 }
 
 // soleAddress returns the address of a list of one endpoint, empty for any other.

@@ -88,9 +88,7 @@ func (mutualTLS) resolve(host string, port uint32, filters []any) []any {
 		patch("NETWORK_FILTER", atTCPProxy(name), "MERGE", onward(name)),
 		patch("CLUSTER", gateway, "ADD", fields{
 			"name": name, "type": "STATIC", "connect_timeout": "1s",
-			"load_assignment": fields{"cluster_name": name, "endpoints": []any{fields{"lb_endpoints": []any{
-				fields{"endpoint": fields{"address": fields{"envoy_internal_address": fields{"server_listener_name": name}}}},
-			}}}},
+			"load_assignment": oneEndpoint(name, fields{"envoy_internal_address": fields{"server_listener_name": name}}),
 		}),
 		patch("LISTENER", gateway, "ADD", fields{
 			"name": name, "internal_listener": fields{},

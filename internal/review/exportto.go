@@ -23,9 +23,8 @@ func unreachable(s *subject) hop.Refusals {
 // not leave by the gateway.
 func unseen(s *subject) []string {
 	own := s.Namespace.Name
-	names, all := egress.Clients(s.exportTo(), own)
 	parsed, err := s.entry()
-	if err != nil || all || slices.Contains(names, own) {
+	if err != nil || egress.Exports(s.exportTo(), own, own) {
 		return nil
 	}
 	for _, host := range parsed.Hosts {

@@ -80,7 +80,7 @@ func hiddenHosts(s *subject) (out []string) {
 		entries := s.View.Entries(host)
 		own := func(entry *egress.Entry) bool { return entry.Namespace == s.Namespace.Name && entry.Gateway != "" }
 		if slices.ContainsFunc(entries, own) && !slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
-			return egress.Serving([]*egress.Entry{entry}, s.Namespace.Name) != nil && seen(entry, host)
+			return egress.Exports(entry.ExportTo, entry.Namespace, s.Namespace.Name) && seen(entry, host)
 		}) {
 			out = append(out, host)
 		}

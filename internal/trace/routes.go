@@ -143,7 +143,7 @@ func (p *proxy) whole(all []*route) (out []*route) {
 			namespace = root.namespace
 		}
 		to := p.delegates[namespace+"/"+textOf(of, "name")]
-		if to == nil || !reaches(to.exportTo, namespace, root.namespace) {
+		if to == nil || !egress.Exports(to.exportTo, namespace, root.namespace) {
 			continue
 		}
 		for _, leaf := range to.http {
@@ -158,12 +158,6 @@ func (p *proxy) whole(all []*route) (out []*route) {
 		}
 	}
 	return out
-}
-
-// reaches says whether an exportTo of a namespace reaches another.
-func reaches(exportTo []string, from, to string) bool {
-	names, all := egress.Clients(exportTo, from)
-	return all || slices.Contains(names, to)
 }
 
 // inherited returns a delegate's route with what it leaves to its root.

@@ -133,7 +133,7 @@ func (p *proxy) suspended(of arrival, from lead) (why, change string) {
 	_, entries := p.entriesOf(of, from)
 	for _, entry := range entries {
 		reason, is := p.view.Suspended(types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
-		if names, all := egress.Clients(entry.ExportTo, entry.Namespace); is && (all || slices.Contains(names, p.namespace)) {
+		if is && egress.Exports(entry.ExportTo, entry.Namespace, p.namespace) {
 			return fmt.Sprintf("; ServiceEntry %s/%s is suspended: %s", entry.Namespace, entry.Name, reason), fmt.Sprintf("have ServiceEntry %s/%s comply with the policy that it violates", entry.Namespace, entry.Name)
 		}
 	}
