@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,10 +84,10 @@ func (a *Auditor) writeStatus(ctx context.Context) error {
 		err := a.Status.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 		if err == nil && held != "" {
 			ctrl.LoggerFrom(ctx).Info("Suspension is held", "policy", policy.Name, "exits", a.held[policy.Name], "message", held)
-			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionSuspendHeld, "Audit", "%s", bounded(held, inEvent))
+			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionSuspendHeld, "Audit", "%s", v1alpha1.Bounded(held, inEvent))
 		}
 		if err == nil && fails != "" {
-			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionFailing, "Audit", "%s", bounded(fails, inEvent))
+			a.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, v1alpha1.ConditionFailing, "Audit", "%s", v1alpha1.Bounded(fails, inEvent))
 		}
 		if !apierrors.IsNotFound(err) {
 			errs = append(errs, err)
@@ -103,7 +102,7 @@ func setFailing(policy *v1alpha1.EgressPolicy, of failures) string {
 		policy.Answers(v1alpha1.ReasonFailsForStored)
 		return ""
 	}
-	message := fmt.Sprintf("%d stored objects cannot be judged, one for: %s", of.count, bounded(of.why, inEvent/2))
+	message := fmt.Sprintf("%d stored objects cannot be judged, one for: %s", of.count, v1alpha1.Bounded(of.why, inEvent/2))
 	if policy.Fails(v1alpha1.ReasonFailsForStored, message) {
 		return message
 	}
@@ -180,7 +179,7 @@ func (a *Auditor) notify() {
 			}
 			left--
 			about := &corev1.ObjectReference{APIVersion: of.apiVersion, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: of.uid}
-			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", bounded(of.note(finding), inEvent))
+			a.Recorder.Eventf(about, nil, corev1.EventTypeWarning, cmp.Or(finding.Reason(), "Violation"), "Audit", "%s", v1alpha1.Bounded(of.note(finding), inEvent))
 			telling.told = true
 			a.told[n] = telling
 		}
@@ -207,11 +206,3 @@ func (a *Auditor) untold() bool {
 
 // inEvent is how long the note of an Event is; the API server takes 1,024 bytes.
 const inEvent = 1000
-
-// bounded is a text of at most so many bytes and a sign that there was more.
-func bounded(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
-}

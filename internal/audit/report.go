@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/review"
 )
@@ -148,7 +149,7 @@ func (a *Auditor) results() (namespaced map[string][]any, cluster []any) {
 			add(key, of, result)
 		}
 		for _, change := range of.changes {
-			result := map[string]any{"source": reportName, "policy": reportName, "category": "egress", "rule": "would-change", "result": "pass", "message": bounded(change, inReport), "properties": map[string]any{}}
+			result := map[string]any{"source": reportName, "policy": reportName, "category": "egress", "rule": "would-change", "result": "pass", "message": v1alpha1.Bounded(change, inReport), "properties": map[string]any{}}
 			unscored(result)
 			add(key, of, result)
 		}
@@ -173,19 +174,19 @@ func unscored(result map[string]any) {
 }
 
 func resultOf(finding review.Finding) map[string]any {
-	result := map[review.Effect]string{review.Denied: "fail", review.Refused: "fail", review.Audited: "fail", review.Warned: "warn", review.Failed: "error"}[finding.Effect]
+	result := map[review.Effect]string{review.Denied: "fail", review.Refused: "fail", review.Audited: "fail", review.Warned: "warn"}[finding.Effect]
 	if finding.Unevaluated() {
 		result = "error"
 	}
 	properties := map[string]any{"enforcement": string(enforcements[finding.Effect])}
 	for key, value := range map[string]string{"field": finding.Field, "fix": finding.Fix, "docs": finding.Docs, "library": finding.Library} {
 		if value != "" {
-			properties[key] = bounded(value, inReport)
+			properties[key] = v1alpha1.Bounded(value, inReport)
 		}
 	}
 	out := map[string]any{
 		"source": reportName, "policy": cmp.Or(finding.Policy, reportName), "category": "egress", "result": result, "scored": result == "fail",
-		"message": bounded(finding.Message, inReport), "properties": properties,
+		"message": v1alpha1.Bounded(finding.Message, inReport), "properties": properties,
 	}
 	if finding.Code != "" {
 		out["rule"] = finding.Code

@@ -136,7 +136,7 @@ func TestAReportHasASizeThatTheClusterTakes(t *testing.T) {
 // TestATextIsAsLongAsItIsTaken, and no rune is cut.
 func TestATextIsAsLongAsItIsTaken(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "abc", bounded("abc", 3))
-	assert.Equal(t, "ab…", bounded("abcd", 2))
-	assert.Equal(t, "a…", bounded("aäb", 2))
+	assert.Equal(t, "abc", v1alpha1.Bounded("abc", 3))
+	assert.Equal(t, "ab…", v1alpha1.Bounded("abcd", 2))
+	assert.Equal(t, "a…", v1alpha1.Bounded("aäb", 2))
 }

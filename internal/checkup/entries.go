@@ -27,8 +27,9 @@ func (v *view) tenants() (out []*unstructured.Unstructured) {
 }
 
 func lookAtExits(v *view) {
-	v.lookAtExports()
-	for _, entry := range v.tenants() {
+	tenants := v.tenants()
+	v.lookAtExports(tenants)
+	for _, entry := range tenants {
 		since, why := writtenAt(entry), "nobody says"
 		switch told := registry.ToldOf(entry); {
 		case told == nil:
@@ -65,16 +66,17 @@ func writtenAt(entry *unstructured.Unstructured) time.Time {
 }
 
 // lookAtExports says which entries are exported to namespaces that there are not: commonly a name that is misspelt.
-func (v *view) lookAtExports() {
+func (v *view) lookAtExports(tenants []*unstructured.Unstructured) {
 	if err := v.Unread[namespaces]; err != nil {
 		v.cannot(err.Error())
 		return
 	}
-	for _, entry := range v.tenants() {
+	known := v.names()
+	for _, entry := range tenants {
 		var missing []string
 		names, _ := egress.Clients(egress.ExportTo(entry), entry.GetNamespace())
 		for _, name := range names {
-			if v.named(namespaces, "", name) == nil {
+			if !slices.Contains(known, name) {
 				missing = append(missing, name)
 			}
 		}

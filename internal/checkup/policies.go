@@ -15,7 +15,7 @@ import (
 
 func lookAtPolicies(v *view) {
 	var lenient []string
-	governed := v.governed()
+	governed, names := v.governed(), v.names()
 	for _, of := range all[v1alpha1.EgressPolicy](v, policies) {
 		object := titleOf("EgressPolicy", "", of.Name)
 		ready := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionReady)
@@ -28,7 +28,7 @@ func lookAtPolicies(v *view) {
 				Why: "whatever it would judge is refused, or passes where it does not deny", Fix: "mend it: egressctl review -p says what is wrong with it",
 			})
 		}
-		if fails := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionFailing); fails != nil && fails.Status == "True" && fails.ObservedGeneration == of.Generation {
+		if fails := of.Failing(); fails != nil {
 			v.find(Finding{
 				Code: "policy-fails", Severity: Error, Object: object, Message: "the policy cannot be evaluated: " + firstLine(fails.Message),
 				Why: "what it selects is refused with HTTP 500 where it denies, and passes unjudged where it does not", Fix: "mend its Rego (egressctl explain says which rule, egressctl test tries it), or set enforcement to Warn meanwhile",
@@ -48,7 +48,7 @@ func lookAtPolicies(v *view) {
 				})
 			}
 		}
-		if nobody := policy.Nobody(of.Spec.Match, v.names()); len(nobody) > 0 && len(v.names()) > 0 {
+		if nobody := policy.Nobody(of.Spec.Match, names); len(nobody) > 0 && len(names) > 0 {
 			v.find(Finding{
 				Code: "policy-names-nobody", Severity: Warning, Object: object, Message: "no namespace has the name of " + some(nobody),
 				Why: "whom it was to select, or to leave out, it does not", Fix: "correct the name, or leave it where the namespace is still to come",

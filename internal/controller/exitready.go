@@ -212,12 +212,15 @@ func (e *ExitReady) write(ctx context.Context, stored *registry.Stored, want con
 	}
 	result, err := e.patch(ctx, stored, conditions)
 	if err == nil && result.RequeueAfter == 0 && (want.Reason == reasonConflict || want.Reason == registry.ReasonSuspended) {
-		about := &corev1.ObjectReference{
-			APIVersion: "networking.istio.io/v1", Kind: "ServiceEntry", Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID,
-		}
-		e.recorder.Eventf(about, nil, corev1.EventTypeWarning, want.Reason, "ConfigureExit", "%s", want.Message)
+		name := types.NamespacedName{Namespace: stored.Namespace, Name: stored.Name}
+		e.recorder.Eventf(aboutEntry(name, stored.UID), nil, corev1.EventTypeWarning, want.Reason, "ConfigureExit", "%s", want.Message)
 	}
 	return result, client.IgnoreNotFound(err)
+}
+
+// aboutEntry is what an Event of a ServiceEntry is about.
+func aboutEntry(name types.NamespacedName, uid types.UID) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "networking.istio.io/v1", Kind: "ServiceEntry", Namespace: name.Namespace, Name: name.Name, UID: uid}
 }
 
 // patch puts conditions in the place of those of a stored entry, everybody's, unless it was written since.

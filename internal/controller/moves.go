@@ -169,8 +169,7 @@ func (m *moves) named(key exitKey, entry types.NamespacedName) (rule types.Names
 // stays tells an entry's author, once for each reason, why it stays where it is.
 func (m *moves) stays(name types.NamespacedName, entry *egress.Entry, reason string) reconcile.Result {
 	if last, _ := m.told.Swap(name, reason); last != reason {
-		about := &corev1.ObjectReference{APIVersion: "networking.istio.io/v1", Kind: "ServiceEntry", Namespace: name.Namespace, Name: name.Name, UID: types.UID(entry.UID)}
-		m.recorder.Eventf(about, nil, corev1.EventTypeWarning, "NotMoved", "ConfigureExit", "the entry stays at egress gateway %q: %s", entry.Gateway, reason)
+		m.recorder.Eventf(aboutEntry(name, types.UID(entry.UID)), nil, corev1.EventTypeWarning, "NotMoved", "ConfigureExit", "the entry stays at egress gateway %q: %s", entry.Gateway, reason)
 	}
 	return reconcile.Result{RequeueAfter: interval}
 }

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -124,13 +123,6 @@ func (t *Tally) due(after time.Duration) map[string]counted {
 // inCondition is how much of an error, which may have what a tenant wrote in it, stands in a condition.
 const inCondition = 500
 
-func bounded(text string) string {
-	if len(text) <= inCondition {
-		return text
-	}
-	return strings.ToValidUTF8(text[:inCondition], "") + "…"
-}
-
 // quiet says whether no failure of a policy, as it is stored, was added for a while. What is said of an earlier version of it is of no account.
 func (t *Tally) quiet(policy *v1alpha1.EgressPolicy) bool {
 	t.mu.Lock()
@@ -164,7 +156,7 @@ func (t *Tally) write(ctx context.Context, name string, counted counted) error {
 	policy.Status.Requests.Add(counted.Requests)
 	switch {
 	case counted.Failed > 0:
-		policy.Fails(v1alpha1.ReasonFailsForRequests, fmt.Sprintf("%d of %d requests could not be judged, the last for: %s", counted.Failed, counted.Judged, bounded(counted.failure)))
+		policy.Fails(v1alpha1.ReasonFailsForRequests, fmt.Sprintf("%d of %d requests could not be judged, the last for: %s", counted.Failed, counted.Judged, v1alpha1.Bounded(counted.failure, inCondition)))
 	case counted.Judged > 0 && quiet:
 		policy.Answers(v1alpha1.ReasonFailsForRequests)
 	}

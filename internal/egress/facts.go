@@ -67,10 +67,9 @@ type RouteFact struct {
 
 // Conflict is a host that another entry defines otherwise.
 type Conflict struct {
-	Host, Reason string
-	Path         *field.Path
-	Owner        *Entry
-	SecondTLS    bool
+	Contradiction
+	Host string
+	Path *field.Path
 }
 
 // EntryFacts returns the facts of a ServiceEntry: intent is what its author wrote, gw the egress gateway of its

@@ -65,7 +65,7 @@ func (e *Engine) Check(policy *v1alpha1.EgressPolicy) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(speaks(module), says(module), mayResult(ready.query.compiler, module), described(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
+	return errors.Join(speaks(module), says(module, ready.query.compiler), described(module), library.readsInput(map[string]*ast.Module{module.Package.Location.File: module}))
 }
 
 // Set puts a policy in force, in place of the one of the same name. On error the last good version stays in force;

@@ -206,7 +206,7 @@ func sentence(item *ast.Term) any {
 		return named(item)
 	}
 	out := map[string]any{}
-	for _, key := range []string{"msg", "code", "field", "fix"} {
+	for _, key := range partsOfResult {
 		if value := object.Get(ast.InternedTerm(key)); value != nil {
 			out[key] = named(value)
 		}

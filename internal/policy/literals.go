@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/types"
@@ -11,11 +12,18 @@ import (
 // partsOfResult are the texts that a result may have.
 var partsOfResult = []string{"msg", "code", "field", "fix"}
 
-// says returns an error for rules whose results, as they stand there, are none: the policy would fail for whatever they say.
-func says(module *ast.Module) error {
+// says returns an error for deny and warn of which it is known that whatever they say is no result, as it stands there or, where there is a
+// compiler, by its type: the policy would fail for it.
+func says(module *ast.Module, compiler *ast.Compiler) error {
 	var errs []error
 	for _, rule := range Asking(module) {
-		if why := unfitResult(rule.Head.Key); why != "" {
+		why := unfitResult(rule.Head.Key)
+		if why == "" && compiler != nil {
+			if set, is := compiler.TypeEnv.GetByRef(rule.Ref()).(*types.Set); is && !mayBeResult(set.Of()) {
+				why = "this is " + article(types.Sprint(set.Of()))
+			}
+		}
+		if why != "" {
 			errs = append(errs, fmt.Errorf("rego: %s: a result of %s is a text, or an object with msg: %s", rule.Location, rule.Head.Name, why))
 		}
 	}
@@ -41,11 +49,9 @@ func unfitResult(term *ast.Term) string {
 }
 
 func unfitObject(of ast.Object) string {
-	known := true
-	_ = of.Iter(func(key, _ *ast.Term) error { // never fails
+	known := !slices.ContainsFunc(of.Keys(), func(key *ast.Term) bool {
 		_, text := key.Value.(ast.String)
-		known = known && text
-		return nil
+		return !text
 	})
 	for _, part := range partsOfResult {
 		value := of.Get(ast.InternedTerm(part))
@@ -64,33 +70,13 @@ func unfitObject(of ast.Object) string {
 	return ""
 }
 
-// mayResult returns an error for deny and warn of which the compiler knows that whatever they say is no result.
-func mayResult(compiler *ast.Compiler, module *ast.Module) error {
-	var errs []error
-	for _, rule := range Asking(module) {
-		set, is := compiler.TypeEnv.GetByRef(rule.Ref()).(*types.Set)
-		if is && !mayBeResult(set.Of()) {
-			errs = append(errs, fmt.Errorf("rego: %s: a result of %s is a text, or an object with msg: this is %s", rule.Location, rule.Head.Name, article(types.Sprint(set.Of()))))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // mayBeResult says whether a value of a type may be a result.
 func mayBeResult(of types.Type) bool {
 	switch of := of.(type) {
 	case types.Null, types.Boolean, types.Number, *types.Array, *types.Set:
 		return false
 	case types.Any:
-		if len(of) == 0 {
-			return true
-		}
-		for _, one := range of {
-			if mayBeResult(one) {
-				return true
-			}
-		}
-		return false
+		return len(of) == 0 || slices.ContainsFunc(of, mayBeResult)
 	}
 	return true
 }

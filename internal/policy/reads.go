@@ -70,7 +70,7 @@ func (e *Engine) CheckBundle(name string, of *bundle.Bundle) (digest string, err
 		return "", err
 	}
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
-		if err := errors.Join(speaks(modules[file]), says(modules[file]), described(modules[file])); err != nil {
+		if err := errors.Join(speaks(modules[file]), says(modules[file], nil), described(modules[file])); err != nil {
 			return "", err
 		}
 	}

@@ -122,15 +122,13 @@ func (r *Registry) OnChange(listener func(Change)) {
 
 func (r *Registry) all() (out Change) {
 	for name, stored := range r.entries {
-		if !r.governed[name.Namespace] && stored.Told() != nil {
+		governed := r.governed[name.Namespace]
+		if governed || stored.Told() != nil {
 			out.Entries = append(out.Entries, name)
 		}
-		if r.governed[name.Namespace] {
-			out.Entries = append(out.Entries, name)
-			if stored.Entry != nil {
-				out.Hosts = append(out.Hosts, stored.Entry.Hosts...)
-				out.Clients = append(out.Clients, clientsOf(name.Namespace, stored.Entry.Hosts)...)
-			}
+		if governed && stored.Entry != nil {
+			out.Hosts = append(out.Hosts, stored.Entry.Hosts...)
+			out.Clients = append(out.Clients, clientsOf(name.Namespace, stored.Entry.Hosts)...)
 		}
 	}
 	out.Namespaces = slices.Sorted(maps.Keys(r.governed))

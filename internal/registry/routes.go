@@ -101,17 +101,17 @@ func (r *Registry) slimRoutes(obj any) any {
 		return obj
 	}
 	out := &storedRoutes{Identity: identify(object), deciding: hop.Deciding(object), narrows: hop.Narrows(object, r.mesh), takes: egress.Takes(object, r.mesh), astray: egress.Astray(object, r.mesh)}
-	if !r.ours(object) {
-		// Those of exits stay as they are, whatever becomes of their hosts.
-		out.leads, out.mapped = egress.Leads(object, r.mesh), egress.Mappings(object, r.mesh)
-	}
 	intent, err := object, error(nil)
 	_, injected := object.GetAnnotations()[hop.IntentAnnotation]
 	if injected {
 		intent, err = hop.RouteIntent(object, r.mesh)
 	}
-	if err == nil && !r.ours(object) && r.mesh.Inject {
-		out.mapped = append(out.mapped, egress.Meant(intent, r.mesh)...)
+	if !r.ours(object) {
+		// Those of exits stay as they are, whatever becomes of their hosts.
+		out.leads, out.mapped = egress.Leads(object, r.mesh), egress.Mappings(object, r.mesh)
+		if err == nil && r.mesh.Inject {
+			out.mapped = append(out.mapped, egress.Meant(intent, r.mesh)...)
+		}
 	}
 	if len(out.narrows)+len(out.takes)+len(out.astray)+len(out.mapped) > 0 {
 		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}

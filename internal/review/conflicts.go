@@ -22,9 +22,7 @@ func conflicts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 		}
 		others := s.View.Exit(canonical, sealed.Namespace()).Without(s.Object.GetNamespace(), s.Object.GetName())
 		if against := others.Against(definition.Under(s.View.Rule(s.Namespace.Name, canonical))); against.Owner != nil && !against.Owner.Observed {
-			out = append(out, egress.Conflict{
-				Host: host, Reason: against.Reason, Path: field.NewPath("spec", "hosts").Index(i), Owner: against.Owner, SecondTLS: against.SecondTLS,
-			})
+			out = append(out, egress.Conflict{Contradiction: against, Host: host, Path: field.NewPath("spec", "hosts").Index(i)})
 		}
 	}
 	return out
