@@ -79,21 +79,7 @@ func (c *crossing) enter(sealed, held bool) {
 	object := &unstructured.Unstructured{}
 	require.NoError(c.t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a},
 		spec: {hosts: [api.example.com], exportTo: ["."], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}, {number: 8443, name: grpc, protocol: GRPC}`+tcp+`]}}`), &object.Object))
-	if sealed {
-		var err error
-		object, err = hop.Seal(object, c.gw, c.mesh)
-		require.NoError(c.t, err)
-	}
-	if held {
-		annotations := object.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[hop.ExitAnnotation] = hop.ExitHeld
-		object.SetAnnotations(annotations)
-	}
-	c.entry = object
-	c.registry.PutEntry(c.registry.Read(object))
+	c.put(object, map[bool]string{true: c.gw.Name}[sealed], held)
 }
 
 // crosses has the crossing stand that egressctl writes before the entry goes back, which is that by which it is sealed.
@@ -278,14 +264,6 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: up, namespace: app-a}, spec: {hosts: [api.example.com], exportTo: ["."],
 		http: [{match: [{port: 80}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}}`), &routes.Object))
 	require.NoError(t, c.registry.Put(routes))
-	straight := c.passing.written(egress.Plain)
-	straight.SetAnnotations(map[string]string{hop.ExitAnnotation: hop.ExitHeld})
-	sealed, err := hop.Seal(straight, c.gw, c.mesh)
-	require.NoError(t, err)
-	stores := func(entry *unstructured.Unstructured) {
-		c.entry = entry
-		c.registry.PutEntry(c.registry.Read(entry))
-	}
 	goes := func() string {
 		m := newMesh(t, c.state()+document(t, c.authors.Object)+document(t, routes.Object))
 		client := m.sidecar(t, "app-a")
@@ -309,10 +287,10 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 		}
 		return "by the gateway, encrypted once"
 	}
-	stores(straight)
+	c.store("", egress.Plain, true)
 	c.exit()
 	assert.Equal(t, direct, goes())
-	stores(sealed)
+	c.store(c.gw.Name, egress.Plain, true)
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the entry sealed")
 	written, inClear := c.authors, c.sealedRule()
 	c.rules(inClear)
@@ -320,7 +298,7 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 	c.rules(written)
 	form := c.registry.RouteForm(types.NamespacedName{Namespace: "app-a", Name: "up"})
 	require.NotNil(t, form)
-	routes, err = form(routes)
+	routes, err := form(routes)
 	require.NoError(t, err)
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the route led")
 	c.rules(inClear)
