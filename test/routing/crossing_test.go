@@ -110,9 +110,8 @@ const (
 )
 
 // goes says where the calls of a port go, by all clusters to which the client's proxy leads them.
-func (c *crossing) goes(m *mesh, port int) string {
+func (c *crossing) goes(m *mesh, client *proxy, port int) string {
 	t := c.t
-	client := m.sidecar(t, "app-a")
 	of := call{namespace: "app-a", host: api, port: port, raw: port == 5432}
 	found, err := clusters(t, client, of, port, simulation.CallModeOutbound)
 	require.NoError(t, err)
@@ -180,8 +179,9 @@ func TestNoCallIsLostBetweenAnEntryAndTheRuleThatEncryptsIt(t *testing.T) {
 				is := func(state, want string) {
 					t.Helper()
 					m := newMesh(t, c.all())
+					client := m.sidecar(t, "app-a")
 					for _, port := range ports {
-						assert.Equal(t, want, c.goes(m, port), "%s: port %d", state, port)
+						assert.Equal(t, want, c.goes(m, client, port), "%s: port %d", state, port)
 					}
 				}
 				is("as it was written", direct)
@@ -268,21 +268,22 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 		m := newMesh(t, c.state()+document(t, c.authors.Object)+document(t, routes.Object))
 		client := m.sidecar(t, "app-a")
 		of := call{namespace: "app-a", host: api, port: 80}
-		found, err := clusters(t, client, of, 80, simulation.CallModeOutbound)
+		found, err := ways(t, client, of, 80, simulation.CallModeOutbound)
 		require.NoError(t, err)
 		require.Len(t, found, 1)
-		at, encrypts := addresses(client, found[0]), spoken(t, client, found[0]) != nil
+		require.NotEmpty(t, found[0].cluster)
+		at, encrypts := addresses(client, found[0].cluster), spoken(t, client, found[0].cluster) != nil
 		if slices.Equal(at, []string{webs}) {
 			return map[bool]string{true: direct, false: "in clear"}[encrypts]
 		}
-		of.asks = rewrittenTo(t, client, of)
-		of.tls = encrypts
+		of.asks, of.tls = found[0].asks, encrypts
 		port := map[bool]int{false: 8080, true: 8443}[encrypts]
 		if slices.Equal(at, []string{gatewayHost + ":443"}) && !encrypts {
 			return fails // HTTP at the port of TLS
 		}
-		exits, err := clusters(t, m.gateway(t, ""), of, port, simulation.CallModeGateway)
-		if err != nil || len(exits) != 1 || !slices.Equal(addresses(m.gateway(t, ""), exits[0]), []string{webs}) || encrypts == (spoken(t, m.gateway(t, ""), exits[0]) != nil) {
+		gateway := m.gateway(t, "")
+		exits, err := clusters(t, gateway, of, port, simulation.CallModeGateway)
+		if err != nil || len(exits) != 1 || !slices.Equal(addresses(gateway, exits[0]), []string{webs}) || encrypts == (spoken(t, gateway, exits[0]) != nil) {
 			return fails
 		}
 		return "by the gateway, encrypted once"
@@ -303,12 +304,4 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the route led")
 	c.rules(inClear)
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the rule too")
-}
-
-// rewrittenTo returns what a client's proxy asks for in the place of what the app did, empty for the same.
-func rewrittenTo(t *testing.T, client *proxy, of call) string {
-	t.Helper()
-	found, err := ways(t, client, of, of.port, simulation.CallModeOutbound)
-	require.NoError(t, err)
-	return found[0].asks
 }
