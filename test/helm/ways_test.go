@@ -118,7 +118,7 @@ func (r *release) specs(t *testing.T) map[string]any {
 
 func (r *release) unseals(t *testing.T, args ...string) (said string) {
 	t.Helper()
-	said, err := r.run(t, r.egressctl, append([]string{"unseal", "--kubeconfig", r.kubeconfig, "--apply", "--settle", "200ms"}, args...)...)
+	said, err := r.run(t, r.egressctl, append([]string{"unseal", "--kubeconfig", r.Kubeconfig, "--apply", "--settle", "200ms"}, args...)...)
 	require.NoError(t, err, said)
 	return said
 }
@@ -145,7 +145,7 @@ func (r *release) deletesExits(t *testing.T) {
 	require.Len(t, lines, 1)
 	for _, namespace := range []string{controlplane.GatewayNamespace, "egress-governor-gateway"} {
 		config := genericclioptions.NewConfigFlags(false)
-		config.KubeConfig = &r.kubeconfig
+		config.KubeConfig = &r.Kubeconfig
 		cmd := delete.NewCmdDelete(cmdutil.NewFactory(config), genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: os.Stderr})
 		config.AddFlags(cmd.Flags())
 		cmd.SetArgs(strings.Fields(strings.Replace(lines[0][1], "-n "+controlplane.GatewayNamespace, "-n "+namespace, 1)))
