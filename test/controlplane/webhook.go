@@ -147,7 +147,8 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 		entry := &networkingv1.ServiceEntry{
 			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "asked-"},
 			Spec: networking.ServiceEntry{
-				Hosts: []string{"asked.invalid"}, Resolution: networking.ServiceEntry_DNS,
+				// It is exported to no other namespace, of which a policy that cannot be evaluated would have it refused.
+				Hosts: []string{"asked.invalid"}, ExportTo: []string{"."}, Resolution: networking.ServiceEntry_DNS,
 				Ports: []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}},
 			},
 		}
