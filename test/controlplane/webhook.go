@@ -75,7 +75,7 @@ type replica struct {
 }
 
 func (c *ControlPlane) newReplica() (*replica, error) {
-	ports, err := freePorts(3)
+	ports, err := FreePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -212,8 +212,8 @@ func (c *ControlPlane) kubeconfigOf(ctx context.Context, server *clientcmdapi.Cl
 	return clientcmd.WriteToFile(*config, file)
 }
 
-// freePorts returns ports of loopback that nobody listens on.
-func freePorts(n int) ([]int, error) {
+// FreePorts returns ports of loopback that nobody listens on, each another.
+func FreePorts(n int) ([]int, error) {
 	var out []int
 	for range n {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
