@@ -33,6 +33,7 @@ func (h *hand) crossing() []adopt.Crossing {
 	}}}
 }
 
+// commanded returns a command, and what it says beside what it prints.
 func commanded(t *testing.T) (*cobra.Command, *bytes.Buffer) {
 	t.Helper()
 	var said bytes.Buffer
@@ -64,18 +65,15 @@ func TestTheyCrossWhileBothAreWritten(t *testing.T) {
 	t.Parallel()
 	stored := parsed(t, originated)
 	h, did, on := watched(t, stored)
-	tracker := h.client.(interface {
-		Tracker() clienttesting.ObjectTracker
-	}).Tracker()
 	seen := map[string]bool{}
 	stands := func() bool {
-		_, err := tracker.Get(resources["EnvoyFilter"], "shop", "egress-governor-crossing-shop")
+		_, err := h.tracker().Get(resources["EnvoyFilter"], "shop", "egress-governor-crossing-shop")
 		return err == nil
 	}
 	on("patch", "serviceentries", func(clienttesting.Action) (bool, runtime.Object, error) {
 		seen["entry"] = stands()
 		sealed := parsed(t, sealedBank)[0].Unstructured
-		return true, sealed, tracker.Update(resources["ServiceEntry"], sealed, "shop")
+		return true, sealed, h.tracker().Update(resources["ServiceEntry"], sealed, "shop")
 	})
 	on("patch", "destinationrules", func(clienttesting.Action) (bool, runtime.Object, error) {
 		seen["rule"] = stands()

@@ -88,6 +88,13 @@ func watched(t *testing.T, stored []manifest.Object) (*hand, *deeds, func(verb, 
 	}
 }
 
+// tracker is what the hand's cluster holds.
+func (h *hand) tracker() clienttesting.ObjectTracker {
+	return h.client.(interface {
+		Tracker() clienttesting.ObjectTracker
+	}).Tracker()
+}
+
 func parsed(t *testing.T, text string) []manifest.Object {
 	t.Helper()
 	out, err := manifest.Parse("cluster", []byte(text))
@@ -103,9 +110,7 @@ func TestARuleFollowsItsEntryAtOnce(t *testing.T) {
 	h, did, on := watched(t, stored)
 	on("patch", "serviceentries", func(clienttesting.Action) (bool, runtime.Object, error) {
 		sealed := parsed(t, sealedBank)[0].Unstructured
-		return true, sealed, h.client.(interface {
-			Tracker() clienttesting.ObjectTracker
-		}).Tracker().Update(resources["ServiceEntry"], sealed, "shop")
+		return true, sealed, h.tracker().Update(resources["ServiceEntry"], sealed, "shop")
 	})
 	asked := 0
 	on("patch", "destinationrules", func(clienttesting.Action) (bool, runtime.Object, error) {

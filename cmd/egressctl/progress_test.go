@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -84,8 +83,7 @@ func TestEachStepOfAReturnIsSeen(t *testing.T) {
 	for i := range plan {
 		plan[i] = adopt.Return{Object: stored[1]}
 	}
-	cmd := &cobra.Command{}
-	cmd.SetContext(t.Context())
+	cmd, _ := commanded(t)
 	out := onTerminal(t, func(terminal *os.File) {
 		cmd.SetErr(terminal)
 		require.NoError(t, h.unseal(cmd, plan, nil, true))

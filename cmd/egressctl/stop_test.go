@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"testing"
 
-	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,11 +46,8 @@ var events = schema.GroupVersionResource{Group: "events.k8s.io", Version: "v1", 
 // switched runs stop or start in a cluster, and returns what it prints, and says of it.
 func switched(t *testing.T, client *fake.FakeDynamicClient, s switching, done string, change func(*unstructured.Unstructured, emergency.Note) bool) (out string, err error) {
 	t.Helper()
-	var printed bytes.Buffer
-	cmd := &cobra.Command{}
-	cmd.SetOut(&printed)
-	cmd.SetErr(&printed)
-	cmd.SetContext(t.Context())
+	cmd, printed := commanded(t)
+	cmd.SetOut(printed)
 	s.client = client
 	err = s.all(cmd, "https://cluster", done, change, "end of %s\n")
 	return printed.String(), err

@@ -25,7 +25,7 @@ func egressPolicyOf(name, library string, labels map[string]string) *v1alpha1.Eg
 
 var ours = map[string]string{hop.ManagedByLabel: hop.Manager}
 
-func policiesIn(t *testing.T, objects ...client.Object) client.Client {
+func policiesIn(t *testing.T, objects ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	require.NoError(t, v1alpha1.AddToScheme(scheme))
@@ -63,7 +63,7 @@ func TestTheBaselineIsWrittenOnce(t *testing.T) {
 	}
 	for parameters, want := range map[string]int{`{"users": ["a"], "groups": [ "b" ]}`: 0, `{"groups": ["c"]}`: 1} {
 		updates := 0
-		c := interceptor.NewClient(policiesIn(t, of(`{"groups":["b"],"users":["a"]}`)).(client.WithWatch), interceptor.Funcs{
+		c := interceptor.NewClient(policiesIn(t, of(`{"groups":["b"],"users":["a"]}`)), interceptor.Funcs{
 			Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
 				updates++
 				return c.Update(ctx, object, options...)

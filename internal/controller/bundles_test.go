@@ -49,10 +49,8 @@ func (a awaiting) Set(policy *v1alpha1.EgressPolicy) error { return a.Check(poli
 // once, and the audit of every version.
 func TestReadySaysHowTheBundleIs(t *testing.T) {
 	t.Parallel()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}, Spec: v1alpha1.EgressPolicySpec{Policy: "acme/saas-hosts"}}
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	cluster := policiesIn(t, stored)
 	of, recorder := &feed{}, events.NewFakeRecorder(10)
 	p := &Policies{engine: awaiting{engine{}, of}, client: cluster, live: cluster}
 	p.UseBundles(of, recorder)

@@ -10,10 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
 )
@@ -35,10 +33,8 @@ func (e engine) Remove(name string) { delete(e, name) }
 // TestEachVersionOfAPolicyIsToldOnce, when it is in force already.
 func TestEachVersionOfAPolicyIsToldOnce(t *testing.T) {
 	t.Parallel()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	cluster := policiesIn(t, stored)
 	inForce := engine{}
 	p := &Policies{engine: inForce, client: cluster, inForce: map[string]string{}}
 	p.loaded.Store(true)
@@ -63,11 +59,9 @@ func TestEachVersionOfAPolicyIsToldOnce(t *testing.T) {
 // TestReadySaysOfWhatToBeware: a policy that objects escape by their labels is in force, and no wall.
 func TestReadySaysOfWhatToBeware(t *testing.T) {
 	t.Parallel()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
 	stored.Spec.Match.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	cluster := policiesIn(t, stored)
 	p := &Policies{engine: engine{}, client: cluster}
 	_, err := p.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "p"}})
 	require.NoError(t, err)
@@ -80,10 +74,8 @@ func TestReadySaysOfWhatToBeware(t *testing.T) {
 // TestItIsToldWhichVersionOfAPolicyIsInForce, of each that is stored.
 func TestItIsToldWhichVersionOfAPolicyIsInForce(t *testing.T) {
 	t.Parallel()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 3}}
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	cluster := policiesIn(t, stored)
 	by := &choosy{engine: engine{}}
 	p := &Policies{engine: by, client: cluster}
 	says := func(inForce, generation int) {

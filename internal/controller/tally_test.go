@@ -15,11 +15,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
@@ -29,11 +27,9 @@ import (
 // meanwhile is not lost, what may have been written is not added twice, and what is left is added at the end.
 func TestReplicasAddUpWhatTheyCounted(t *testing.T) {
 	t.Parallel()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
 	writes, fails := 0, error(nil)
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).WithInterceptorFuncs(interceptor.Funcs{
+	cluster := interceptor.NewClient(policiesIn(t, stored), interceptor.Funcs{
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
 			writes++
 			if fails != nil {
@@ -41,7 +37,7 @@ func TestReplicasAddUpWhatTheyCounted(t *testing.T) {
 			}
 			return c.SubResource(sub).Patch(ctx, object, patch, options...)
 		},
-	}).Build()
+	})
 	now := time.Unix(1e9, 0)
 	clock := func() time.Time { return now }
 	one, two := &Tally{Client: cluster, Now: clock}, &Tally{Client: cluster, Now: clock}
@@ -89,10 +85,8 @@ func TestReplicasAddUpWhatTheyCounted(t *testing.T) {
 // audit says of what is stored stays before that.
 func TestAPolicyThatFailsSaysSo(t *testing.T) {
 	t.Parallel()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 1}}
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).Build()
+	cluster := policiesIn(t, stored)
 	now := time.Unix(1e9, 0)
 	clock := func() time.Time { return now }
 	tally, other := &Tally{Client: cluster, Now: clock}, &Tally{Client: cluster, Now: clock}
@@ -172,15 +166,13 @@ func TestCountedRequestsYieldToRequests(t *testing.T) {
 		let := taken(yield, atLeast, &now)
 		synctest.Wait()
 		var writes atomic.Int64
-		scheme := runtime.NewScheme()
-		require.NoError(t, v1alpha1.AddToScheme(scheme))
 		stored := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
-		cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored).WithStatusSubresource(stored).WithInterceptorFuncs(interceptor.Funcs{
+		cluster := interceptor.NewClient(policiesIn(t, stored), interceptor.Funcs{
 			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
 				writes.Add(1)
 				return nil
 			},
-		}).Build()
+		})
 		tally := &Tally{Client: cluster, Now: time.Now, Yield: yield}
 		tally.Count("p", v1alpha1.Requests{Judged: 1}, "")
 		go tally.add(t.Context(), addEvery)

@@ -58,28 +58,36 @@ func TestAnEntrySaysWhatItsRoutesWouldBeRefusedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newReviewer()
-			if tc.mutual {
-				r.Mesh = egresstest.MutualTLS()
+			finding := leadAstray(t, egress.Mapping{Host: "new.test", Port: 443, Needs: tc.needs}, tc.of, tc.ports, tc.mutual, tc.want)
+			if tc.want != "" {
+				assert.Contains(t, finding.Message, "VirtualService payments/routes leads HTTP calls to port 443 of host")
 			}
-			r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{{Host: "new.test", Port: 443, Needs: tc.needs}: {{Namespace: tc.of, Name: "routes"}}}
-			spec := `{hosts: [new.test], resolution: DNS, ports: [` + tc.ports + `]}`
-			req := stored(t, r, create(entry(t, spec)))
-			outcome, err := r.Review(t.Context(), req)
-			require.NoError(t, err)
-			require.Equal(t, tc.want, strings.Join(codes(outcome), ", "))
-			if tc.want == "" {
-				return
-			}
-			assert.Contains(t, outcome.Findings[0].Message, "VirtualService payments/routes leads HTTP calls to port 443 of host")
-			old := req.Object.DeepCopy()
-			req.Operation, req.Old = Update, old
-			require.NoError(t, unstructured.SetNestedStringSlice(req.Object.Object, []string{"*"}, "spec", "exportTo"))
-			outcome, err = r.Review(t.Context(), req)
-			require.NoError(t, err)
-			assert.Empty(t, codes(outcome), "what is stored already is not refused")
 		})
 	}
+}
+
+// leadAstray has routes of a namespace stored that lead to new.test, and an entry of that host reviewed, which must be refused for what is wanted:
+// it returns the first finding, none where nothing is. An entry that is stored already is not refused.
+func leadAstray(t *testing.T, by egress.Mapping, namespace, ports string, mutual bool, want string) Finding {
+	t.Helper()
+	r := newReviewer()
+	if mutual {
+		r.Mesh = egresstest.MutualTLS()
+	}
+	r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{by: {{Namespace: namespace, Name: "routes"}}}
+	req := stored(t, r, create(entry(t, `{hosts: [new.test], resolution: DNS, ports: [`+ports+`]}`)))
+	refused, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	require.Equal(t, want, strings.Join(codes(refused), ", "))
+	if want == "" {
+		return Finding{}
+	}
+	req.Operation, req.Old = Update, req.Object.DeepCopy()
+	require.NoError(t, unstructured.SetNestedStringSlice(req.Object.Object, []string{"*"}, "spec", "exportTo"))
+	outcome, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome), "what is stored already is not refused")
+	return refused.Findings[0]
 }
 
 // TestRoutesByOneOfTwoPortsStandBeforeTheSecond: while there was one HTTP port they led nowhere else.
@@ -118,24 +126,8 @@ func TestAnEntryHasWhatStoredRoutesLeadToUnderAnotherName(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newReviewer()
-			if tc.mutual {
-				r.Mesh = egresstest.MutualTLS()
-			}
-			r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{{Host: "new.test", Needs: tc.needs}: {{Namespace: tc.of, Name: "routes"}}}
-			req := stored(t, r, create(entry(t, `{hosts: [new.test], resolution: DNS, ports: [`+tc.ports+`]}`)))
-			outcome, err := r.Review(t.Context(), req)
-			require.NoError(t, err)
-			require.Equal(t, tc.want, strings.Join(codes(outcome), ", "))
-			if tc.want == "" {
-				return
-			}
-			assert.Contains(t, outcome.Findings[0].Fix, tc.fix)
-			req.Operation, req.Old = Update, req.Object.DeepCopy()
-			require.NoError(t, unstructured.SetNestedStringSlice(req.Object.Object, []string{"*"}, "spec", "exportTo"))
-			outcome, err = r.Review(t.Context(), req)
-			require.NoError(t, err)
-			assert.Empty(t, codes(outcome))
+			finding := leadAstray(t, egress.Mapping{Host: "new.test", Needs: tc.needs}, tc.of, tc.ports, tc.mutual, tc.want)
+			assert.Contains(t, finding.Fix, tc.fix)
 		})
 	}
 }

@@ -141,11 +141,11 @@ func (r *run) start(ctx context.Context) (err error) {
 	of := controlplane.InTree(root, "bench")
 	of.Values, r.folder = values(), of.Folder
 	if r.pprof {
-		port, err := freePort(ctx)
+		ports, err := controlplane.FreePorts(1)
 		if err != nil {
 			return err
 		}
-		r.pprofAddress = fmt.Sprintf("127.0.0.1:%d", port)
+		r.pprofAddress = fmt.Sprintf("127.0.0.1:%d", ports[0])
 		of.WebhookFlags = []string{"--pprof-address=" + r.pprofAddress}
 	}
 	if r.plane, err = controlplane.Start(ctx, of); err != nil {

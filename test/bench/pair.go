@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // servePair is the process of a pair of webhooks that allow everything: the least that a mutating and a validating webhook of
@@ -46,10 +48,11 @@ const sealing = `[
 
 // startPair runs it, and has the API server ask it about entries of its variant.
 func (r *run) startPair(ctx context.Context) error {
-	port, err := freePort(ctx)
+	ports, err := controlplane.FreePorts(1)
 	if err != nil {
 		return err
 	}
+	port := ports[0]
 	raw, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return err
@@ -104,14 +107,6 @@ func (r *run) configurePair(ctx context.Context, port int, ca []byte) error {
 		}
 	}
 	return nil
-}
-
-func freePort(ctx context.Context) (int, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 // stopPair ends the process.

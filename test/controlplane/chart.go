@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,12 +17,14 @@ import (
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
 	"helm.sh/helm/v4/pkg/engine"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
 )
 
 // oldest is the first release that takes all that the chart has.
@@ -218,6 +221,20 @@ func (c *ControlPlane) Uninstall(ctx context.Context) error {
 	}
 	c.installed = nil
 	return err
+}
+
+// SaveConfiguration writes a file of the release's configuration, as kubectl get has it.
+func (c *ControlPlane) SaveConfiguration(ctx context.Context, file string) error {
+	config := &corev1.ConfigMap{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: Release}, config); err != nil {
+		return err
+	}
+	config.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
+	raw, err := yaml.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, raw, 0o600)
 }
 
 // variables are those that the chart gives the webhook, but for what a pod has.

@@ -27,7 +27,7 @@ func (c *ControlPlane) StartIstiod(ctx context.Context, binary string, settings 
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("istiod is missing (run make istiod): %w", err)
 	}
-	ports, err := freePorts(2)
+	ports, err := FreePorts(2)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ type replica struct {
 }
 
 func (c *ControlPlane) newReplica() (*replica, error) {
-	ports, err := freePorts(3)
+	ports, err := FreePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,8 @@ func (c *ControlPlane) asked(ctx context.Context) error {
 		entry := &networkingv1.ServiceEntry{
 			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "asked-"},
 			Spec: networking.ServiceEntry{
-				Hosts: []string{"asked.invalid"}, Resolution: networking.ServiceEntry_DNS,
+				// It is exported to no other namespace, of which a policy that cannot be evaluated would have it refused.
+				Hosts: []string{"asked.invalid"}, ExportTo: []string{"."}, Resolution: networking.ServiceEntry_DNS,
 				Ports: []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}},
 			},
 		}
@@ -211,8 +212,8 @@ func (c *ControlPlane) kubeconfigOf(ctx context.Context, server *clientcmdapi.Cl
 	return clientcmd.WriteToFile(*config, file)
 }
 
-// freePorts returns ports of loopback that nobody listens on.
-func freePorts(n int) ([]int, error) {
+// FreePorts returns ports of loopback that nobody listens on, each another.
+func FreePorts(n int) ([]int, error) {
 	var out []int
 	for range n {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

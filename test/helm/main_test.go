@@ -31,9 +31,7 @@ type release struct {
 	root, folder    string
 	helm, egressctl string
 	values          string
-	// kubeconfig is the administrator's.
-	kubeconfig string
-	pod        *controlplane.Replica
+	pod             *controlplane.Replica
 	// services are those that the chart has webhooks called by, which kube-apiserver cannot reach here.
 	services map[string]*admissionregistrationv1.ServiceReference
 }
@@ -60,7 +58,6 @@ func started(t *testing.T) *release {
 		out.stop(t)
 		require.NoError(t, out.Stop())
 	})
-	out.kubeconfig = out.versioned(t)
 	return out
 }
 
@@ -80,7 +77,7 @@ func (r *release) run(t *testing.T, program string, args ...string) (said string
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = r.root
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+r.Kubeconfig)
 	for _, home := range []string{"CACHE", "CONFIG", "DATA"} {
 		cmd.Env = append(cmd.Env, "HELM_"+home+"_HOME="+filepath.Join(r.folder, "home"))
 	}

@@ -13,13 +13,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/kubectl/pkg/cmd/delete"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/test/controlplane"
 )
@@ -64,7 +62,8 @@ func (r *release) plainFirst(t *testing.T, before []string) {
 func (r *release) releaseFirst(t *testing.T, before []string) {
 	r.installs(t, "install")
 	r.sealed(t)
-	kept, sealed, exits := r.configuration(t), r.specs(t), r.exits(t)
+	kept, sealed, exits := filepath.Join(t.TempDir(), "governor.yaml"), r.specs(t), r.exits(t)
+	require.NoError(t, r.SaveConfiguration(t.Context(), kept))
 	r.uninstalls(t, before)
 	assert.Equal(t, sealed, r.specs(t), "it stays sealed")
 	assert.Equal(t, exits, r.exits(t), "and has its exits")
@@ -118,22 +117,9 @@ func (r *release) specs(t *testing.T) map[string]any {
 
 func (r *release) unseals(t *testing.T, args ...string) (said string) {
 	t.Helper()
-	said, err := r.run(t, r.egressctl, append([]string{"unseal", "--kubeconfig", r.kubeconfig, "--apply", "--settle", "200ms"}, args...)...)
+	said, err := r.run(t, r.egressctl, append([]string{"unseal", "--kubeconfig", r.Kubeconfig, "--apply", "--settle", "200ms"}, args...)...)
 	require.NoError(t, err, said)
 	return said
-}
-
-// configuration is a file of the release's, as kubectl get has it.
-func (r *release) configuration(t *testing.T) string {
-	t.Helper()
-	config := &corev1.ConfigMap{}
-	require.NoError(t, r.Client.Get(t.Context(), client.ObjectKey{Namespace: controlplane.Namespace, Name: controlplane.Release}, config))
-	config.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
-	raw, err := yaml.Marshal(config)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "governor.yaml")
-	require.NoError(t, os.WriteFile(file, raw, 0o600))
-	return file
 }
 
 // deletesExits runs the command of the document, by kubectl's own code, for the namespace of each gateway: no exit is left.
@@ -145,7 +131,7 @@ func (r *release) deletesExits(t *testing.T) {
 	require.Len(t, lines, 1)
 	for _, namespace := range []string{controlplane.GatewayNamespace, "egress-governor-gateway"} {
 		config := genericclioptions.NewConfigFlags(false)
-		config.KubeConfig = &r.kubeconfig
+		config.KubeConfig = &r.Kubeconfig
 		cmd := delete.NewCmdDelete(cmdutil.NewFactory(config), genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: os.Stderr})
 		config.AddFlags(cmd.Flags())
 		cmd.SetArgs(strings.Fields(strings.Replace(lines[0][1], "-n "+controlplane.GatewayNamespace, "-n "+namespace, 1)))

@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,11 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/test/controlplane"
 )
 
 // tcpLiving is what a namespace has that leaves by mutual TLS: a rule of ours is beside the entry, and one of its author's.
@@ -67,19 +63,14 @@ func TestTheReleaseMayGoFirst(t *testing.T) {
 		return out
 	}
 	eventually(t, func() bool { return rulesOfOurs() == 1 }, "the client rule of sql")
-	kept := &corev1.ConfigMap{}
-	require.NoError(t, shared.Client.Get(t.Context(), client.ObjectKey{Namespace: controlplane.Namespace, Name: controlplane.Release}, kept))
-	kept.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
-	raw, err := yaml.Marshal(kept)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "governor.yaml")
-	require.NoError(t, os.WriteFile(file, raw, 0o600))
+	kept := filepath.Join(t.TempDir(), "governor.yaml")
+	require.NoError(t, shared.SaveConfiguration(t.Context(), kept))
 
 	t.Cleanup(func() { require.NoError(t, shared.StartWebhook(context.WithoutCancel(t.Context()))) })
 	require.NoError(t, shared.Uninstall(t.Context()))
 	assert.True(t, exitOf(t, "api.first-plain.test"), "exits stay")
 	sealed := specs(t, all)
-	unseal := append(append([]string{"unseal"}, namespaces...), "--config", file)
+	unseal := append(append([]string{"unseal"}, namespaces...), "--config", kept)
 	code, said := adoption(t, unseal...)
 	assert.Equal(t, 0, code, said)
 	assert.Equal(t, sealed, specs(t, all), "a plan writes nothing")

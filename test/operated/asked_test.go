@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,13 +45,10 @@ func (o *operated) admitted(t *testing.T) map[string]string {
 // asking is a replica as the chart runs it by default, which asks the API server who reads metrics, and serves profiles.
 func (o *operated) asking(t *testing.T) (of *controlplane.Replica, profiles string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	profiles = listener.Addr().String()
-	require.NoError(t, listener.Close())
+	profiles = free(t, 1)[0]
 	// A log is added to, and what is there is another run's.
 	require.NoError(t, os.RemoveAll(filepath.Join(o.folder, "asking.log")))
-	of, err = o.StartReplica(t.Context(), controlplane.ReplicaOptions{
+	of, err := o.StartReplica(t.Context(), controlplane.ReplicaOptions{
 		Name: "asking", Server: o.Config.Host, CA: o.Config.CAData, Args: []string{"--metrics-auth", "--pprof-address=" + profiles, "--shutdown-delay=0s"},
 	})
 	require.NoError(t, err)

@@ -3,8 +3,8 @@ package operated
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"sync"
@@ -39,7 +39,8 @@ func received(t *testing.T, root string) *receiver {
 	t.Helper()
 	program, err := controlplane.BuildReceiver(root)
 	require.NoError(t, err)
-	out := &receiver{grpc: free(t), http: free(t)}
+	at := free(t, 2)
+	out := &receiver{grpc: at[0], http: at[1]}
 	process := exec.Command(program, "--grpc="+out.grpc, "--http="+out.http)
 	process.Stderr = os.Stderr
 	hands, err := process.StdoutPipe()
@@ -55,13 +56,15 @@ func received(t *testing.T, root string) *receiver {
 	return out
 }
 
-// free is an address of loopback that nobody listens on.
-func free(t *testing.T) string {
+// free are addresses of loopback that nobody listens on.
+func free(t *testing.T, n int) (out []string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := controlplane.FreePorts(n)
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	for _, port := range ports {
+		out = append(out, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	return out
 }
 
 // read takes what is handed on, until it ends.

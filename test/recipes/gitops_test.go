@@ -40,11 +40,10 @@ func TestTheHealthCheckOfArgoCD(t *testing.T) {
 	for name, state := range states {
 		object := stored(t, state.text, state.status, state.reason)
 		assert.Equal(t, state.argo, healthOf(name, object), name)
-		assert.Equal(t, state.argo, healthOf(name, inText(t, object)), name)
+		assert.Equal(t, state.argo, healthOf(name, told(t, object, "2")), name)
 		if state.status != "" {
-			before := earlier(t, object)
-			assert.Equal(t, "Progressing", healthOf(name, before), "%s, of the generation before", name)
-			assert.Equal(t, "Progressing", healthOf(name, inText(t, before)), "%s, of the generation before, in text", name)
+			assert.Equal(t, "Progressing", healthOf(name, told(t, object, int64(1))), "%s, of the generation before", name)
+			assert.Equal(t, "Progressing", healthOf(name, told(t, object, "1")), "%s, of the generation before, in text", name)
 		}
 	}
 }
@@ -92,7 +91,7 @@ func TestTheHealthCheckOfFlux(t *testing.T) {
 	require.NoError(t, err)
 	for name, state := range states {
 		object := stored(t, state.text, state.status, state.reason)
-		for _, object := range []*unstructured.Unstructured{object, inText(t, object)} {
+		for _, object := range []*unstructured.Unstructured{object, told(t, object, "2")} {
 			got, err := evaluator.Evaluate(t.Context(), object)
 			if state.flux == "" {
 				assert.Error(t, err, name)
@@ -101,15 +100,16 @@ func TestTheHealthCheckOfFlux(t *testing.T) {
 			}
 		}
 		if state.status != "" && state.text == external {
-			before := earlier(t, object)
-			for _, object := range []*unstructured.Unstructured{before, inText(t, before)} {
-				got, err := evaluator.Evaluate(t.Context(), object)
+			for _, before := range []*unstructured.Unstructured{told(t, object, int64(1)), told(t, object, "1")} {
+				got, err := evaluator.Evaluate(t.Context(), before)
 				require.NoError(t, err, name)
 				assert.Equal(t, status.InProgressStatus, got.Status, "%s, of the generation before", name)
 			}
 		}
-		without, err := status.Compute(object)
-		require.NoError(t, err, name)
-		assert.Equal(t, status.CurrentStatus, without.Status, "%s: kstatus waits for Ready alone", name)
+		for _, object := range []*unstructured.Unstructured{object, told(t, object, int64(1))} {
+			without, err := status.Compute(object)
+			require.NoError(t, err, name)
+			assert.Equal(t, status.CurrentStatus, without.Status, "%s: kstatus waits for Ready alone", name)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package recipes
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -65,28 +64,15 @@ var states = map[string]struct{ text, status, reason, argo, flux string }{
 	"leaves by no gateway": {external, "False", "NotCarried", "Degraded", "Failed"},
 }
 
-// inText returns an object whose ExitReady has its generation as text, as Istio's own types are written.
-func inText(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructured {
+// told returns an object whose ExitReady, where it has one, is told of a generation, which may be text, as Istio's own types are written.
+func told(t *testing.T, of *unstructured.Unstructured, at any) *unstructured.Unstructured {
 	t.Helper()
 	out := of.DeepCopy()
-	conditions, told, err := unstructured.NestedSlice(out.Object, "status", "conditions")
+	conditions, is, err := unstructured.NestedSlice(out.Object, "status", "conditions")
 	require.NoError(t, err)
-	if told {
-		condition := conditions[0].(map[string]any)
-		condition["observedGeneration"] = fmt.Sprint(condition["observedGeneration"])
+	if is {
+		conditions[0].(map[string]any)["observedGeneration"] = at
 		require.NoError(t, unstructured.SetNestedSlice(out.Object, conditions, "status", "conditions"))
 	}
 	return out
-}
-
-// earlier returns an object whose ExitReady is told of the generation before.
-func earlier(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructured {
-	t.Helper()
-	conditions, told, err := unstructured.NestedSlice(of.Object, "status", "conditions")
-	require.NoError(t, err)
-	if told {
-		conditions[0].(map[string]any)["observedGeneration"] = of.GetGeneration() - 1
-		require.NoError(t, unstructured.SetNestedSlice(of.Object, conditions, "status", "conditions"))
-	}
-	return of
 }

@@ -79,21 +79,7 @@ func (c *crossing) enter(sealed, held bool) {
 	object := &unstructured.Unstructured{}
 	require.NoError(c.t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a},
 		spec: {hosts: [api.example.com], exportTo: ["."], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}, {number: 8443, name: grpc, protocol: GRPC}`+tcp+`]}}`), &object.Object))
-	if sealed {
-		var err error
-		object, err = hop.Seal(object, c.gw, c.mesh)
-		require.NoError(c.t, err)
-	}
-	if held {
-		annotations := object.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[hop.ExitAnnotation] = hop.ExitHeld
-		object.SetAnnotations(annotations)
-	}
-	c.entry = object
-	c.registry.PutEntry(c.registry.Read(object))
+	c.put(object, map[bool]string{true: c.gw.Name}[sealed], held)
 }
 
 // crosses has the crossing stand that egressctl writes before the entry goes back, which is that by which it is sealed.
@@ -124,9 +110,8 @@ const (
 )
 
 // goes says where the calls of a port go, by all clusters to which the client's proxy leads them.
-func (c *crossing) goes(m *mesh, port int) string {
+func (c *crossing) goes(m *mesh, client *proxy, port int) string {
 	t := c.t
-	client := m.sidecar(t, "app-a")
 	of := call{namespace: "app-a", host: api, port: port, raw: port == 5432}
 	found, err := clusters(t, client, of, port, simulation.CallModeOutbound)
 	require.NoError(t, err)
@@ -194,8 +179,9 @@ func TestNoCallIsLostBetweenAnEntryAndTheRuleThatEncryptsIt(t *testing.T) {
 				is := func(state, want string) {
 					t.Helper()
 					m := newMesh(t, c.all())
+					client := m.sidecar(t, "app-a")
 					for _, port := range ports {
-						assert.Equal(t, want, c.goes(m, port), "%s: port %d", state, port)
+						assert.Equal(t, want, c.goes(m, client, port), "%s: port %d", state, port)
 					}
 				}
 				is("as it was written", direct)
@@ -278,41 +264,34 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: up, namespace: app-a}, spec: {hosts: [api.example.com], exportTo: ["."],
 		http: [{match: [{port: 80}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}}`), &routes.Object))
 	require.NoError(t, c.registry.Put(routes))
-	straight := c.passing.written(egress.Plain)
-	straight.SetAnnotations(map[string]string{hop.ExitAnnotation: hop.ExitHeld})
-	sealed, err := hop.Seal(straight, c.gw, c.mesh)
-	require.NoError(t, err)
-	stores := func(entry *unstructured.Unstructured) {
-		c.entry = entry
-		c.registry.PutEntry(c.registry.Read(entry))
-	}
 	goes := func() string {
 		m := newMesh(t, c.state()+document(t, c.authors.Object)+document(t, routes.Object))
 		client := m.sidecar(t, "app-a")
 		of := call{namespace: "app-a", host: api, port: 80}
-		found, err := clusters(t, client, of, 80, simulation.CallModeOutbound)
+		found, err := ways(t, client, of, 80, simulation.CallModeOutbound)
 		require.NoError(t, err)
 		require.Len(t, found, 1)
-		at, encrypts := addresses(client, found[0]), spoken(t, client, found[0]) != nil
+		require.NotEmpty(t, found[0].cluster)
+		at, encrypts := addresses(client, found[0].cluster), spoken(t, client, found[0].cluster) != nil
 		if slices.Equal(at, []string{webs}) {
 			return map[bool]string{true: direct, false: "in clear"}[encrypts]
 		}
-		of.asks = rewrittenTo(t, client, of)
-		of.tls = encrypts
+		of.asks, of.tls = found[0].asks, encrypts
 		port := map[bool]int{false: 8080, true: 8443}[encrypts]
 		if slices.Equal(at, []string{gatewayHost + ":443"}) && !encrypts {
 			return fails // HTTP at the port of TLS
 		}
-		exits, err := clusters(t, m.gateway(t, ""), of, port, simulation.CallModeGateway)
-		if err != nil || len(exits) != 1 || !slices.Equal(addresses(m.gateway(t, ""), exits[0]), []string{webs}) || encrypts == (spoken(t, m.gateway(t, ""), exits[0]) != nil) {
+		gateway := m.gateway(t, "")
+		exits, err := clusters(t, gateway, of, port, simulation.CallModeGateway)
+		if err != nil || len(exits) != 1 || !slices.Equal(addresses(gateway, exits[0]), []string{webs}) || encrypts == (spoken(t, gateway, exits[0]) != nil) {
 			return fails
 		}
 		return "by the gateway, encrypted once"
 	}
-	stores(straight)
+	c.store("", egress.Plain, true)
 	c.exit()
 	assert.Equal(t, direct, goes())
-	stores(sealed)
+	c.store(c.gw.Name, egress.Plain, true)
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the entry sealed")
 	written, inClear := c.authors, c.sealedRule()
 	c.rules(inClear)
@@ -320,17 +299,9 @@ func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
 	c.rules(written)
 	form := c.registry.RouteForm(types.NamespacedName{Namespace: "app-a", Name: "up"})
 	require.NotNil(t, form)
-	routes, err = form(routes)
+	routes, err := form(routes)
 	require.NoError(t, err)
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the route led")
 	c.rules(inClear)
 	assert.Equal(t, "by the gateway, encrypted once", goes(), "the rule too")
-}
-
-// rewrittenTo returns what a client's proxy asks for in the place of what the app did, empty for the same.
-func rewrittenTo(t *testing.T, client *proxy, of call) string {
-	t.Helper()
-	found, err := ways(t, client, of, of.port, simulation.CallModeOutbound)
-	require.NoError(t, err)
-	return found[0].asks
 }

@@ -13,9 +13,9 @@ import (
 func TestTheExitRepeatsWhatNoHostBeganUpon(t *testing.T) {
 	for name, routes := range map[string]int{"protocols/http2-and-grpc": 2, "encryption/by-target-port": 1, "encryption/by-route": 2, "routes/pair": 8, "wildcard/names-and-ports": 1} {
 		for _, transport := range []string{"Plain", "MutualTLS"} {
-			actions := exitActions(t, name, transport)
-			assert.Len(t, actions, routes, name)
-			for _, action := range actions {
+			found := actions(ofCase(t, name, transport).gateway(t, ""))
+			assert.Len(t, found, routes, name)
+			for _, action := range found {
 				policy := action.GetRetryPolicy()
 				assert.Equal(t, "connect-failure,refused-stream", policy.GetRetryOn(), name)
 				assert.Empty(t, policy.GetRetriableStatusCodes(), name)
@@ -30,10 +30,9 @@ func TestTheExitRepeatsWhatNoHostBeganUpon(t *testing.T) {
 	}
 }
 
-// exitActions are those of the routes by which a gateway leads HTTP calls on.
-func exitActions(t *testing.T, name, transport string) (out []*route.RouteAction) {
-	t.Helper()
-	for _, configuration := range xdstest.ExtractRouteConfigurations(ofCase(t, name, transport).gateway(t, "").Routes) {
+// actions are those of the routes by which a proxy leads HTTP calls on.
+func actions(of *proxy) (out []*route.RouteAction) {
+	for _, configuration := range xdstest.ExtractRouteConfigurations(of.Routes) {
 		for _, host := range configuration.GetVirtualHosts() {
 			for _, route := range host.GetRoutes() {
 				if action := route.GetRoute(); action != nil {

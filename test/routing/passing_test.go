@@ -82,7 +82,12 @@ func (p *passing) written(by egress.Transport) *unstructured.Unstructured {
 // store takes in the entry: sealed to a gateway, or as it was written where the name is empty; held or not.
 func (p *passing) store(gateway string, by egress.Transport, held bool) {
 	p.t.Helper()
-	object := p.written(by)
+	p.put(p.written(by), gateway, held)
+}
+
+// put takes in an entry likewise, as it is given.
+func (p *passing) put(object *unstructured.Unstructured, gateway string, held bool) {
+	p.t.Helper()
 	if gw, is := p.mesh.GatewayByName(gateway); is {
 		var err error
 		object, err = hop.Seal(object, gw, p.mesh)

@@ -5,7 +5,6 @@ import (
 
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/stretchr/testify/assert"
-	"istio.io/istio/pilot/test/xdstest"
 )
 
 // TestACookieIsTheGatewaysAlone: with one of the client's proxy beside it, of the same name, the first call leads its caller elsewhere
@@ -20,14 +19,10 @@ func TestACookieIsTheGatewaysAlone(t *testing.T) {
 
 // cookiesOf are those by which a proxy chooses among endpoints.
 func cookiesOf(of *proxy) (out []string) {
-	for _, configuration := range xdstest.ExtractRouteConfigurations(of.Routes) {
-		for _, host := range configuration.GetVirtualHosts() {
-			for _, each := range host.GetRoutes() {
-				for _, hash := range each.GetRoute().GetHashPolicy() {
-					if cookie, is := hash.GetPolicySpecifier().(*route.RouteAction_HashPolicy_Cookie_); is {
-						out = append(out, cookie.Cookie.GetName())
-					}
-				}
+	for _, action := range actions(of) {
+		for _, hash := range action.GetHashPolicy() {
+			if cookie, is := hash.GetPolicySpecifier().(*route.RouteAction_HashPolicy_Cookie_); is {
+				out = append(out, cookie.Cookie.GetName())
 			}
 		}
 	}

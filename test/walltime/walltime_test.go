@@ -83,6 +83,27 @@ func TestAClockIsSetWhileAProgramRuns(t *testing.T) {
 	assert.NoError(t, child.Wait())
 }
 
+// TestAClockThatWasNeverSetIsLeftAlone by whoever has it right again: nothing is written into the process.
+func TestAClockThatWasNeverSetIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), role+"=tells")
+	asks, err := child.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	of, err := opened(child.Process.Pid)
+	require.NoError(t, err)
+	_, before, err := of.vdso()
+	require.NoError(t, err)
+	require.NoError(t, Shift(child.Process.Pid, 0))
+	_, after, err := of.vdso()
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+	require.NoError(t, of.memory.Close())
+	require.NoError(t, asks.Close())
+	assert.NoError(t, child.Wait())
+}
+
 // TestWhoMayNotTraceIsTold what it takes, and so is who names no process.
 func TestWhoMayNotTraceIsTold(t *testing.T) {
 	t.Parallel()
