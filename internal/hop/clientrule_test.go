@@ -58,6 +58,29 @@ func TestClientRule(t *testing.T) {
 	}
 }
 
+// TestPatchesOfOnePortOfASealedRule: whoever edits the settings of one port of a rule as it is stored, his own or one that has them by a rewrite alone,
+// has changed those, and all others are as they were written.
+func TestPatchesOfOnePortOfASealedRule(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	serving := view.Entries("db.example.com")[0]
+	const pool = `connectionPool: {tcp: {maxConnections: 9}}`
+	for name, want := range map[string][2]string{
+		"his own":        {`[{port: {number: 5432}, tls: {mode: SIMPLE}, ` + pool + `}]`, `[{port: {number: 5432}, tls: {mode: SIMPLE}}]`},
+		"of the rewrite": {`[{port: {number: 5432}, tls: {mode: SIMPLE}}, {port: {number: 443}, ` + pool + `}]`, `[{port: {number: 5432}, tls: {mode: SIMPLE}}]`},
+	} {
+		rule := object(t, `{kind: DestinationRule, metadata: {name: r, namespace: payments}, spec: {host: db.example.com, trafficPolicy: {portLevelSettings: `+want[1]+`}}}`)
+		require.NoError(t, hop.SealRuleIntent(rule, serving, mesh, view))
+		levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
+		require.Len(t, levels, 2)
+		levels[map[string]int{"his own": 0, "of the rewrite": 1}[name]].(map[string]any)["connectionPool"] = map[string]any{"tcp": map[string]any{"maxConnections": int64(9)}}
+		require.NoError(t, unstructured.SetNestedSlice(rule.Object, levels, "spec", "trafficPolicy", "portLevelSettings"))
+		intent, err := hop.RuleIntent(rule)
+		require.NoError(t, err)
+		assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, trafficPolicy: {portLevelSettings: `+want[0]+`}}}`).Object["spec"], intent.Object["spec"], name)
+	}
+}
+
 // TestARuleSealedByMutualTLS is the same in form, and gives back what its author wrote.
 func TestARuleSealedByMutualTLS(t *testing.T) {
 	t.Parallel()
