@@ -16,6 +16,8 @@ type View interface {
 	Exit(host, gatewayNamespace string) *Exit
 	// HostsOf returns how many exits the external entries of a namespace take, but for one of them.
 	HostsOf(namespace, except string) int
+	// ExportedBy returns how many namespaces the entries of a namespace are exported to by name, but for one of them.
+	ExportedBy(namespace, except string) int
 	// LedBy returns how many hosts the VirtualServices of a namespace lead to outside or are for, but for one of them.
 	LedBy(namespace, except string) int
 	// RuleValues returns how many values the settings of a namespace's DestinationRules of hosts outside have, but for those of one.

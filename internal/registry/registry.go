@@ -177,12 +177,27 @@ func (r *Registry) Named(namespace, name string) *egress.Entry {
 }
 
 // HostsOf implements egress.View.
-func (r *Registry) HostsOf(namespace, except string) (out int) {
+func (r *Registry) HostsOf(namespace, except string) int {
+	return r.tally(namespace, except, func(entry *egress.Entry) int {
+		if !entry.External {
+			return 0
+		}
+		return entry.Exits()
+	})
+}
+
+// ExportedBy implements egress.View.
+func (r *Registry) ExportedBy(namespace, except string) int {
+	return r.tally(namespace, except, func(entry *egress.Entry) int { return len(entry.ExportTo) })
+}
+
+// tally adds up what there is of each entry of a namespace but one.
+func (r *Registry) tally(namespace, except string, of func(entry *egress.Entry) int) (out int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for name, stored := range r.byNamespace[namespace] {
-		if entry := stored.entry(); entry != nil && entry.External && name.Name != except {
-			out += entry.Exits()
+		if entry := stored.entry(); entry != nil && name.Name != except {
+			out += of(entry)
 		}
 	}
 	return out

@@ -29,6 +29,9 @@ const maxRouteHosts = 1000
 // maxPortSettings bounds what a DestinationRule says of single ports, in its subsets too: all of it is kept.
 const maxPortSettings = 500
 
+// maxExportTo bounds the namespaces that an object is exported to by their names, each of which is a client of it: who means more means all.
+const maxExportTo = 500
+
 // maxPatterns bounds what the names of an object take as policies read them: with every parent of each, which is the square of
 // a name's labels.
 const maxPatterns = 8 << 20
@@ -160,6 +163,14 @@ func portSettings(of map[string]any) int {
 	return len(settings)
 }
 
+// exportedTo counts the namespaces that an object is exported to.
+func exportedTo(object *unstructured.Unstructured) tally {
+	return tally{len(listOf(object, "exportTo")), maxExportTo, "spec.exportTo", "namespaces"}
+}
+
+// tallies are what of an object is counted.
+type tallies []func(object *unstructured.Unstructured) tally
+
 // tally is how many of something an object has, and may have at most.
 type tally struct {
 	count, most int
@@ -168,27 +179,30 @@ type tally struct {
 
 // outgrown refuses more of something than one object may have. One that had as much before, as it is stored or was written, may be
 // written: its labels, and what we write, are no more work than it was.
-func (s *subject) outgrown() hop.Refusals {
-	if s.kind.tally == nil {
-		return nil
-	}
-	now := s.kind.tally(s.Object)
-	if now.count <= now.most {
-		return nil
-	}
-	if s.Old != nil {
-		before := s.kind.tally(s.Old).count
-		if written, err := s.kind.intent(s, s.Old); err == nil {
-			before = max(before, s.kind.tally(written).count)
+func (s *subject) outgrown() (out hop.Refusals) {
+	for _, count := range s.kind.tallies {
+		now := count(s.Object)
+		if now.count <= now.most || now.count <= s.had(count) {
+			continue
 		}
-		if now.count <= before {
-			return nil
-		}
+		out = append(out, egress.Finding{
+			Code: codeTooLarge, Field: now.at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", now.count, now.what, now.most),
+			Fix: "spread them over several objects",
+		})
 	}
-	return hop.Refusals{{
-		Code: codeTooLarge, Field: now.at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", now.count, now.what, now.most),
-		Fix: "spread them over several objects",
-	}}
+	return out
+}
+
+// had is how many of something the object had before, as it is stored or was written.
+func (s *subject) had(count func(object *unstructured.Unstructured) tally) int {
+	if s.Old == nil {
+		return 0
+	}
+	before := count(s.Old).count
+	if written, err := s.kind.intent(s, s.Old); err == nil {
+		before = max(before, count(written).count)
+	}
+	return before
 }
 
 // boundWildcards: a wildcard is held against all hosts there are.

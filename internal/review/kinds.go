@@ -21,8 +21,8 @@ type kind struct {
 	// bound refuses an object whose lists are too much work to look at together, before any is done; nil for one whose size
 	// says it all.
 	bound func(object *unstructured.Unstructured) hop.Refusals
-	// tally counts what an object may have more of only where it had before; nil for nothing.
-	tally func(object *unstructured.Unstructured) tally
+	// tallies count what an object may have more of only where it had before; none for nothing.
+	tallies tallies
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
 	intent func(s *subject, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	// rewrite returns the form in which the subject will be stored; nil for a kind that is evaluated only. The error is
@@ -60,10 +60,10 @@ var versions = map[string][]string{
 
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
-	"DestinationRule": {group: networking, bound: boundRule, tally: rulePorts, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
+	"DestinationRule": {group: networking, bound: boundRule, tallies: tallies{rulePorts, exportedTo}, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: gatewayNotes},
-	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
-	"VirtualService":  {group: networking, bound: boundRoutes, tally: routeHosts, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
+	"ServiceEntry":    {group: networking, bound: boundEntry, tallies: tallies{exportedTo}, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"VirtualService":  {group: networking, bound: boundRoutes, tallies: tallies{routeHosts, exportedTo}, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
 
 	"GRPCRoute": apiRoute,
 	"HTTPRoute": apiRoute,

@@ -158,3 +158,22 @@ func TestNobodyTakesTheNameOfWhatCloses(t *testing.T) {
 		}
 	}
 }
+
+// TestASidecarIsHeldAgainstAHostOnce, and not for each of its ports with each listener: a tenant writes thousands of both.
+func TestASidecarIsHeldAgainstAHostOnce(t *testing.T) {
+	sidecar := object(t, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: x, namespace: payments}\nspec: {egress: "+list(500, `{hosts: [x/y, "./*", "~./*.test"]}`)+"}")
+	of := importsOf(sidecar, "payments")
+	ports := func(n int) (out []egress.Port) {
+		for i := range n {
+			out = append(out, egress.Port{Number: uint32(1000 + i), Protocol: "HTTP"})
+		}
+		return out
+	}
+	work := func(n int) float64 {
+		ports := ports(n)
+		return testing.AllocsPerRun(10, func() { assert.False(t, of.all("payments", "api.test", ports)) })
+	}
+	assert.InDelta(t, work(1), work(256), 2, "allocations")
+	assert.True(t, of.all("payments", "api.example.com", ports(256)))
+	assert.False(t, of.all("shop", "api.example.com", ports(1)))
+}

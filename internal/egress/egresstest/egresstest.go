@@ -202,6 +202,16 @@ func (c *Cluster) HostsOf(namespace, except string) (out int) {
 	return out
 }
 
+// ExportedBy implements egress.View.
+func (c *Cluster) ExportedBy(namespace, except string) (out int) {
+	for _, entry := range c.Known {
+		if entry.Namespace == namespace && entry.Name != except {
+			out += len(entry.ExportTo)
+		}
+	}
+	return out
+}
+
 // LedBy implements egress.View.
 func (c *Cluster) LedBy(string, string) int { return c.Led }
 
