@@ -187,11 +187,7 @@ func (r *Reviewer) subject(req Request) (*subject, error) {
 
 func (r *Reviewer) subjectOf(row kind, req Request) (*subject, error) {
 	s := &subject{Request: req, Reviewer: r, kind: row, gateway: r.gateway(req)}
-	refusals := append(boundContent(req.Object, req.Old), s.outgrown()...)
-	if len(refusals) == 0 && row.bound != nil {
-		refusals = row.bound(req.Object)
-	}
-	if len(refusals) > 0 {
+	if refusals := s.bounded(); len(refusals) > 0 {
 		return nil, refusals
 	}
 	var err error
