@@ -1,10 +1,13 @@
 package review
 
 import (
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -22,7 +25,35 @@ func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
 		route, _ := item.(map[string]any)
 		matches += len(egress.Matches(route))
 	}
-	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
+	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts),
+		boundWithin(vs))
+}
+
+// boundWithin refuses routes each of whose destinations is looked at with too much that the route matches and sets.
+func boundWithin(vs *unstructured.Unstructured) hop.Refusals {
+	for _, section := range []string{"http", "tls", "tcp"} {
+		for i, item := range egress.RoutesOf(vs, section) {
+			route, _ := item.(map[string]any)
+			destinations, _ := route["route"].([]any)
+			mirrors, _ := route["mirrors"].([]any)
+			others := valuesOf(route["match"]) + valuesOf(route["headers"])
+			if many := len(destinations) + len(mirrors); many*others > maxPairs {
+				return hop.Refusals{{
+					Code: codeTooLarge, Field: field.NewPath("spec", section).Index(i).String(),
+					Message: fmt.Sprintf("%d destinations, and %d values of matches and headers, of one route are more than %d pairs", many, others, maxPairs),
+					Fix:     "spread them over several routes",
+				}}
+			}
+		}
+	}
+	return nil
+}
+
+// valuesOf counts a value with those that it has.
+func valuesOf(value any) int {
+	left := size{values: math.MaxInt, patterns: math.MaxInt, text: math.MaxInt}
+	left.take(value)
+	return math.MaxInt - left.values
 }
 
 // aside says whether a VirtualService of more hosts than are looked at is nobody's egress, so that it is looked at as if it had one.

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -30,17 +31,18 @@ func TestAnIngressHasAsManyHostsAsItLikes(t *testing.T) {
 		"of one that is not there, for a host that the gateway is called for": {"{hosts: [api.example.com, " + many[1:] + ", gateways: [later], " + inMesh + "}", "too-large"},
 		"of one that is not there, below such a wildcard":                     {"{hosts: [a.wild.test, " + many[1:] + ", gateways: [later], " + inMesh + "}", "too-large"},
 		"of one that is not there, of many wildcards":                         {"{hosts: " + list(300, `"*.hN.test"`) + ", gateways: [later], " + inMesh + "}", "too-large"},
-		"of sidecars":                       {"{hosts: " + many + ", " + inMesh + "}", "too-large"},
-		"of sidecars, too":                  {"{hosts: " + many + ", gateways: [ingress, mesh], " + inMesh + "}", "too-large"},
-		"of sidecars in a route":            {"{hosts: " + many + ", gateways: [ingress], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}]}", "too-large"},
-		"on the egress gateway":             {"{hosts: " + many + ", gateways: [egress], " + inMesh + "}", "too-large"},
-		"on the egress gateway in a route":  {"{hosts: " + many + ", gateways: [ingress], http: [{match: [{gateways: [egress]}], route: [{destination: {host: local}}]}]}", "too-large"},
-		"to a host outside":                 {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: local}}, {destination: {host: api.example.com}}]}]}", "too-large"},
-		"whose copies leave":                {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: local}}], mirror: {host: api.example.com}}]}", "too-large"},
-		"to a host that nobody has":         {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: new.example.com}}]}]}", "too-large"},
-		"to another name of a host outside": {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: alias}}]}]}", "too-large"},
-		"to the egress gateway":             {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: " + egresstest.GatewayService + "}}]}]}", "too-large"},
-		"of more values than anybody reads": {"{hosts: " + list(maxPairs, "hN.test") + ", gateways: [ingress], " + inMesh + "}", "too-large"},
+		"of sidecars":                        {"{hosts: " + many + ", " + inMesh + "}", "too-large"},
+		"of sidecars, too":                   {"{hosts: " + many + ", gateways: [ingress, mesh], " + inMesh + "}", "too-large"},
+		"of sidecars in a route":             {"{hosts: " + many + ", gateways: [ingress], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}]}", "too-large"},
+		"on the egress gateway":              {"{hosts: " + many + ", gateways: [egress], " + inMesh + "}", "too-large"},
+		"on the egress gateway in a route":   {"{hosts: " + many + ", gateways: [ingress], http: [{match: [{gateways: [egress]}], route: [{destination: {host: local}}]}]}", "too-large"},
+		"to a host outside":                  {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: local}}, {destination: {host: api.example.com}}]}]}", "too-large"},
+		"whose copies leave":                 {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: local}}], mirror: {host: api.example.com}}]}", "too-large"},
+		"to a host that nobody has":          {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: new.example.com}}]}]}", "too-large"},
+		"to another name of a host outside":  {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: alias}}]}]}", "too-large"},
+		"to the egress gateway":              {"{hosts: " + many + ", gateways: [ingress], http: [{route: [{destination: {host: " + egresstest.GatewayService + "}}]}]}", "too-large"},
+		"of more values than anybody reads":  {"{hosts: " + list(maxPairs, "hN.test") + ", gateways: [ingress], " + inMesh + "}", "too-large"},
+		"of routes that are too much anyway": {"{hosts: " + many + ", gateways: [ingress], tls: [{match: [{sniHosts: " + list(300, "hN.test") + "}], route: " + list(300, "{destination: {host: local}}") + "}]}", "too-large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,4 +106,24 @@ func TestWorkOnAnIngressIsThatOfItsFields(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, s.resolved(s.Object).Hosts, 1)
 	assert.Len(t, egress.Hosts(s.Object), 10_000, "the object is as it was")
+}
+
+// TestARouteIsBoundedByItself: each destination of a route is looked at with all that it matches and sets.
+func TestARouteIsBoundedByItself(t *testing.T) {
+	t.Parallel()
+	headers := make([]string, 300)
+	for i := range headers {
+		headers[i] = fmt.Sprintf("h%d: x", i)
+	}
+	destinations := list(300, "{destination: {host: local}}")
+	for at, spec := range map[string]string{
+		"spec.tls[1]":  "{hosts: [a.test], tls: [{}, {match: [{sniHosts: " + list(300, "hN.test") + "}], route: " + destinations + "}]}",
+		"spec.http[0]": "{hosts: [a.test], http: [{headers: {request: {set: {" + strings.Join(headers, ", ") + "}}}, route: " + destinations + "}]}",
+		"spec.tcp[0]":  "{hosts: [a.test], tcp: [{match: " + list(300, "{port: N}") + ", route: " + destinations + "}]}",
+	} {
+		outcome, err := newReviewer().Review(t.Context(), create(routes(t, spec)))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"too-large " + at}, codes(outcome))
+	}
+	assert.Empty(t, boundRoutes(routes(t, "{hosts: [a.test], http: [{match: "+list(100, "{port: N}")+", route: "+list(100, "{destination: {host: local}}")+"}]}")))
 }
