@@ -69,6 +69,9 @@ type View interface {
 	// Routings returns what the VirtualServices of a namespace's authors say that name a canonical host themselves; known only
 	// where routes alone lead calls to gateways.
 	Routings(namespace, host string) []*Routing
+	// Rivals returns the VirtualServices of sidecars that name exactly this canonical host, and that a namespace has or another exports,
+	// those that we keep not among them.
+	Rivals(namespace, host string) []*Rival
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
 	Below(pattern string) []string
 }

@@ -47,6 +47,7 @@ type Registry struct {
 	rules    rules
 	pairs    pairs
 	routings routings
+	rivals   rivals
 	// leading has the VirtualServices that lead to a host as they are stored, or are for it, narrowing those that leave out calls of
 	// wildcards, taking those that decide over calls of others, astray those that lead calls to a host which ask for another, mapped
 	// those that lead them to a port which the gateway would not go by; seenBy says of the latter four who sees them.
@@ -103,7 +104,7 @@ func New(mesh *egress.Mesh) *Registry {
 		governed:  map[string]bool{}, leaving: map[string]string{}, observed: map[string]string{},
 		clients: clients{labels: map[string]map[string]string{}}, accounts: accounts{}, named: named{sets[string, types.NamespacedName]{}},
 		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
-		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(),
+		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(), rivals: newRivals(),
 		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
 		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, deciding: map[types.NamespacedName][]string{},
 		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},

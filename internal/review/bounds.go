@@ -22,10 +22,6 @@ const maxPairs = 50_000
 // maxWildcards bounds the wildcards of one object.
 const maxWildcards = 100
 
-// maxRouteHosts bounds the hosts of a VirtualService, of each of which policies are shown facts, and the cluster's view keeps some. A
-// ServiceEntry has 256 by its schema.
-const maxRouteHosts = 1000
-
 // maxPortSettings bounds what a DestinationRule says of single ports, in its subsets too: all of it is kept.
 const maxPortSettings = 500
 
@@ -38,6 +34,23 @@ const maxPatterns = 8 << 20
 
 // maxText is the length of the longest text of an object: annotations have no more, and policies go over each again and again.
 const maxText = 256 << 10
+
+// bounded refuses an object that is too much work to look at, before any is done.
+func (s *subject) bounded() hop.Refusals {
+	if refusals := boundContent(s.Object, s.Old); len(refusals) > 0 {
+		return refusals
+	}
+	refusals := s.outgrown()
+	if len(refusals) == 0 && s.kind.bound != nil {
+		refusals = s.kind.bound(s.Object)
+	}
+	if len(refusals) > 0 && s.kind.aside != nil {
+		if s.aside = s.kind.aside(s); s.aside {
+			return nil
+		}
+	}
+	return refusals
+}
 
 // boundContent refuses an object of more values, or longer names, than anybody is to look at. A text may be as long as the longest before.
 func boundContent(object, old *unstructured.Unstructured) hop.Refusals {
@@ -123,21 +136,6 @@ func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 	return slices.Concat(bound(len(hosts), len(listOf(entry, "endpoints")), "endpoints"), bound(len(hosts), len(listOf(entry, "ports")), "ports"), boundWildcards(hosts),
 		bound(len(hosts), len(listOf(entry, "exportTo")), "namespaces"),
 		bound(len(listOf(entry, "endpoints")), len(listOf(entry, "ports")), "ports"))
-}
-
-// boundRoutes refuses a VirtualService that is too much work to look at.
-func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
-	hosts := listOf(vs, "hosts")
-	matches := 0
-	for _, item := range listOf(vs, "tls") {
-		route, _ := item.(map[string]any)
-		matches += len(egress.Matches(route))
-	}
-	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
-}
-
-func routeHosts(vs *unstructured.Unstructured) tally {
-	return tally{len(listOf(vs, "hosts")), maxRouteHosts, "spec.hosts", "hosts"}
 }
 
 // boundRule refuses a DestinationRule of which each subset is to be looked at with too many settings.

@@ -27,7 +27,7 @@ func list(n int, format string) string {
 func TestWhatAnObjectHadItMayHave(t *testing.T) {
 	t.Parallel()
 	hosts := func(n int) *unstructured.Unstructured {
-		return routes(t, "{hosts: "+list(n, "hN.test")+", gateways: [ingress], http: [{route: [{destination: {host: web}}]}]}")
+		return routes(t, "{hosts: "+list(n, "hN.test")+", http: [{route: [{destination: {host: web}}]}]}")
 	}
 	settings := func(n int) *unstructured.Unstructured {
 		return object(t, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x, namespace: payments}\nspec: {host: web, trafficPolicy: {portLevelSettings: "+list(300, "{port: {number: N}}")+

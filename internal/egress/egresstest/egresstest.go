@@ -94,6 +94,8 @@ type Cluster struct {
 	InGatewayNamespaces []map[string]string
 	// Routed is what VirtualServices of authors say.
 	Routed []*egress.Routing
+	// Stored are VirtualServices of sidecars.
+	Stored []*egress.Rival
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
 	// Led is how many hosts the VirtualServices of any namespace lead to.
@@ -359,6 +361,16 @@ func (c *Cluster) Routings(namespace, host string) (out []*egress.Routing) {
 	for _, routing := range c.Routed {
 		if routing.Namespace == namespace && routing.Of(host) {
 			out = append(out, routing)
+		}
+	}
+	return out
+}
+
+// Rivals implements egress.View.
+func (c *Cluster) Rivals(namespace, host string) (out []*egress.Rival) {
+	for _, rival := range c.Stored {
+		if slices.Contains(rival.Hosts, host) && (rival.Namespace == namespace || !rival.Private()) {
+			out = append(out, rival)
 		}
 	}
 	return out
