@@ -14,7 +14,7 @@ import (
 // silently end where these lead.
 func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	ours := s.listens(intent)
-	out = slices.Concat(astray(s, ours), bySNI(s, ours), unported(s, intent, ours), mapped(s, intent, ours))
+	out = slices.Concat(astray(s, ours), bySNI(s, intent, ours), unported(s, intent, ours), mapped(s, intent, ours))
 	for i, host := range ours.Hosts {
 		by := ours.TakenBy(host, s.View)
 		if by == nil {
@@ -51,13 +51,17 @@ func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 	return out
 }
 
-// bySNI refuses hosts to which stored routes of the namespace lead TLS calls that ask for another, where the egress gateway goes by the SNI.
-func bySNI(s *subject, ours *egress.Entry) (out hop.Refusals) {
+// bySNI refuses hosts to which stored routes of the namespace lead TLS calls that ask for another, where the egress gateway goes by the SNI: by
+// mutual TLS to names that it resolves.
+func bySNI(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
 	before, _ := s.listenedBefore()
-	if s.gateway.Transport == egress.MutualTLS || len(egress.PortsOf(ours.Ports, egress.FamilyTLS)) == 0 {
+	if len(egress.PortsOf(ours.Ports, egress.FamilyTLS)) == 0 {
 		return nil
 	}
 	for i, host := range ours.Hosts {
+		if s.gateway.Transport == egress.MutualTLS && !egress.Bare(host, intent.Endpoints) {
+			continue
+		}
 		by := s.seen(egress.Mapping{Host: host, Needs: egress.NeedsBySNI})
 		if by == nil || before != nil && slices.Contains(before.Hosts, host) && len(egress.PortsOf(before.Ports, egress.FamilyTLS)) > 0 {
 			continue
@@ -65,7 +69,7 @@ func bySNI(s *subject, ours *egress.Entry) (out hop.Refusals) {
 		out = append(out, egress.Finding{
 			Code: "other-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
 			Message: fmt.Sprintf("%s leads TLS calls to host %q that ask for another, and the egress gateway goes by the SNI they ask for", by, host),
-			Fix:     fmt.Sprintf("first take that destination out there, and let clients call %q, since nothing changes the SNI they ask for", host),
+			Fix:     "first take that destination out there, and " + hop.AskingBySNI(host),
 		})
 	}
 	return out
