@@ -116,22 +116,25 @@ func bareSubsets(rule *egress.Rule) (out []any) {
 	return out
 }
 
-// exportedBy returns who must see the rule: whoever sees some of the entries; empty for everybody. It names none but the namespace
-// itself: to some of those whom it names, Istio would not show a rule of which an older one names the others. Nobody goes by it who
+// exportedBy returns who must see the rule: whoever sees some of the entries; empty for everybody. The namespace itself and others are not
+// named together: to some of those whom it names, Istio would not show a rule of which an older one names the others. Nobody goes by it who
 // does not see the entries.
-func exportedBy(entries []*egress.Entry, namespace string) []any {
-	others := false
+func exportedBy(entries []*egress.Entry, namespace string) (out []any) {
 	for _, entry := range entries {
 		names, all := egress.Clients(entry.ExportTo, namespace)
 		if all {
 			return nil
 		}
-		others = others || slices.ContainsFunc(names, func(name string) bool { return name != namespace })
+		for _, name := range names {
+			if !slices.Contains(out, any(name)) {
+				out = append(out, name)
+			}
+		}
 	}
-	if others {
-		return []any{"*"}
+	if len(out) > 1 && slices.Contains(out, any(namespace)) {
+		return nil
 	}
-	return []any{namespace}
+	return out
 }
 
 // identities returns the names of the egress gateways by mutual TLS that entries are sealed to, and move to: whoever moves is called by
