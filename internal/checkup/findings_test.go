@@ -125,6 +125,7 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	"gateways error gateway-without-pods":      preflight("gateway-without-pods", "default"),
 	"gateways warning exits-visible":           preflight("exits-visible", "default"),
 	"gateways warning default-export":          preflight("default-export", "default"),
+	"gateways warning default-rule-export":     preflight("default-rule-export", "default"),
 
 	"proxies error gateway-unknown-to-istiod": func(_ *testing.T, s *Snapshot) { s.Proxies = nil },
 	"proxies error gateway-stale":             func(_ *testing.T, s *Snapshot) { s.Proxies[0].ClusterSent = "a" },
