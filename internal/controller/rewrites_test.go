@@ -22,9 +22,18 @@ func TestALeaderThatStartsRewritesNothing(t *testing.T) {
 	rule := &networkingv1.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: "r"}}
 	rule.Spec.Host = host
 	rule.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}}
+	// It leads to a host that is known, too, though no entry names that.
+	other := &networkingv1.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: "other"}}
+	other.Spec.Host = "other.test"
 	route := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: "r"}}
-	route.Spec.Hosts = []string{host}
-	route.Spec.Http = []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: host, Port: &networking.PortSelector{Number: 443}}}}}}
+	route.Spec.Hosts = []string{"front.test"}
+	to := func(host string) []*networking.HTTPRouteDestination {
+		return []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: host, Port: &networking.PortSelector{Number: 443}}}}
+	}
+	route.Spec.Http = []*networking.HTTPRoute{
+		{Match: []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/other"}}}}, Route: to("other.test")},
+		{Route: to(host)},
+	}
 	for kind, rewrites := range map[string]func(of *registry.Registry, synced func() bool) *Rewrites{
 		"DestinationRule": func(of *registry.Registry, synced func() bool) *Rewrites { return rules(of, synced) },
 		"VirtualService":  func(of *registry.Registry, synced func() bool) *Rewrites { return routes(of, synced) },
@@ -51,10 +60,11 @@ func TestALeaderThatStartsRewritesNothing(t *testing.T) {
 				}
 				return len(s.writes) - before
 			}
-			for _, object := range []client.Object{rule.DeepCopy(), route.DeepCopy()} {
+			for _, object := range []client.Object{rule.DeepCopy(), other.DeepCopy(), route.DeepCopy()} {
 				require.NoError(t, s.cluster.Create(t.Context(), object))
 			}
 			see(s.registry, "DestinationRule", "r")
+			see(s.registry, "DestinationRule", "other")
 			see(s.registry, "VirtualService", "r")
 			s.store(defaultEntry("a", "HTTP"))
 			require.NotZero(t, leads(s.registry, s.exits.synced), "it is rewritten once its entry is there")
@@ -62,6 +72,7 @@ func TestALeaderThatStartsRewritesNothing(t *testing.T) {
 			next := registry.New(egresstest.Mesh())
 			next.PutNamespace("app", nil)
 			see(next, "DestinationRule", "r")
+			see(next, "DestinationRule", "other")
 			see(next, "VirtualService", "r")
 			asked := false
 			assert.Zero(t, leads(next, func() bool {
