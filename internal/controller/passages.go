@@ -218,7 +218,7 @@ func (c *ClientRules) passing(key exitKey) (of string, is bool) {
 // rewrites keeps rules of authors' in their form, which goes with that of client rules: one by which calls are made under the names of ports
 // stays until gateways have had time to be told of the passage by which they come under none.
 func (c *ClientRules) rewrites() *Rewrites {
-	out := rules(c.entries)
+	out := rules(c.entries, c.synced)
 	out.waits = func(name types.NamespacedName) bool {
 		rule := c.entries.StoredRule(name)
 		if rule == nil || !rule.ByMutualTLS {

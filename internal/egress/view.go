@@ -57,7 +57,7 @@ type View interface {
 	Astray(host string) []*Seen
 	// Mapped returns the VirtualServices that make a mapping.
 	Mapped(of Mapping) []*Seen
-	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
+	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once. The slice is shared and must not be changed.
 	Pods(namespace string) []map[string]string
 	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever
 	// sidecars tell apart by addresses alone.

@@ -18,9 +18,6 @@ import (
 type Registry struct {
 	mesh *egress.Mesh
 
-	// changing is held while something around egress gateways changes, and mu within it.
-	changing sync.Mutex
-
 	mu sync.RWMutex
 	// entries are all that are stored, byNamespace the same; hosts has them by what they name.
 	entries     map[types.NamespacedName]*Stored
@@ -60,8 +57,11 @@ type Registry struct {
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
 	bindings  map[types.NamespacedName]*egress.Binding
-	pods      pods
-	problems  problems
+	// serving has the Gateway objects of others by the hosts that they name.
+	serving routesByHost
+	pods    pods
+	// takers are those of each egress gateway, by its name.
+	takers    map[string]*takers
 	listeners []func(Change)
 }
 
@@ -96,7 +96,7 @@ func clientsOf(namespace string, hosts []string) []Client {
 
 // New returns an empty registry.
 func New(mesh *egress.Mesh) *Registry {
-	return &Registry{
+	out := &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, ports: newPorts(), legs: map[egress.Leg]int{},
@@ -107,8 +107,12 @@ func New(mesh *egress.Mesh) *Registry {
 		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(), rivals: newRivals(),
 		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
 		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, deciding: map[types.NamespacedName][]string{},
-		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},
+		bindings: map[types.NamespacedName]*egress.Binding{}, serving: newRoutesBy[string](), pods: newPods(), takers: map[string]*takers{},
 	}
+	for _, gw := range mesh.Gateways {
+		out.takers[gw.Name] = &takers{on: map[types.NamespacedName]bool{}}
+	}
+	return out
 }
 
 // OnChange calls back with everything there is, and then with each change.

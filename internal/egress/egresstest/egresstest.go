@@ -314,7 +314,7 @@ func (c *Cluster) Narrowing(wildcard string) []*egress.Seen { return c.Narrows[w
 // Serving implements egress.View.
 func (c *Cluster) Serving(host string) (out []*egress.Binding) {
 	for _, binding := range c.Bindings {
-		if binding.Names(host) {
+		if slices.Contains(binding.Hosts(), host) {
 			out = append(out, binding)
 		}
 	}
