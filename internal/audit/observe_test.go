@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,6 +33,26 @@ func observing(t *testing.T) *stage {
 	s.Stand = func(at time.Time) (Stand, error) { return render.New(s.Mesh.Rehearsal(), s.engine, at) }
 	s.namespace("shop", map[string]string{"observed": "true"})
 	return s
+}
+
+// adopted does something before each object of an observed namespace is judged.
+type adopted struct {
+	Stand
+	before func(name string)
+}
+
+func (a adopted) Adopt(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
+	a.before(object.GetName())
+	return a.Stand.Adopt(ctx, object)
+}
+
+// adopting has something done before each object of an observed namespace is judged.
+func (s *stage) adopting(before func(name string)) {
+	stand := s.Stand
+	s.Stand = func(at time.Time) (Stand, error) {
+		of, err := stand(at)
+		return adopted{of, before}, err
+	}
 }
 
 // route stores a VirtualService that leads a host to another.

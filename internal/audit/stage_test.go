@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -170,11 +171,12 @@ func (s *stage) told() (out []string) {
 type pages struct {
 	client.Reader
 	// pages counts the lists of each kind, expire is the list whose token has expired, forgotten that nobody says where to go
-	// on. Broken is what lists answer, fails what those of a kind do.
+	// on. Broken is what lists and single objects answer, unread what these do alone, fails what lists of a kind do.
 	pages     map[string]int
 	expire    int
 	forgotten bool
 	broken    error
+	unread    error
 	fails     func(kind string, list int) error
 }
 
@@ -228,8 +230,8 @@ func (s *stage) entry(name string) *unstructured.Unstructured {
 }
 
 func (p *pages) Get(ctx context.Context, name client.ObjectKey, into client.Object, options ...client.GetOption) error {
-	if p.broken != nil {
-		return p.broken
+	if err := cmp.Or(p.broken, p.unread); err != nil {
+		return err
 	}
 	return p.Reader.Get(ctx, name, into, options...)
 }
