@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -116,6 +117,41 @@ func TestWhatIsObservedKnowsTheRest(t *testing.T) {
 	found := s.found[objectKey{"VirtualService", "shop", "to-a"}]
 	require.NotEmpty(t, found.findings)
 	assert.Equal(t, "other-host", found.findings[0].Code, "it leads to a host that app has")
+}
+
+// TestWhatIsObservedKnowsEveryService, of however many pages.
+func TestWhatIsObservedKnowsEveryService(t *testing.T) {
+	t.Parallel()
+	s := observing(t)
+	const services = 2*servicesAtOnce + 1
+	for i := range services {
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: fmt.Sprintf("s%02d", i)}}
+		require.NoError(t, s.cluster.Create(t.Context(), service))
+	}
+	known := map[string]bool{}
+	stand := s.Stand
+	s.Stand = func(at time.Time) (Stand, error) {
+		of, err := stand(at)
+		return storing{of, func(object *unstructured.Unstructured) {
+			if object.GetKind() == "Service" {
+				known[object.GetName()] = true
+			}
+		}}, err
+	}
+	s.audited()
+	assert.Len(t, known, services)
+	assert.Equal(t, 3, s.live.pages["ServiceList"])
+}
+
+// storing does something with each object that a rehearsal takes for stored.
+type storing struct {
+	Stand
+	with func(object *unstructured.Unstructured)
+}
+
+func (s storing) Store(object *unstructured.Unstructured) error {
+	s.with(object)
+	return s.Stand.Store(object)
 }
 
 // TestWhatIsObservedIsLookedAtByTheMinute, once something was written, and not all the time.
