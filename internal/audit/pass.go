@@ -97,6 +97,7 @@ func (a *Auditor) tell(ctx context.Context, of *walk, took time.Duration, all bo
 			of.rehearsed = true
 		}
 		a.ended, a.took = a.Now(), took
+		a.reports.unlisted()
 		if all {
 			a.metrics.passed(a.ended, of.objects())
 		}
