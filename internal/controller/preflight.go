@@ -39,6 +39,8 @@ type Preflight struct {
 	Ungoverned func() []string
 	// Open returns the Sidecars that let out what is to be blocked; nil where nothing is.
 	Open func() []string
+	// Unclosed returns the objects that are to close governed namespaces, and that are not there; nil where nothing is closed.
+	Unclosed func() []string
 	// Unsealed returns the names of entries of governed namespaces that lead straight out; nil where none are known.
 	Unsealed func() []string
 	// View says of which hosts calls come to an egress gateway, and under which rules; nil where nothing is known.
@@ -125,6 +127,9 @@ func (p *Preflight) Look(ctx context.Context) (out []Problem, err error) {
 	}
 	if p.Unsealed != nil {
 		add(unsealed(p.Unsealed()), "")
+	}
+	if p.Unclosed != nil {
+		add(unclosed(p.Unclosed()), "")
 	}
 	if p.Open != nil {
 		add(opened(p.Open()), "")

@@ -106,10 +106,11 @@ func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
 		Foreign:    func(egress.Gateway) []egress.Finding { return []egress.Finding{{Code: "foreign-gateway"}} },
 		Ungoverned: func() []string { return []string{"a/a", "b/b", "c/c", "d/d"} },
 		Unsealed:   func() []string { return []string{"e/e"} },
+		Unclosed:   func() []string { return []string{"Sidecar f/f"} },
 	}
 	found, err := p.Look(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry"}, codes(found))
+	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry", "namespace-not-closed"}, codes(found))
 	assert.Contains(t, found[1].Message, "a/a, b/b, c/c and 1 more")
 	assert.Contains(t, found[2].sentence(), "are not sealed, and their calls leave directly: e/e; seal them by egressctl adopt")
 }
