@@ -229,7 +229,9 @@ type refusesNew struct {
 	with error
 }
 
-func (r refusesNew) Create(context.Context, client.Object, ...client.CreateOption) error { return r.with }
+func (r refusesNew) Create(context.Context, client.Object, ...client.CreateOption) error {
+	return r.with
+}
 
 // TestANamespaceThatCannotBeClosedIsTold, with what could not be written, until it can be, or is to be closed no more; one that goes is
 // none.
