@@ -191,6 +191,9 @@ func closeNamespaces(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Regist
 	if err != nil {
 		return err
 	}
+	if closing != nil {
+		checks.Unclosed = closing.Unclosed
+	}
 	if mesh.Block {
 		checks.Open = closing.Open
 	}

@@ -131,6 +131,7 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	"proxies error gateway-stale":             func(_ *testing.T, s *Snapshot) { s.Proxies[0].ClusterSent = "a" },
 
 	"mesh error sidecar-allow-any":          preflight("sidecar-allow-any", ""),
+	"mesh error namespace-not-closed":       preflight("namespace-not-closed", ""),
 	"mesh warning outbound-allow-any":       preflight("outbound-allow-any", ""),
 	"mesh error mesh-configuration-missing": func(t *testing.T, s *Snapshot) { drop(t, s, configMaps, "istio") },
 	"mesh error dns-capture-off":            func(_ *testing.T, s *Snapshot) { s.Configuration.DNSCapture = "On" },

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -135,12 +136,15 @@ func (p *Policies) follow(ctx context.Context, name string) (policy *v1alpha1.Eg
 	return policy, wrong, nil
 }
 
+// errOtherBaseline is that of a policy of another version's baseline.
+var errOtherBaseline = errors.New("a policy of another version's baseline, which this version does not evaluate; delete it where no release of that version is left")
+
 // set puts a stored policy in force, and returns in which version. One of the baseline is, as the configuration has it; one of
 // another version's baseline is for that version's replicas.
 func (p *Policies) set(ctx context.Context, policy *v1alpha1.EgressPolicy) (version string, err error) {
 	_, pinned := p.baseline[policy.Name]
 	if !pinned && ofBaseline(policy) {
-		return fmt.Sprint(policy.Generation), nil
+		return "", errOtherBaseline
 	}
 	version = fmt.Sprint(policy.Generation)
 	if !pinned {

@@ -50,9 +50,13 @@ func examineSidecar(s *subject) (egress.Facts, hop.Refusals) {
 	return facts, out
 }
 
-// keptSidecar says whether the subject is the Sidecar that the controller keeps.
+// keptSidecar says whether the subject is the Sidecar that the controller keeps, beside some Sidecar of Istio's root namespace or none: its
+// mark is the controller's alone (guard exitSets).
 func keptSidecar(s *subject) bool {
-	return s.closes() && hop.IsClosing(s.Object) && equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name, nil).Object["spec"])
+	is := func(root *unstructured.Unstructured) bool {
+		return equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name, root).Object["spec"])
+	}
+	return s.closes() && hop.IsClosing(s.Object) && (is(nil) || is(s.Object))
 }
 
 func sidecarChanges(s *subject) (out []string) {

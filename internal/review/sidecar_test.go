@@ -120,22 +120,35 @@ func TestASidecarThatIsOpenedAfterUsIsRefused(t *testing.T) {
 	assert.Equal(t, []string{"not-closed spec.outboundTrafficPolicy"}, codes(outcome))
 }
 
-// TestOurSidecarIsNoTenants: no policy is asked about it, but about whatever else has its marks.
+// TestOurSidecarIsNoTenants: no policy is asked about it, beside whatever Sidecar of Istio's root namespace, but about whatever else has
+// its marks.
 func TestOurSidecarIsNoTenants(t *testing.T) {
 	t.Parallel()
-	asked := &policies{}
-	r := blocking(asked)
-	ours := hop.Sidecar("payments", nil)
-	req := stored(t, r, create(ours))
-	assert.Equal(t, ours, req.Object)
-	outcome, err := r.Review(t.Context(), req)
-	require.NoError(t, err)
-	assert.Equal(t, Allowed, outcome.Verdict)
-	assert.Empty(t, asked.asked)
-	require.NoError(t, unstructured.SetNestedStringSlice(ours.Object, []string{"./*"}, "spec", "hosts"))
-	_, err = r.Review(t.Context(), create(ours))
-	require.NoError(t, err)
-	assert.Len(t, asked.asked, 1)
+	for name, root := range map[string]*unstructured.Unstructured{
+		"alone":             nil,
+		"beside everybodys": sidecar(t, `{egress: [{hosts: ["istio-system/*", "./*"]}], inboundConnectionPool: {tcp: {maxConnections: 5}}}`),
+		"beside an open":    sidecar(t, `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := &policies{}
+			r := blocking(asked)
+			ours := hop.Sidecar("payments", root)
+			req := stored(t, r, create(ours))
+			assert.Equal(t, ours, req.Object)
+			outcome, err := r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Equal(t, Allowed, outcome.Verdict)
+			assert.Empty(t, asked.asked)
+			for _, field := range []string{"hosts", "workloadSelector", "outboundTrafficPolicy"} {
+				theirs := ours.DeepCopy()
+				require.NoError(t, unstructured.SetNestedField(theirs.Object, map[string]any{"mode": "REGISTRY_ONLY", "egressProxy": "a"}, "spec", field))
+				_, err = r.Review(t.Context(), create(theirs))
+				require.NoError(t, err)
+			}
+			assert.Len(t, asked.asked, 3)
+		})
+	}
 }
 
 // TestNobodyTakesTheNameOfWhatCloses for some workloads: ours could not be made for the others. For all it closes as well as ours.
