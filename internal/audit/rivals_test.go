@@ -21,7 +21,7 @@ func TestRoutesWithoutEffectAreToldOf(t *testing.T) {
 	s := newStage(t)
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(reportKinds[0].namespaced, meta.RESTScopeNamespace)
-	s.Kinds, s.Writer, s.Live = mapper, s.cluster, noReports{s.live}
+	s.Kinds, s.Writer, s.Live = mapper, s.cluster, withReports{s}
 	s.put("app", "api", `{hosts: [api.test], resolution: DNS, endpoints: [{address: istio-egressgateway.istio-system.svc.cluster.local, ports: {http: 80}}], ports: [{number: 80, name: http, protocol: HTTP}]}`)
 	for age, name := range []string{"older", "younger"} {
 		routes := &unstructured.Unstructured{}
