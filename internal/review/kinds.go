@@ -40,6 +40,8 @@ type kind struct {
 	kept func(s *subject) bool
 	// changes tells the author what was rewritten, and what it means where it is not what was asked for.
 	changes func(s *subject) []string
+	// warns returns what the author is told that somebody may have meant: nothing is refused for it; nil for kinds of which nothing is.
+	warns func(s *subject) []egress.Finding
 	// exported is how an answer says of an object that other namespaces go by it.
 	exported string
 }
@@ -60,9 +62,9 @@ var versions = map[string][]string{
 
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
-	"DestinationRule": {group: networking, bound: boundRule, tally: rulePorts, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
+	"DestinationRule": {group: networking, bound: boundRule, tally: rulePorts, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges, warns: ruleStands},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: gatewayNotes},
-	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, warns: ofOthers, exported: "this entry is exported"},
 	"VirtualService":  {group: networking, bound: boundRoutes, tally: routeHosts, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
 
 	"GRPCRoute": apiRoute,

@@ -144,6 +144,9 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	out.Asked, out.Exempt = decision.Asked, Exemption{User: req.User.Name, Policies: decision.Exempt}
 	decision.Denied = beside(refusals, decision.Denied)
 	out.add(decision, refusals, s.kind.exported)
+	if s.kind.warns != nil && (out.Verdict == Allowed || req.Operation == Audit) {
+		out.warn(s.kind.warns(s))
+	}
 	out.link(r.Mesh.DocsURL)
 	if out.Verdict == Allowed && s.changed() {
 		out.Changes = s.kind.changes(s)
