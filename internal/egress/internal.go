@@ -25,7 +25,10 @@ func (m *Mesh) Internal(entry *ServiceEntry, view View) (out []Finding) {
 	}
 	spec := field.NewPath("spec")
 	labels, _ := entry.WorkloadSelector["labels"].(map[string]any)
-	selects := "set location MESH_EXTERNAL if the hosts are outside the mesh, or resolution STATIC and a workloadSelector of the workloads that serve them"
+	selects := "set resolution STATIC and a workloadSelector of the workloads that serve them"
+	if m.mayLeave(entry) {
+		selects = "set location MESH_EXTERNAL if the hosts are outside the mesh, or resolution STATIC and a workloadSelector of the workloads that serve them"
+	}
 	switch {
 	case len(entry.WorkloadSelector) > 0 && entry.Resolution != "STATIC":
 		unproven(spec.Child("resolution"), "workloads are selected, and the resolution is not STATIC", "set resolution STATIC")
@@ -43,10 +46,16 @@ func (m *Mesh) Internal(entry *ServiceEntry, view View) (out []Finding) {
 	return out
 }
 
-// internalFix says what has an endpoint be the mesh's own, or else the hosts outside it. These have no endpoint under the cluster's domain,
-// and none that no gateway may call.
+// mayLeave says whether all hosts of an entry may be outside the mesh.
+func (m *Mesh) mayLeave(entry *ServiceEntry) bool {
+	return !slices.ContainsFunc(entry.Hosts, func(host string) bool { return m.Deputy(host) != "" })
+}
+
+// internalFix says what has an endpoint be the mesh's own, or else the hosts outside it, where they may be. These have no endpoint under the
+// cluster's domain, and none that no gateway may call.
 func (m *Mesh) internalFix(entry *ServiceEntry, written string, view View) string {
 	const outside, byName = "set location MESH_EXTERNAL", "the whole name of a Service, such as name.namespace.svc."
+	const declare = "ask the platform team to declare the range of the endpoints (meshCIDRs)"
 	_, isGateway := m.GatewayByService(written)
 	service, dns := m.ServiceOf(written, view), ""
 	if entry.Resolution == "STATIC" {
@@ -57,17 +66,23 @@ func (m *Mesh) internalFix(entry *ServiceEntry, written string, view View) strin
 	case isGateway:
 	case service != "" && view.Service(service).ExternalName:
 		alias := view.Service(service).Alias
-		if m.InMesh(alias, view) {
+		switch {
+		case m.InMesh(alias, view):
 			return fmt.Sprintf("give %q, of which it is another name%s", alias, dns)
+		case m.mayLeave(entry):
+			return fmt.Sprintf("%s, and give %q, of which it is another name%s", outside, alias, dns)
 		}
-		return fmt.Sprintf("%s, and give %q, of which it is another name%s", outside, alias, dns)
 	case service != "":
 		return fmt.Sprintf("write %q%s", service, dns)
 	case form:
 		return fmt.Sprintf("apply the Service first, and write %q%s", name, dns)
 	case m.Deputy(written) != "" || written == "" || strings.HasPrefix(written, "unix:"):
+	case err == nil && m.mayLeave(entry):
+		return outside + ", or " + declare
 	case err == nil:
-		return outside + ", or ask the platform team to declare the range of the endpoints (meshCIDRs)"
+		return declare
+	case !m.mayLeave(entry):
+		return "give " + byName + m.ClusterDomain + dns
 	default:
 		return outside + dns + "; or give " + byName + m.ClusterDomain
 	}

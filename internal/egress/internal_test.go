@@ -87,6 +87,33 @@ func TestWhatWouldShowIt(t *testing.T) {
 	}
 }
 
+// TestNoHostOfTheClusterIsToldToLeave: it would be refused outside the mesh, too.
+func TestNoHostOfTheClusterIsToldToLeave(t *testing.T) {
+	t.Parallel()
+	mesh, view := egresstest.Mesh(), egresstest.NewCluster()
+	view.Services = map[string]*egress.Service{"out.prod.svc.cluster.local": {ExternalName: true, Alias: "out.test"}}
+	for name, tc := range map[string]struct {
+		entry egress.ServiceEntry
+		fix   string
+	}{
+		"no endpoints": {egress.ServiceEntry{Resolution: "STATIC"}, "workloadSelector"},
+		"NONE":         {egress.ServiceEntry{}, "workloadSelector"},
+		"an address":   {egress.ServiceEntry{Resolution: "STATIC", Endpoints: []egress.Endpoint{{Address: "203.0.113.9"}}}, "meshCIDRs"},
+		"a name":       {egress.ServiceEntry{Resolution: "DNS", Endpoints: []egress.Endpoint{{Address: "evil.test"}}}, "the whole name of a Service"},
+		"another name": {egress.ServiceEntry{Resolution: "DNS", Endpoints: []egress.Endpoint{{Address: "out.prod.svc.cluster.local"}}}, "the whole name of a Service"},
+	} {
+		for host, outside := range map[string]bool{"db.prod.svc.cluster.local": false, "db.example.com": true} {
+			tc.entry.Hosts = []string{host}
+			found := mesh.Internal(&tc.entry, view)
+			require.Len(t, found, 1, name)
+			assert.Equal(t, outside, strings.Contains(found[0].Fix, "MESH_EXTERNAL"), "%s of %s: %s", name, host, found[0].Fix)
+			if !outside {
+				assert.Contains(t, found[0].Fix, tc.fix, name)
+			}
+		}
+	}
+}
+
 func TestServiceOfKnowsWhatASearchPathMakes(t *testing.T) {
 	t.Parallel()
 	view := egresstest.NewCluster()

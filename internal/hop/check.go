@@ -108,7 +108,7 @@ func checkResolution(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Me
 	path := field.NewPath("spec", "resolution")
 	if len(entry.WorkloadSelector) > 0 {
 		out.add("workload-selector", field.NewPath("spec", "workloadSelector"), "selects workloads of the mesh for a host outside it",
-			"remove it, or set location MESH_INTERNAL if the host is in the mesh")
+			withoutSelector(entry)+"; or set location MESH_INTERNAL if the host is in the mesh")
 	}
 	switch entry.Resolution {
 	case "", "NONE":
@@ -141,6 +141,14 @@ func checkResolution(entry *egress.ServiceEntry, gw egress.Gateway, _ *egress.Me
 		}
 	}
 	return out
+}
+
+// withoutSelector says how an entry does without one: under resolution STATIC its workloads were its endpoints.
+func withoutSelector(entry *egress.ServiceEntry) string {
+	if entry.Resolution == "STATIC" && len(entry.Endpoints) == 0 {
+		return "remove it, and set resolution DNS or give spec.endpoints"
+	}
+	return "remove it"
 }
 
 // deputyFix names the way to a metadata server that gives workloads an identity of their own.

@@ -94,7 +94,7 @@ func checkOnGateways(vs *egress.VirtualService) (out Refusals) {
 		}
 		for _, host := range hosts {
 			if (route.Bound.Egress || route.Bound.Unknown != "") && !leadsToItself(route, host, vs.Exits[host].Definition) {
-				out.add(CodeGatewayRoute, route.Path, onGateway(route, host), onGatewayFix(route, host))
+				out.add(CodeGatewayRoute, route.Path, onGateway(route, host), onGatewayFix(route, host, vs.Exits[host].Definition))
 				refused[route.Path.String()] = true
 				break
 			}
@@ -122,11 +122,47 @@ func onGateway(route egress.OnGateway, host string) string {
 	return fmt.Sprintf("Gateway %q is not there, and may be on the pods of the egress gateway, where this route would decide over the calls of everybody to host %q", route.Bound.Unknown, host)
 }
 
-func onGatewayFix(route egress.OnGateway, host string) string {
-	if route.Bound.Egress {
-		return "remove the route: " + byItself(host)
+func onGatewayFix(route egress.OnGateway, host string, exit egress.Definition) string {
+	if !route.Bound.Egress {
+		return gatewayFirst(host)
 	}
-	return gatewayFirst(host)
+	if sets := setsBeside(route, host, exit); len(sets) > 0 {
+		return fmt.Sprintf("put %s into the route for mesh, where it is for the calls of its clients alone, and remove this route: %s", strings.Join(sets, " and "), byItself(host))
+	}
+	return "remove the route: " + byItself(host)
+}
+
+// movable are the fields of HTTP routes by which a client's sidecar does with its calls what a gateway would do with everybody's.
+var movable = []string{"corsPolicy", "fault", "headers", "retries", "rewrite", "timeout"}
+
+// setsBeside returns what a route on a gateway does with the calls of a host but to lead them where the exit does, if all of it can be done before
+// they come there.
+func setsBeside(route egress.OnGateway, host string, exit egress.Definition) (out []string) {
+	rewrite, _ := route.Raw["rewrite"].(map[string]any)
+	if authority, _ := rewrite["authority"].(string); authority != "" && egress.Canonical(authority) != host {
+		return nil // on its way to the gateway it would ask for another host
+	}
+	bare := route
+	bare.Raw = maps.Clone(route.Raw)
+	for _, key := range movable {
+		if bare.Raw[key] != nil {
+			out = append(out, key)
+			delete(bare.Raw, key)
+		}
+	}
+	if to, _ := bare.Raw["route"].([]any); len(to) == 1 {
+		holder, _ := to[0].(map[string]any)
+		if holder["headers"] != nil {
+			holder = maps.Clone(holder)
+			delete(holder, "headers")
+			bare.Raw["route"] = []any{holder}
+			out = append(out, "the headers of its destination")
+		}
+	}
+	if !leadsToItself(bare, host, exit) {
+		return nil
+	}
+	return out
 }
 
 // gatewayFirst is the way out for routes of a Gateway object that is not there: it may be refused, too.

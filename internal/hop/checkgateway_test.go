@@ -1,10 +1,12 @@
 package hop_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -58,6 +60,43 @@ func TestWhoseProxiesAGatewayOpens(t *testing.T) {
 		"{kubernetes.io/hostname: a, app: istio-egressgateway}": 1, "{kubernetes.io/hostname: a, istio: ingressgateway}": 0, "{topology.istio.io/cluster: a, app: other}": 0,
 	} {
 		assert.Len(t, mesh().Opened(binding(t, "g", "{selector: "+selector+"}"), view), want, selector)
+	}
+}
+
+// TestWhatAHopsGatewayLegSets goes to its other leg, as the fix says, and is lost by nobody who does as it says.
+func TestWhatAHopsGatewayLegSets(t *testing.T) {
+	t.Parallel()
+	view := cluster()
+	view.Bindings = []*egress.Binding{binding(t, "out", "{selector: {istio: egressgateway}}")}
+	const hops = `{hosts: [api.example.com], gateways: [mesh, out], http: [` +
+		`{match: [{gateways: [mesh], port: 80}], %s route: [{destination: {host: ` + egresstest.GatewayService + `, port: {number: 80}}%s}]}, ` +
+		`{match: [{gateways: [out], port: 80}], %s route: [{destination: {host: %s, port: {number: 80}}%s}]}]}`
+	found := func(of ...any) hop.Refusals {
+		return hop.CheckRoutes(egress.Resolve(route(t, fmt.Sprintf(hops, of...)), mesh(), view))
+	}
+	for name, tc := range map[string]struct{ sets, beside, want string }{
+		"headers":            {sets: "headers: {request: {add: {x-a: b}}},", want: "put headers into the route for mesh"},
+		"time and retries":   {sets: "timeout: 3s, retries: {attempts: 3},", want: "put retries and timeout into the route for mesh"},
+		"a path":             {sets: "rewrite: {uri: /x},", want: "put rewrite into the route for mesh"},
+		"by its destination": {beside: ", headers: {request: {add: {x-a: b}}}", want: "put the headers of its destination into the route for mesh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refused := found("", "", tc.sets, "api.example.com", tc.beside)
+			require.Len(t, refused, 1)
+			assert.Equal(t, "gateway-route spec.http[1]", refused[0].Code+" "+refused[0].Field)
+			assert.Contains(t, refused[0].Fix, tc.want)
+			assert.Empty(t, found(tc.sets, tc.beside, "", "api.example.com", ""))
+		})
+	}
+	for name, refused := range map[string]hop.Refusals{
+		"another host is asked for": found("", "", "rewrite: {authority: two.example.com},", "api.example.com", ""),
+		"it leads to another host":  found("", "", "timeout: 3s,", "local", ""),
+	} {
+		require.NotEmpty(t, refused, name)
+		for _, refusal := range refused {
+			assert.NotContains(t, refusal.Fix, "route for mesh", name)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package hop_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -343,5 +344,18 @@ func TestRawTCPThatMutualTLSDoesNotCarry(t *testing.T) {
 	for _, protocol := range []string{"TCP", "tcp", "REDIS"} {
 		_, err := hop.Seal(entry(t, `{hosts: [a.test], `+db(protocol)+`}`), m.Gateways[0].By(egress.MutualTLS), m)
 		require.NoError(t, err, protocol)
+	}
+}
+
+// TestASelectorIsLeftOutForSomethingElse: what the fix leads to has endpoints, or needs none.
+func TestASelectorIsLeftOutForSomethingElse(t *testing.T) {
+	t.Parallel()
+	const spec = "{hosts: [a.example.com], workloadSelector: {labels: {app: a}}, ports: [{number: 80, name: http, protocol: HTTP}], resolution: "
+	for rest, also := range map[string]bool{"STATIC}": true, "STATIC, endpoints: [{address: 192.0.2.1}]}": false, "DNS}": false} {
+		_, err := hop.Seal(entry(t, spec+rest), mesh().Gateways[0], mesh())
+		var refusals hop.Refusals
+		require.ErrorAs(t, err, &refusals, rest)
+		require.Equal(t, "workload-selector", refusals[0].Code, rest)
+		assert.Equal(t, also, strings.Contains(refusals[0].Fix, "set resolution DNS or give spec.endpoints"), rest)
 	}
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -114,7 +115,11 @@ func (s *subject) given(written string) string {
 		}
 	}
 	if of := egress.Automatic(written); of != "" && !s.Mesh.Declares(written) {
-		return fmt.Sprintf("is of %s, from which istiod gives hosts of all entries their addresses", of)
+		is := "is of"
+		if outer, err := egress.RangeOf(written); err == nil && outer.Bits() < netip.MustParsePrefix(of).Bits() {
+			is = "has in it those of"
+		}
+		return fmt.Sprintf("%s %s, from which istiod gives hosts of all entries their addresses", is, of)
 	}
 	return ""
 }

@@ -7,24 +7,51 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // What a gateway does not call a host by, since namespaces that share its exit do not agree on it.
 
 // unagreed tells the author of a rule which of its settings the gateway does not call the host by.
-func unagreed(s *subject, rule *egress.Rule) []string {
+func unagreed(s *subject, rule *egress.Rule) hop.Refusals {
 	if !rule.HasPolicy() {
 		return nil
 	}
-	return s.ofGoverned(rule, func(host string, serving *egress.Entry) []string {
+	return ofGoverned(s, rule, func(host string, serving *egress.Entry) []egress.Finding {
 		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
 		return unagreedBy(rule, s.View.Exit(host, gw.Namespace()), host, serving.Ports)
 	})
 }
 
+// toldOf are findings as changes are told.
+func toldOf(findings []egress.Finding) (out []string) {
+	for _, finding := range findings {
+		out = append(out, fmt.Sprintf("%s: %s; %s", finding.Field, finding.Message, finding.Fix))
+	}
+	return out
+}
+
+// ruleStands warns of what is stored already of a rule and would be refused, or told of, if it came now: that nobody refused it before keeps
+// nobody from writing it again. An audit refuses it itself, and whoever has an entry of the host is told by that of settings that are not agreed on.
+func ruleStands(s *subject) (out []egress.Finding) {
+	rule := s.rule()
+	serving := s.Mesh.Governing(rule, s.View)
+	if serving == nil {
+		return nil
+	}
+	if s.restated() {
+		out = slices.Concat(ruleConflicts(s, rule, serving), inClear(s, rule, serving))
+	}
+	gw, _ := s.Mesh.GatewayByName(serving.Gateway)
+	if !s.changed() || s.Operation == Audit && !s.View.Exit(rule.Host, gw.Namespace()).HasPart(rule.Namespace) {
+		out = append(out, unagreed(s, rule)...)
+	}
+	return out
+}
+
 // ofGoverned returns what is to be said of the first host whose calls to a gateway are under a rule: of those below a wildcard, none that
 // another namespace's entry serves, or for which there is a closer rule.
-func (s *subject) ofGoverned(rule *egress.Rule, say func(host string, serving *egress.Entry) []string) []string {
+func ofGoverned[T any](s *subject, rule *egress.Rule, say func(host string, serving *egress.Entry) []T) []T {
 	for _, host := range slices.Sorted(slices.Values(s.View.Below(rule.Host))) {
 		exact := *rule
 		exact.Host = host
@@ -44,7 +71,7 @@ func (s *subject) ofGoverned(rule *egress.Rule, say func(host string, serving *e
 
 // unagreedBy has each setting once, for the first port of which it is. A namespace that calls by another's entry has no say; its sidecars
 // pool connections all the same.
-func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egress.Port) (out []string) {
+func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egress.Port) (out hop.Refusals) {
 	who, fix := "namespace %s has an entry of the host, too", "agree on one that all namespaces of the host write alike"
 	keys := egress.AgreedSettings()
 	if !exit.HasPart(rule.Namespace) {
@@ -58,8 +85,10 @@ func unagreedBy(rule *egress.Rule, exit *egress.Exit, host string, ports []egres
 				continue
 			}
 			if other := exit.Disagrees(rule.Namespace, port.Number, key, value); other != "" {
-				out = append(out, fmt.Sprintf("%s: the egress gateway does not call %s by it, port %d: "+who+", and its DestinationRule says otherwise of %s, or nothing; %s",
-					settingPath(rule, port.Number).Child(key), host, port.Number, other, key, fix))
+				out = append(out, egress.Finding{
+					Code: codeRuleConflict, Field: settingPath(rule, port.Number).Child(key).String(), Fix: fix,
+					Message: fmt.Sprintf("the egress gateway does not call %s by it, port %d: "+who+", and its DestinationRule says otherwise of %s, or nothing", host, port.Number, other, key),
+				})
 				break
 			}
 		}

@@ -173,46 +173,6 @@ func onOwnExits(s *subject, rule *egress.Rule, serving *egress.Entry) hop.Refusa
 	return nil
 }
 
-// coveredHosts refuses a wildcard rule that would be applied to calls of a sealed host: it covers others too, and cannot
-// be right for both.
-func coveredHosts(s *subject, rule *egress.Rule) (out hop.Refusals) {
-	if !egress.IsWildcard(rule.Host) {
-		return nil
-	}
-	inForce := hop.RuleInForce(s.intent)
-	for _, host := range s.View.Below(rule.Host) {
-		exact := *rule
-		exact.Host = host
-		serving := s.Mesh.Governing(&exact, s.View)
-		if host == rule.Host || serving == nil || serving.Led {
-			continue
-		}
-		// By mutual TLS a rule of ours stands before it, where the entry is the namespace's own; where it is another's, the
-		// wildcard stands before that.
-		mutual := serving.Transport == egress.MutualTLS
-		if mutual && serving.Namespace == rule.Namespace || !mutual && !inForce {
-			continue
-		}
-		if !rule.HasPolicy() && len(egress.PortsOf(serving.Ports, egress.FamilyHTTP)) == len(serving.Ports) {
-			// It says nothing of how the gateway is called, and for HTTP nor would a rule of ours.
-			continue
-		}
-		if closer := s.View.Rule(rule.Namespace, host); closer != nil && closer.Host == host && closer.Before(rule, serving) {
-			continue
-		}
-		return hop.Refusals{wildcardRule("spec.host", fmt.Sprintf("%q covers host %q", rule.Host, host), host)}
-	}
-	return nil
-}
-
-func wildcardRule(at, what, host string) egress.Finding {
-	return egress.Finding{
-		Code: "wildcard-rule", Field: at,
-		Message: what + ", whose calls go to an egress gateway, which must not be called under its settings",
-		Fix:     fmt.Sprintf("write a DestinationRule for host %s itself, without workloadSelector and exported to all who call the host: it stands before the wildcard", host),
-	}
-}
-
 // leftOut tells of settings that are stored already, and that a gateway does not call the host by, since others share it.
 func leftOut(s *subject, rule *egress.Rule) (out []string) {
 	for _, refusal := range append(hop.CheckSettings(rule), sortingRule(s, rule)...) {
@@ -241,7 +201,7 @@ func ruleChanges(s *subject) (out []string) {
 		}
 		out = append(out, leftOut(s, rule)...)
 	}
-	out = slices.Concat(out, ofNobody(s, rule), unagreed(s, rule), unusedLevels(s, rule, serving), underOwnTLS(s, rule), unencrypted(s, rule))
+	out = slices.Concat(out, ofNobody(s, rule), toldOf(unagreed(s, rule)), unusedLevels(s, rule, serving), underOwnTLS(s, rule), unencrypted(s, rule))
 	if !hop.RuleInForce(s.intent) || equality.Semantic.DeepEqual(s.intent.Object["spec"], s.Object.Object["spec"]) {
 		return out
 	}

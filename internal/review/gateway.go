@@ -34,7 +34,7 @@ func examineGateway(s *subject) (egress.Facts, hop.Refusals) {
 			refusals = append(refusals, egress.Finding{
 				Code: hop.CodeGatewayRoute, Field: "spec.selector",
 				Message: fmt.Sprintf("VirtualService %s is bound to this Gateway, and on the pods of the egress gateway it would decide over the calls of everybody to its hosts", route),
-				Fix:     "take the Gateway out of that VirtualService, or select other pods",
+				Fix:     "in that VirtualService put what its routes for this Gateway set beside those for mesh, remove these routes, and take the Gateway out of spec.gateways and of each match.gateways; or select other pods",
 			})
 		}
 	}

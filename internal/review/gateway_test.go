@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // TestAGatewayOnTheEgressGatewaysPods: what it opens there, and what is bound to it already. Any other is nobody's business
@@ -37,6 +38,11 @@ func TestAGatewayOnTheEgressGatewaysPods(t *testing.T) {
 		outcome, err := r.Review(t.Context(), req)
 		require.NoError(t, err, name)
 		assert.Equal(t, tc.want, codes(outcome), name)
+		for _, finding := range outcome.Findings {
+			if finding.Code == hop.CodeGatewayRoute {
+				assert.Contains(t, finding.Fix, "spec.gateways and of each match.gateways", "either has them decide")
+			}
+		}
 	}
 }
 

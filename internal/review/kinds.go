@@ -65,9 +65,9 @@ var versions = map[string][]string{
 
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
-	"DestinationRule": {group: networking, bound: boundRule, tallies: tallies{rulePorts, exportedTo}, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
+	"DestinationRule": {group: networking, bound: boundRule, tallies: tallies{rulePorts, exportedTo}, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges, warns: ruleStands},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: gatewayNotes},
-	"ServiceEntry":    {group: networking, bound: boundEntry, tallies: tallies{exportedTo}, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"ServiceEntry":    {group: networking, bound: boundEntry, tallies: tallies{exportedTo}, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, warns: ofOthers, exported: "this entry is exported"},
 	"VirtualService":  {group: networking, bound: boundRoutes, aside: aside, tallies: tallies{routeHosts, exportedTo}, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, warns: rivals, exported: "these routes are exported"},
 
 	"GRPCRoute": apiRoute,

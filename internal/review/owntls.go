@@ -80,7 +80,7 @@ func underRule(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) (
 
 // underOwnTLS tells the author of a rule of ports that apps speak TLS to themselves.
 func underOwnTLS(s *subject, rule *egress.Rule) []string {
-	return s.ofGoverned(rule, func(host string, serving *egress.Entry) (out []string) {
+	return ofGoverned(s, rule, func(host string, serving *egress.Entry) (out []string) {
 		if serving.Led {
 			return nil
 		}
@@ -98,7 +98,7 @@ func underOwnTLS(s *subject, rule *egress.Rule) []string {
 // unencrypted tells the author of a rule of HTTP calls that stored routes of the namespace lead to TLS ports for which it sets no tls, nor the
 // rule of anybody who shares the exit.
 func unencrypted(s *subject, rule *egress.Rule) []string {
-	return s.ofGoverned(rule, func(host string, serving *egress.Entry) (out []string) {
+	return ofGoverned(s, rule, func(host string, serving *egress.Entry) (out []string) {
 		gw, _ := s.Mesh.GatewayByName(serving.Gateway)
 		others := s.View.Exit(host, gw.Namespace()).WithoutNamespace(rule.Namespace)
 		for _, port := range serving.Ports {

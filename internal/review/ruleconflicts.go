@@ -13,6 +13,9 @@ import (
 
 // What a rule says of an exit that others share.
 
+// codeRuleConflict is the code of what a rule and an exit that others share do not agree on.
+const codeRuleConflict = "rule-conflict"
+
 // ruleConflicts finds what a rule would change under others, who share the exit of its host.
 func ruleConflicts(s *subject, rule *egress.Rule, serving *egress.Entry) (out hop.Refusals) {
 	path := field.NewPath("spec", "trafficPolicy")
@@ -28,7 +31,7 @@ func ruleConflicts(s *subject, rule *egress.Rule, serving *egress.Entry) (out ho
 	exit := s.View.Exit(rule.Host, gw.Namespace())
 	for _, against := range s.against(rule, serving, exit) {
 		out = append(out, egress.Finding{
-			Code: "rule-conflict", Field: path.String(),
+			Code: codeRuleConflict, Field: path.String(),
 			Message: fmt.Sprintf("host %q is reached by the exit of ServiceEntry %s/%s: %s", rule.Host, against.Owner.Namespace, against.Owner.Name, against.Reason),
 			Fix:     "agree with its owners on one rule, or leave the settings to them",
 		})
@@ -114,7 +117,7 @@ func uncovered(s *subject, before, next *egress.Rule) (out hop.Refusals) {
 			gw, _ := s.Mesh.GatewayByName(entry.Gateway)
 			for _, against := range s.against(&exact, entry, s.View.Exit(host, gw.Namespace())) {
 				return append(out, egress.Finding{
-					Code: "rule-conflict", Field: "spec.host",
+					Code: codeRuleConflict, Field: "spec.host",
 					Message: fmt.Sprintf("DestinationRule %s/%s would come into force in its place, and host %q is reached by the exit of ServiceEntry %s/%s: %s",
 						after.Namespace, after.Name, host, against.Owner.Namespace, against.Owner.Name, against.Reason),
 					Fix: fmt.Sprintf("change or delete DestinationRule %s first, or the namespace's ServiceEntries of the host", after.Name),

@@ -62,6 +62,12 @@ func (p *proxy) byEntry(call Call, from lead, out Way) []Way {
 	if service.kind == "Service" {
 		return []Way{p.inMesh(from, out)}
 	}
+	if rule := p.leavesNone(from.to, service); rule != nil {
+		out.Why = fmt.Sprintf("%s leads to subset %q of %s, which by the labels in DestinationRule %s/%s has none of the endpoints of %s",
+			told(from.route), from.to.subset, from.to.host, rule.GetNamespace(), rule.GetName(), told(out.Entry))
+		out.Change = "leave the subset out of the route, and give each subset a host of its own"
+		return []Way{out}
+	}
 	out.Ready = p.ready[service.Namespace+"/"+service.Name]
 	to := service.at(port, from.to.host)
 	if gw, number, is := p.sealed(service, to); is {

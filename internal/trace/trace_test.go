@@ -133,6 +133,14 @@ func TestWhatIsToChangeHelps(t *testing.T) {
 		"nobody names it, and the mesh is open": {
 			to: call, open: true, ends: trace.Straight, why: "lets such calls leave straight", change: "write a ServiceEntry for api.example.com", then: entry("shop", "api", api+http),
 		},
+		"a subset has none of its endpoints": {
+			before: []string{
+				"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {namespace: shop, name: api}\nspec: {host: api.example.com, subsets: [{name: v1, labels: {version: v1}}]}",
+				routes("http: [{route: [{destination: {host: api.example.com, subset: v1}}]}]"), entry("web", "api", api+http),
+			},
+			to: call, ends: trace.Blocked, why: `leads to subset "v1" of api.example.com, which by the labels in DestinationRule shop/api has none of the endpoints of ServiceEntry web/api`,
+			change: "leave the subset out of the route", then: routes("http: [{route: [{destination: {host: api.example.com}}]}]"),
+		},
 		"it is another's": {
 			before: []string{entry("web", "api", api+own+http)}, to: call, ends: trace.Blocked, why: "ServiceEntry web/api is not exported to shop",
 			change: "ask its owners to export theirs", then: entry("web", "api", api+`exportTo: [".", shop], `+http),
