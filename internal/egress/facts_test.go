@@ -236,3 +236,46 @@ func TestEndpointsAreDestinations(t *testing.T) {
 	hosts, routes = of(egress.ServiceEntry{Hosts: []string{"a.test"}, Location: "MESH_INTERNAL", Endpoints: []egress.Endpoint{{Address: "x"}}})
 	assert.Empty(t, append(hosts, routes...))
 }
+
+// TestAPortIsNoPartOfAHostsSpelling: calls may be made to ask for one.
+func TestAPortIsNoPartOfAHostsSpelling(t *testing.T) {
+	t.Parallel()
+	vs := &unstructured.Unstructured{}
+	require.NoError(t, yaml.Unmarshal([]byte(`{kind: VirtualService, metadata: {namespace: payments}, spec: {hosts: [local], http: [{
+		rewrite: {authority: "two.example.com:8080"}, route: [{destination: {host: `+egresstest.GatewayService+`}}]}]}}`), &vs.Object))
+	mesh, view := egresstest.Mesh(), egresstest.NewCluster()
+	for _, host := range egress.RouteFacts(egress.Resolve(vs, mesh, view), mesh.Gateways[0], mesh, view).Hosts {
+		if host.Canonical == "two.example.com" {
+			assert.Equal(t, "two.example.com", host.Host)
+			return
+		}
+	}
+	assert.Fail(t, "the host is not judged")
+}
+
+// TestWhatIsAskedForIsWhatIsMatched by its name; any other match takes calls of all hosts.
+func TestWhatIsAskedForIsWhatIsMatched(t *testing.T) {
+	t.Parallel()
+	all := []string{"a.test", "b.test", "*.c.test", "local.payments.svc.cluster.local"}
+	for match, want := range map[string][]string{
+		`[{authority: {exact: a.test}}]`:                                                 {"a.test"},
+		`[{authority: {exact: "a.test:8080"}}, {authority: {exact: A.test}, port: 80}]`:  {"a.test"},
+		`[{authority: {exact: a.test}}, {authority: {exact: b.test}, uri: {prefix: /}}]`: {"a.test", "b.test"},
+		`[{authority: {exact: x.c.test}}]`:                                               {"x.c.test"},
+		`[{authority: {exact: local}}]`:                                                  {"local.payments.svc.cluster.local"},
+		`[{authority: {exact: local.payments}}]`:                                         all,
+		`[{authority: {prefix: a.test}}]`:                                                all,
+		`[{authority: {exact: a.test}}, {uri: {prefix: /b}}]`:                            all,
+		`[]`: all,
+	} {
+		vs := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal([]byte(`{kind: VirtualService, metadata: {namespace: payments}, spec: {hosts: [a.test, b.test, "*.c.test", local], http: [{match: `+match+`,
+			route: [{destination: {host: api.example.com}}]}]}}`), &vs.Object))
+		var got []string
+		for _, target := range egress.Resolve(vs, egresstest.Mesh(), egresstest.NewCluster()).Routes[0].Targets {
+			assert.True(t, target.OfSpec, match)
+			got = append(got, target.Canonical)
+		}
+		assert.Equal(t, want, got, match)
+	}
+}

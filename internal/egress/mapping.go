@@ -14,6 +14,8 @@ type Mapping struct {
 	// Port is 0 where the route names none.
 	Port  uint32
 	Needs Need
+	// OnGateways says that proxies other than sidecars apply the route, and no sidecars: which they are, Seen.Gateways says.
+	OnGateways bool
 }
 
 // Need is what a port would have to be for a mapping to be wrong.
@@ -29,6 +31,10 @@ const (
 	NeedsRule
 	// NeedsBySNI: it takes TLS, at a gateway that goes by the SNI. The calls ask for another host.
 	NeedsBySNI
+	// NeedsAny: it is there. HTTP calls ask for another host.
+	NeedsAny
+	// NeedsAnother: another takes HTTP, too. The calls ask for the host and leave out the port.
+	NeedsAnother
 )
 
 // Mappings returns those of a stored VirtualService. One that was injected leads elsewhere.
@@ -37,25 +43,43 @@ func Mappings(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
 	r.readHosts(vs)
 	for route := range r.outside(Destinations(vs), gateways) {
-		if of := (Mapping{Host: route.Canonical, Needs: NeedsBySNI}); route.Section == "tls" && route.Reach.Mesh && route.asksForAnother() {
-			out = append(out, of)
+		of := Mapping{Host: route.Canonical, OnGateways: !route.Reach.Mesh}
+		add := func(port uint32, needs Need) { out = append(out, Mapping{of.Host, port, needs, of.OnGateways}) }
+		switch {
+		case route.Section == "tls" && route.asksForAnother():
+			add(0, NeedsBySNI)
+		case route.Section == "http" && of.OnGateways && (len(route.Targets) == 0 || route.asksForAnother()):
+			add(0, NeedsAny)
 		}
-		if route.Section != "http" || route.Port() == 0 {
+		if route.Section != "http" {
 			continue
 		}
-		of := Mapping{Host: route.Canonical, Port: route.Port()}
-		if !mesh.Inject || !route.AsksOnlyFor() {
-			out = append(out, of)
+		if !mesh.Inject && route.leavesPortOut() {
+			add(route.Port(), NeedsAnother)
 		}
-		if route.Reach.Mesh && !route.MayPair() && route.asksAsItCame() && !route.takesPort(of.Port) {
-			out = append(out, Mapping{of.Host, of.Port, NeedsSeveral})
+		if route.Port() == 0 {
+			continue
+		}
+		if !mesh.Inject || !route.AsksOnlyFor() {
+			out = append(out, Mapping{Host: of.Host, Port: route.Port()})
+		}
+		if !route.MayPair() && route.asksAsItCame() && !route.takesPort(route.Port()) {
+			add(route.Port(), NeedsSeveral)
 		}
 	}
 	return out
 }
 
+// leavesPortOut says whether a route itself has some calls ask for the host that it leads to, which is then at port 80, and leads to another.
+func (r Route) leavesPortOut() bool {
+	return r.Port() != 80 && slices.ContainsFunc(r.Targets, func(target Target) bool {
+		return !target.OfSpec && target.Canonical == r.Canonical && (target.Port == 0 || target.Port == 80)
+	})
+}
+
 // Meant returns those of a VirtualService as its author wrote it, where calls are made to ask for what a route says: that lead HTTP calls to a
-// host under the name of another and say no port of it, of several of which the gateway would not know which, and to a port of the host itself.
+// host under the name of another and say no port of it, of several of which the gateway would not know which, and to a port of the host itself;
+// and those that ask for the host alone and cannot be made to ask for the port.
 func Meant(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 	r := &resolver{mesh: mesh, namespace: vs.GetNamespace()}
 	r.readHosts(vs)
@@ -66,6 +90,8 @@ func Meant(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 			of.Needs = NeedsSeveral
 		case route.Section == "http" && of.Port != 0 && route.AsksOnlyFor():
 			of.Needs = NeedsRule
+		case route.Section == "http" && route.leavesPortOut() && !route.LeavesPortOut():
+			of.Needs, of.OnGateways = NeedsAnother, !route.Reach.Mesh
 		default:
 			continue
 		}

@@ -290,8 +290,10 @@ type resolver struct {
 	view      View
 	namespace string
 	hosts     []Target
-	known     map[string]Route
-	bounds    map[string]Bound
+	// places are those of the hosts by their names, once somebody has asked.
+	places map[string]int
+	known  map[string]Route
+	bounds map[string]Bound
 }
 
 // readHosts takes in the hosts of the spec, which its destinations' calls ask for unless they are told to ask for another.

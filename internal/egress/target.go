@@ -21,6 +21,8 @@ type Target struct {
 	Path *field.Path
 	// OfSpec is true for a host of the VirtualService itself, which its routes leave as it is.
 	OfSpec bool
+	// Added is true for one that is added to the Host header, or to what is in its place.
+	Added bool
 	// Certain is false when the route changes the Host header in a way that hides what is asked for.
 	Certain bool
 }
@@ -28,14 +30,23 @@ type Target struct {
 // Within says whether what is asked for is a canonical host, or a name below it where that is a wildcard.
 func (t Target) Within(host string) bool { return slices.Contains(Patterns(t.Canonical), host) }
 
+// written is the host as it is written, without the port.
+func (t Target) written() string {
+	if bare, _, err := net.SplitHostPort(t.Host); err == nil {
+		return bare
+	}
+	return t.Host
+}
+
 // targets returns the hosts that the calls of a destination ask for: every authority that its route or itself sets,
-// the SNI a TLS route matches, or else the VirtualService's hosts, which are given.
+// the SNI a TLS route matches, or else those of the VirtualService's hosts, which are given, that an HTTP route matches.
 func (r *resolver) targets(d Destination) []Target {
 	switch d.Section {
 	case "http":
 		if out := r.authorities(d); len(out) > 0 {
 			return out
 		}
+		return r.matched(d)
 	case "tls":
 		out := []Target{}
 		for _, match := range Matches(d.Route) {
@@ -46,6 +57,54 @@ func (r *resolver) targets(d Destination) []Target {
 		return out
 	}
 	return r.hosts
+}
+
+// matched returns the hosts of the spec whose calls an HTTP route takes: those that its matches name, where each names one
+// in full. Names below a wildcard stand for it.
+func (r *resolver) matched(d Destination) (out []Target) {
+	matches := Matches(d.Route)
+	named := map[string]bool{}
+	for _, match := range matches {
+		authority, _ := match["authority"].(map[string]any)
+		name := r.target(text(authority, "exact"), nil, true).Canonical
+		if name == "" {
+			return r.hosts
+		}
+		if named[name] {
+			continue
+		}
+		named[name] = true
+		host, known := r.standingFor(name)
+		if !known {
+			// The mesh's own have several names.
+			return r.hosts
+		}
+		out = append(out, host)
+	}
+	if len(matches) == 0 {
+		return r.hosts
+	}
+	return out
+}
+
+// standingFor returns the host of the spec by which a name is one of its own, as that name.
+func (r *resolver) standingFor(name string) (Target, bool) {
+	if r.places == nil {
+		r.places = make(map[string]int, len(r.hosts))
+		for i, host := range r.hosts {
+			r.places[host.Canonical] = i
+		}
+	}
+	for _, pattern := range Patterns(name) {
+		if i, is := r.places[pattern]; is {
+			out := r.hosts[i]
+			if pattern != name {
+				out.Host, out.Canonical = name, name
+			}
+			return out, true
+		}
+	}
+	return Target{}, false
 }
 
 // authorities returns all that an HTTP route and its destination put in the place of the Host header: which of several
@@ -71,14 +130,21 @@ func (r *resolver) authorities(d Destination) (out []Target) {
 			}
 			path := holder.path.Child("headers", "request", verb)
 			for _, name := range slices.Sorted(maps.Keys(headers)) {
-				if strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority") {
+				if IsHostHeader(name) {
 					host, _ := headers[name].(string)
-					out = append(out, r.target(host, path, false))
+					target := r.target(host, path, false)
+					target.Added = verb == "add"
+					out = append(out, target)
 				}
 			}
 		}
 	}
 	return out
+}
+
+// IsHostHeader says whether a header is the one that says what host is asked for, by either of its names.
+func IsHostHeader(name string) bool {
+	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
 }
 
 // HeadersOf returns the headers that a route or a destination sets or adds: the object's own, which are not to be changed.

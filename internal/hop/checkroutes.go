@@ -62,8 +62,7 @@ func checkDestinationNames(vs *egress.VirtualService) (out Refusals) {
 // would silently end there, or nowhere.
 func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
-		asks := route.Reach.Mesh || route.Bound.Elsewhere
-		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || unencrypted(route) || toItsPort(route) {
+		if !callsEntries(route) || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || unencrypted(route) || toItsPort(route) {
 			continue // of one that cannot be encrypted checkTLSPort says what it is to ask for
 		}
 		for _, target := range route.Targets {
@@ -78,6 +77,10 @@ func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	}
 	return out
 }
+
+// callsEntries says whether a route is applied by proxies that call the hosts of entries at egress gateways: sidecars, and other gateways than
+// those.
+func callsEntries(route egress.Route) bool { return route.Reach.Mesh || route.Bound.Elsewhere }
 
 // checkDelegates refuses routes of a delegate that leave to its roots which host is asked for, and authorities of a root that
 // its delegates would ask for whatever they lead to.
@@ -149,17 +152,19 @@ func askedBeside(route egress.Route) (out []string) {
 // lead calls of one port to another port of a host that has several.
 func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
-		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !route.Reach.Mesh {
+		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !callsEntries(route) {
 			continue
 		}
 		http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
 		// A pair has the port in what it asks for.
 		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
 		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) && !asksForItsPort(route) {
-			fix := fmt.Sprintf("match port: %d in this route, so that only calls to it are led there, or set headers.request.set.host: %s:%d beside this destination",
-				route.Port(), route.Canonical, route.Port())
-			if vs.Of != "" {
+			fix := askingFor(vs, route, fmt.Sprintf("%s:%d", route.Canonical, route.Port()))
+			switch itself := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return target.OfSpec }); {
+			case vs.Of != "":
 				fix = fmt.Sprintf("set port: %d in the parentRef, so that only calls to it are led there", route.Port())
+			case itself:
+				fix = fmt.Sprintf("match port: %d in this route, so that only calls to it are led there, or %s", route.Port(), fix)
 			}
 			out.add("port-mapping", route.Path.Child("port", "number"),
 				fmt.Sprintf("host %q has several HTTP ports, and the egress gateway goes by the one in the Host header, not by port %d", route.Host(), route.Port()), fix)
@@ -178,10 +183,10 @@ func asksForItsPort(route egress.Route) bool {
 }
 
 // checkAskedPort: where a route itself says what to ask for, it says which of the HTTP ports of a host, or means 80. Other
-// entries of the host count, since they share its exit.
+// entries of the host count, since they share its exit, and of a route of the Gateway API those that come later, which nobody holds against it.
 func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
-		if route.Section != "http" || !route.Reach.Mesh || route.Exit == nil || len(egress.PortsOf(route.Exit.Definition.Ports, egress.FamilyHTTP)) < 2 {
+		if route.Section != "http" || !callsEntries(route) || unencrypted(route) || route.Exit == nil || vs.Of == "" && len(egress.PortsOf(route.Exit.Definition.Ports, egress.FamilyHTTP)) < 2 {
 			continue
 		}
 		want := route.Port()

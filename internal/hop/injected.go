@@ -3,6 +3,7 @@ package hop
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -36,6 +37,13 @@ func injected(stored, intent *unstructured.Unstructured, mesh *egress.Mesh) bool
 		if asksFor(d, was[i]) {
 			restored(d.Holder, was[i].Holder, "headers")
 		}
+		written := askingSlots(was[i])
+		for _, s := range askingSlots(d) {
+			at := slices.IndexFunc(written, func(of slot) bool { return of.path == s.path })
+			if at >= 0 && asksInstead(s, written[at], reservedOf(d)) {
+				restored(s.parent, written[at].parent, s.key)
+			}
+		}
 		if leadsFor(d, was[i], mesh) {
 			restored(d.Holder, was[i].Holder, d.Key)
 		}
@@ -65,6 +73,13 @@ func asksFor(d, was egress.Destination) bool {
 	}
 	ours := egress.IsReserved(hostOnly(host)) || host == fmt.Sprintf("%s:%d", egress.Canonical(was.Host()), was.Port())
 	return ours && reflect.DeepEqual(d.Holder["headers"], any(asking(was.Holder["headers"], host)))
+}
+
+// asksInstead says whether a field by which calls are made to ask for a host is the author's with a name that only egress-governor gives in
+// the place of that.
+func asksInstead(s, written slot, reserved string) bool {
+	now, asks := askingInstead(written, reserved)
+	return reserved != "" && asks && egress.SameValue(s.parent[s.key], any(now))
 }
 
 // restored gives a field the value of another object's.

@@ -70,7 +70,9 @@ func TestARouteLeadsToTheGatewayOrIsRefused(t *testing.T) {
 		"a rule over the gateway": {`{hosts: [api.example.com], http: [{route: [{destination: {host: api.example.com}}]}]}`, overGateway, []string{"api.example.com"},
 			straight(0, 0)},
 		"another authority's port": {`{hosts: [two.example.com], http: [{match: [{port: 8080}], rewrite: {authority: two.example.com}, route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`,
-			nil, []string{"two.example.com"}, []string{"authority-port spec.http[0].rewrite.authority"}},
+			nil, []string{gw}, nil},
+		"one that cannot be said": {`{hosts: [two.example.com], http: [{match: [{port: 8080}], rewrite: {authority: two.example.com}, mirror: {host: local}, route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`,
+			nil, []string{"two.example.com", "local"}, []string{"authority-port spec.http[0].rewrite.authority"}},
 		"some workloads alone": {`{hosts: [api.example.com], http: [{match: [{port: 80, sourceLabels: {app: a}}], route: [{destination: {host: local}}]}]}`, nil, []string{"local"},
 			[]string{"part-route spec.http[0].match"}},
 		"some, and then all": {`{hosts: [api.example.com], http: [{match: [{sourceLabels: {app: a}}], route: [{destination: {host: local}}]}, {route: [{destination: {host: api.example.com}}]}]}`,
@@ -259,6 +261,6 @@ func TestLeftRoutesAreRefusedWhatInjectionWouldMake(t *testing.T) {
 func TestAnAuthorityMeansAPort(t *testing.T) {
 	t.Parallel()
 	out := hop.InjectIntent(route(t, `{hosts: [two.example.com],
-		http: [{match: [{port: 8080}], rewrite: {authority: two.example.com}, route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`), egresstest.Mesh().Gateways[0], egresstest.Mesh(), cluster())
-	assert.Equal(t, []string{"two.example.com"}, hostsOf(out), "the gateway would take it for port 80")
+		http: [{match: [{port: 8080}], rewrite: {authority: two.example.com}, mirror: {host: local}, route: [{destination: {host: two.example.com, port: {number: 8080}}}]}]}`), egresstest.Mesh().Gateways[0], egresstest.Mesh(), cluster())
+	assert.Equal(t, []string{"two.example.com", "local"}, hostsOf(out), "the gateway would take it for port 80")
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// pairOf returns the pair that a route makes which keeps the host it is asked for and leads to another, and the HTTP port
-// that it leads to.
+// pairOf returns the pair that a route makes which keeps the host it is asked for and leads to another, or which asks for the host that it
+// leads to and leaves out which port of it that is, and the HTTP port that it leads to.
 func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress.View) (out egress.Pair, port uint32, ok bool) {
 	entry := egress.Through(route.Entries, namespace, gw.Name)
-	if entry == nil || !route.MayPair() || gw.HTTPPort == 0 || entry.Led && !sameProtocol(route, entry.Ports, gw, view) {
+	if entry == nil || !route.MayPair() && !route.LeavesPortOut() || gw.HTTPPort == 0 || entry.Led && !sameProtocol(route, entry.Ports, gw, view) {
 		return out, 0, false
 	}
 	ports := egress.PortsOf(entry.Ports, egress.FamilyHTTP)
@@ -27,7 +27,7 @@ func pairOf(route egress.Route, namespace string, gw egress.Gateway, view egress
 	}):
 		return out, 0, false
 	}
-	return egress.Pair{Asked: route.Targets[0].Canonical, Led: route.Canonical}, port, true
+	return egress.Pair{Asked: route.Targets[0].Canonical, Led: route.Canonical}, port, route.MayPair() || port != 80
 }
 
 // byItsEntry says whether calls of a pair go on to the host that they are led to, whose sealed entry has them at the gateway: the rule of the host
@@ -47,33 +47,29 @@ func asks(pair egress.Pair, port uint32) string {
 
 // Pairs returns the pairs that a VirtualService makes by its destinations as it is stored, by their names.
 func Pairs(stored []egress.Destination, intent *unstructured.Unstructured, mesh *egress.Mesh) map[string]egress.Pair {
-	hosts := egress.Hosts(intent)
-	if len(hosts) != 1 {
-		return nil
-	}
-	asked := mesh.Qualify(hosts[0], intent.GetNamespace())
 	var was []egress.Destination
+	var asked [][]egress.Target
 	out := map[string]egress.Pair{}
 	for i, d := range stored {
-		host, _, _ := unstructured.NestedString(d.Holder, "headers", "request", "set", "host")
-		if d.Mirror || host == "" {
-			continue
-		}
-		if host = hostOnly(host); !egress.IsReserved(host) {
+		host := hostOnly(reservedOf(d))
+		if host == "" {
 			continue
 		}
 		if was == nil {
 			// Few routes make pairs.
-			was = egress.Destinations(intent)
+			was, asked = egress.Destinations(intent), egress.AskedBy(intent, mesh)
 		}
 		if i >= len(was) {
 			break
+		}
+		if len(asked[i]) == 0 || slices.ContainsFunc(asked[i], func(target egress.Target) bool { return target.Canonical != asked[i][0].Canonical }) {
+			continue
 		}
 		// By mutual TLS, and under a rule, the route leads to the host itself.
 		if _, injected := mesh.GatewayByService(d.Host()); !injected && d.Host() != was[i].Host() {
 			continue
 		}
-		pair := egress.Pair{Asked: asked, Led: mesh.Qualify(was[i].Host(), intent.GetNamespace())}
+		pair := egress.Pair{Asked: asked[i][0].Canonical, Led: mesh.Qualify(was[i].Host(), intent.GetNamespace())}
 		if host == pair.Host() {
 			out[host] = pair
 		}

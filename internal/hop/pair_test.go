@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
@@ -168,4 +169,59 @@ func TestNamesOfPairsAreNames(t *testing.T) {
 	assert.True(t, egress.IsReserved(long.Host()))
 	other := egress.Pair{Asked: long.Asked, Led: "x" + long.Led}
 	assert.NotEqual(t, long.Host(), other.Host())
+}
+
+// TestAPortLeftOutIsAskedForByAName that only we give, in the place of what the author has calls ask for: their exit puts that back.
+func TestAPortLeftOutIsAskedForByAName(t *testing.T) {
+	t.Parallel()
+	const name = "two.example.com.at.two.example.com.egress-governor.internal"
+	const to = `route: [{destination: {host: two.example.com, port: {number: 8080}}}]`
+	beside := `{destination: {host: two.example.com, port: {number: 8080}}, headers: {request: {set: {Host: two.example.com, x-a: a}}}}`
+	mutual := egresstest.MutualTLS()
+	for spec, at := range map[string][]string{
+		`{hosts: [front.test], http: [{rewrite: {authority: two.example.com, uri: /v1}, ` + to + `}]}`:            {"rewrite", "authority"},
+		`{hosts: [front.test], http: [{headers: {request: {set: {host: two.example.com, x-a: a}}}, ` + to + `}]}`: {"headers", "request", "set", "host"},
+		`{hosts: [front.test], http: [{route: [` + beside + `]}]}`:                                                nil,
+	} {
+		for _, of := range []*egress.Mesh{mesh(), mutual} {
+			view := cluster()
+			if of == mutual {
+				view = egresstest.NewMutualCluster()
+			}
+			in := route(t, spec)
+			out, err := hop.Inject(in, of.Gateways[0], of, view)
+			require.NoError(t, err, spec)
+			d := egress.Destinations(out)[0]
+			asked, _, _ := unstructured.NestedString(d.Route, at...)
+			if at == nil {
+				asked, _, _ = unstructured.NestedString(d.Holder, "headers", "request", "set", "Host")
+			}
+			assert.Equal(t, name+":8080", asked, spec)
+			want := gatewayService
+			if of == mutual {
+				want = "two.example.com"
+			}
+			assert.Equal(t, want, d.Host(), spec)
+
+			again, err := hop.Inject(out, of.Gateways[0], of, view)
+			require.NoError(t, err, spec)
+			assert.Equal(t, out.Object, again.Object, "twice is once")
+			written, err := hop.RouteIntent(out, of)
+			require.NoError(t, err, spec)
+			assert.Equal(t, in.Object, written.Object, "it comes back as it was written")
+			assert.Empty(t, hop.CheckInjected(out, in, of), spec)
+
+			resolved := egress.Resolve(out, of, view)
+			resolved.Pairs = hop.Pairs(resolved.Destinations(), in, of)
+			assert.Equal(t, map[string]egress.Pair{name: {Asked: "two.example.com", Led: "two.example.com"}}, resolved.Pairs, spec)
+			assert.Empty(t, hop.CheckRoutes(resolved), spec)
+			for _, host := range egress.RouteFacts(resolved, of.Gateways[0], of, view).Hosts {
+				assert.False(t, egress.IsReserved(host.Canonical), spec)
+			}
+
+			changed := out.DeepCopy()
+			require.NoError(t, unstructured.SetNestedField(egress.Destinations(changed)[0].Route, "evil.test", "rewrite", "authority"))
+			assert.NotEmpty(t, hop.CheckInjected(changed, in, of), "nobody else may write another in its place")
+		}
+	}
 }

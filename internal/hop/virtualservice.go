@@ -24,10 +24,7 @@ func RouteIntent(vs *unstructured.Unstructured, mesh *egress.Mesh) (*unstructure
 	}
 	for _, d := range egress.Destinations(out) {
 		s := destinationSlot(d)
-		slots = append(slots, s)
-		if _, given := d.Holder["headers"]; given && !d.Mirror {
-			slots = append(slots, headersSlot(d))
-		}
+		slots = append(append(slots, s), askingSlots(d)...)
 		if _, injected := mesh.GatewayByService(d.Host()); injected {
 			standing = append(standing, s)
 		}
@@ -155,8 +152,16 @@ func narrows(vs *egress.VirtualService, mesh *egress.Mesh) bool {
 // pairs has the calls of a route ask for the pair that it makes, if it does.
 func pairs(known *recorder, route egress.Route, namespace string, gw egress.Gateway, view egress.View) bool {
 	pair, port, makes := pairOf(route, namespace, gw, view)
-	if makes {
+	switch {
+	case !makes:
+	case route.MayPair():
 		known.replace(headersSlot(route.Destination), asking(route.Holder["headers"], asks(pair, port)))
+	default:
+		for _, s := range askingSlots(route.Destination) {
+			if now, asks := askingInstead(s, asks(pair, port)); asks {
+				known.replace(s, now)
+			}
+		}
 	}
 	return makes
 }

@@ -116,7 +116,7 @@ func (r *Registry) slimRoutes(obj any) any {
 		}
 	}
 	if len(out.narrows)+len(out.takes)+len(out.astray)+len(out.mapped) > 0 {
-		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
+		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object), Gateways: egress.GatewaysAlone(object)}
 	}
 	if !hop.IsClientRoute(object) {
 		out.rival = egress.ReadRival(object, r.mesh)
@@ -124,8 +124,21 @@ func (r *Registry) slimRoutes(obj any) any {
 			out.routing = egress.ReadRouting(object, r.mesh)
 		}
 	}
+	if err == nil && r.mesh.Inject && !r.ours(object) {
+		// They are there before the route asks for them, so that no call is lost while it is rewritten.
+		for _, pair := range egress.Portless(intent, r.mesh) {
+			if out.pairs == nil {
+				out.pairs = map[string]egress.Pair{}
+			}
+			out.pairs[pair.Host()] = pair
+		}
+	}
 	if injected && err == nil {
-		out.pairs = hop.Pairs(egress.Destinations(object), intent, r.mesh)
+		made := hop.Pairs(egress.Destinations(object), intent, r.mesh)
+		if out.pairs == nil {
+			out.pairs = made
+		}
+		maps.Copy(out.pairs, made)
 		if r.mesh.ByRoutes() || len(out.pairs) > 0 {
 			// They follow the gateway of their namespace, too, and pairs the rule of the host that they lead to.
 			out.leads = append(out.leads, egress.Leads(intent, r.mesh)...)

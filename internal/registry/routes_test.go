@@ -5,9 +5,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
+	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
 // TestRoutesAreLookedAtAgain when the entries of a host change that they lead to, or whose calls they are for: by name, by a
@@ -50,6 +52,19 @@ func TestWhatRoutesLeadToIsKnown(t *testing.T) {
 	assert.Equal(t, "VirtualService a/out", r.Mapped(of)[0].String())
 	r.DeleteRoutes("a", "out")
 	assert.Empty(t, r.Mapped(of))
+}
+
+// TestAPairIsThereBeforeARouteAsksForIt, so that no call is lost while it is rewritten; and the route is looked at again.
+func TestAPairIsThereBeforeARouteAsksForIt(t *testing.T) {
+	t.Parallel()
+	r := registry.New(&egress.Mesh{ClusterDomain: "cluster.local", Governed: labels.Everything(), Seal: true, Inject: true})
+	r.PutNamespace("a", nil)
+	name := egress.Pair{Asked: "api.example.com", Led: "api.example.com"}.Host()
+	r.PutRoutes(object(t, "VirtualService", "a", "leaves-it-out", `{hosts: [front], http: [{rewrite: {authority: api.example.com}, route: [{destination: {host: api.example.com, port: {number: 8080}}}]}]}`, 0))
+	assert.Equal(t, []string{name}, r.PairsTo("api.example.com"))
+	assert.Len(t, r.LeadingTo("api.example.com"), 1)
+	r.DeleteRoutes("a", "leaves-it-out")
+	assert.Empty(t, r.PairsTo("api.example.com"))
 }
 
 // TestPodsOfFiles are known where gateways' pods are looked for.

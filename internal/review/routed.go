@@ -14,7 +14,7 @@ import (
 // silently end where these lead.
 func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	ours := s.listens(intent)
-	out = slices.Concat(astray(s, ours), bySNI(s, intent, ours), unported(s, intent, ours), mapped(s, intent, ours))
+	out = slices.Concat(astray(s, ours), bySNI(s, intent, ours), unported(s, intent, ours), unasked(s, intent, ours), mapped(s, intent, ours))
 	for i, host := range ours.Hosts {
 		by := ours.TakenBy(host, s.View)
 		if by == nil {
@@ -37,18 +37,30 @@ func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 		if egress.IsWildcard(host) {
 			ask = fmt.Sprintf("set headers.request.set.host beside that destination there, to a name below %s", host)
 		}
-		for _, by := range s.View.Astray(host) {
-			if by.Namespace == ours.Namespace {
-				out = append(out, egress.Finding{
-					Code: "other-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
-					Message: fmt.Sprintf("%s leads calls to host %q that ask for another, and the egress gateway goes by what they ask for", by, host),
-					Fix:     "first " + ask + "; where it is a mirror, or of a TLS port, take it out",
-				})
-				break
-			}
+		if by := s.leadsAstray(host, ours); by != nil {
+			out = append(out, egress.Finding{
+				Code: "other-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
+				Message: fmt.Sprintf("%s leads calls to host %q that ask for another, and the egress gateway goes by what they ask for", by, host),
+				Fix:     "first " + ask + "; where it is a mirror, or of a TLS port, take it out",
+			})
 		}
 	}
 	return out
+}
+
+// leadsAstray returns stored routes of the namespace that lead HTTP calls to a host which ask for another, nil for none. Those of gateways
+// that an entry of the host was stored beside already keep nobody from writing the rest.
+func (s *subject) leadsAstray(host string, ours *egress.Entry) *egress.Seen {
+	for _, by := range s.View.Astray(host) {
+		if by.Namespace == ours.Namespace {
+			return by
+		}
+	}
+	before, _ := s.listenedBefore()
+	if before != nil && slices.Contains(before.Hosts, host) {
+		return nil
+	}
+	return s.seen(egress.Mapping{Host: host, Needs: egress.NeedsAny})
 }
 
 // bySNI refuses hosts to which stored routes of the namespace lead TLS calls that ask for another, where the egress gateway goes by the SNI; what
@@ -121,6 +133,43 @@ func unported(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out 
 	return out
 }
 
+// unasked refuses a further HTTP port of hosts to which stored routes of the namespace lead calls that ask for the host alone, which is then at
+// port 80, and cannot be made to ask for the port. Other entries of the host count, since they share its exit.
+func unasked(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
+	http := egress.PortsOf(intent.Ports, egress.FamilyHTTP)
+	before, _ := s.listenedBefore()
+	for _, host := range ours.Hosts {
+		var stood []uint32
+		if exit := s.View.Exit(host, s.gateway.Namespace()); exit != nil {
+			stood = egress.PortsOf(exit.Definition.Ports, egress.FamilyHTTP)
+		}
+		all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(http, stood))))
+		had := before != nil && slices.Contains(before.Hosts, host) || egress.Through(s.beside(host), s.Namespace.Name, s.gateway.Name) != nil
+		if len(http) == 0 || len(all) < 2 || had && len(stood) == len(all) {
+			continue // none is a further one
+		}
+		at := slices.IndexFunc(intent.Ports, func(port egress.Port) bool {
+			return slices.Contains(http, port.Number) && (!had || !slices.Contains(stood, port.Number))
+		})
+		for _, port := range all {
+			by := s.seen(egress.Mapping{Host: host, Port: port, Needs: egress.NeedsAnother})
+			if by == nil && len(http) == 1 && port == http[0] {
+				by = s.seen(egress.Mapping{Host: host, Needs: egress.NeedsAnother}) // the one port that sidecars know is meant
+			}
+			if by == nil {
+				continue
+			}
+			out = append(out, egress.Finding{
+				Code: "authority-port", Field: field.NewPath("spec", "ports").Index(max(at, 0)).Child("number").String(),
+				Message: fmt.Sprintf("%s leads calls to port %d of host %q that ask for the host alone, which is port 80 for the egress gateway once the host has several HTTP ports", by, port, host),
+				Fix:     fmt.Sprintf("first have the calls of that destination ask for %s:%d there", host, port),
+			})
+			break
+		}
+	}
+	return out
+}
+
 // mapped refuses ports to which stored routes of the namespace lead calls in a way in which the gateway would call another: written
 // after the entry, the routes are refused for it. What is stored already is not refused.
 func mapped(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
@@ -166,11 +215,14 @@ func (s *subject) mappedBy(of egress.Mapping, family egress.Family, http []uint3
 	return nil, ""
 }
 
-// seen returns routes of the namespace that make a mapping, nil for none.
+// seen returns routes of the namespace that make a mapping, nil for none. Of those that sidecars do not apply, the proxies that call hosts of
+// entries as sidecars do count.
 func (s *subject) seen(of egress.Mapping) *egress.Seen {
-	for _, seen := range s.View.Mapped(of) {
-		if seen.Namespace == s.Namespace.Name {
-			return seen
+	for _, of.OnGateways = range []bool{false, true} {
+		for _, seen := range s.View.Mapped(of) {
+			if seen.Namespace == s.Namespace.Name && (!of.OnGateways || seen.MayCall(s.Mesh, s.View)) {
+				return seen
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +89,83 @@ func leadAstray(t *testing.T, by egress.Mapping, namespace, ports string, mutual
 	require.NoError(t, err)
 	assert.Empty(t, codes(outcome), "what is stored already is not refused")
 	return refused.Findings[0]
+}
+
+// TestAnEntryIsHeldToTheRoutesOfGatewaysToo, which call its host as sidecars do: not to those on the pods of an egress gateway, nor beside one, which
+// are refused for what they are.
+func TestAnEntryIsHeldToTheRoutesOfGatewaysToo(t *testing.T) {
+	t.Parallel()
+	const http, two = "{number: 80, name: http, protocol: HTTP}", "{number: 80, name: http, protocol: HTTP}, {number: 8080, name: alt, protocol: HTTP}"
+	for name, tc := range map[string]struct {
+		of       egress.Mapping
+		selector map[string]string
+		ports    string
+		want     string
+	}{
+		"another host":         {egress.Mapping{Needs: egress.NeedsAny}, map[string]string{"istio": "ingressgateway"}, http, "other-host spec.hosts[0]"},
+		"nobody knows whose":   {egress.Mapping{Needs: egress.NeedsAny}, nil, http, "other-host spec.hosts[0]"},
+		"the egress gateway's": {egress.Mapping{Needs: egress.NeedsAny}, egresstest.Mesh().Gateways[0].Selector, http, ""},
+		"another SNI":          {egress.Mapping{Needs: egress.NeedsBySNI}, map[string]string{"istio": "ingressgateway"}, "{number: 443, name: tls, protocol: TLS}", "other-host spec.hosts[0]"},
+		"a port of several":    {egress.Mapping{Port: 8080, Needs: egress.NeedsSeveral}, map[string]string{"istio": "ingressgateway"}, two, "port-mapping spec.ports[1].number"},
+		"a port left out":      {egress.Mapping{Port: 8080, Needs: egress.NeedsAnother}, map[string]string{"istio": "ingressgateway"}, two, "authority-port spec.ports[0].number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReviewer()
+			tc.of.Host, tc.of.OnGateways = "new.test", true
+			view := r.View.(*egresstest.Cluster)
+			view.Maps = map[egress.Mapping][]*egress.Seen{tc.of: {{Namespace: "payments", Name: "routes", Gateways: []string{"payments/in"}}}}
+			if tc.selector != nil {
+				view.Bindings = []*egress.Binding{{Namespace: "payments", Name: "in", Selector: tc.selector}}
+			}
+			req := stored(t, r, create(entry(t, `{hosts: [new.test], resolution: DNS, ports: [`+tc.ports+`]}`)))
+			outcome, err := r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, strings.Join(codes(outcome), ", "))
+			req.Operation, req.Old = Update, req.Object.DeepCopy()
+			outcome, err = r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Empty(t, codes(outcome), "what is stored already is not refused")
+		})
+	}
+}
+
+// TestAFurtherPortIsHeldToRoutesThatLeaveItOut, whichever entry of the namespace opens it, and those of others count.
+func TestAFurtherPortIsHeldToRoutesThatLeaveItOut(t *testing.T) {
+	t.Parallel()
+	const eighty, alt = "{number: 80, name: http, protocol: HTTP}", "{number: 8080, name: alt, protocol: HTTP}"
+	known := func(namespace string) *egress.Entry {
+		out := egresstest.Sealed("new.test", egress.Port{Number: 8080, Name: "alt", Protocol: "HTTP"})
+		out.Namespace, out.Name = namespace, "first"
+		return out
+	}
+	for name, tc := range map[string]struct {
+		beside  *egress.Entry
+		port    uint32
+		ports   string
+		refused bool
+	}{
+		"alone":                     {nil, 8080, alt, false},
+		"both":                      {nil, 8080, alt + ", " + eighty, true},
+		"beside its own":            {known("payments"), 8080, eighty, true},
+		"beside another's":          {known("other"), 8080, eighty, true},
+		"the one it has":            {known("other"), 0, eighty, true},
+		"no further one":            {known("payments"), 8080, alt, false},
+		"which it does not lead to": {nil, 9090, alt + ", " + eighty, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReviewer()
+			view := r.View.(*egresstest.Cluster)
+			view.Maps = map[egress.Mapping][]*egress.Seen{{Host: "new.test", Port: tc.port, Needs: egress.NeedsAnother}: {{Namespace: "payments", Name: "routes"}}}
+			if tc.beside != nil {
+				view.Known = append(view.Known, tc.beside)
+			}
+			outcome, err := r.Review(t.Context(), stored(t, r, create(entry(t, `{hosts: [new.test], resolution: DNS, ports: [`+tc.ports+`]}`))))
+			require.NoError(t, err)
+			assert.Equal(t, tc.refused, slices.Contains(codes(outcome), "authority-port spec.ports[0].number"))
+		})
+	}
 }
 
 // TestRoutesByOneOfTwoPortsStandBeforeTheSecond: while there was one HTTP port they led nowhere else.

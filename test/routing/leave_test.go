@@ -26,7 +26,8 @@ var otherForms = map[string]struct {
 	"serviceEntries": {100,
 		// What a record says is nobody's word, and so nothing of it is judged or done; calls to the gateway are not under a rule of
 		// their host. An entry spelled otherwise is refused, as nothing writes it anew, and its routes lead to no host that is governed.
-		[]string{"hostile-entries/record-written-by-hand", "rules/wildcard", "rules/before-a-wildcard", "routes/other-spelling"},
+		// Routes of an ingress gateway would go straight, and are denied for that.
+		[]string{"hostile-entries/record-written-by-hand", "rules/wildcard", "rules/before-a-wildcard", "routes/other-spelling", "ingress/one-of-two-ports"},
 		[]string{
 			// The route of a host that everybody sees is for a namespace that keeps the host for itself, too.
 			"hostile-sharing/internal-host-of-others",
