@@ -195,61 +195,9 @@ func within(written string, ip netip.Addr) bool {
 	return err == nil && of.Contains(ip)
 }
 
-// rule returns the DestinationRules that proxies go by for a host, of the client's namespace, else of the host's, else of the root
-// namespace: those of the most specific host.
-func (p *proxy) rule(host string, of *service) (out []*unstructured.Unstructured) {
-	namespaces := []string{p.namespace}
-	if of != nil {
-		namespaces = append(namespaces, of.Namespace)
-	}
-	for i, namespace := range append(namespaces, p.mesh.IstioNamespace) {
-		for _, pattern := range egress.Patterns(host) {
-			for _, rule := range p.rules {
-				named := p.mesh.Qualify(textOf(rule.Object, "spec", "host"), rule.GetNamespace())
-				if rule.GetNamespace() != namespace || named != pattern || i > 0 && p.sees(egress.ExportTo(rule), namespace) == 0 {
-					continue
-				}
-				if egress.Selects(labelsOf(rule.Object, "spec", "workloadSelector", "matchLabels"), p.labels) {
-					out = append(out, rule)
-				}
-			}
-			if len(out) > 0 {
-				return out
-			}
-		}
-	}
-	return nil
-}
-
 // cluster is a destination as proxies have it.
 type cluster struct {
 	host   string
 	port   uint32
 	subset string
-}
-
-// tls returns how a proxy encrypts what it sends to a destination, nil where no rule says, and whether the destination's subset is
-// there.
-func (p *proxy) tls(to cluster, of *service) (settings fields, has bool) {
-	has = to.subset == ""
-	take := func(policy fields) {
-		if found := fieldsOf(policy, "tls"); found != nil {
-			settings = found
-		}
-		for _, level := range listOf(policy, "portLevelSettings") {
-			if found := fieldsOf(level, "tls"); found != nil && numberOf(level, "port", "number") == to.port {
-				settings = found
-			}
-		}
-	}
-	for _, rule := range p.rule(to.host, of) {
-		take(fieldsOf(rule.Object, "spec", "trafficPolicy"))
-		for _, subset := range listOf(rule.Object, "spec", "subsets") {
-			if textOf(subset, "name") == to.subset && to.subset != "" {
-				has = true
-				take(fieldsOf(subset, "trafficPolicy"))
-			}
-		}
-	}
-	return settings, has
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/config"
@@ -206,6 +207,35 @@ func TestWhatIsToChangeHelps(t *testing.T) {
 			out = s.of(from, tc.to, nil)
 			assert.True(t, out.Leaves(), out)
 		})
+	}
+}
+
+// TestARuleThatIsNotSealed has a client speak TLS that no gateway takes, by either transport; of several rules the oldest with a policy counts.
+func TestARuleThatIsNotSealed(t *testing.T) {
+	t.Parallel()
+	rule := func(name, policy string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {namespace: shop, name: " + name + "}\nspec: {host: api.example.com, trafficPolicy: {" + policy + "}}"
+	}
+	of := func(s *stage) trace.Outcome {
+		return s.of("shop", "http://api.example.com", func(object *unstructured.Unstructured) bool {
+			switch object.GetName() {
+			case "second":
+				require.NoError(t, unstructured.SetNestedMap(object.Object, map[string]any{"mode": "SIMPLE"}, "spec", "trafficPolicy", "tls"))
+			case "first":
+				object.SetCreationTimestamp(metav1.Unix(1, 0))
+			}
+			return false
+		})
+	}
+	for _, transport := range []string{"Plain", "MutualTLS"} {
+		s := newStage(t, transport).apply(entry("shop", "api", api+http)).store(rule("second", "tls: {mode: SIMPLE}"))
+		out := of(s)
+		require.Len(t, out.Ways, 1)
+		assert.Equal(t, trace.Blocked, out.Ways[0].Ends, transport)
+		assert.Contains(t, out.Ways[0].Why, "DestinationRule shop/second has the client's proxy encrypt them, which egress gateway")
+		assert.Contains(t, out.Ways[0].Change, "take tls out of DestinationRule shop/second")
+		s.store(rule("first", "connectionPool: {tcp: {maxConnections: 1}}"))
+		assert.True(t, of(s).Leaves(), transport)
 	}
 }
 
