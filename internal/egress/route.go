@@ -20,7 +20,7 @@ type Route struct {
 	Bound Bound
 	// Targets are the hosts that its calls ask for. Routes of one object may share the slice.
 	Targets []Target
-	// Entries are those that name the host, Serving is the one that sidecars of the namespace go by; nil for none.
+	// Entries are those that name the host, Serving is the one by which calls go that the routes may lead; nil for none.
 	Entries []*Entry
 	Serving *Entry
 	// Exit is how the gateway that Serving is sealed to reaches the host; nil for none.
@@ -311,7 +311,7 @@ func (r *resolver) host(written string) Route {
 	canonical := r.mesh.Qualify(written, r.namespace)
 	entries := r.view.Entries(canonical)
 	out := Route{
-		Canonical: canonical, Entries: entries, Serving: Serving(entries, r.namespace),
+		Canonical: canonical, Entries: entries, Serving: Concerned(entries, r.namespace),
 		InMesh: r.mesh.InMesh(canonical, r.view),
 	}
 	if out.Serving != nil && out.Serving.Gateway != "" {
