@@ -84,7 +84,8 @@ func (p *proxy) takes(of arrival) (out []lead) {
 				out = append(out, p.served(door, server, of)...)
 			case !of.mutual && of.call.Family == egress.FamilyTLS && server.mode == passthrough:
 				out = append(out, p.passed(door, server, of)...)
-			case of.mutual && of.call.Family != egress.FamilyHTTP && server.protocol == "TLS" && server.mode == "ISTIO_MUTUAL":
+			case of.mutual && server.protocol == "TLS" && server.mode == "ISTIO_MUTUAL":
+				// Whatever is said within, HTTP that a route led to such a port as well.
 				out = append(out, p.opened(door, server, of)...)
 			}
 		}

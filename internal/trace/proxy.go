@@ -195,6 +195,32 @@ func within(written string, ip netip.Addr) bool {
 	return err == nil && of.Contains(ip)
 }
 
+// rule returns the DestinationRules that proxies go by for a host, of the client's namespace, else of the host's, else of the root
+// namespace: those of the most specific host.
+func (p *proxy) rule(host string, of *service) (out []*unstructured.Unstructured) {
+	namespaces := []string{p.namespace}
+	if of != nil {
+		namespaces = append(namespaces, of.Namespace)
+	}
+	for i, namespace := range append(namespaces, p.mesh.IstioNamespace) {
+		for _, pattern := range egress.Patterns(host) {
+			for _, rule := range p.rules {
+				named := p.mesh.Qualify(textOf(rule.Object, "spec", "host"), rule.GetNamespace())
+				if rule.GetNamespace() != namespace || named != pattern || i > 0 && p.sees(egress.ExportTo(rule), namespace) == 0 {
+					continue
+				}
+				if egress.Selects(labelsOf(rule.Object, "spec", "workloadSelector", "matchLabels"), p.labels) {
+					out = append(out, rule)
+				}
+			}
+			if len(out) > 0 {
+				return out
+			}
+		}
+	}
+	return nil
+}
+
 // cluster is a destination as proxies have it.
 type cluster struct {
 	host   string

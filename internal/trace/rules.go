@@ -8,32 +8,6 @@ import (
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
 
-// rule returns the DestinationRules that proxies go by for a host, of the client's namespace, else of the host's, else of the root
-// namespace: those of the most specific host.
-func (p *proxy) rule(host string, of *service) (out []*unstructured.Unstructured) {
-	namespaces := []string{p.namespace}
-	if of != nil {
-		namespaces = append(namespaces, of.Namespace)
-	}
-	for i, namespace := range append(namespaces, p.mesh.IstioNamespace) {
-		for _, pattern := range egress.Patterns(host) {
-			for _, rule := range p.rules {
-				named := p.mesh.Qualify(textOf(rule.Object, "spec", "host"), rule.GetNamespace())
-				if rule.GetNamespace() != namespace || named != pattern || i > 0 && p.sees(egress.ExportTo(rule), namespace) == 0 {
-					continue
-				}
-				if egress.Selects(labelsOf(rule.Object, "spec", "workloadSelector", "matchLabels"), p.labels) {
-					out = append(out, rule)
-				}
-			}
-			if len(out) > 0 {
-				return out
-			}
-		}
-	}
-	return nil
-}
-
 // tls returns how a proxy encrypts what it sends to a destination, nil where no rule says, and whether the destination's subset is
 // there.
 func (p *proxy) tls(to cluster, of *service) (settings fields, has bool) {
@@ -48,8 +22,7 @@ func (p *proxy) tls(to cluster, of *service) (settings fields, has bool) {
 			}
 		}
 	}
-	rules := p.rule(to.host, of)
-	// Of several, Istio takes the policy of the oldest that has one.
+	rules := joined(p.rule(to.host, of))
 	if at := slices.IndexFunc(rules, hasPolicy); at >= 0 {
 		take(fieldsOf(rules[at].Object, "spec", "trafficPolicy"))
 	}
@@ -64,6 +37,40 @@ func (p *proxy) tls(to cluster, of *service) (settings fields, has bool) {
 	return settings, has
 }
 
+// joined returns those of rules, which come oldest first, by which proxies go: Istio takes those that are exported alike for one, with the policy of
+// the oldest that has one, and of several such the newest; those for some workloads alone before all others.
+func joined(rules []*unstructured.Unstructured) []*unstructured.Unstructured {
+	var groups [][]*unstructured.Unstructured
+	for _, rule := range rules {
+		at := slices.IndexFunc(groups, func(group []*unstructured.Unstructured) bool {
+			return selects(group[0]) == selects(rule) && exportedAlike(group[0], rule)
+		})
+		if at >= 0 {
+			groups[at] = append(groups[at], rule)
+		} else {
+			groups = append(groups, []*unstructured.Unstructured{rule})
+		}
+	}
+	if at := slices.IndexFunc(groups, func(group []*unstructured.Unstructured) bool { return selects(group[0]) }); at >= 0 {
+		return groups[at]
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	return groups[len(groups)-1]
+}
+
+func selects(rule *unstructured.Unstructured) bool {
+	return fieldsOf(rule.Object, "spec", "workloadSelector") != nil
+}
+
+// exportedAlike says whether a rule is seen by all who see an older one that names them, or like it by everybody.
+func exportedAlike(older, rule *unstructured.Unstructured) bool {
+	of, has := egress.ExportTo(older), egress.ExportTo(rule)
+	covers := !slices.ContainsFunc(of, func(to string) bool { return !slices.Contains(has, to) })
+	return covers && (len(of) > 0 || len(has) == 0)
+}
+
 func hasPolicy(rule *unstructured.Unstructured) bool {
 	return fieldsOf(rule.Object, "spec", "trafficPolicy") != nil
 }
@@ -74,7 +81,7 @@ func (p *proxy) encryptedBy(to cluster, of *service) *Object {
 	if mode := textOf(settings, "mode"); mode != "SIMPLE" && mode != "MUTUAL" {
 		return nil
 	}
-	rules := p.rule(to.host, of)
+	rules := joined(p.rule(to.host, of))
 	rule := rules[max(0, slices.IndexFunc(rules, hasPolicy))]
 	return &Object{Kind: "DestinationRule", Namespace: rule.GetNamespace(), Name: rule.GetName()}
 }

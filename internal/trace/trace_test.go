@@ -210,7 +210,8 @@ func TestWhatIsToChangeHelps(t *testing.T) {
 	}
 }
 
-// TestARuleThatIsNotSealed has a client speak TLS that no gateway takes, by either transport; of several rules the oldest with a policy counts.
+// TestARuleThatIsNotSealed has a client speak TLS that no gateway takes, by either transport; of several rules that are exported alike the oldest with
+// a policy counts, and of others the newest.
 func TestARuleThatIsNotSealed(t *testing.T) {
 	t.Parallel()
 	rule := func(name, policy string) string {
@@ -236,7 +237,26 @@ func TestARuleThatIsNotSealed(t *testing.T) {
 		assert.Contains(t, out.Ways[0].Change, "take tls out of DestinationRule shop/second")
 		s.store(rule("first", "connectionPool: {tcp: {maxConnections: 1}}"))
 		assert.True(t, of(s).Leaves(), transport)
+		s.store(strings.Replace(rule("first", "connectionPool: {tcp: {maxConnections: 1}}"), "spec: {", `spec: {exportTo: ["."], `, 1))
+		assert.False(t, of(s).Leaves(), transport)
 	}
+}
+
+// TestATLSDoorTakesWhateverIsSaid within the mesh's mutual TLS: HTTP too that a route leads there, which goes on in clear.
+func TestATLSDoorTakesWhateverIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "MutualTLS").apply(entry("shop", "api", api+both), routes("http: [{route: [{destination: {host: api.example.com, port: {number: 80}}}]}]"))
+	out := s.of("shop", "http://api.example.com", func(object *unstructured.Unstructured) bool {
+		if object.GetKind() == "VirtualService" && object.GetNamespace() == "shop" {
+			led := map[string]any{"destination": map[string]any{"host": "api.example.com", "port": map[string]any{"number": int64(443)}}}
+			require.NoError(t, unstructured.SetNestedSlice(object.Object, []any{map[string]any{"route": []any{led}}}, "spec", "http"))
+		}
+		return false
+	})
+	require.Len(t, out.Ways, 1)
+	assert.Equal(t, trace.AtGateway, out.Ways[0].Ends, out.Ways[0].Why)
+	assert.Equal(t, []string{"api.example.com:443"}, out.Ways[0].To)
+	assert.False(t, out.Ways[0].Encrypted)
 }
 
 const conditioned = `
