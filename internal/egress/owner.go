@@ -41,6 +41,25 @@ func Concerned(entries []*Entry, namespace string) *Entry {
 	return serving
 }
 
+// portsBeside returns the ports of an entry, nil for none, and of those that its namespace has beside it at the same gateway, each once.
+func portsBeside(of *Entry, entries []*Entry) []Port {
+	if of == nil {
+		return nil
+	}
+	out := slices.Clip(of.Ports)
+	for _, entry := range entries {
+		if entry == of || entry.Namespace != of.Namespace || entry.Gateway != of.Gateway {
+			continue
+		}
+		for _, port := range entry.Ports {
+			if !slices.ContainsFunc(out, func(other Port) bool { return other.Number == port.Number }) {
+				out = append(out, port)
+			}
+		}
+	}
+	return out
+}
+
 // shown says whether a namespace has the entry for others.
 func (e *Entry) shown(namespace string) bool {
 	names, all := Clients(e.ExportTo, e.Namespace)
