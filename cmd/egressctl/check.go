@@ -21,7 +21,6 @@ import (
 	"github.com/egress-governor/egress-governor/internal/chart"
 	"github.com/egress-governor/egress-governor/internal/checkup"
 	"github.com/egress-governor/egress-governor/internal/controller"
-	"github.com/egress-governor/egress-governor/internal/hop"
 	"github.com/egress-governor/egress-governor/internal/manifest"
 	"github.com/egress-governor/egress-governor/internal/report"
 	"github.com/egress-governor/egress-governor/internal/review"
@@ -180,7 +179,7 @@ func (c *checking) preflight(ctx context.Context) {
 	}
 	of := &controller.Preflight{Mesh: c.out.Mesh, Live: live, Foreign: hosts.Foreign, View: hosts, MeshConfig: c.out.Configuration.MeshConfig.Key()}
 	if c.out.Mesh.Block {
-		of.Open = c.open
+		of.Open, of.Unclosed = c.open, c.unclosed
 	}
 	found, err := of.Look(ctx)
 	c.out.ProblemsUnread = err
@@ -188,20 +187,6 @@ func (c *checking) preflight(ctx context.Context) {
 		c.out.Problems = append(c.out.Problems, checkup.Problem(problem))
 	}
 	c.out.Ungoverned = hosts.Ungoverned()
-}
-
-// open returns the Sidecars of governed namespaces that let out what no entry names: those that say nothing go by the mesh.
-func (c *checking) open() (out []string) {
-	text, _ := meshConfig(c.out.Configuration, c.stored)
-	closed, _ := controller.RegistryOnly(text) // what is no YAML is told of, and closes nothing
-	for _, sidecar := range c.out.Objects[schema.GroupResource{Group: "networking.istio.io", Resource: "sidecars"}] {
-		closes := len(hop.CheckSidecar(sidecar)) == 0 || hop.SidecarMode(sidecar) == "" && closed
-		if !closes && c.out.Governed(sidecar.GetNamespace()) {
-			out = append(out, sidecar.GetNamespace()+"/"+sidecar.GetName())
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // ungoverned judges the stored entries as the audit does, for those that lead straight out.

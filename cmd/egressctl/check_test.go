@@ -74,6 +74,11 @@ spec: {outboundTrafficPolicy: {mode: ALLOW_ANY}}
 	assert.Equal(t, []string{"shop/open", "shop/silent"}, snapshotOf(t, kinds, text).open())
 	const closed = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n"
 	assert.Equal(t, []string{"shop/open"}, snapshotOf(t, kinds, text+closed).open())
+
+	assert.Empty(t, snapshotOf(t, kinds, text).unclosed(), "some are for all workloads")
+	const bare = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: bare}\n"
+	assert.Equal(t, []string{"Sidecar bare/egress-governor"}, snapshotOf(t, kinds, text+bare).unclosed())
+	assert.Empty(t, snapshotOf(t, kinds, text+bare+closed).unclosed())
 }
 
 // TestWithoutAConfigurationItIsNotKnown, and said why; nothing is taken for what the chart installs.

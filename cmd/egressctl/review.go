@@ -57,7 +57,7 @@ kinds and namespaces that are not governed are passed over.`,
 	i.bind(out)
 	i.bindGuards(out)
 	out.Flags().StringVarP(&output, "output", "o", "table", "form of the answers: table, json, yaml, sarif, junit or github")
-	out.Flags().BoolVar(&options.Strict, "strict", false, "exit with 1 where policies warn, too")
+	out.Flags().BoolVar(&options.Strict, "strict", false, "exit with 1 where authors are warned, too")
 	out.Flags().BoolVarP(&options.Quiet, "quiet", "q", false, "leave out of the table what is allowed")
 	completes(out, "output", report.Formats()...)
 	return out

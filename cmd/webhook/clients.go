@@ -7,20 +7,19 @@ import (
 	"os"
 )
 
-// onlyClientsOf has a server answer none but clients with a certificate of an authority, whose PEM a file holds; every
-// client where no file is given. The error names the file.
-func onlyClientsOf(c *tls.Config, file string) error {
+// onlyClientsOf returns what has a server answer none but clients with a certificate of an authority, whose PEM a file holds; every
+// client where no file is given. The file is read once, so that what becomes of it later opens nothing. The error names the file.
+func onlyClientsOf(file string) (func(*tls.Config), error) {
 	if file == "" {
-		return nil
+		return func(*tls.Config) {}, nil
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("client authority: %w", err)
+		return nil, fmt.Errorf("client authority: %w", err)
 	}
-	c.ClientCAs = x509.NewCertPool()
-	if !c.ClientCAs.AppendCertsFromPEM(raw) {
-		return fmt.Errorf("client authority: %s holds no certificate in PEM", file)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("client authority: %s holds no certificate in PEM", file)
 	}
-	c.ClientAuth = tls.RequireAndVerifyClientCert
-	return nil
+	return func(c *tls.Config) { c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert }, nil
 }

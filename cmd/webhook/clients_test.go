@@ -43,7 +43,9 @@ func TestOnlyClientsOfTheAuthorityAreAnswered(t *testing.T) {
 	answered := func(file string, certificates ...tls.Certificate) bool {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		server.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
-		require.NoError(t, onlyClientsOf(server.TLS, file))
+		only, err := onlyClientsOf(file)
+		require.NoError(t, err)
+		only(server.TLS)
 		server.StartTLS()
 		defer server.Close()
 		client := server.Client()
@@ -58,7 +60,25 @@ func TestOnlyClientsOfTheAuthorityAreAnswered(t *testing.T) {
 	assert.True(t, answered(file, ours))
 	assert.False(t, answered(file))
 	assert.False(t, answered(file, theirs))
-	require.ErrorContains(t, onlyClientsOf(&tls.Config{MinVersion: tls.VersionTLS13}, file+".gone"), "client authority")
+	_, err := onlyClientsOf(file + ".gone")
+	require.ErrorContains(t, err, "client authority")
 	require.NoError(t, os.WriteFile(file, []byte("nothing"), 0o600))
-	require.ErrorContains(t, onlyClientsOf(&tls.Config{MinVersion: tls.VersionTLS13}, file), "holds no certificate")
+	_, err = onlyClientsOf(file)
+	require.ErrorContains(t, err, "holds no certificate")
+}
+
+// TestNobodyElseIsAnsweredWhereTheAuthoritysFileIsGone, or empty, by the time the server starts: it was read when the process did.
+func TestNobodyElseIsAnsweredWhereTheAuthoritysFileIsGone(t *testing.T) {
+	t.Parallel()
+	_, authority := selfSigned(t)
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	require.NoError(t, os.WriteFile(file, authority, 0o600))
+	o := options{clientCA: file, tlsMinVersion: "1.3"}
+	secure, err := o.secure(nil)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(file))
+	c := &tls.Config{MinVersion: tls.VersionTLS13}
+	secure(c)
+	assert.Equal(t, tls.RequireAndVerifyClientCert, c.ClientAuth)
+	require.NotNil(t, c.ClientCAs)
 }

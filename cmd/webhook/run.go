@@ -2,31 +2,20 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/egress-governor/egress-governor/api/v1alpha1"
-	"github.com/egress-governor/egress-governor/certs"
 	"github.com/egress-governor/egress-governor/internal/admit"
 	"github.com/egress-governor/egress-governor/internal/audit"
 	"github.com/egress-governor/egress-governor/internal/config"
@@ -93,74 +82,6 @@ func run(ctx context.Context, o options) error {
 	return errors.Join(err, spans.stop(ctx))
 }
 
-// protocols are what the webhook's port speaks. By HTTP/2 a replica that goes tells on an idle connection what it has read last, and the
-// API server sends the rest elsewhere. By HTTP/1.1 whatever is on its way then fails.
-func (o options) protocols() []string {
-	if o.http2 {
-		return []string{"h2", "http/1.1"}
-	}
-	return []string{"http/1.1"}
-}
-
-// newManager has admission served by a draining server, which has none yet.
-func newManager(o options, source certs.Source, hosts *registry.Registry, spans *tracing, draining drainingServer) (ctrl.Manager, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), networkingv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("scheme: %w", err)
-	}
-	if err := onlyClientsOf(&tls.Config{MinVersion: o.minVersion()}, o.clientCA); err != nil {
-		return nil, err
-	}
-	caches := hosts.Caches()
-	// Parameters that policies share are in the release's namespace alone.
-	caches[&corev1.ConfigMap{}] = cache.ByObject{Namespaces: map[string]cache.Config{o.namespace: {}}}
-	restConfig, err := ctrl.GetConfig()
-	if err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
-	}
-	restConfig.Wrap(spans.transport)
-	draining.Server = spans.serving(webhook.NewServer(webhook.Options{
-		Host: o.host, Port: o.port,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.MinVersion = o.minVersion()
-			c.GetCertificate = source.GetCertificate
-			c.NextProtos = o.protocols()
-			_ = onlyClientsOf(c, o.clientCA) // read above
-		}},
-	}))
-	return ctrl.NewManager(restConfig, ctrl.Options{
-		Scheme:                 scheme,
-		BaseContext:            spans.context,
-		HealthProbeBindAddress: o.probeAddress,
-		PprofBindAddress:       o.pprofAddress,
-		Metrics:                metricsOptions(o),
-		LeaderElection:         o.leaderElect, LeaderElectionID: "egress-governor", LeaderElectionNamespace: o.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{ByObject: caches, DefaultTransform: cache.TransformStripManagedFields()},
-		WebhookServer:                 draining,
-	})
-}
-
-// metricsOptions asks the API server about whoever reads metrics, where it is told to, and lets whom it knows change what is logged.
-func metricsOptions(o options) server.Options {
-	out := server.Options{BindAddress: o.metricsAddress}
-	if o.metricsAuth {
-		out.SecureServing, out.FilterProvider = true, filters.WithAuthenticationAndAuthorization
-		out.ExtraHandlers = map[string]http.Handler{"/log-level": o.level}
-	}
-	return out
-}
-
-func certificate(o options) (certs.Source, error) {
-	if o.certMode == files {
-		return certs.NewFiles(filepath.Join(o.certDir, "tls.crt"), filepath.Join(o.certDir, "tls.key"))
-	}
-	return certs.NewSelfManaged(certs.SelfManagedOptions{
-		Secret:  types.NamespacedName{Namespace: o.namespace, Name: o.secret},
-		Service: o.service, ExtraDNSNames: o.extraDNSNames, Configuration: o.webhookConfiguration,
-	}), nil
-}
-
 // parts are what has to be there before the first request is answered.
 type parts struct {
 	synced   func() bool
@@ -199,7 +120,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, mesh *egress.Mesh, hosts *r
 	if err := controller.SetupExits(ctx, mgr, mesh, hosts, out.synced, yield, metrics.Registry); err != nil {
 		return nil, err
 	}
-	if err := controller.SetupRoutes(mgr, mesh, hosts); err != nil {
+	if err := controller.SetupRoutes(mgr, mesh, hosts, out.synced); err != nil {
 		return nil, err
 	}
 	recorder, err := record.New(metrics.Registry)
@@ -269,6 +190,9 @@ func closeNamespaces(mgr ctrl.Manager, mesh *egress.Mesh, hosts *registry.Regist
 	})
 	if err != nil {
 		return err
+	}
+	if closing != nil {
+		checks.Unclosed = closing.Unclosed
 	}
 	if mesh.Block {
 		checks.Open = closing.Open

@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/util/workqueue"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/egress-governor/egress-governor/internal/controller"
 )
@@ -80,4 +87,35 @@ func TestNobodyIsAnsweredBeforeDNSCaptureWasAskedFor(t *testing.T) {
 	require.ErrorContains(t, p.ready(), "DNS capture")
 	p.capture = nil
 	require.ErrorContains(t, p.ready(), "policies")
+}
+
+// TestASlowStartEndsNoLeader: controllers wait until it is known what is stored, and one whose source did not start in time would end the
+// process. Here an hour passes at once.
+func TestASlowStartEndsNoLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		worked := 0
+		c, err := ctrlcontroller.NewTypedUnmanaged("slow", ctrlcontroller.TypedOptions[string]{
+			CacheSyncTimeout: managerOptions(options{}).Controller.CacheSyncTimeout,
+			Reconciler: reconcile.TypedFunc[string](func(context.Context, string) (reconcile.Result, error) {
+				worked++
+				return reconcile.Result{}, nil
+			}),
+		})
+		require.NoError(t, err)
+		require.NoError(t, c.Watch(source.TypedFunc[string](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[string]) error {
+			time.Sleep(59 * time.Minute)
+			queue.Add("one")
+			return nil
+		})))
+		ended := make(chan error, 1)
+		go func() { ended <- c.Start(ctx) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Equal(t, 1, worked)
+		stop()
+		require.NoError(t, <-ended)
+	})
 }

@@ -221,8 +221,8 @@ func TestWhatSharesAHostGoesBackTogether(t *testing.T) {
 	}
 }
 
-// TestRulesGoBeforeEntriesByMutualTLS go back: those of ours, unless a wildcard of the namespace's would come in their place, and those of its own
-// that do not encrypt.
+// TestRulesGoBeforeEntriesByMutualTLS go back: those of ours, unless a wildcard of the namespace's would come in their place, those of its own, and
+// the routes that have calls ask for a TLS port at another, which cross.
 func TestRulesGoBeforeEntriesByMutualTLS(t *testing.T) {
 	t.Parallel()
 	installed, err := config.Installed()
@@ -235,19 +235,27 @@ func TestRulesGoBeforeEntriesByMutualTLS(t *testing.T) {
 	}
 	pooled := `{host: api.example.com, exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}`
 	for name, each := range map[string]struct {
-		rule  string
-		want  []string
-		rules int
+		rule, to string
+		want     []string
+		rules    int
+		crossing []string
 	}{
-		"none":        {"", []string{"ServiceEntry"}, 1},
-		"one of TCP":  {pooled + `}}`, []string{"DestinationRule", "ServiceEntry"}, 1},
-		"one of TLS":  {pooled + `, tls: {mode: SIMPLE}}}`, []string{"DestinationRule and", "ServiceEntry"}, 1},
-		"a wildcard":  {`{host: "*.example.com", exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`, []string{"ServiceEntry"}, 0},
-		"one without": {`{host: "*.example.com", exportTo: ["."]}`, []string{"ServiceEntry"}, 1},
+		"none":        {"", "", []string{"ServiceEntry"}, 1, nil},
+		"one of TCP":  {pooled + `}}`, "", []string{"DestinationRule", "ServiceEntry"}, 1, nil},
+		"one of TLS":  {pooled + `, tls: {mode: SIMPLE}}}`, "", []string{"DestinationRule and", "ServiceEntry"}, 1, []string{"b of b: api.example.com:80"}},
+		"a wildcard":  {`{host: "*.example.com", exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`, "", []string{"ServiceEntry"}, 0, []string{"b of b: api.example.com:443"}},
+		"one without": {`{host: "*.example.com", exportTo: ["."]}`, "", []string{"ServiceEntry"}, 1, nil},
+		"HTTP led to TLS": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "443",
+			[]string{"DestinationRule and", "VirtualService and", "ServiceEntry"}, 1, []string{"b of b: api.example.com:443"}},
+		"HTTP led to HTTP": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "80",
+			[]string{"DestinationRule and", "ServiceEntry"}, 1, nil},
 	} {
 		written := []string{governed, entry("b", "api", "api.example.com", "[{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]")}
 		if each.rule != "" {
 			written = append(written, object("DestinationRule", "b", "api", each.rule))
+		}
+		if each.to != "" {
+			written = append(written, object("VirtualService", "b", "api", `{hosts: [api.example.com], exportTo: ["."], http: [{match: [{port: 80}], route: [{destination: {host: api.example.com, port: {number: `+each.to+`}}}]}]}`))
 		}
 		first, held := session(), []manifest.Object{}
 		for _, object := range objects(t, written...) {
@@ -271,6 +279,11 @@ func TestRulesGoBeforeEntriesByMutualTLS(t *testing.T) {
 			}
 		}
 		assert.Equal(t, each.want, got, name)
+		mesh, err := installed.Mesh()
+		require.NoError(t, err)
+		found, err := adopt.Crossings(mesh, held, out)
+		require.NoError(t, err)
+		assert.Equal(t, each.crossing, crossings(found), name)
 	}
 }
 

@@ -30,7 +30,7 @@ func (c Crossing) Name() string { return hop.CrossingName(c.Of) }
 // Hosts returns the hosts of a crossing, with their ports.
 func (c Crossing) Hosts() (out []string) {
 	for _, port := range c.Ports {
-		out = append(out, fmt.Sprintf("%s:%d", port.Host, port.Port.Number))
+		out = append(out, portOf(port.Host, port.Port.Number))
 	}
 	return out
 }
@@ -41,11 +41,16 @@ type crossing struct {
 	view *registry.Registry
 	// namespaces are all in which proxies may call, by name.
 	namespaces []string
+	// led are the routes that lead HTTP to a port of a host, by that.
+	led map[string][]*egress.Seen
 }
 
 func newCrossing(mesh *egress.Mesh, view *registry.Registry, stored []manifest.Object) *crossing {
-	out := &crossing{mesh: mesh, view: view}
+	out := &crossing{mesh: mesh, view: view, led: map[string][]*egress.Seen{}}
 	for _, object := range stored {
+		if object.GetKind() == "VirtualService" {
+			out.route(object.Unstructured)
+		}
 		// What is in a gateway's namespace calls by the exits there.
 		if object.GetKind() == "Namespace" && len(mesh.GatewaysIn(object.GetName())) == 0 {
 			out.namespaces = append(out.namespaces, object.GetName())
@@ -54,6 +59,23 @@ func newCrossing(mesh *egress.Mesh, view *registry.Registry, stored []manifest.O
 	slices.Sort(out.namespaces)
 	return out
 }
+
+// route takes in a VirtualService, as its author wrote it: what cannot be read is not adopted.
+func (c *crossing) route(stored *unstructured.Unstructured) {
+	vs, err := hop.RouteIntent(stored, c.mesh)
+	if err != nil {
+		return
+	}
+	by := &egress.Seen{Namespace: vs.GetNamespace(), Name: vs.GetName(), ExportTo: egress.ExportTo(vs)}
+	for _, d := range egress.Destinations(vs) {
+		if d.Section == "http" && d.Port() != 0 {
+			to := portOf(c.mesh.Qualify(d.Host(), vs.GetNamespace()), d.Port())
+			c.led[to] = append(c.led[to], by)
+		}
+	}
+}
+
+func portOf(host string, port uint32) string { return fmt.Sprintf("%s:%d", host, port) }
 
 // turning is an entry that is sealed to a gateway, or was.
 type turning struct {
@@ -95,12 +117,21 @@ func (c *crossing) ports(from string, of turning) (out []hop.Crossed) {
 			continue
 		}
 		for _, port := range of.Ports {
-			if hop.Crosses(rule, host, port, of.gateway) {
-				out = append(out, hop.Crossed{Gateway: of.gateway, Host: host, Port: port, Subsets: hop.SubsetsIn(rule)})
+			crossed := hop.Crossed{Gateway: of.gateway, Host: host, Port: port, Subsets: hop.SubsetsIn(rule)}
+			if protocol, is := hop.CrossesAs(rule, host, port, of.Ports, of.gateway); is && c.leads(from, host, port.Number) {
+				crossed.Led, crossed.Port.Protocol = true, protocol
+			}
+			if crossed.Led || hop.Crosses(rule, host, port, of.gateway) {
+				out = append(out, crossed)
 			}
 		}
 	}
 	return out
+}
+
+// leads says whether routes that the proxies of a namespace see lead HTTP to a port of a host.
+func (c *crossing) leads(from, host string, port uint32) bool {
+	return slices.ContainsFunc(c.led[portOf(host, port)], func(by *egress.Seen) bool { return egress.Exports(by.ExportTo, by.Namespace, from) })
 }
 
 // rule returns the rule under which the proxies of a namespace call a host that they find by another's entry: their own, or that one's.

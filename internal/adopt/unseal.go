@@ -109,8 +109,9 @@ type back struct {
 	errs  []error
 }
 
-// entry takes in an entry, and the rules of its hosts. Those that encrypt its calls come right before it: between the two writes calls may fail, and
-// none leaves in clear. Those of its own namespace that do not come first where its calls come by mutual TLS.
+// entry takes in an entry, and the rules of its hosts. Those that encrypt its calls come right before it, and after them the routes that have calls ask
+// for a TLS port at another: between these writes calls may fail, and none leaves in clear. Those of its own namespace that do not come first where its
+// calls come by mutual TLS.
 func (b *back) entry(of Return, all []Return) {
 	hosts := hostsOf(of.Unstructured)
 	for _, host := range hosts {
@@ -136,11 +137,33 @@ func (b *back) entry(of Return, all []Return) {
 			after = append(after, rule)
 		}
 	}
-	together := slices.Concat(before, []Return{of}, after)
+	together := slices.Concat(before, b.asking(hosts, all), []Return{of}, after)
 	for i := range together {
 		together[i].Joined = i < len(together)-1
 	}
 	b.out = append(b.out, together...)
+}
+
+// asking takes in the routes by which HTTP for a TLS port of hosts goes by another of them, as it does by mutual TLS alone.
+func (b *back) asking(hosts []string, all []Return) (out []Return) {
+	for _, of := range all {
+		if of.GetKind() == "VirtualService" && !b.taken[manifest.Name(of.Unstructured)] && Names(b.names, of.Unstructured) && ledByAnother(of, hosts) {
+			b.taken[manifest.Name(of.Unstructured)] = true
+			out = append(out, of)
+		}
+	}
+	return out
+}
+
+// ledByAnother says whether routes are stored with another port of one of these hosts than their author wrote.
+func ledByAnother(of Return, hosts []string) bool {
+	stored, written := egress.Destinations(of.Unstructured), egress.Destinations(of.Intent)
+	for i, d := range stored {
+		if i < len(written) && d.Host() != "" && d.Port() != written[i].Port() && slices.Contains(hosts, egress.Canonical(d.Host())) && egress.Canonical(d.Host()) == egress.Canonical(written[i].Host()) {
+			return true
+		}
+	}
+	return false
 }
 
 // routes takes in what leads to hosts that go back, and whatever else of the namespaces is not as it was written.

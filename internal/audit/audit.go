@@ -219,37 +219,11 @@ func (a *Auditor) dirt(dirty bool) {
 	a.dirty = dirty
 }
 
-// Touched has an object judged again, where something was wrong with it: it is new, changed, or is gone. What is observed is looked
-// at by the minute.
-func (a *Auditor) Touched(kind, namespace, name string) {
-	key := objectKey{kind, namespace, name}
-	a.mu.Lock()
-	a.stale = true
-	of, wrong := a.found[key]
-	wrong = wrong && !of.observed
-	if wrong {
-		a.touched[key] = true
-	}
-	a.meanwhile.add(key)
-	a.mu.Unlock()
-	if wrong {
-		a.ring()
-	}
-}
-
 func (a *Auditor) ring() {
 	select {
 	case a.wake <- struct{}{}:
 	default:
 	}
-}
-
-func (a *Auditor) take() (dirty bool, touched map[objectKey]bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	dirty, touched = a.dirty, a.touched
-	a.dirty, a.touched = false, map[objectKey]bool{}
-	return dirty, touched
 }
 
 // toMinute is how long it takes to the next full minute, and a little longer.

@@ -152,7 +152,10 @@ func (a *Auditor) observe(ctx context.Context, of *rehearsal) error {
 			cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
 	})
 	found, verdicts := map[objectKey]judged{}, map[review.Verdict]int{}
-	for _, object := range of.waiting {
+	for i, object := range of.waiting {
+		if i%pageSize == 0 {
+			a.between(ctx)
+		}
 		if err := a.limiter.Wait(ctx); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -32,6 +34,26 @@ func observing(t *testing.T) *stage {
 	s.Stand = func(at time.Time) (Stand, error) { return render.New(s.Mesh.Rehearsal(), s.engine, at) }
 	s.namespace("shop", map[string]string{"observed": "true"})
 	return s
+}
+
+// adopted does something before each object of an observed namespace is judged.
+type adopted struct {
+	Stand
+	before func(name string)
+}
+
+func (a adopted) Adopt(ctx context.Context, object *unstructured.Unstructured) (*review.Outcome, error) {
+	a.before(object.GetName())
+	return a.Stand.Adopt(ctx, object)
+}
+
+// adopting has something done before each object of an observed namespace is judged.
+func (s *stage) adopting(before func(name string)) {
+	stand := s.Stand
+	s.Stand = func(at time.Time) (Stand, error) {
+		of, err := stand(at)
+		return adopted{of, before}, err
+	}
 }
 
 // route stores a VirtualService that leads a host to another.
@@ -95,6 +117,41 @@ func TestWhatIsObservedKnowsTheRest(t *testing.T) {
 	found := s.found[objectKey{"VirtualService", "shop", "to-a"}]
 	require.NotEmpty(t, found.findings)
 	assert.Equal(t, "other-host", found.findings[0].Code, "it leads to a host that app has")
+}
+
+// TestWhatIsObservedKnowsEveryService, of however many pages.
+func TestWhatIsObservedKnowsEveryService(t *testing.T) {
+	t.Parallel()
+	s := observing(t)
+	const services = 2*servicesAtOnce + 1
+	for i := range services {
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: fmt.Sprintf("s%02d", i)}}
+		require.NoError(t, s.cluster.Create(t.Context(), service))
+	}
+	known := map[string]bool{}
+	stand := s.Stand
+	s.Stand = func(at time.Time) (Stand, error) {
+		of, err := stand(at)
+		return storing{of, func(object *unstructured.Unstructured) {
+			if object.GetKind() == "Service" {
+				known[object.GetName()] = true
+			}
+		}}, err
+	}
+	s.audited()
+	assert.Len(t, known, services)
+	assert.Equal(t, 3, s.live.pages["ServiceList"])
+}
+
+// storing does something with each object that a rehearsal takes for stored.
+type storing struct {
+	Stand
+	with func(object *unstructured.Unstructured)
+}
+
+func (s storing) Store(object *unstructured.Unstructured) error {
+	s.with(object)
+	return s.Stand.Store(object)
 }
 
 // TestWhatIsObservedIsLookedAtByTheMinute, once something was written, and not all the time.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -97,6 +97,7 @@ func (a *Auditor) tell(ctx context.Context, of *walk, took time.Duration, all bo
 			of.rehearsed = true
 		}
 		a.ended, a.took = a.Now(), took
+		a.reports.unlisted()
 		if all {
 			a.metrics.passed(a.ended, of.objects())
 		}
@@ -120,8 +121,10 @@ func (a *Auditor) walkKind(ctx context.Context, kind string, of *walk) error {
 	if err := a.stillConfirmed(ctx, of.policies); err != nil {
 		return err
 	}
-	// It closes exits, and waits for nothing.
 	a.policies = of.policies
+	// What was mended since it was read is not suspended for what it was.
+	a.attend(ctx, math.MaxInt)
+	// It closes exits, and waits for nothing else.
 	a.decide()
 	return nil
 }
@@ -160,6 +163,7 @@ func (a *Auditor) judgeAll(ctx context.Context, kind string, at *place, rehearsa
 			}
 		}
 		at.turned(list)
+		a.between(ctx)
 	}
 	if !served {
 		*at = *newPlace()
@@ -180,32 +184,6 @@ func (a *Auditor) judgeOne(ctx context.Context, object *unstructured.Unstructure
 		return err
 	}
 	at.take(object, key, judged, governed)
-	return nil
-}
-
-// again judges single objects.
-func (a *Auditor) again(ctx context.Context, touched map[objectKey]bool) error {
-	for key := range touched {
-		object := &unstructured.Unstructured{}
-		object.SetGroupVersionKind(gvk(key.Kind))
-		var of judged
-		err := a.Live.Get(ctx, key.name(), object)
-		if err == nil {
-			_, of, _, err = a.judge(ctx, object)
-		}
-		if client.IgnoreNotFound(err) != nil {
-			a.untouched(touched)
-			return err
-		}
-		a.mu.Lock()
-		if delete(a.found, key); len(of.findings) > 0 {
-			a.found[key] = of
-		}
-		a.mu.Unlock()
-		delete(touched, key)
-	}
-	a.decide()
-	a.publish(ctx)
 	return nil
 }
 

@@ -38,8 +38,25 @@ const (
 	perReport, inReport = 500, 500
 )
 
-// reports has digests of what is stored, by kind; a kind is not there before its reports were listed.
-type reports map[schema.GroupVersionKind]map[types.NamespacedName]string
+// reports has what is stored, by kind; a kind is not there before its reports were listed.
+type reports map[schema.GroupVersionKind]*reportsOf
+
+// reportsOf are the stored reports of a kind.
+type reportsOf struct {
+	// listed says that they were listed since a whole pass ended: others may change and delete them.
+	listed bool
+	stored map[types.NamespacedName]written
+}
+
+// written is a report as it was written: the digest of what it says, empty where somebody else wrote it last, and its resourceVersion.
+type written struct{ digest, version string }
+
+// unlisted has reports listed once more before the next is written.
+func (r reports) unlisted() {
+	for _, of := range r {
+		of.listed = false
+	}
+}
 
 // report makes the stored reports equal to what is known, in each format that the cluster has.
 func (a *Auditor) report(ctx context.Context) error {
@@ -63,7 +80,7 @@ func (a *Auditor) reportAs(ctx context.Context, kind schema.GroupVersionKind, wa
 		delete(a.reports, kind)
 		return nil
 	}
-	if err == nil && a.reports[kind] == nil {
+	if of := a.reports[kind]; err == nil && (of == nil || !of.listed) {
 		err = a.listReports(ctx, kind)
 	}
 	if err != nil {
@@ -73,7 +90,7 @@ func (a *Auditor) reportAs(ctx context.Context, kind schema.GroupVersionKind, wa
 	for name, results := range want {
 		errs = append(errs, a.writeReport(ctx, kind, name, results))
 	}
-	for name := range a.reports[kind] {
+	for name := range a.reports[kind].stored {
 		if _, stays := want[name]; !stays {
 			errs = append(errs, a.removeReport(ctx, kind, name))
 		}
@@ -81,17 +98,22 @@ func (a *Auditor) reportAs(ctx context.Context, kind schema.GroupVersionKind, wa
 	return errors.Join(errs...)
 }
 
-// listReports learns which reports of ours are stored, by a leader before this one.
+// listReports learns which reports of ours are stored, and which of them nobody else wrote since we did.
 func (a *Auditor) listReports(ctx context.Context, kind schema.GroupVersionKind) error {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	if err := a.Live.List(ctx, list, client.MatchingLabels{hop.ManagedByLabel: hop.Manager}); err != nil {
 		return err
 	}
-	a.reports[kind] = map[types.NamespacedName]string{}
+	last, now := a.reports[kind], map[types.NamespacedName]written{}
 	for _, item := range list.Items {
-		a.reports[kind][types.NamespacedName{Namespace: item.Namespace, Name: item.Name}] = ""
+		name := types.NamespacedName{Namespace: item.Namespace, Name: item.Name}
+		now[name] = written{version: item.ResourceVersion}
+		if last != nil && last.stored[name].version == item.ResourceVersion {
+			now[name] = last.stored[name]
+		}
 	}
+	a.reports[kind] = &reportsOf{listed: true, stored: now}
 	return nil
 }
 
@@ -102,7 +124,8 @@ func (a *Auditor) writeReport(ctx context.Context, kind schema.GroupVersionKind,
 		return err
 	}
 	digest := fmt.Sprintf("%x", sha256.Sum256(raw))
-	if a.reports[kind][name] == digest {
+	stored := a.reports[kind].stored
+	if stored[name].digest == digest {
 		return nil
 	}
 	if err := a.limiter.Wait(ctx); err != nil {
@@ -112,7 +135,7 @@ func (a *Auditor) writeReport(ctx context.Context, kind schema.GroupVersionKind,
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", kind.Kind, name, err)
 	}
-	a.reports[kind][name] = digest
+	stored[name] = written{digest, object.GetResourceVersion()}
 	return nil
 }
 
@@ -124,7 +147,7 @@ func (a *Auditor) removeReport(ctx context.Context, kind schema.GroupVersionKind
 	if err := client.IgnoreNotFound(a.Writer.Delete(ctx, object)); err != nil {
 		return err
 	}
-	delete(a.reports[kind], name)
+	delete(a.reports[kind].stored, name)
 	return nil
 }
 

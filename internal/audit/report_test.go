@@ -16,35 +16,53 @@ import (
 	"github.com/egress-governor/egress-governor/internal/review"
 )
 
-// noReports lists none that are stored.
-type noReports struct{ client.Reader }
+// withReports lists those that are stored.
+type withReports struct{ *stage }
 
-func (r noReports) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	if partial, is := list.(*metav1.PartialObjectMetadataList); is {
-		if partial.Kind == "ReportList" {
-			partial.Items = []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{Namespace: "left", Name: "egress-governor-2"}}}
-		}
-		return nil
+func (r withReports) Get(ctx context.Context, name client.ObjectKey, into client.Object, options ...client.GetOption) error {
+	return r.live.Get(ctx, name, into, options...)
+}
+
+func (r withReports) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	partial, is := list.(*metav1.PartialObjectMetadataList)
+	if !is {
+		return r.live.List(ctx, list, options...)
 	}
-	return r.Reader.List(ctx, list, options...)
+	for key, version := range r.kept {
+		if key.Kind+"List" == partial.Kind {
+			partial.Items = append(partial.Items, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, ResourceVersion: version}})
+		}
+	}
+	return nil
+}
+
+// reporting is a stage in a cluster that has Reports, of three entries that violate a policy.
+func reporting(t *testing.T) *stage {
+	t.Helper()
+	s := newStage(t)
+	s.Live, s.Writer = withReports{s}, s.cluster
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(reportKinds[1].namespaced, meta.RESTScopeNamespace)
+	mapper.Add(reportKinds[1].cluster, meta.RESTScopeRoot)
+	s.Kinds = mapper
+	for i := range 3 {
+		s.store("app", fmt.Sprintf("e%d", i), fmt.Sprintf("h%d.test", i))
+	}
+	s.hosts("p", 1, v1alpha1.Report, "ok.test")
+	return s
 }
 
 // TestReportsAreOfTheKindsThatTheClusterHas, and written when something changed.
 func TestReportsAreOfTheKindsThatTheClusterHas(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
-	s.Live, s.Writer = noReports{s.live}, s.cluster
-	for i := range 3 {
-		s.store("app", fmt.Sprintf("e%d", i), fmt.Sprintf("h%d.test", i))
-	}
-	s.hosts("p", 1, v1alpha1.Report, "ok.test")
+	s := reporting(t)
+	s.kept[objectKey{"Report", "left", "egress-governor-2"}] = "1"
+	has := s.Kinds
+	s.Kinds = meta.NewDefaultRESTMapper(nil)
 	s.audited()
 	assert.Empty(t, s.writes, "the cluster has none")
 
-	mapper := meta.NewDefaultRESTMapper(nil)
-	mapper.Add(reportKinds[1].namespaced, meta.RESTScopeNamespace)
-	mapper.Add(reportKinds[1].cluster, meta.RESTScopeRoot)
-	s.Kinds = mapper
+	s.Kinds = has
 	s.audited()
 	require.Len(t, s.writes, 3)
 	all := strings.Join(s.writes, "\n")
@@ -63,6 +81,30 @@ func TestReportsAreOfTheKindsThatTheClusterHas(t *testing.T) {
 	all = strings.Join(s.writes, "\n")
 	assert.Contains(t, all, "delete Report app/egress-governor\n")
 	assert.Contains(t, all, "result: pass")
+}
+
+// TestAReportIsAsItWasWrittenAfterEachWholePass, whoever deleted or changed it; the others are not written for that.
+func TestAReportIsAsItWasWrittenAfterEachWholePass(t *testing.T) {
+	t.Parallel()
+	report := objectKey{"Report", "app", "egress-governor"}
+	for name, harm := range map[string]func(s *stage){
+		"deleted": func(s *stage) { delete(s.kept, report) },
+		"changed": func(s *stage) { s.kept[report] = "another" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := reporting(t)
+			s.audited()
+			s.writes = nil
+			harm(s)
+			s.audited()
+			require.Len(t, s.writes, 1)
+			assert.Contains(t, s.writes[0], "kind: Report\n")
+			assert.Contains(t, s.writes[0], "fail: 3\n")
+			s.audited()
+			assert.Len(t, s.writes, 1)
+		})
+	}
 }
 
 // TestAPolicyThatCannotTellIsNoPass.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -43,9 +44,10 @@ type stage struct {
 	recorder *events.FakeRecorder
 	live     *pages
 	now      time.Time
-	// waits counts the turns that were waited for, writes the reports.
+	// waits counts the turns that were waited for, writes the reports; kept are those that are stored, by their resourceVersions.
 	waits  int
 	writes []string
+	kept   map[objectKey]string
 }
 
 func newStage(t *testing.T) *stage {
@@ -58,7 +60,7 @@ func newStage(t *testing.T) *stage {
 	var err error
 	mesh.Governed, err = labels.Parse("!exempt")
 	require.NoError(t, err)
-	out := &stage{t: t, registry: registry.New(mesh), recorder: events.NewFakeRecorder(1000), now: time.Unix(1000, 0)}
+	out := &stage{t: t, registry: registry.New(mesh), recorder: events.NewFakeRecorder(1000), now: time.Unix(1000, 0), kept: map[objectKey]string{}}
 	out.engine, err = policy.NewEngine(policies.Library())
 	require.NoError(t, err)
 	out.cluster = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.EgressPolicy{}).
@@ -89,11 +91,18 @@ func (s *stage) apply(_ context.Context, _ client.WithWatch, object runtime.Appl
 	raw, err := yaml.Marshal(object)
 	require.NoError(s.t, err)
 	s.writes = append(s.writes, string(raw))
+	of := object.(interface {
+		metav1.Object
+		GetKind() string
+	})
+	of.SetResourceVersion(strconv.Itoa(len(s.writes)))
+	s.kept[objectKey{of.GetKind(), of.GetNamespace(), of.GetName()}] = of.GetResourceVersion()
 	return nil
 }
 
 func (s *stage) remove(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 	if kind := object.GetObjectKind().GroupVersionKind().Kind; kind != serviceEntry && kind != "" {
+		delete(s.kept, objectKey{kind, object.GetNamespace(), object.GetName()})
 		s.writes = append(s.writes, fmt.Sprintf("delete %s %s/%s", kind, object.GetNamespace(), object.GetName()))
 		return nil
 	}
@@ -170,11 +179,12 @@ func (s *stage) told() (out []string) {
 type pages struct {
 	client.Reader
 	// pages counts the lists of each kind, expire is the list whose token has expired, forgotten that nobody says where to go
-	// on. Broken is what lists answer, fails what those of a kind do.
+	// on. Broken is what lists and single objects answer, unread what these do alone, fails what lists of a kind do.
 	pages     map[string]int
 	expire    int
 	forgotten bool
 	broken    error
+	unread    error
 	fails     func(kind string, list int) error
 }
 
@@ -228,8 +238,8 @@ func (s *stage) entry(name string) *unstructured.Unstructured {
 }
 
 func (p *pages) Get(ctx context.Context, name client.ObjectKey, into client.Object, options ...client.GetOption) error {
-	if p.broken != nil {
-		return p.broken
+	if err := cmp.Or(p.broken, p.unread); err != nil {
+		return err
 	}
 	return p.Reader.Get(ctx, name, into, options...)
 }

@@ -254,10 +254,3 @@ func (a *Auditor) know(kind string, found map[objectKey]judged) {
 		}
 	}
 }
-
-// untouched has objects judged again that could not be.
-func (a *Auditor) untouched(of map[objectKey]bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	maps.Copy(a.touched, of)
-}

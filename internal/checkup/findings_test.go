@@ -125,11 +125,13 @@ var broken = map[string]func(t *testing.T, s *Snapshot){
 	"gateways error gateway-without-pods":      preflight("gateway-without-pods", "default"),
 	"gateways warning exits-visible":           preflight("exits-visible", "default"),
 	"gateways warning default-export":          preflight("default-export", "default"),
+	"gateways warning default-rule-export":     preflight("default-rule-export", "default"),
 
 	"proxies error gateway-unknown-to-istiod": func(_ *testing.T, s *Snapshot) { s.Proxies = nil },
 	"proxies error gateway-stale":             func(_ *testing.T, s *Snapshot) { s.Proxies[0].ClusterSent = "a" },
 
 	"mesh error sidecar-allow-any":          preflight("sidecar-allow-any", ""),
+	"mesh error namespace-not-closed":       preflight("namespace-not-closed", ""),
 	"mesh warning outbound-allow-any":       preflight("outbound-allow-any", ""),
 	"mesh error mesh-configuration-missing": func(t *testing.T, s *Snapshot) { drop(t, s, configMaps, "istio") },
 	"mesh error dns-capture-off":            func(_ *testing.T, s *Snapshot) { s.Configuration.DNSCapture = "On" },

@@ -15,7 +15,7 @@ func lookAtGateways(v *view) {
 	v.problems(Error, "gateway-service-missing", "gateway-port-missing", "gateway-without-pods", "foreign-gateway", "waypoint-missing", "waypoint-not-ready",
 		"waypoint-not-for-services", "waypoint-closed", "waypoint-hidden", "trust-domain", "gateway-identity", "auto-mtls-off", "mtls-disabled", "root-rule",
 		"forwarded-client-cert")
-	v.problems(Warning, "exits-visible", "default-export")
+	v.problems(Warning, "exits-visible", "default-export", "default-rule-export")
 	for _, gw := range v.Mesh.Gateways {
 		said := func(finding Finding) bool { return finding.Object == "egress gateway "+gw.Name }
 		if slices.ContainsFunc(v.findings, said) || v.ready(gw.Namespace(), gw.ServiceName()) > 0 {

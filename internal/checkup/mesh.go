@@ -19,7 +19,7 @@ type MeshSettings struct {
 }
 
 func lookAtMesh(v *view) {
-	v.problems(Error, "sidecar-allow-any")
+	v.problems(Error, "sidecar-allow-any", "namespace-not-closed")
 	v.problems(Warning, "outbound-allow-any")
 	name := v.Configuration.MeshConfig.Key()
 	object := titleOf("ConfigMap", name.Namespace, name.Name)

@@ -49,7 +49,7 @@ func (b *Baseline) keep(ctx context.Context) error {
 	for i := range stored.Items {
 		have := &stored.Items[i]
 		if ofBaseline(have) && !slices.ContainsFunc(b.Policies, func(want *v1alpha1.EgressPolicy) bool { return want.Name == have.Name }) {
-			errs = append(errs, client.IgnoreNotFound(b.Client.Delete(ctx, have)))
+			errs = append(errs, deleteKnown(ctx, b.Client, have))
 		}
 	}
 	return errors.Join(errs...)

@@ -91,7 +91,8 @@ func (*inForce) Check(*v1alpha1.EgressPolicy) error { return nil }
 
 func (e *inForce) Remove(name string) { e.removed = append(e.removed, name) }
 
-// TestWhatIsStoredDoesNotChangeTheBaseline: neither a change, nor a deletion, nor what another version keeps.
+// TestWhatIsStoredDoesNotChangeTheBaseline: neither a change, nor a deletion, nor what another version keeps, which says that it is not in
+// force.
 func TestWhatIsStoredDoesNotChangeTheBaseline(t *testing.T) {
 	t.Parallel()
 	engine, changes := &inForce{}, 0
@@ -107,4 +108,11 @@ func TestWhatIsStoredDoesNotChangeTheBaseline(t *testing.T) {
 	assert.Equal(t, []string{"own x"}, engine.set)
 	assert.Equal(t, []string{"own-gone"}, engine.removed)
 	assert.Equal(t, 5, changes)
+	for name, reason := range map[string]string{"baseline-a": "InForce", "baseline-next": "NotInForce", "own": "InForce"} {
+		stored := &v1alpha1.EgressPolicy{}
+		require.NoError(t, p.client.Get(t.Context(), client.ObjectKey{Name: name}, stored))
+		require.Len(t, stored.Status.Conditions, 1)
+		assert.Equal(t, reason, stored.Status.Conditions[0].Reason, name)
+		assert.Equal(t, reason == "InForce", stored.Status.Conditions[0].Status == metav1.ConditionTrue, name)
+	}
 }

@@ -54,8 +54,10 @@ type Closing struct {
 	root *unstructured.Unstructured
 
 	mu sync.Mutex
-	// open are the Sidecars that keep their namespaces open, by those.
-	open map[string][]string
+	// open are the Sidecars that keep their namespaces open, by those; unclosed are the objects of ours that close some, and could not be
+	// written.
+	open     map[string][]string
+	unclosed map[string]bool
 }
 
 // everywhere is the key of the work on all namespaces.
@@ -84,12 +86,17 @@ func (c *Closing) Reconcile(ctx context.Context, namespace string) (reconcile.Re
 	}
 	err := errors.Join(c.sidecar(ctx, namespace), c.networkPolicy(ctx, namespace))
 	switch {
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case terminating(err):
 		return reconcile.Result{}, nil
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
 	return reconcile.Result{}, err
+}
+
+// terminating says whether something could not be written since its namespace goes.
+func terminating(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // look reads the mesh configuration, again every minute, and looks at all governed namespaces under it.
@@ -156,7 +163,10 @@ func (c *Closing) networkPolicy(ctx context.Context, namespace string) error {
 		return nil
 	}
 	if c.closes(namespace) {
-		return c.objects.ensure(ctx, c.fence.NetworkPolicy(c.mesh, c.namespaces, namespace))
+		err := c.objects.ensure(ctx, c.fence.NetworkPolicy(c.mesh, c.namespaces, namespace))
+		c.setUnclosed(networkPolicyKind, namespace, err)
+		return err
 	}
+	c.setUnclosed(networkPolicyKind, namespace, nil)
 	return c.objects.drop(ctx, networkPolicyKind, types.NamespacedName{Namespace: namespace, Name: hop.ClosingName}, always)
 }

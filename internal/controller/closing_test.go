@@ -68,7 +68,7 @@ func newClosingStage(t *testing.T, mesh *egress.Mesh, fence *hop.Fence, settings
 		out.registry.PutNamespace(namespace, nil)
 	}
 	out.closing = &Closing{
-		mesh: mesh, namespaces: out.registry, fence: fence, open: map[string][]string{}, synced: func() bool { return out.known },
+		mesh: mesh, namespaces: out.registry, fence: fence, open: map[string][]string{}, unclosed: map[string]bool{}, synced: func() bool { return out.known },
 		meshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"}, sidecars: slimSidecars{out.cluster},
 		objects: owned{stored: marked{slimReader{slimSidecars{out.cluster}}}, live: out.cluster, writer: out.cluster},
 	}
@@ -221,6 +221,47 @@ func TestAnOpenSidecarIsTold(t *testing.T) {
 			assert.Empty(t, opened(s.closing.Open()))
 		})
 	}
+}
+
+// refusesNew is a cluster that takes nothing new of ours.
+type refusesNew struct {
+	client.Client
+	with error
+}
+
+func (r refusesNew) Create(context.Context, client.Object, ...client.CreateOption) error {
+	return r.with
+}
+
+// TestANamespaceThatCannotBeClosedIsTold, with what could not be written, until it can be, or is to be closed no more; one that goes is
+// none.
+func TestANamespaceThatCannotBeClosedIsTold(t *testing.T) {
+	t.Parallel()
+	s := newClosingStage(t, blocked(), &hop.Fence{}, "")
+	_, err := s.closing.Reconcile(t.Context(), everywhere)
+	require.NoError(t, err)
+	tried := func(namespace string) {
+		_, _ = s.closing.Reconcile(t.Context(), namespace)
+	}
+	quota := apierrors.NewForbidden(schema.GroupResource{Resource: "sidecars"}, hop.ClosingName, errors.New("exceeded quota"))
+	s.closing.objects.writer = refusesNew{s.cluster, quota}
+	tried("app")
+	tried("cards")
+	assert.Equal(t, []string{"NetworkPolicy app/egress-governor", "NetworkPolicy cards/egress-governor", "Sidecar app/egress-governor", "Sidecar cards/egress-governor"}, s.closing.Unclosed())
+	assert.Equal(t, "namespace-not-closed", unclosed(s.closing.Unclosed())[0].Code)
+
+	s.registry.DeleteNamespace("cards")
+	tried("cards")
+	going := apierrors.NewForbidden(schema.GroupResource{Resource: "sidecars"}, hop.ClosingName, errors.New("it is going"))
+	going.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	s.registry.PutNamespace("going", nil)
+	s.closing.objects.writer = refusesNew{s.cluster, going}
+	tried("going")
+	assert.Equal(t, []string{"NetworkPolicy app/egress-governor", "Sidecar app/egress-governor"}, s.closing.Unclosed())
+
+	s.closing.objects.writer = s.cluster
+	tried("app")
+	assert.Empty(t, unclosed(s.closing.Unclosed()))
 }
 
 // TestOursGoesOnceATenantsHasStood: one that comes and goes takes ours away at no moment.

@@ -39,6 +39,7 @@ type ClosingOptions struct {
 func SetupClosing(mgr ctrl.Manager, o ClosingOptions) (*Closing, error) {
 	out := &Closing{
 		mesh: o.Mesh, namespaces: o.Namespaces, fence: o.Fence, meshConfig: o.MeshConfig, synced: o.Synced, open: map[string][]string{},
+		unclosed: map[string]bool{},
 	}
 	gone := &leftovers{live: mgr.GetAPIReader(), writer: mgr.GetClient()}
 	if !o.Mesh.Block {

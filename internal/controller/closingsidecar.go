@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,14 +41,16 @@ func (c *Closing) sidecar(ctx context.Context, namespace string) error {
 		}
 	}
 	c.setOpen(namespace, open)
+	var unwritten error
 	// Of two that are wide Istio takes the older one.
 	switch stays := wide != nil && (own == nil || older(wide, own) || time.Since(wide.GetCreationTimestamp().Time) > settled); {
 	case needed && !stays:
-		errs = append(errs, c.objects.ensure(ctx, hop.Sidecar(namespace, c.root)))
+		unwritten = c.objects.ensure(ctx, hop.Sidecar(namespace, c.root))
 	case own != nil:
 		errs = append(errs, c.objects.remove(ctx, own))
 	}
-	return errors.Join(errs...)
+	c.setUnclosed(sidecarKind, namespace, unwritten)
+	return errors.Join(append(errs, unwritten)...)
 }
 
 // settled is for how long a tenant's Sidecar stands before ours goes: one that comes and goes again takes ours away at no moment. All
@@ -118,23 +118,4 @@ func (c *Closing) everybodys(ctx context.Context) (out *unstructured.Unstructure
 		}
 	}
 	return out, nil
-}
-
-func (c *Closing) setOpen(namespace string, sidecars []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if delete(c.open, namespace); len(sidecars) > 0 {
-		c.open[namespace] = sidecars
-	}
-}
-
-// Open returns the Sidecars that keep their namespaces open, sorted.
-func (c *Closing) Open() (out []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, names := range c.open {
-		out = append(out, names...)
-	}
-	slices.SortFunc(out, strings.Compare)
-	return out
 }

@@ -35,6 +35,7 @@ import (
 type Entries interface {
 	egress.View
 	StoredRules
+	RulesAt(namespace, host string) []*egress.Rule
 	Stored(name types.NamespacedName) *registry.Stored
 	Released(name types.NamespacedName) *registry.Stored
 	Problems(gw egress.Gateway) []egress.Finding

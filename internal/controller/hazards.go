@@ -51,7 +51,8 @@ func (p *Preflight) hazards(gw egress.Gateway, around surroundings, given []core
 	if !takesMutualTLS(gw) {
 		return out, nil
 	}
-	out = slices.Concat(out, trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh), defaultExport(gw, p.Mesh, around.mesh))
+	out = slices.Concat(out, trustDomain(gw, p.Mesh, around.mesh), identity(gw, given), autoMTLS(gw, around.mesh), defaultExport(gw, p.Mesh, around.mesh),
+		defaultRuleExport(gw, around.mesh))
 	forwarded, err := forwardedCertificate(gw, around.mesh, given)
 	out = append(out, forwarded...)
 	if p.View != nil {
@@ -115,6 +116,19 @@ func defaultExport(gw egress.Gateway, configured *egress.Mesh, mesh *meshSetting
 		Message: fmt.Sprintf("the mesh's defaultServiceExportTo is %s: entries whose authors leave exportTo out are not seen by everybody, and egress gateway %q lets everybody in to their hosts",
 			strings.Join(mesh.DefaultServiceExportTo, ", "), gw.Name),
 		Fix: "set exportTo in the configuration to OwnNamespace, and have the entries written once",
+	}}
+}
+
+// defaultRuleExport says where a client rule of ours, which leaves exportTo out where others than its own namespace go by it, is not seen by those.
+func defaultRuleExport(gw egress.Gateway, mesh *meshSettings) []egress.Finding {
+	if _, all := egress.Clients(mesh.DefaultDestinationRuleExportTo, ""); all {
+		return nil
+	}
+	return []egress.Finding{{
+		Code: "default-rule-export",
+		Message: fmt.Sprintf("the mesh's defaultDestinationRuleExportTo is %s: who calls by an entry of another namespace does not see the DestinationRule beside it, and egress gateway %q refuses the TLS and TCP calls",
+			strings.Join(mesh.DefaultDestinationRuleExportTo, ", "), gw.Name),
+		Fix: "leave meshConfig.defaultDestinationRuleExportTo out, or bring an entry of each namespace's own",
 	}}
 }
 

@@ -109,6 +109,8 @@ func TestEveryHazardOfMutualTLSIsSeen(t *testing.T) {
 		"another trust domain":                     {[]client.Object{closedMesh("trustDomain: corp.example")}, []string{"trust-domain"}},
 		"no automatic mutual TLS":                  {[]client.Object{closedMesh("enableAutoMtls: false")}, []string{"auto-mtls-off"}},
 		"entries that are not seen by everybody":   {[]client.Object{closedMesh(`defaultServiceExportTo: ["."]`)}, []string{"default-export"}},
+		"rules that are not seen by everybody":     {[]client.Object{closedMesh(`defaultDestinationRuleExportTo: ["."]`)}, []string{"default-rule-export"}},
+		"rules that everybody sees":                {[]client.Object{closedMesh(`defaultDestinationRuleExportTo: ["*"]`)}, nil},
 		"entries that everybody sees":              {[]client.Object{closedMesh(`defaultServiceExportTo: ["*"]`)}, nil},
 		"pods of another account":                  {[]client.Object{proxyPod("a", "egress", ""), proxyPod("b", "default", "")}, []string{"gateway-identity"}},
 		"clients' own certificates, by the mesh":   {[]client.Object{closedMesh(passed)}, []string{"forwarded-client-cert"}},
@@ -140,7 +142,7 @@ func TestEveryHazardOfMutualTLSIsSeen(t *testing.T) {
 		"a root rule of mutual TLS":                {[]client.Object{rootRuleOf(t, `{host: "*", trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`)}, nil},
 		"a root rule of other hosts":               {[]client.Object{rootRuleOf(t, `{host: "*.local", trafficPolicy: {tls: {mode: DISABLE}}}`)}, nil},
 		"a root rule of its own namespace's":       {[]client.Object{rootRuleOf(t, `{host: "*", exportTo: ["."], trafficPolicy: {tls: {mode: DISABLE}}}`)}, nil},
-		"a root rule that keeps to itself unsaid":  {[]client.Object{closedMesh(`defaultDestinationRuleExportTo: ["."]`), rootRuleOf(t, `{host: "*", trafficPolicy: {tls: {mode: DISABLE}}}`)}, nil},
+		"a root rule that keeps to itself unsaid":  {[]client.Object{closedMesh(`defaultDestinationRuleExportTo: ["."]`), rootRuleOf(t, `{host: "*", trafficPolicy: {tls: {mode: DISABLE}}}`)}, []string{"default-rule-export"}},
 		"a root rule of some workloads":            {[]client.Object{rootRuleOf(t, `{host: "*", workloadSelector: {matchLabels: {a: b}}, trafficPolicy: {tls: {mode: DISABLE}}}`)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

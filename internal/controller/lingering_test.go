@@ -140,7 +140,8 @@ func TestAPassageLingersForTheRulesOfOtherNamespaces(t *testing.T) {
 	s := newStage(t, mesh)
 	s.exits.settle = time.Second
 	s.registry.PutAccount("app", "default")
-	s.registry.PutRule(&egress.Rule{Namespace: "cards", Name: "r", Host: host, Subsets: []any{map[string]any{"name": "v1"}}})
+	theirs := egress.Rule{Namespace: "cards", Name: "r", Host: host, Subsets: []any{map[string]any{"name": "v1"}}}
+	s.registry.PutRule(&theirs)
 	exported := func(of *networkingv1.ServiceEntry) *networkingv1.ServiceEntry {
 		of.Spec.ExportTo = []string{".", "cards"}
 		return of
@@ -157,6 +158,13 @@ func TestAPassageLingersForTheRulesOfOtherNamespaces(t *testing.T) {
 	s.drain()
 	require.ElementsMatch(t, []string{"app", "cards"}, s.clientRules())
 	assert.Len(t, s.passages(), 1)
+	s.exits.settle = 0
+	s.later()
+	assert.Len(t, s.passages(), 1, "the author's rule may be in force in the place of ours, and is not written anew yet")
+	s.exits.settle = time.Second
+	anew := theirs
+	anew.ByMutualTLS = true
+	s.registry.PutRule(&anew)
 	result, err = s.exits.Reconcile(t.Context(), exitKey{gateways, host})
 	require.NoError(t, err)
 	assert.Equal(t, time.Second, result.RequeueAfter)

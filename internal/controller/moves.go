@@ -155,15 +155,19 @@ func (m *moves) rewritten(gw egress.Gateway, name types.NamespacedName, entry *e
 }
 
 // named says whether a rule of a namespace's author still has calls made under the names of ports, and why that cannot be stored anew, empty for
-// nothing. The entry waits before the rule is asked for, so that it misses no change.
+// nothing. The entry waits before the rules are asked for, so that it misses no change.
 func (m *moves) named(key exitKey, entry types.NamespacedName) (rule types.NamespacedName, why string, is bool) {
 	m.standing.awaitRewrite(key, entry)
-	of := m.entries.Rule(key.Namespace, key.Host)
-	if of == nil || !of.ByMutualTLS || hop.EncryptsItself(of) {
-		return rule, "", false
+	for _, of := range m.entries.RulesAt(key.Namespace, key.Host) {
+		if !of.ByMutualTLS || hop.EncryptsItself(of) {
+			continue
+		}
+		rule, is = types.NamespacedName{Namespace: of.Namespace, Name: of.Name}, true
+		if why = m.standing.whyNot(rule); why == "" {
+			return rule, why, is // the others are asked for once it is written
+		}
 	}
-	rule = types.NamespacedName{Namespace: of.Namespace, Name: of.Name}
-	return rule, m.standing.whyNot(rule), true
+	return rule, why, is
 }
 
 // stays tells an entry's author, once for each reason, why it stays where it is.

@@ -222,11 +222,17 @@ func (o *owned) remove(ctx context.Context, object *unstructured.Unstructured) e
 		return nil
 	}
 	tell(ctx, "Removed", object)
-	err := client.IgnoreNotFound(o.writer.Delete(ctx, object))
+	err := deleteKnown(ctx, o.writer, object)
 	if err != nil {
 		o.expected.drop(nameOf(object))
 	}
 	return err
+}
+
+// deleteKnown deletes an object as it is known, and no other that has its name by now: a cache lags.
+func deleteKnown(ctx context.Context, from client.Writer, object client.Object) error {
+	uid := object.GetUID()
+	return client.IgnoreNotFound(from.Delete(ctx, object, client.Preconditions{UID: &uid}))
 }
 
 // said is what an object of ours is to say.

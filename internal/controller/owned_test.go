@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,8 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -70,6 +74,61 @@ func TestAnyObjectOfOursIsRepaired(t *testing.T) {
 			assert.Len(t, s.writes, 1)
 			require.NoError(t, s.cluster.Get(t.Context(), client.ObjectKeyFromObject(want), stored))
 			assert.Equal(t, want.Object["spec"], stored.Object["spec"])
+		})
+	}
+}
+
+// preconditioned deletes as the API server does; the fake client looks at no UID.
+func preconditioned(c client.WithWatch) client.WithWatch {
+	return interceptor.NewClient(c, interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+			stored := object.DeepCopyObject().(client.Object)
+			if err := c.Get(ctx, client.ObjectKeyFromObject(object), stored); err != nil {
+				return err
+			}
+			if of := (&client.DeleteOptions{}).ApplyOptions(options).Preconditions; of != nil && of.UID != nil && *of.UID != stored.GetUID() {
+				return apierrors.NewConflict(schema.GroupResource{}, object.GetName(), errors.New("it is another"))
+			}
+			return c.Delete(ctx, object, options...)
+		},
+	})
+}
+
+// TestWhatHasTheNameOfOursByNowStays: a cache may know ours still, which somebody deleted, and in whose place an author put his.
+func TestWhatHasTheNameOfOursByNowStays(t *testing.T) {
+	t.Parallel()
+	known := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "baseline-a", UID: "ours", Labels: ours}}
+	for name, remove := range map[string]func(c client.WithWatch) error{
+		"what carries or closes": func(c client.WithWatch) error {
+			cached := empty(v1alpha1.GroupVersion.WithKind("EgressPolicy"))
+			cached.SetName(known.Name)
+			cached.SetUID(known.UID)
+			objects := owned{writer: c}
+			return objects.remove(t.Context(), cached)
+		},
+		"a baseline": func(c client.WithWatch) error {
+			cache := interceptor.NewClient(c, interceptor.Funcs{
+				List: func(_ context.Context, _ client.WithWatch, into client.ObjectList, _ ...client.ListOption) error {
+					into.(*v1alpha1.EgressPolicyList).Items = []v1alpha1.EgressPolicy{*known}
+					return nil
+				},
+			})
+			return (&Baseline{Client: cache}).keep(t.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for uid, stays := range map[types.UID]bool{"ours": false, "theirs": true} {
+				c := preconditioned(policiesIn(t, &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: known.Name, UID: uid}}))
+				err := remove(c)
+				missing := apierrors.IsNotFound(c.Get(t.Context(), client.ObjectKeyFromObject(known), &v1alpha1.EgressPolicy{}))
+				assert.Equal(t, stays, err != nil, uid)
+				assert.Equal(t, stays, !missing, uid)
+				if stays {
+					require.NoError(t, c.Delete(t.Context(), known.DeepCopy()))
+					require.NoError(t, remove(c), "nothing is there any more")
+				}
+			}
 		})
 	}
 }

@@ -82,6 +82,8 @@ func unfit(err error) string {
 		return reasonBundleMissing
 	case errors.As(err, &failed):
 		return reasonBundleFailed
+	case errors.Is(err, errOtherBaseline):
+		return "NotInForce"
 	}
 	return "Invalid"
 }

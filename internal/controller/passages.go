@@ -140,15 +140,16 @@ func (e *Exits) allRuled(host string, exit *egress.Exit) bool {
 	return true
 }
 
-// isRuled says whether the calls of a namespace come so: by a client rule, and where it has a rule of its own with a policy, which may be in
-// force in its place, by that, unless nobody writes it anew.
+// isRuled says whether the calls of a namespace come so: by a client rule, and by each rule of its own, which may be in force in its place,
+// unless nobody writes them anew.
 func (e *Exits) isRuled(key exitKey, stays bool) bool {
 	spec, _ := hop.ClientRuleSpec(e.mesh, e.entries, key.Namespace, key.Host)
 	if !e.standing.isRuled(key, spec) {
 		return false
 	}
-	rule := e.entries.Rule(key.Namespace, key.Host)
-	return stays || !rule.HasPolicy() || rule.Host != key.Host || rule.ByMutualTLS || !hop.NamesPorts(e.mesh, e.entries, rule)
+	return stays || !slices.ContainsFunc(e.entries.RulesAt(key.Namespace, key.Host), func(rule *egress.Rule) bool {
+		return !rule.ByMutualTLS && hop.NamesPorts(e.mesh, e.entries, rule)
+	})
 }
 
 // goes says whether a client rule may be as it is to be by now, and the entries of a namespace move on that pass without one, where it
@@ -217,7 +218,7 @@ func (c *ClientRules) passing(key exitKey) (of string, is bool) {
 // rewrites keeps rules of authors' in their form, which goes with that of client rules: one by which calls are made under the names of ports
 // stays until gateways have had time to be told of the passage by which they come under none.
 func (c *ClientRules) rewrites() *Rewrites {
-	out := rules(c.entries)
+	out := rules(c.entries, c.synced)
 	out.waits = func(name types.NamespacedName) bool {
 		rule := c.entries.StoredRule(name)
 		if rule == nil || !rule.ByMutualTLS {

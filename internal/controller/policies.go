@@ -2,8 +2,8 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,8 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -58,6 +58,10 @@ type Policies struct {
 	events  events.EventRecorder
 	// bundleChanged is told of a bundle that came, nil before the controller begins.
 	bundleChanged atomic.Pointer[func(bundle string)]
+	waker[ctrl.Request]
+
+	// following are at work on a policy, from the reading of what is stored until that is in force: what was read first is never what stays.
+	following oneByName
 
 	mu sync.Mutex
 	// inForce has the versions that the engine was given.
@@ -101,7 +105,7 @@ func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressP
 	if err := ctrl.NewControllerManagedBy(mgr).Named("egresspolicy").
 		For(&v1alpha1.EgressPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(out.sharing)).
-		WatchesRawSource(source.Func(out.followBundles)).
+		WatchesRawSource(source.Func(out.start)).
 		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
 		Complete(out); err != nil {
 		return nil, fmt.Errorf("egresspolicy controller: %w", err)
@@ -112,52 +116,35 @@ func SetupPolicies(mgr ctrl.Manager, engine Engine, baseline []*v1alpha1.EgressP
 // Loaded says whether the policies stored before start are in force.
 func (p *Policies) Loaded() bool { return p.loaded.Load() }
 
-// loader puts every stored policy in force before the webhook reports ready.
-type loader struct{ *Policies }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica evaluates.
-func (loader) NeedLeaderElection() bool { return false }
-
-// Start implements manager.Runnable.
-func (l loader) Start(ctx context.Context) error {
-	if !l.cache.GetCache().WaitForCacheSync(ctx) {
-		return nil
+// follow puts what is stored under a name in force, or nothing where that is gone. It returns the policy, nil for none, and what is wrong
+// with it.
+func (p *Policies) follow(ctx context.Context, name string) (policy *v1alpha1.EgressPolicy, wrong, err error) {
+	defer p.following.begin(name)()
+	policy = &v1alpha1.EgressPolicy{}
+	err = p.client.Get(ctx, types.NamespacedName{Name: name}, policy)
+	if apierrors.IsNotFound(err) {
+		p.remove(name)
+		p.states.forget(name)
+		p.enforced(name, "")
+		return nil, nil, nil
 	}
-	if l.bundles != nil {
-		l.bundles.Wait(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	var stored v1alpha1.EgressPolicyList
-	if err := l.client.List(ctx, &stored); err != nil {
-		return fmt.Errorf("list EgressPolicies: %w", err)
-	}
-	for _, policy := range l.baseline {
-		if err := l.engine.Set(policy); err != nil {
-			return fmt.Errorf("baseline: %w", err)
-		}
-	}
-	workqueue.ParallelizeUntil(ctx, runtime.GOMAXPROCS(0), len(stored.Items), func(i int) {
-		version, err := l.set(ctx, &stored.Items[i])
-		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Stored policy is not in force", "policy", stored.Items[i].Name)
-		}
-		l.enforced(stored.Items[i].Name, version)
-	})
-	if ctx.Err() != nil {
-		return nil // not all are in force
-	}
-	l.loaded.Store(true)
-	if l.changed != nil {
-		l.changed()
-	}
-	return nil
+	version, wrong := p.set(ctx, policy)
+	p.enforced(name, version)
+	return policy, wrong, nil
 }
+
+// errOtherBaseline is that of a policy of another version's baseline.
+var errOtherBaseline = errors.New("a policy of another version's baseline, which this version does not evaluate; delete it where no release of that version is left")
 
 // set puts a stored policy in force, and returns in which version. One of the baseline is, as the configuration has it; one of
 // another version's baseline is for that version's replicas.
 func (p *Policies) set(ctx context.Context, policy *v1alpha1.EgressPolicy) (version string, err error) {
 	_, pinned := p.baseline[policy.Name]
 	if !pinned && ofBaseline(policy) {
-		return fmt.Sprint(policy.Generation), nil
+		return "", errOtherBaseline
 	}
 	version = fmt.Sprint(policy.Generation)
 	if !pinned {
@@ -179,14 +166,8 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	if p.changed != nil {
 		defer p.changed()
 	}
-	policy := &v1alpha1.EgressPolicy{}
-	if err := p.client.Get(ctx, req.NamespacedName, policy); err != nil {
-		if apierrors.IsNotFound(err) {
-			p.remove(req.Name)
-			p.states.forget(req.Name)
-			p.enforced(req.Name, "")
-			return ctrl.Result{}, nil
-		}
+	policy, wrong, err := p.follow(ctx, req.Name)
+	if policy == nil {
 		return ctrl.Result{}, err
 	}
 	condition := metav1.Condition{
@@ -194,11 +175,9 @@ func (p *Policies) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 		Message:            strings.Join(append([]string{"the policy is in force"}, p.warnings(policy)...), v1alpha1.Beware),
 		ObservedGeneration: policy.Generation,
 	}
-	version, err := p.set(ctx, policy)
-	if err = p.bundleProblem(policy, err); err != nil {
+	if err = p.bundleProblem(policy, wrong); err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, unfit(err), err.Error()
 	}
-	p.enforced(policy.Name, version)
 	before := policy.DeepCopy()
 	policy.Status.ObservedGeneration = policy.Generation
 	meta.SetStatusCondition(&policy.Status.Conditions, condition)

@@ -39,6 +39,8 @@ type Preflight struct {
 	Ungoverned func() []string
 	// Open returns the Sidecars that let out what is to be blocked; nil where nothing is.
 	Open func() []string
+	// Unclosed returns the objects that are to close governed namespaces, and that are not there; nil where nothing is closed.
+	Unclosed func() []string
 	// Unsealed returns the names of entries of governed namespaces that lead straight out; nil where none are known.
 	Unsealed func() []string
 	// View says of which hosts calls come to an egress gateway, and under which rules; nil where nothing is known.
@@ -56,7 +58,8 @@ type Preflight struct {
 	Status client.StatusClient
 
 	gauge *prometheus.GaugeVec
-	known map[Problem]bool
+	// known are the problems that are told of, by the part of the surroundings that they were found in.
+	known map[Problem]string
 }
 
 // Problem is a finding about one egress gateway, or about the mesh and so about all of them where Gateway is empty.
@@ -70,7 +73,6 @@ func (p Problem) sentence() string { return p.Message + "; " + p.Fix }
 
 // Start implements manager.Runnable. It returns when the context ends.
 func (p *Preflight) Start(ctx context.Context) error {
-	p.known = map[Problem]bool{}
 	p.gauge = newGauge()
 	if err := p.Metrics.Register(p.gauge); err != nil {
 		return err
@@ -87,51 +89,75 @@ func newGauge() *prometheus.GaugeVec {
 }
 
 func (p *Preflight) look(ctx context.Context) {
-	found, err := p.Look(ctx)
+	parts, err := p.parts(ctx)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Preflight is incomplete")
-	} else if err := p.write(ctx, found); err != nil {
+	} else if err := p.write(ctx, problemsOf(parts)); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Status of the Gateways is not written")
 	}
-	if err == nil || len(found) > 0 {
-		p.tell(ctx, found)
-	}
+	p.tell(ctx, parts)
 }
 
 // Look returns what is wrong now. With an error come the problems that were found all the same.
-func (p *Preflight) Look(ctx context.Context) (out []Problem, err error) {
-	add := func(found []egress.Finding, gateway string) {
+func (p *Preflight) Look(ctx context.Context) ([]Problem, error) {
+	parts, err := p.parts(ctx)
+	return problemsOf(parts), err
+}
+
+// part is a part of the surroundings, of one gateway or of the mesh, with what is wrong in it; whole says that all of it could be looked at.
+type part struct {
+	name, gateway string
+	problems      []Problem
+	whole         bool
+}
+
+func problemsOf(parts []part) (out []Problem) {
+	for _, of := range parts {
+		out = append(out, of.problems...)
+	}
+	return out
+}
+
+// parts looks at everything. With an error something could not be looked at.
+func (p *Preflight) parts(ctx context.Context) (out []part, err error) {
+	add := func(name, gateway string, found []egress.Finding, unread ...error) {
+		of := part{name: name, gateway: gateway, whole: errors.Join(unread...) == nil}
 		for _, finding := range found {
-			out = append(out, Problem{finding, gateway})
+			of.problems = append(of.problems, Problem{finding, gateway})
 		}
+		out = append(out, of)
 	}
-	stop, err := p.stopped(ctx)
-	add(stop, "")
-	errs := []error{err}
-	mesh, err := meshSettingsOf(ctx, p.Live, p.MeshConfig)
-	errs = append(errs, err)
-	around, err := p.around(ctx, mesh)
-	errs = append(errs, err)
+	stop, unread := p.stopped(ctx)
+	add("admission", "", stop, unread)
+	mesh, meshUnread := meshSettingsOf(ctx, p.Live, p.MeshConfig)
+	around, aroundUnread := p.around(ctx, mesh)
+	errs := []error{unread, meshUnread, aroundUnread}
 	for _, gw := range p.Mesh.Gateways {
-		found, err := p.gateway(ctx, gw, around)
-		add(found, gw.Name)
-		errs = append(errs, err)
-		found, err = p.waypoints(ctx, gw, mesh)
-		add(found, gw.Name)
-		errs = append(errs, err)
+		found, unread := p.gateway(ctx, gw, around)
+		add("gateway", gw.Name, found, unread, meshUnread, aroundUnread)
+		errs = append(errs, unread)
+		found, unread = p.waypoints(ctx, gw, mesh)
+		add("waypoints", gw.Name, found, unread, meshUnread)
+		errs = append(errs, unread)
 	}
-	if p.Ungoverned != nil {
-		add(ungoverned(p.Ungoverned()), "")
-	}
-	if p.Unsealed != nil {
-		add(unsealed(p.Unsealed()), "")
-	}
-	if p.Open != nil {
-		add(opened(p.Open()), "")
-	} else {
-		add(outbound(mesh), "")
+	add("known", "", p.inMemory())
+	if p.Open == nil {
+		add("outbound", "", outbound(mesh), meshUnread)
 	}
 	return out, errors.Join(errs...)
+}
+
+// inMemory returns what is known to be wrong without a look at the cluster.
+func (p *Preflight) inMemory() (out []egress.Finding) {
+	for _, of := range []struct {
+		names func() []string
+		find  func(names []string) []egress.Finding
+	}{{p.Ungoverned, ungoverned}, {p.Unsealed, unsealed}, {p.Unclosed, unclosed}, {p.Open, opened}} {
+		if of.names != nil {
+			out = append(out, of.find(of.names())...)
+		}
+	}
+	return out
 }
 
 func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway, around surroundings) ([]egress.Finding, error) {
@@ -155,22 +181,35 @@ func (p *Preflight) gateway(ctx context.Context, gw egress.Gateway, around surro
 	return slices.Concat(out, pods(gw, given), hazards), err
 }
 
-func (p *Preflight) tell(ctx context.Context, found []Problem) {
+// tell tells of the problems that are new and of those that are gone; none is gone from a part that could not be looked at.
+func (p *Preflight) tell(ctx context.Context, parts []part) {
 	log := ctrl.LoggerFrom(ctx)
-	now := map[Problem]bool{}
+	now := map[Problem]string{}
 	p.gauge.Reset()
-	for _, problem := range found {
-		now[problem] = true
-		p.gauge.WithLabelValues(problem.Code, problem.Gateway).Set(1)
-		if !p.known[problem] {
-			log.Info("Problem", "code", problem.Code, "gateway", problem.Gateway, "message", problem.sentence())
-			p.Recorder.Eventf(p.Regarding, nil, corev1.EventTypeWarning, problem.Reason(), "Preflight", "%s", problem.sentence())
+	for _, of := range parts {
+		for _, problem := range slices.Concat(of.problems, p.notGone(of)) {
+			now[problem] = of.name
+			p.gauge.WithLabelValues(problem.Code, problem.Gateway).Set(1)
+			if _, known := p.known[problem]; !known {
+				log.Info("Problem", "code", problem.Code, "gateway", problem.Gateway, "message", problem.sentence())
+				p.Recorder.Eventf(p.Regarding, nil, corev1.EventTypeWarning, problem.Reason(), "Preflight", "%s", problem.sentence())
+			}
 		}
 	}
 	for problem := range p.known {
-		if !now[problem] {
+		if _, still := now[problem]; !still {
 			log.Info("Problem is gone", "code", problem.Code, "gateway", problem.Gateway, "message", problem.Message)
 		}
 	}
 	p.known = now
+}
+
+// notGone returns the problems that were found in a part before, where not all of it could be looked at now.
+func (p *Preflight) notGone(in part) (out []Problem) {
+	for problem, name := range p.known {
+		if !in.whole && name == in.name && problem.Gateway == in.gateway {
+			out = append(out, problem)
+		}
+	}
+	return out
 }

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/hop"
@@ -106,10 +109,11 @@ func TestWhatLeavesBesideTheGatewaysIsTold(t *testing.T) {
 		Foreign:    func(egress.Gateway) []egress.Finding { return []egress.Finding{{Code: "foreign-gateway"}} },
 		Ungoverned: func() []string { return []string{"a/a", "b/b", "c/c", "d/d"} },
 		Unsealed:   func() []string { return []string{"e/e"} },
+		Unclosed:   func() []string { return []string{"Sidecar f/f"} },
 	}
 	found, err := p.Look(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry"}, codes(found))
+	assert.Equal(t, []string{"foreign-gateway", "ungoverned-entry", "unsealed-entry", "namespace-not-closed"}, codes(found))
 	assert.Contains(t, found[1].Message, "a/a, b/b, c/c and 1 more")
 	assert.Contains(t, found[2].sentence(), "are not sealed, and their calls leave directly: e/e; seal them by egressctl adopt")
 }
@@ -123,7 +127,7 @@ func TestEachProblemIsToldOnce(t *testing.T) {
 	w := &Preflight{
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: cluster, Recorder: recorder, Regarding: service(), Metrics: prometheus.NewRegistry(), Status: cluster,
 		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
-		known:      map[Problem]bool{}, gauge: newGauge(),
+		gauge:      newGauge(),
 	}
 	w.look(t.Context())
 	w.look(t.Context())
@@ -140,6 +144,51 @@ func TestEachProblemIsToldOnce(t *testing.T) {
 	assert.Len(t, recorder.Events, 1, "it came back")
 }
 
+// TestWhatCannotBeLookedAtIsNotGone, nor told of anew once it can be; what can be looked at is.
+func TestWhatCannotBeLookedAtIsNotGone(t *testing.T) {
+	t.Parallel()
+	cluster := clusterOf(t, service(80, 443), meshConfig("outboundTrafficPolicy: {mode: ALLOW_ANY}"))
+	recorder := events.NewFakeRecorder(10)
+	away := map[string]bool{}
+	live := interceptor.NewClient(cluster, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+			if away[key.Name] {
+				return errors.New("no answer")
+			}
+			return c.Get(ctx, key, into, options...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, into client.ObjectList, options ...client.ListOption) error {
+			if _, is := into.(*corev1.PodList); is && away["pods"] {
+				return errors.New("no answer")
+			}
+			return c.List(ctx, into, options...)
+		},
+	})
+	lost := []string{"a/a"}
+	p := &Preflight{
+		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway()}}, Live: live, Status: cluster, Recorder: recorder, Regarding: service(), gauge: newGauge(),
+		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"}, Unsealed: func() []string { return lost },
+	}
+	p.look(t.Context())
+	require.Len(t, recorder.Events, 3)
+	assert.Equal(t, 3, testutil.CollectAndCount(p.gauge))
+	lost = nil
+	for _, of := range []string{"pods", "egress", "istio"} {
+		away = map[string]bool{of: true}
+		p.look(t.Context())
+		for code, gateway := range map[string]string{"gateway-without-pods": "default", "outbound-allow-any": ""} {
+			assert.InDelta(t, 1, testutil.ToFloat64(p.gauge.WithLabelValues(code, gateway)), 0, "%s, without %s", code, of)
+		}
+		assert.Equal(t, 2, testutil.CollectAndCount(p.gauge), "the entry is sealed")
+	}
+	away = nil
+	p.look(t.Context())
+	assert.Len(t, recorder.Events, 3, "each once")
+	require.NoError(t, cluster.Create(t.Context(), pod(corev1.PodRunning)))
+	p.look(t.Context())
+	assert.Equal(t, 1, testutil.CollectAndCount(p.gauge))
+}
+
 // TestAProblemIsToldWhereItIs: one gateway's is in its own status alone, the mesh's in that of all.
 func TestAProblemIsToldWhereItIs(t *testing.T) {
 	t.Parallel()
@@ -151,7 +200,7 @@ func TestAProblemIsToldWhereItIs(t *testing.T) {
 		Mesh: &egress.Mesh{Gateways: []egress.Gateway{gateway(), other}}, Live: cluster, Status: cluster,
 		Recorder: events.NewFakeRecorder(10), Regarding: service(),
 		MeshConfig: types.NamespacedName{Namespace: "istio-system", Name: "istio"},
-		known:      map[Problem]bool{}, gauge: newGauge(),
+		gauge:      newGauge(),
 	}
 	p.look(t.Context())
 	assert.Equal(t, "NoProblem", reason(t, cluster, healthy))

@@ -85,6 +85,18 @@ func opened(sidecars []string) []egress.Finding {
 	}}
 }
 
+// unclosed says which objects that close governed namespaces are not there.
+func unclosed(objects []string) []egress.Finding {
+	if len(objects) == 0 {
+		return nil
+	}
+	return []egress.Finding{{
+		Code:    "namespace-not-closed",
+		Message: fmt.Sprintf("objects of ours that close governed namespaces could not be written, and what they are to drop leaves: %s", someOf(objects)),
+		Fix:     "see in the log of the webhook's leader what refuses them: a quota, a policy, or another object of that name",
+	}}
+}
+
 // outbound says what leaves beside the gateways, by Istio's mesh configuration; nil where that is not there.
 func outbound(mesh *meshSettings) []egress.Finding {
 	if mesh == nil || mesh.registryOnly() {

@@ -24,7 +24,9 @@ import (
 // the form of the moment; the entry of its host may come later, or go. Only the leader runs it.
 type Rewrites struct {
 	kind, controller string
-	changes          func(listener func(registry.Change))
+	// synced says that entries are known: what is stored is not held against them before, or it would be unsealed for those that are not yet.
+	synced  func() bool
+	changes func(listener func(registry.Change))
 	// of returns the objects that a change concerns.
 	of func(change registry.Change) []types.NamespacedName
 	// form returns what an object is to be stored as; nil where it stays as it is.
@@ -60,7 +62,10 @@ func concerning(of func(host string) []types.NamespacedName) func(registry.Chang
 }
 
 // follow enqueues what changes concern.
-func (r *Rewrites) follow(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
+func (r *Rewrites) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[types.NamespacedName]) error {
+	if err := whenSynced(ctx, r.synced); err != nil {
+		return err
+	}
 	r.begin(queue)
 	r.changes(func(change registry.Change) {
 		for _, name := range r.of(change) {

@@ -16,16 +16,16 @@ type StoredRoutes interface {
 }
 
 // SetupRoutes injects stored VirtualServices that came before the entries of the hosts they lead to, where they are
-// injected at all.
-func SetupRoutes(mgr ctrl.Manager, mesh *egress.Mesh, stored StoredRoutes) error {
+// injected at all. synced says that the entries stored at start are known.
+func SetupRoutes(mgr ctrl.Manager, mesh *egress.Mesh, stored StoredRoutes, synced func() bool) error {
 	if !mesh.Inject {
 		return nil
 	}
-	return routes(stored).setup(mgr)
+	return routes(stored, synced).setup(mgr)
 }
 
-func routes(stored StoredRoutes) *Rewrites {
+func routes(stored StoredRoutes, synced func() bool) *Rewrites {
 	leading := concerning(stored.LeadingTo)
 	of := func(change registry.Change) []types.NamespacedName { return append(leading(change), change.Routes...) }
-	return &Rewrites{kind: "VirtualService", controller: "routes", changes: stored.OnChange, of: of, form: stored.RouteForm}
+	return &Rewrites{kind: "VirtualService", controller: "routes", synced: synced, changes: stored.OnChange, of: of, form: stored.RouteForm}
 }

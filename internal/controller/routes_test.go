@@ -17,7 +17,7 @@ import (
 func TestARouteThatCameBeforeItsEntry(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	routes := routes(s.registry)
+	routes := routes(s.registry, s.exits.synced)
 	routes.live, routes.writer = s.cluster, s.cluster
 	queue := queueOf[types.NamespacedName](t)
 	require.NoError(t, routes.follow(t.Context(), queue))

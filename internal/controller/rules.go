@@ -16,6 +16,6 @@ type StoredRules interface {
 }
 
 // rules seals stored DestinationRules when the entry of their host comes, and unseals them when it goes.
-func rules(stored StoredRules) *Rewrites {
-	return &Rewrites{kind: "DestinationRule", controller: "rules", changes: stored.OnChange, of: concerning(stored.RulesOf), form: stored.RuleForm}
+func rules(stored StoredRules, synced func() bool) *Rewrites {
+	return &Rewrites{kind: "DestinationRule", controller: "rules", synced: synced, changes: stored.OnChange, of: concerning(stored.RulesOf), form: stored.RuleForm}
 }

@@ -20,7 +20,7 @@ import (
 func TestARuleFollowsTheEntryOfItsHost(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, egresstest.Mesh())
-	rules := rules(s.registry)
+	rules := rules(s.registry, s.exits.synced)
 	rules.live, rules.writer = s.cluster, s.cluster
 	queue := queueOf[types.NamespacedName](t)
 	require.NoError(t, rules.follow(t.Context(), queue))

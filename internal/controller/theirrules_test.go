@@ -22,7 +22,7 @@ import (
 
 // theirs are rules of authors', stored in app and in cards: each is as old as they come, and says nothing of encryption. The registry sees what
 // is written of them.
-func (s *stage) theirs(namespaces ...string) (rules *Rewrites, work func(), levels func(namespace string) int) {
+func (s *stage) theirs(policy *networking.TrafficPolicy, namespaces ...string) (rules *Rewrites, work func(), levels func(namespace string) int) {
 	s.t.Helper()
 	rules = s.rules.rewrites()
 	rules.live, rules.writer = s.cluster, s.cluster
@@ -35,8 +35,7 @@ func (s *stage) theirs(namespaces ...string) (rules *Rewrites, work func(), leve
 	}
 	for _, namespace := range namespaces {
 		rule := &networkingv1.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "r"}}
-		rule.Spec.Host = host
-		rule.Spec.TrafficPolicy = &networking.TrafficPolicy{ConnectionPool: &networking.ConnectionPoolSettings{Tcp: &networking.ConnectionPoolSettings_TCPSettings{MaxConnections: 9}}}
+		rule.Spec.Host, rule.Spec.TrafficPolicy = host, policy
 		require.NoError(s.t, s.cluster.Create(s.t.Context(), rule))
 		see(client.ObjectKeyFromObject(rule))
 	}
@@ -53,9 +52,14 @@ func (s *stage) theirs(namespaces ...string) (rules *Rewrites, work func(), leve
 	levels = func(namespace string) int {
 		now := &networkingv1.DestinationRule{}
 		require.NoError(s.t, s.cluster.Get(s.t.Context(), client.ObjectKey{Namespace: namespace, Name: "r"}, now))
-		return len(now.Spec.TrafficPolicy.PortLevelSettings)
+		return len(now.Spec.GetTrafficPolicy().GetPortLevelSettings())
 	}
 	return rules, work, levels
+}
+
+// pooled is a policy that says nothing of encryption.
+func pooled() *networking.TrafficPolicy {
+	return &networking.TrafficPolicy{ConnectionPool: &networking.ConnectionPoolSettings{Tcp: &networking.ConnectionPoolSettings_TCPSettings{MaxConnections: 9}}}
 }
 
 // pci is the entry of app at the gateway by mutual TLS, seen by cards too.
@@ -69,11 +73,21 @@ func (s *stage) pci() {
 }
 
 // TestAnAuthorsRuleIsUnderCallsToo: it stays until gateways have had time to be told, as a client rule does, and the entry until it is stored
-// anew; whoever calls by the entry with a rule of its own is waited for as well.
+// anew; whoever calls by the entry with a rule of its own is waited for as well. One without a policy is no other.
 func TestAnAuthorsRuleIsUnderCallsToo(t *testing.T) {
 	t.Parallel()
+	for name, policy := range map[string]*networking.TrafficPolicy{"with a policy": pooled(), "without one": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			underAnAuthorsRule(t, policy)
+		})
+	}
+}
+
+func underAnAuthorsRule(t *testing.T, policy *networking.TrafficPolicy) {
+	t.Helper()
 	s := newStage(t, vaulted())
-	_, work, levels := s.theirs("app", "cards")
+	_, work, levels := s.theirs(policy, "app", "cards")
 	s.pci()
 	work()
 	require.Equal(t, []int{1, 1}, []int{levels("app"), levels("cards")})
@@ -129,7 +143,7 @@ func TestAnAuthorsRuleThatCannotBeStored(t *testing.T) {
 		t.Run(namespace, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, vaulted())
-			rules, work, _ := s.theirs(namespace)
+			rules, work, _ := s.theirs(pooled(), namespace)
 			s.pci()
 			work()
 			for len(s.recorder.Events) > 0 {

@@ -112,7 +112,7 @@ func keyOf(object *unstructured.Unstructured) string {
 	return object.GroupVersionKind().GroupKind().String() + " " + object.GetNamespace() + "/" + object.GetName()
 }
 
-// Failed says whether some answer is a no, and with strict whether some is a warning of a policy.
+// Failed says whether some answer is a no, and with strict whether its author is warned.
 func Failed(answers []Answer, strict bool) bool {
 	for _, answer := range answers {
 		if !answer.Allowed() || strict && answer.warned() {

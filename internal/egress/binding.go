@@ -67,11 +67,14 @@ func (b *Binding) selects(pod map[string]string) bool {
 	return Selects(b.Selector, pod)
 }
 
-// Names says whether a server of it names a canonical host.
-func (b *Binding) Names(host string) bool {
-	return slices.ContainsFunc(b.Servers, func(server Server) bool {
-		return slices.ContainsFunc(server.Hosts, func(of string) bool { return Canonical(of[strings.IndexByte(of, '/')+1:]) == host })
-	})
+// Hosts returns the canonical hosts that servers of it name.
+func (b *Binding) Hosts() (out []string) {
+	for _, server := range b.Servers {
+		for _, of := range server.Hosts {
+			out = append(out, Canonical(of[strings.IndexByte(of, '/')+1:]))
+		}
+	}
+	return out
 }
 
 // Selects says whether labels have all of a selector's.
@@ -87,12 +90,16 @@ func Selects(selector, of map[string]string) bool {
 // Opened returns the egress gateways on whose pods a Gateway object opens its servers.
 func (m *Mesh) Opened(b *Binding, view View) (out []Gateway) {
 	for _, gw := range m.Gateways {
-		both := func(pod map[string]string) bool { return Selects(gw.Selector, pod) && b.selects(pod) }
-		if b.selects(gw.Selector) || slices.ContainsFunc(view.Pods(gw.Namespace()), both) {
+		if b.OpensOn(gw, view.Pods(gw.Namespace())) {
 			out = append(out, gw)
 		}
 	}
 	return out
+}
+
+// OpensOn says whether a Gateway object opens its servers on pods of an egress gateway, by the labels of those of its namespace.
+func (b *Binding) OpensOn(gw Gateway, pods []map[string]string) bool {
+	return b.selects(gw.Selector) || slices.ContainsFunc(pods, func(pod map[string]string) bool { return Selects(gw.Selector, pod) && b.selects(pod) })
 }
 
 // beside says whether a Gateway object is for proxies that are no egress gateway's and share the namespace of one: they

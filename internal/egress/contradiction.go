@@ -13,7 +13,12 @@ type Contradiction struct {
 	Reason string
 	// SecondTLS says that it is in a further TLS port of the host, which a gateway by mutual TLS would tell from the other.
 	SecondTLS bool
+	// TooMany says that it is in how many ports there would be.
+	TooMany bool
 }
+
+// maxPorts is how many ports an entry may have by its schema, that of an exit too.
+const maxPorts = 256
 
 // Against returns what an entry of this definition would contradict. A nil exit contradicts nothing.
 func (e *Exit) Against(definition Definition) Contradiction {
@@ -32,6 +37,9 @@ func (e *Exit) against(definition Definition) Contradiction {
 			return Contradiction{Owner: e.Owner(), Reason: reason}
 		}
 	}
+	if ports := len(e.ports) + e.lacking(definition); len(e.Members) > 0 && ports > maxPorts {
+		return Contradiction{Owner: e.Owner(), TooMany: true, Reason: fmt.Sprintf("with those here it would have %d ports, and an entry has %d at most", ports, maxPorts)}
+	}
 	for _, port := range definition.Ports {
 		if against := e.encryption(port, definition.TLS[port.Number]); against.Owner != nil {
 			return against
@@ -41,6 +49,16 @@ func (e *Exit) against(definition Definition) Contradiction {
 		}
 	}
 	return Contradiction{}
+}
+
+// lacking returns how many ports of a definition the exit does not have.
+func (e *Exit) lacking(definition Definition) (out int) {
+	for _, port := range definition.Ports {
+		if _, has := e.defined(port.Number); !has {
+			out++
+		}
+	}
+	return out
 }
 
 // encryption holds the calls of a port that a gateway encrypts against those of others. An app that speaks TLS itself

@@ -156,6 +156,12 @@ func (e *Entry) Older(other *Entry) int {
 	return cmp.Or(e.Created.Compare(other.Created), cmp.Compare(e.Namespace, other.Namespace), cmp.Compare(e.Name, other.Name))
 }
 
+// BySNI says whether a gateway that the entry is sealed to, or moves to, tells its TLS calls by what apps ask for. By mutual TLS it goes by
+// the names that proxies have for ports.
+func (e *Entry) BySNI() bool {
+	return slices.ContainsFunc(e.legs(), func(leg Leg) bool { return leg.Transport != MutualTLS })
+}
+
 // ByMutualTLS returns those entries of a namespace that are sealed in the form of mutual TLS.
 func ByMutualTLS(entries []*Entry, namespace string) (out []*Entry) {
 	for _, entry := range entries {

@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,32 @@ func TestAnExitWithAndWithoutItsEntries(t *testing.T) {
 }
 
 // TestEndpointsKeepThePortsOfAll: each entry says where the endpoints take its own ports.
+// TestAnExitHasNoMorePortsThanAnEntryMay: whoever comes with one too many has no part, and freezes nobody's exit.
+func TestAnExitHasNoMorePortsThanAnEntryMay(t *testing.T) {
+	t.Parallel()
+	many := func(from uint32) egress.ServiceEntry {
+		out := egress.ServiceEntry{Resolution: "DNS"}
+		for i := range uint32(128) {
+			out.Ports = append(out.Ports, egress.Port{Number: from + i, Name: fmt.Sprintf("http-%d", from+i), Protocol: "HTTP"})
+		}
+		return out
+	}
+	entries := []*egress.Entry{
+		defines(1, "first", many(1000)), defines(2, "second", many(2000)), defines(3, "one-more", ported(on("80", "HTTP"))), defines(4, "known", ported(on("1000 2000", "HTTP"))),
+	}
+	exit := egresstest.Mesh().ExitOf(entries, "istio-system", noRules)
+	assert.Len(t, exit.Definition.Ports, 256)
+	var members []string
+	for _, member := range exit.Members {
+		members = append(members, member.Name)
+	}
+	assert.Equal(t, []string{"first", "second", "known"}, members)
+	against := exit.Against(entries[2].Definition)
+	assert.True(t, against.TooMany)
+	assert.Equal(t, "first", against.Owner.Name)
+	assert.Contains(t, against.Reason, "257 ports")
+}
+
 func TestEndpointsKeepThePortsOfAll(t *testing.T) {
 	t.Parallel()
 	spec := func(port egress.Port, at uint32) egress.ServiceEntry {

@@ -16,6 +16,8 @@ type View interface {
 	Exit(host, gatewayNamespace string) *Exit
 	// HostsOf returns how many exits the external entries of a namespace take, but for one of them.
 	HostsOf(namespace, except string) int
+	// ExportedBy returns how many namespaces the entries of a namespace are exported to by name, but for one of them.
+	ExportedBy(namespace, except string) int
 	// LedBy returns how many hosts the VirtualServices of a namespace lead to outside or are for, but for one of them.
 	LedBy(namespace, except string) int
 	// RuleValues returns how many values the settings of a namespace's DestinationRules of hosts outside have, but for those of one.
@@ -55,7 +57,7 @@ type View interface {
 	Astray(host string) []*Seen
 	// Mapped returns the VirtualServices that make a mapping.
 	Mapped(of Mapping) []*Seen
-	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once.
+	// Pods returns the labels of the pods in the namespace of an egress gateway, each set of them once. The slice is shared and must not be changed.
 	Pods(namespace string) []map[string]string
 	// OnPort returns the entries that have a port of this number of a family, oldest first; FamilyTCP stands for whatever
 	// sidecars tell apart by addresses alone.
@@ -67,6 +69,9 @@ type View interface {
 	// Routings returns what the VirtualServices of a namespace's authors say that name a canonical host themselves; known only
 	// where routes alone lead calls to gateways.
 	Routings(namespace, host string) []*Routing
+	// Rivals returns the VirtualServices of sidecars that name exactly this canonical host, and that a namespace has or another exports,
+	// those that we keep not among them.
+	Rivals(namespace, host string) []*Rival
 	// Below returns the hosts of entries that a wildcard stands for, or the host itself where it is one.
 	Below(pattern string) []string
 }

@@ -96,7 +96,6 @@ func TestWhatARouteOfTheGatewayAPICannotExpress(t *testing.T) {
 		{"HTTPRoute", "parentRefs: [{group: '', kind: Service, name: local}], rules: [{backendRefs: [{HOST: api.example.com, port: 80}]}]", "other-host spec.rules[0].backendRefs[0].name"},
 		{"HTTPRoute", "parentRefs: [{name: ingress}], hostnames: [www.test, api.example.com], rules: [{backendRefs: [{HOST: api.example.com, port: 80}]}]", "other-host spec.rules[0].backendRefs[0].name"},
 		{"HTTPRoute", "parentRefs: [{name: ingress}], rules: [{backendRefs: [{HOST: api.example.com, port: 80}]}]", "other-host spec.rules[0].backendRefs[0].name"},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: tls.example.com, port: 443}]}]", "other-host spec.rules[0].backendRefs[0].name"},
 		{"HTTPRoute", "parentRefs: [{ENTRY: two.example.com}], rules: [{}, {backendRefs: [{HOST: two.example.com, port: 8080}]}]", "port-mapping spec.rules[1].backendRefs[0].port"},
 		{"HTTPRoute", "parentRefs: [{ENTRY: two.example.com, sectionName: alt}], rules: [{backendRefs: [{HOST: two.example.com, port: 8080}]}]", "port-mapping spec.rules[0].backendRefs[0].port"},
 		{"HTTPRoute", "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: api.example.com, port: 443}]}]", "port-mapping spec.rules[0].backendRefs[0].port"},
@@ -172,6 +171,17 @@ func TestRawTCPOfTheGatewayAPI(t *testing.T) {
 				assert.Equal(t, want[i], refusedAs(hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "TCPRoute", spec), mesh, cluster))), spec)
 			}
 		}
+	}
+}
+
+// TestTLSOfTheGatewayAPI under another name ends at the host of the destination where the transport says which that is.
+func TestTLSOfTheGatewayAPI(t *testing.T) {
+	t.Parallel()
+	const spec = "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: tls.example.com, port: 443}]}]"
+	for want, mesh := range map[string]*egress.Mesh{"other-host spec.rules[0].backendRefs[0].name": egresstest.Mesh(), "": egresstest.MutualTLS()} {
+		cluster := meshed(mesh.Gateways[0].Transport)
+		cluster.Mesh = mesh
+		assert.Equal(t, want, refusedAs(hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "TLSRoute", spec), mesh, cluster))))
 	}
 }
 

@@ -97,8 +97,30 @@ func (e *expressions) judge(expression string, at *field.Path) {
 		// \C is any byte to proxies, and nothing that Go knows.
 		if _, err := syntax.Parse(strings.ReplaceAll(expression, `\C`, "."), syntax.Perl); err != nil {
 			e.out.add("bad-expression", at, fmt.Sprintf("%v, and every proxy that sees the route would reject its configuration", err), "write an expression of RE2's")
+		} else if name := unknownClass(expression); name != "" {
+			e.out.add("bad-expression", at, fmt.Sprintf("%.200q may be no class of characters to proxies, and every one that sees the route would reject its configuration", name),
+				`write a general category, such as \p{L} or \p{Nd}, or a script by its name, such as \p{Greek}`)
 		}
 	}
+}
+
+// classes are the names of Unicode's that RE2 knows, of any version that proxies have: the general categories, and of scripts those in wide use.
+// Go knows more by now, and takes them in any case.
+var classes = strings.Fields("Any C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs " +
+	"Arabic Armenian Bengali Common Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Han Hangul Hebrew Hiragana Kannada Katakana " +
+	"Khmer Lao Latin Malayalam Mongolian Myanmar Sinhala Tamil Telugu Thai Tibetan")
+
+// class is a class of characters by its name, which stands behind what may not be read as one: an escaped character.
+var class = regexp.MustCompile(`\\(?:[pP](?:\{\^?([^}]*)\}|(.))|.)`)
+
+// unknownClass returns a class of an expression that RE2 may not know, empty for none.
+func unknownClass(expression string) string {
+	for _, found := range class.FindAllStringSubmatch(expression, -1) {
+		if name := found[1] + found[2]; name != "" && !slices.Contains(classes, name) {
+			return found[0]
+		}
+	}
+	return ""
 }
 
 // token is a part of an expression: a class, an escape, a repetition, a bracket, or a character.

@@ -37,7 +37,9 @@ func TestExpressionsThatEnvoyRejects(t *testing.T) {
 // TestExpressionsThatAreNone are Istio's webhook's to refuse in VirtualServices, and nobody's in routes of the Gateway API.
 func TestExpressionsThatAreNone(t *testing.T) {
 	t.Parallel()
-	for expression, good := range map[string]bool{`[a-z]+`: true, `\\C*`: true, `(`: false, `a**`: false, `[z-a]`: false, `(?=a)`: false, `\\1`: false, `a{1001}`: false} {
+	for expression, good := range map[string]bool{`[a-z]+`: true, `\\C*`: true, `(`: false, `a**`: false, `[z-a]`: false, `(?=a)`: false, `\\1`: false, `a{1001}`: false,
+		`\\p{L}\\pN[\\p{^Greek}\\PL]`: true, `\\\\p{Letter}`: true, `\\p{Any}`: true,
+		`\\p{Letter}`: false, `[a\\p{ASCII}]`: false, `\\P{greek}`: false, `\\p{^Cn}`: false, `\\p{LC}`: false, `\\\\\\p{Assigned}`: false} {
 		in := route(t, `{rules: [{matches: [{path: {type: RegularExpression, value: "`+expression+`"}, method: {type: RegularExpression, service: "`+expression+`", method: "`+expression+`"}}, {method: {type: Exact, service: "`+expression+`"}}]}]}`)
 		var fields []string
 		for _, refusal := range hop.CheckExpressions(in) {

@@ -63,7 +63,7 @@ func checkDestinationNames(vs *egress.VirtualService) (out Refusals) {
 func checkAskedFor(vs *egress.VirtualService) (out Refusals) {
 	for _, route := range vs.Routes {
 		asks := route.Reach.Mesh || route.Bound.Elsewhere
-		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || unencrypted(route) {
+		if !asks || route.Serving == nil || route.Serving.Gateway == "" || route.Section == "tcp" || unencrypted(route) || toItsPort(route) {
 			continue // of one that cannot be encrypted checkTLSPort says what it is to ask for
 		}
 		for _, target := range route.Targets {
@@ -112,7 +112,7 @@ func checkAliases(vs *egress.VirtualService) (out Refusals) {
 func askingFix(vs *egress.VirtualService, route egress.Route) string {
 	switch {
 	case route.Section == "tls":
-		return fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", route.Host())
+		return AskingBySNI(route.Host())
 	case route.Mirror:
 		return "remove the mirror: a copy asks for what the call itself asks for"
 	}

@@ -164,3 +164,25 @@ func tlsMatches(destinations []egress.Destination, mesh bool) matches {
 	}
 	return out
 }
+
+// toItsPort says whether TLS calls of a route come to the port that it leads to, whatever they ask for: the gateway takes them under the
+// name that proxies have for the port, and reads what they ask for only where it has to resolve that.
+func toItsPort(route egress.Route) bool {
+	return route.Section == "tls" && slices.ContainsFunc(route.Entries, func(entry *egress.Entry) bool {
+		if entry.Namespace != route.Serving.Namespace || entry.BySNI() || egress.Bare(route.Canonical, entry.Definition.Endpoints) {
+			return false
+		}
+		return slices.ContainsFunc(entry.Ports, func(port egress.Port) bool {
+			return egress.FamilyOf(port.Protocol) != egress.FamilyHTTP && (route.Port() == 0 || route.Port() == port.Number)
+		})
+	})
+}
+
+// AskingBySNI says how TLS calls come to a host at a gateway that goes by the SNI, or are answered by it.
+func AskingBySNI(host string) string {
+	out := fmt.Sprintf("let clients call %q, since nothing changes the SNI they ask for", host)
+	if !egress.IsWildcard(egress.Canonical(host)) {
+		out += fmt.Sprintf("; or, to have %q answer those calls, put it into spec.endpoints of the ServiceEntry of the host that they ask for, with resolution DNS", host)
+	}
+	return out
+}

@@ -80,3 +80,53 @@ func TestWildcardsThatRoutesNarrow(t *testing.T) {
 		assert.Equal(t, tc.want, hop.Narrows(route(t, tc.spec), mesh()), name)
 	}
 }
+
+// TestAnotherNameLeadsToAPort where the gateway is called under that of the port, and nowhere else: not where it reads what calls ask for.
+func TestAnotherNameLeadsToAPort(t *testing.T) {
+	t.Parallel()
+	tls := func(of *egress.Entry) *egress.Entry { of.Transport = egress.MutualTLS; return of }
+	port := egress.Port{Number: 443, Name: "tls", Protocol: "TLS"}
+	resolved := tls(egresstest.Sealed("*.resolved.test", port))
+	resolved.Definition.Endpoints = nil
+	more := tls(egresstest.Sealed("db.example.com", egress.Port{Number: 8443, Name: "alt", Protocol: "TLS"}))
+	more.Name = "more"
+	moves := tls(egresstest.Sealed("moves.test", port))
+	moves.Moving = egress.Leg{Gateway: "other", Transport: egress.Plain}
+	for to, want := range map[string]string{
+		"db.example.com, port: {number: 443}": "", "db.example.com, port: {number: 5432}": "", "db.example.com": "",
+		"db.example.com, port: {number: 8443}":     "",
+		"db.example.com, port: {number: 80}":       "other-host",
+		"\"*.served.test\", port: {number: 443}":   "",
+		"\"*.resolved.test\", port: {number: 443}": "other-host",
+		"moves.test, port: {number: 443}":          "other-host",
+		"plain.test, port: {number: 443}":          "other-host",
+	} {
+		mesh, view := mutual(t, []string{"."}, nil)
+		view.Known = append(view.Known, more, resolved, moves, tls(egresstest.Sealed("*.served.test", port)), egresstest.Sealed("plain.test", port))
+		var got []string
+		spec := `{hosts: [a.test], exportTo: ["."], tls: [{match: [{sniHosts: [a.test]}], route: [{destination: {host: ` + to + `}}]}]}`
+		for _, refusal := range hop.CheckRoutes(egress.Resolve(route(t, spec), mesh, view)) {
+			got = append(got, refusal.Code)
+		}
+		assert.Equal(t, want, strings.Join(got, ", "), to)
+	}
+}
+
+// TestAnotherNameBeforeTheEntry is what it will be with it, where routes stay as they are written, too.
+func TestAnotherNameBeforeTheEntry(t *testing.T) {
+	t.Parallel()
+	for by, want := range map[egress.Transport]int{egress.Plain: 1, egress.MutualTLS: 0} {
+		mesh := egresstest.Mesh()
+		mesh.Inject, mesh.Gateways[0].Transport = false, by
+		view := cluster()
+		view.Mesh, view.Leaving = mesh, map[string]string{"payments": "default"}
+		object := route(t, `{hosts: [a.test], exportTo: ["."], tls: [{match: [{sniHosts: [a.test]}], route: [{destination: {host: later.test, port: {number: 443}}}]}]}`)
+		assert.Len(t, hop.CheckLeft(object, egress.Resolve(object, mesh, view), mesh, view), want, by)
+	}
+}
+
+func TestWhatTLSCallsAreToAskFor(t *testing.T) {
+	t.Parallel()
+	assert.Contains(t, hop.AskingBySNI("b.test"), `to have "b.test" answer those calls, put it into spec.endpoints of the ServiceEntry of the host`)
+	assert.NotContains(t, hop.AskingBySNI("*.b.test"), "endpoints", "a wildcard is no address")
+}

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 )
@@ -43,14 +44,15 @@ func ClientRule(namespace, host string, spec map[string]any, gateway string) Obj
 
 // ClientRuleSpec returns the spec of the DestinationRule of ours by which clients of a namespace's own entries of a host call their
 // egress gateway by mutual TLS, and the gateway's name: it gives the calls of each port that needs one an SNI, and stands
-// before wildcard rules that would have the gateway called otherwise. While the entries are passing there is none. A namespace
+// before wildcard rules that would have the gateway called otherwise. Istio goes by it in the place of an author's wherever the two
+// are not exported alike, so it has what that says. While the entries are passing there is none. A namespace
 // without an entry that has a rule of the host, with no policy, is given one as well. Without need of either it is nil.
 func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string) (spec map[string]any, gateway string) {
 	if Passing(view, namespace, host) {
 		return nil, ""
 	}
 	rule, entries := view.Rule(namespace, host), seen(egress.ByMutualTLS(view.Entries(host), namespace))
-	exportTo := exportedBy(entries)
+	exportTo := exportedBy(entries, namespace)
 	if len(entries) == 0 {
 		entries, exportTo = hidden(rule, view, namespace, host), []any{"."}
 	}
@@ -67,6 +69,9 @@ func ClientRuleSpec(mesh *egress.Mesh, view egress.View, namespace, host string)
 	spec = map[string]any{"host": host, "trafficPolicy": clientPolicy(policy, sni, mutual(identities(mesh, entries)))}
 	if len(exportTo) > 0 {
 		spec["exportTo"] = exportTo
+	}
+	if subsets := bareSubsets(rule); len(subsets) > 0 {
+		spec["subsets"] = subsets
 	}
 	return spec, gw.Name
 }
@@ -93,10 +98,30 @@ func seen(entries []*egress.Entry) (out []*egress.Entry) {
 	return out
 }
 
-// exportedBy returns who must see the rule: whoever sees some of the entries; empty for everybody.
-func exportedBy(entries []*egress.Entry) (out []any) {
+// bareSubsets returns those of a rule that are names and no more, to which routes may lead.
+func bareSubsets(rule *egress.Rule) (out []any) {
+	if rule == nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, item := range rule.Subsets {
+		subset, _ := item.(map[string]any)
+		name, _ := subset["name"].(string)
+		if seen[name] || len(subset) != 1 || len(validation.IsDNS1123Label(strings.ToLower(name))) > 0 {
+			continue
+		}
+		seen[name] = true
+		out = append(out, map[string]any{"name": name})
+	}
+	return out
+}
+
+// exportedBy returns who must see the rule: whoever sees some of the entries; empty for everybody. The namespace itself and others are not
+// named together: to some of those whom it names, Istio would not show a rule of which an older one names the others. Nobody goes by it who
+// does not see the entries.
+func exportedBy(entries []*egress.Entry, namespace string) (out []any) {
 	for _, entry := range entries {
-		names, all := egress.Clients(entry.ExportTo, entry.Namespace)
+		names, all := egress.Clients(entry.ExportTo, namespace)
 		if all {
 			return nil
 		}
@@ -105,6 +130,9 @@ func exportedBy(entries []*egress.Entry) (out []any) {
 				out = append(out, name)
 			}
 		}
+	}
+	if len(out) > 1 && slices.Contains(out, any(namespace)) {
+		return nil
 	}
 	return out
 }

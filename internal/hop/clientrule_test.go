@@ -35,6 +35,16 @@ func TestClientRule(t *testing.T) {
 				{port: {number: 5432}, loadBalancer: {simple: RANDOM}, tls: ` + sniOfDB + `},
 				{port: {number: 443}, outlierDetection: {consecutive5xxErrors: 0}, connectionPool: {tcp: {maxConnections: 1}}, tls: ` + sniOfTLS + `}]}}`,
 		},
+		"subsets that are names, each once": {
+			host: "db.example.com",
+			rule: `{host: db.example.com, subsets: [{name: v1}, {name: V2}, {name: v1}, {name: "no label"}, {name: labels, labels: {a: b}}, {name: policy, trafficPolicy: {}}, {}]}`,
+			want: `{host: db.example.com, exportTo: [payments], subsets: [{name: v1}, {name: V2}], trafficPolicy: {portLevelSettings: [
+				{port: {number: 443}, tls: ` + sniOfTLS + `}, {port: {number: 5432}, tls: ` + sniOfDB + `}]}}`,
+		},
+		"before a wildcard, with its subsets": {
+			host: "two.example.com", rule: `{host: "*.example.com", trafficPolicy: {tls: {mode: DISABLE}}, subsets: [{name: v1}]}`,
+			want: `{host: two.example.com, subsets: [{name: v1}], trafficPolicy: {tls: {mode: ISTIO_MUTUAL, ` + gatewayNames + `}}}`,
+		},
 		"before a wildcard": {
 			host: "two.example.com", rule: `{host: "*.example.com", trafficPolicy: {tls: {mode: DISABLE}}}`,
 			want: `{host: two.example.com, trafficPolicy: {tls: {mode: ISTIO_MUTUAL, ` + gatewayNames + `}}}`,
@@ -55,6 +65,29 @@ func TestClientRule(t *testing.T) {
 		assert.NotNil(t, hop.ClientRule(egresstest.Namespace, tc.host, spec, "default"), name)
 		other, _ := hop.ClientRuleSpec(mesh, view, "shop", tc.host)
 		assert.Nil(t, other, "another namespace sees the one of the entry's")
+	}
+}
+
+// TestPatchesOfOnePortOfASealedRule: whoever edits the settings of one port of a rule as it is stored, his own or one that has them by a rewrite alone,
+// has changed those, and all others are as they were written.
+func TestPatchesOfOnePortOfASealedRule(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	serving := view.Entries("db.example.com")[0]
+	const pool = `connectionPool: {tcp: {maxConnections: 9}}`
+	for name, want := range map[string][2]string{
+		"his own":        {`[{port: {number: 5432}, tls: {mode: SIMPLE}, ` + pool + `}]`, `[{port: {number: 5432}, tls: {mode: SIMPLE}}]`},
+		"of the rewrite": {`[{port: {number: 5432}, tls: {mode: SIMPLE}}, {port: {number: 443}, ` + pool + `}]`, `[{port: {number: 5432}, tls: {mode: SIMPLE}}]`},
+	} {
+		rule := object(t, `{kind: DestinationRule, metadata: {name: r, namespace: payments}, spec: {host: db.example.com, trafficPolicy: {portLevelSettings: `+want[1]+`}}}`)
+		require.NoError(t, hop.SealRuleIntent(rule, serving, mesh, view))
+		levels, _, _ := unstructured.NestedSlice(rule.Object, "spec", "trafficPolicy", "portLevelSettings")
+		require.Len(t, levels, 2)
+		levels[map[string]int{"his own": 0, "of the rewrite": 1}[name]].(map[string]any)["connectionPool"] = map[string]any{"tcp": map[string]any{"maxConnections": int64(9)}}
+		require.NoError(t, unstructured.SetNestedSlice(rule.Object, levels, "spec", "trafficPolicy", "portLevelSettings"))
+		intent, err := hop.RuleIntent(rule)
+		require.NoError(t, err)
+		assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, trafficPolicy: {portLevelSettings: `+want[0]+`}}}`).Object["spec"], intent.Object["spec"], name)
 	}
 }
 
@@ -84,6 +117,57 @@ spec: {host: db.example.com, trafficPolicy: {tls: {mode: SIMPLE}, portLevelSetti
 	require.NoError(t, err)
 	_, still, _ := unstructured.NestedMap(intent.Object, "spec", "trafficPolicy", "tls")
 	assert.False(t, still)
+}
+
+// TestWhoSeesAClientRule: whoever may see an entry; it does not name its namespace and others, since Istio would hide it from those whom an older rule does not name.
+func TestWhoSeesAClientRule(t *testing.T) {
+	t.Parallel()
+	for exportTo, want := range map[string]any{
+		".": []any{"payments"}, "payments": []any{"payments"}, "shop": []any{"shop"}, ".,shop": nil, "*": nil, "": nil,
+	} {
+		var written []string
+		if exportTo != "" {
+			written = strings.Split(exportTo, ",")
+		}
+		mesh, view := mutual(t, written, nil)
+		spec, _ := hop.ClientRuleSpec(mesh, view, egresstest.Namespace, "db.example.com")
+		assert.Equal(t, want, spec["exportTo"], exportTo)
+	}
+}
+
+// TestARuleWithoutAPolicyIsSealedToo, where ports have names: Istio may go by it in the place of ours. What its author adds to it by a patch
+// of what is stored is the author's.
+func TestARuleWithoutAPolicyIsSealedToo(t *testing.T) {
+	t.Parallel()
+	mesh, view := mutual(t, []string{"."}, nil)
+	serving := view.Entries("db.example.com")[0]
+	in := object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: payments}\nspec: {host: db.example.com, subsets: [{name: a}]}")
+	sealed := in.DeepCopy()
+	require.NoError(t, hop.SealRuleIntent(sealed, serving, mesh, view))
+	named := `[{port: {number: 443}, tls: ` + sniOfTLS + `}, {port: {number: 5432}, tls: ` + sniOfDB + `}]`
+	assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, subsets: [{name: a}], trafficPolicy: {portLevelSettings: `+named+`}}}`).Object["spec"], sealed.Object["spec"])
+	assert.True(t, hop.RuleByMutualTLS(sealed))
+	assert.True(t, hop.SealedByMutualTLS(sealed, in, mesh))
+	intent, err := hop.RuleIntent(sealed)
+	require.NoError(t, err)
+	assert.Equal(t, in.Object, intent.Object)
+
+	pool := map[string]any{"tcp": map[string]any{"maxConnections": int64(1)}}
+	require.NoError(t, unstructured.SetNestedMap(sealed.Object, pool, "spec", "trafficPolicy", "connectionPool"))
+	intent, err = hop.RuleIntent(sealed)
+	require.NoError(t, err)
+	policy, _, _ := unstructured.NestedMap(intent.Object, "spec", "trafficPolicy")
+	assert.Equal(t, map[string]any{"connectionPool": pool}, policy)
+
+	serving.Passing = true
+	passing := in.DeepCopy()
+	require.NoError(t, hop.SealRuleIntent(passing, serving, mesh, view))
+	assert.Equal(t, in.Object, passing.Object, "no port has a name")
+
+	http := object(t, "kind: DestinationRule\nmetadata: {name: r, namespace: payments}\nspec: {host: two.example.com, subsets: [{name: a}]}")
+	written := http.DeepCopy()
+	require.NoError(t, hop.SealRuleIntent(http, view.Entries("two.example.com")[0], mesh, view))
+	assert.Equal(t, written.Object, http.Object)
 }
 
 func TestAccounts(t *testing.T) {
@@ -124,7 +208,11 @@ func TestAClientsOwnRuleHidesNoPort(t *testing.T) {
 			assert.Nil(t, spec, rule)
 			continue
 		}
-		assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, exportTo: ["."], trafficPolicy: {`+want+`}}}`).Object["spec"], spec, rule)
+		subsets := ""
+		if strings.Contains(rule, "subsets") {
+			subsets = "subsets: [{name: a}], "
+		}
+		assert.Equal(t, object(t, `{kind: DestinationRule, spec: {host: db.example.com, exportTo: ["."], `+subsets+`trafficPolicy: {`+want+`}}}`).Object["spec"], spec, rule)
 		assert.Equal(t, "default", gateway, rule)
 		delete(view.Leaving, "shop")
 		spec, _ = hop.ClientRuleSpec(mesh, view, "shop", "db.example.com")

@@ -25,6 +25,8 @@ type Crossed struct {
 	Gateway egress.Gateway
 	Host    string
 	Port    egress.Port
+	// Led says that it is a TLS port to which routes lead HTTP, which is the protocol of Port: the calls ask for the port, as they will by their routes.
+	Led bool
 	// Subsets are those that the rule names: routes may lead to each.
 	Subsets []string
 }
@@ -45,6 +47,20 @@ func Crosses(rule *egress.Rule, host string, port egress.Port, gw egress.Gateway
 		return covers && !encrypts
 	}
 	return encrypts || covers
+}
+
+// CrossesAs returns the protocol of the HTTP calls that routes lead to a TLS port of a host of these ports, where a rule encrypts them, which hang on
+// the entry and on the route both: once both are written they go by an HTTP port of the host, and ask for this one. By Plain they get through between
+// the two, encrypted.
+func CrossesAs(rule *egress.Rule, host string, port egress.Port, ports []egress.Port, gw egress.Gateway) (protocol string, is bool) {
+	if gw.Transport != egress.MutualTLS || gw.HTTPPort == 0 || egress.IsWildcard(host) || egress.FamilyOf(port.Protocol) != egress.FamilyTLS || rule.TLS(port.Number) == nil {
+		return "", false
+	}
+	i := slices.IndexFunc(ports, func(port egress.Port) bool { return egress.FamilyOf(port.Protocol) == egress.FamilyHTTP })
+	if i < 0 {
+		return "", false
+	}
+	return ports[i].Protocol, true
 }
 
 // SubsetsIn returns the names of a rule's subsets, as they are written.
@@ -119,9 +135,11 @@ func crossedHere(pair []any, of string, mesh *egress.Mesh) (Crossed, bool) {
 	for _, gw := range mesh.Gateways {
 		for _, transport := range egress.Transports() {
 			for _, protocol := range []string{"HTTP", "GRPC", "TCP"} {
-				port := Crossed{Gateway: gw.By(transport), Host: parts[3], Port: egress.Port{Number: uint32(number), Protocol: protocol}}
-				if port.Gateway.Port(egress.FamilyOf(protocol)) != 0 && equality.Semantic.DeepEqual(pair, instead(mesh, of, port, parts[2])) {
-					return port, true
+				for _, led := range []bool{false, transport == egress.MutualTLS && protocol != "TCP"} {
+					port := Crossed{Gateway: gw.By(transport), Host: parts[3], Port: egress.Port{Number: uint32(number), Protocol: protocol}, Led: led}
+					if port.Gateway.Port(egress.FamilyOf(protocol)) != 0 && equality.Semantic.DeepEqual(pair, instead(mesh, of, port, parts[2])) {
+						return port, true
+					}
 				}
 			}
 		}
@@ -150,11 +168,8 @@ func crossed(mesh *egress.Mesh, namespace string, of Crossed, name string) field
 		}}},
 		"load_assignment": oneEndpoint(name, fields{"socket_address": fields{"address": of.Gateway.Service, "port_value": int64(of.Gateway.Port(family))}}),
 	}
-	if http2 {
-		const options = "upstreams.http.v3.HttpProtocolOptions"
-		out["typed_extension_protocol_options"] = fields{"envoy.extensions." + options: fields{
-			"@type": messages + options, "explicit_http_config": fields{"http2_protocol_options": fields{}},
-		}}
+	if http2 || of.Led {
+		out["typed_extension_protocol_options"] = spoken(of, http2)
 	}
 	if of.Gateway.Transport == egress.MutualTLS {
 		sni := proxySNI(of.Host, of.Port.Number, "")
@@ -164,6 +179,24 @@ func crossed(mesh *egress.Mesh, namespace string, of Crossed, name string) field
 		out["transport_socket"] = meshTLS(mesh.IdentityOf(of.Gateway), sni, http2)
 	}
 	return out
+}
+
+// spoken is how a cluster speaks HTTP.
+func spoken(of Crossed, http2 bool) fields {
+	const options = "upstreams.http.v3.HttpProtocolOptions"
+	version := map[bool]string{false: "http_protocol_options", true: "http2_protocol_options"}[http2]
+	out := fields{"@type": messages + options, "explicit_http_config": fields{version: fields{}}}
+	if of.Led {
+		// No other filter of Envoy's that stands in a cluster may rewrite what a call asks for.
+		const asks = "function envoy_on_request(handle) handle:headers():replace(%q, %q) end"
+		out["http_filters"] = []any{
+			extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", fields{
+				"default_source_code": fields{"inline_string": fmt.Sprintf(asks, ":authority", fmt.Sprintf("%s:%d", of.Host, of.Port.Number))},
+			}),
+			extension("envoy.filters.http.upstream_codec", "filters.http.upstream_codec.v3.UpstreamCodec", nil),
+		}
+	}
+	return fields{"envoy.extensions." + options: out}
 }
 
 // meshTLS is how proxies speak the mesh's mutual TLS to a gateway of an identity, as Istio has them do: by the certificates of its agent.

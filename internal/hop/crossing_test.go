@@ -99,3 +99,60 @@ func TestACrossing(t *testing.T) {
 		assert.NotPanics(t, func() { out.DeepCopy() })
 	}
 }
+
+// TestWhatIsKnownForACrossing is what Crossing makes, HTTP that is led to a TLS port by MutualTLS among it, and nothing that asks for another host.
+func TestWhatIsKnownForACrossing(t *testing.T) {
+	t.Parallel()
+	mesh := egresstest.MutualTLS()
+	for _, protocol := range []string{"HTTP", "GRPC"} {
+		for _, led := range []bool{false, true} {
+			of := hop.Crossed{Gateway: mesh.Gateways[0], Host: "api.example.com", Port: egress.Port{Number: 443, Protocol: protocol}, Led: led}
+			filter := hop.Crossing(mesh, "shop", "payments", []hop.Crossed{of})
+			got, is := hop.CrossedBy(filter, mesh)
+			assert.True(t, is)
+			assert.Equal(t, []hop.Crossed{of}, got)
+			raw, err := filter.MarshalJSON()
+			require.NoError(t, err)
+			assert.Equal(t, led, strings.Contains(string(raw), `replace(\":authority\", \"api.example.com:443\")`), "what its calls ask for")
+			forged := object(t, strings.Replace(string(raw), "api.example.com:443", "api.example.com:80", 1))
+			_, is = hop.CrossedBy(forged, mesh)
+			assert.Equal(t, !led, is)
+		}
+	}
+}
+
+// TestHTTPCrossesAsItIsLed: what a rule encrypts at a TLS port, where the host has a port of HTTP, by which it goes in the end.
+func TestHTTPCrossesAsItIsLed(t *testing.T) {
+	t.Parallel()
+	http, tls := egress.Port{Number: 80, Protocol: "HTTP2"}, egress.Port{Number: 443, Protocol: "TLS"}
+	both := []egress.Port{tls, http}
+	for name, each := range map[string]struct {
+		policy string
+		host   string
+		port   egress.Port
+		ports  []egress.Port
+		plain  bool
+		want   string
+	}{
+		"encrypted":       {`{tls: {mode: SIMPLE}}`, "api.example.com", tls, both, false, "HTTP2"},
+		"by its own port": {`{portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}`, "api.example.com", tls, both, false, "HTTP2"},
+		"by Plain":        {`{tls: {mode: SIMPLE}}`, "api.example.com", tls, both, true, ""},
+		"not encrypted":   {`{tls: {mode: DISABLE}}`, "api.example.com", tls, both, false, ""},
+		"no rule":         {``, "api.example.com", tls, both, false, ""},
+		"no HTTP":         {`{tls: {mode: SIMPLE}}`, "api.example.com", tls, []egress.Port{tls}, false, ""},
+		"HTTP itself":     {`{tls: {mode: SIMPLE}}`, "api.example.com", http, both, false, ""},
+		"a wildcard":      {`{tls: {mode: SIMPLE}}`, "*.example.com", tls, both, false, ""},
+	} {
+		mesh := egresstest.MutualTLS()
+		if each.plain {
+			mesh = egresstest.Mesh()
+		}
+		var rule *egress.Rule
+		if each.policy != "" {
+			rule = mesh.ReadRule(object(t, fmt.Sprintf(`{kind: DestinationRule, metadata: {name: r, namespace: payments}, spec: {host: %q, trafficPolicy: %s}}`, each.host, each.policy)))
+		}
+		got, is := hop.CrossesAs(rule, each.host, each.port, each.ports, mesh.Gateways[0])
+		assert.Equal(t, each.want, got, name)
+		assert.Equal(t, each.want != "", is, name)
+	}
+}

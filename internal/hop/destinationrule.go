@@ -92,6 +92,9 @@ func RuleIntent(rule *unstructured.Unstructured) (*unstructured.Unstructured, er
 	if levels, given := levelsSlot(out); given {
 		slots = append(slots, levels)
 	}
+	if spec, ok := out.Object["spec"].(map[string]any); ok {
+		slots = append(slots, policySlot(spec))
+	}
 	known.restore(slots)
 	return out, nil
 }
@@ -104,6 +107,9 @@ func levelsSlot(rule *unstructured.Unstructured) (slot, bool) {
 }
 
 const policyPath = "spec.trafficPolicy"
+
+// policySlot is the field of a rule's policy.
+func policySlot(spec map[string]any) slot { return slot{policyPath, spec, "trafficPolicy"} }
 
 // SealRuleIntent rewrites, in place, a DestinationRule as its author wrote it into the form in which sidecars may apply
 // it to an egress gateway that they reach by an entry. The error is Refusals when it is too large.
@@ -153,10 +159,14 @@ func EncryptsItself(rule *egress.Rule) (itself bool) {
 	return itself
 }
 
-// byMutualTLS replaces what of a rule's policy is not how a gateway is called: by tls, and by what each port has of its own.
+// byMutualTLS replaces what of a rule's policy is not how a gateway is called: by tls, and by what each port has of its own. Where a port has
+// something, a rule without a policy is given one: Istio goes by it in the place of ours if it is the newer one and not exported alike.
 func (r *recorder) byMutualTLS(rule *unstructured.Unstructured, ports map[uint32]map[string]any, tls map[string]any) {
 	levels, given := levelsSlot(rule)
 	if !given {
+		if spec, _ := rule.Object["spec"].(map[string]any); spec != nil && spec["trafficPolicy"] == nil && len(ports) > 0 {
+			r.replace(policySlot(spec), clientPolicy(nil, ports, tls))
+		}
 		return
 	}
 	now := clientPolicy(levels.parent, ports, tls)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -129,17 +128,28 @@ func putBack(was, now, have any) any {
 			return have
 		}
 		wasList, _ := was.([]any)
-		out := slices.Clone(have)
+		out := make([]any, 0, len(have))
 		for i, value := range have {
-			var part any
-			if len(wasList) == len(have) {
-				part = wasList[i]
+			if len(wasList) <= len(have) && i < len(wasList) {
+				out = append(out, putBack(wasList[i], nowList[i], value)) // what a rewrite adds stands behind
+			} else if value := putBackAdded(nowList[i], value); value != nil {
+				out = append(out, value)
 			}
-			out[i] = putBack(part, nowList[i], value)
 		}
 		return out
 	}
 	return have
+}
+
+// putBackAdded is putBack of an item that a rewrite added to a list: where a patch changed it, it is the author's, and stays that of its port.
+func putBackAdded(now, have any) any {
+	out := putBack(nil, now, have)
+	item, _ := out.(map[string]any)
+	of, _ := have.(map[string]any)
+	if port, has := of["port"]; has && item != nil {
+		item["port"] = port
+	}
+	return out
 }
 
 // take removes the annotation from an object and returns its content, empty for none.

@@ -166,8 +166,10 @@ func CheckLeft(object *unstructured.Unstructured, vs *egress.VirtualService, mes
 	if exported != "" {
 		out.add("exported-route", specPath("exportTo"), "routes are stored as they are written, and these are exported: "+exported, `set exportTo: ["."]`)
 	}
+	gw, _ := mesh.GatewayByName(view.GatewayOf(vs.Namespace))
 	for _, route := range vs.Routes {
-		if !route.Reach.Mesh || route.Serving != nil || route.InMesh || route.ToGateway || route.Section == "tcp" {
+		byPort := route.Section == "tcp" || route.Section == "tls" && gw.Transport == egress.MutualTLS
+		if !route.Reach.Mesh || route.Serving != nil || route.InMesh || route.ToGateway || byPort {
 			continue
 		}
 		if i := slices.IndexFunc(route.Targets, func(target egress.Target) bool {

@@ -159,7 +159,7 @@ func evaluating(ctx context.Context, review Review, asked []question) job {
 		if !policy.turns.begin(namespace) {
 			return answer{err: errBusy}
 		}
-		defer func() { policy.turns.end(namespace, one.stopped() != nil) }()
+		defer func() { policy.turns.end(namespace, one.tookTooMuch()) }()
 		if clients.term == nil || clients.of != client {
 			clients.of, clients.term = client, review.client(client)
 		}

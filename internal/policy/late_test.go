@@ -2,10 +2,16 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/egress-governor/egress-governor/api/v1alpha1"
+	"github.com/egress-governor/egress-governor/policies"
 )
 
 // TestABusyMachineIsNoPolicysFault: time on the clock counts twice before it counts where the process had little of the processors.
@@ -37,4 +43,24 @@ func TestWhatIsLeftBehindIsAnsweredOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.Equal(t, []answer{{err: one.tooLate, left: true}}, waits.await(ctx))
+}
+
+// TestWhoLeavesHasNobodyElseTurnedAway: a namespace has a policy to itself no more only where that took too much for it.
+func TestWhoLeavesHasNobodyElseTurnedAway(t *testing.T) {
+	t.Parallel()
+	e, err := NewEngine(policies.Library())
+	require.NoError(t, err)
+	of := &v1alpha1.EgressPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	of.Spec.Policy = "tls-only"
+	bounds := within(time.Minute, maxHeap)
+	for why, turnedAway := range map[error]bool{bounds.tooLate: true, bounds.tooBig: true, context.Canceled: false, context.DeadlineExceeded: false, errors.New("of the client"): false} {
+		e.Remove("p")
+		require.NoError(t, e.Set(of))
+		asked := []question{{policy: e.snapshot.Load().named("p")}}
+		require.True(t, asked[0].policy.turns.begin("app"), "another request goes on meanwhile")
+		one := newEvaluation(bounds)
+		one.stop(time.Now(), why)
+		evaluating(t.Context(), Review{Namespace: Namespace{Name: "app"}}, asked)(one, 0)
+		assert.Equal(t, !turnedAway, asked[0].policy.turns.begin("app"), why)
+	}
 }

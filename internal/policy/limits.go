@@ -69,6 +69,12 @@ func (e *evaluation) stopped() error {
 	return nil
 }
 
+// tookTooMuch says whether it was told to end for what it took, and not since nobody waits for its answer any more.
+func (e *evaluation) tookTooMuch() bool {
+	why := e.stopped()
+	return why != nil && (errors.Is(why, e.tooLate) || errors.Is(why, e.tooBig))
+}
+
 // processors is what the process has had of the processors.
 func processors() time.Duration {
 	if out, err := processor.Time(); err == nil {

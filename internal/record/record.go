@@ -15,6 +15,7 @@ import (
 // Recorder counts decisions, and logs those against an object and what is only recorded. It is safe for concurrent use.
 type Recorder struct {
 	decisions, findings *prometheus.CounterVec
+	codes               codes
 	durations           *prometheus.HistogramVec
 	tally               func(policy string, said Said)
 	decided             func(req review.Request, outcome *review.Outcome)
@@ -44,7 +45,7 @@ func New(registerer prometheus.Registerer) (*Recorder, error) {
 		}, []string{"kind", "operation", "verdict"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "egress_governor_violations_total",
-			Help: "Findings by EgressPolicy (empty for what no policy found), code and effect (denied, refused, failed, warned, audited); dry runs are not counted.",
+			Help: "Findings by EgressPolicy (empty for what no policy found), code (other beyond 50 of a policy) and effect (denied, refused, failed, warned, audited); dry runs are not counted.",
 		}, []string{"policy", "code", "effect"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "egress_governor_request_duration_seconds",
@@ -91,7 +92,7 @@ func (r *Recorder) Record(ctx context.Context, req review.Request, outcome *revi
 	}
 	audited := 0
 	for _, finding := range outcome.Findings {
-		r.findings.WithLabelValues(finding.Policy, finding.Code, string(finding.Effect)).Inc()
+		r.findings.WithLabelValues(finding.Policy, r.codes.label(finding.Policy, finding.Code), string(finding.Effect)).Inc()
 		if finding.Effect != review.Audited {
 			continue
 		}

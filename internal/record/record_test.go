@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,6 +92,48 @@ func TestTheLogIsBounded(t *testing.T) {
 	recorder.Record(ctx, review.Request{Object: &unstructured.Unstructured{}}, refused)
 	require.Len(t, logged, 1)
 	assert.Equal(t, 20, strings.Count(logged[0], `"no by hosts"`))
+}
+
+// TestAPolicysCodesAreBounded: its Rego may take them from objects. Another's, and those that no policy gave, are counted each.
+func TestAPolicysCodesAreBounded(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	recorder, err := record.New(registry)
+	require.NoError(t, err)
+	said := func(policy, code string) {
+		outcome := &review.Outcome{Findings: []review.Finding{{Finding: egress.Finding{Code: code}, Effect: review.Denied, Policy: policy}}}
+		recorder.Record(t.Context(), review.Request{Object: &unstructured.Unstructured{}}, outcome)
+	}
+	for i := range 5000 {
+		said("open", strconv.Itoa(i))
+	}
+	said("open", "0")
+	said("other", "5000")
+	for i := range 100 {
+		said("", strconv.Itoa(i))
+	}
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	counted := map[string]map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, label := range metric.GetLabel() {
+				labels[label.GetName()] = label.GetValue()
+			}
+			if family.GetName() == "egress_governor_violations_total" {
+				if counted[labels["policy"]] == nil {
+					counted[labels["policy"]] = map[string]float64{}
+				}
+				counted[labels["policy"]][labels["code"]] = metric.GetCounter().GetValue()
+			}
+		}
+	}
+	assert.Len(t, counted["open"], 51)
+	assert.InDelta(t, 4950, counted["open"]["other"], 0)
+	assert.InDelta(t, 2, counted["open"]["0"], 0)
+	assert.Len(t, counted["other"], 1)
+	assert.Len(t, counted[""], 100)
 }
 
 // TestEveryPolicyThatWasAskedIsToldOf, with what it said; a dry run of none.

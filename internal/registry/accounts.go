@@ -13,14 +13,19 @@ import (
 // accounts has the names of the service accounts of each namespace.
 type accounts = sets[string, string]
 
-// named has the entries of others that a namespace is a client of by its name.
+// named has the entries of others that a namespace is a client of by its name, where something says by name who may call.
 type named struct {
 	sets[string, types.NamespacedName]
 }
 
+// saysWho says whether the exits of an entry, or the waypoint before them, say by name who may call.
+func saysWho(entry *egress.Entry) bool {
+	return entry != nil && (entry.Transport == egress.MutualTLS || entry.Waypoint.Name != "")
+}
+
 func (n named) swap(name types.NamespacedName, last, next *egress.Entry) {
 	of := func(entry *egress.Entry) []string {
-		if entry == nil {
+		if !saysWho(entry) {
 			return nil
 		}
 		out, _ := egress.Clients(entry.ExportTo, entry.Namespace)
@@ -69,7 +74,7 @@ func (r *Registry) DeleteAccount(namespace, name string) {
 // calledFrom returns the hosts whose exits, or the waypoints before them, say by name who of a namespace may call.
 func (r *Registry) calledFrom(namespace string) (out []string) {
 	byName := func(stored *Stored) {
-		if entry := stored.entry(); entry != nil && (entry.Transport == egress.MutualTLS || entry.Waypoint.Name != "") {
+		if entry := stored.entry(); saysWho(entry) {
 			out = append(out, entry.Hosts...)
 		}
 	}

@@ -84,7 +84,7 @@ func (r *Registry) RuleForm(name types.NamespacedName) Form {
 	}
 	serving, seals := r.mesh.Governing(rule, r), r.mesh.Seals(rule, r)
 	// What a rule by mutual TLS holds follows the ports of its host; any other is sealed or not.
-	follows := serving != nil && serving.Transport == egress.MutualTLS && rule.HasPolicy() || rule.ByMutualTLS
+	follows := serving != nil && serving.Transport == egress.MutualTLS || rule.ByMutualTLS
 	if !follows && (!rule.InForce || rule.Sealed == seals) {
 		return nil
 	}

@@ -18,9 +18,6 @@ import (
 type Registry struct {
 	mesh *egress.Mesh
 
-	// changing is held while something around egress gateways changes, and mu within it.
-	changing sync.Mutex
-
 	mu sync.RWMutex
 	// entries are all that are stored, byNamespace the same; hosts has them by what they name.
 	entries     map[types.NamespacedName]*Stored
@@ -47,6 +44,7 @@ type Registry struct {
 	rules    rules
 	pairs    pairs
 	routings routings
+	rivals   rivals
 	// leading has the VirtualServices that lead to a host as they are stored, or are for it, narrowing those that leave out calls of
 	// wildcards, taking those that decide over calls of others, astray those that lead calls to a host which ask for another, mapped
 	// those that lead them to a port which the gateway would not go by; seenBy says of the latter four who sees them.
@@ -59,8 +57,11 @@ type Registry struct {
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
 	bindings  map[types.NamespacedName]*egress.Binding
-	pods      pods
-	problems  problems
+	// serving has the Gateway objects of others by the hosts that they name.
+	serving routesByHost
+	pods    pods
+	// takers are those of each egress gateway, by its name.
+	takers    map[string]*takers
 	listeners []func(Change)
 }
 
@@ -95,7 +96,7 @@ func clientsOf(namespace string, hosts []string) []Client {
 
 // New returns an empty registry.
 func New(mesh *egress.Mesh) *Registry {
-	return &Registry{
+	out := &Registry{
 		mesh:    mesh,
 		entries: map[types.NamespacedName]*Stored{}, byNamespace: map[string]map[types.NamespacedName]*Stored{},
 		hosts: index{}, exits: exits{}, ports: newPorts(), legs: map[egress.Leg]int{},
@@ -103,11 +104,15 @@ func New(mesh *egress.Mesh) *Registry {
 		governed:  map[string]bool{}, leaving: map[string]string{}, observed: map[string]string{},
 		clients: clients{labels: map[string]map[string]string{}}, accounts: accounts{}, named: named{sets[string, types.NamespacedName]{}},
 		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
-		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(),
+		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(), rivals: newRivals(),
 		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
 		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, deciding: map[types.NamespacedName][]string{},
-		bindings: map[types.NamespacedName]*egress.Binding{}, pods: pods{}, problems: problems{of: map[string][]egress.Finding{}},
+		bindings: map[types.NamespacedName]*egress.Binding{}, serving: newRoutesBy[string](), pods: newPods(), takers: map[string]*takers{},
 	}
+	for _, gw := range mesh.Gateways {
+		out.takers[gw.Name] = &takers{on: map[types.NamespacedName]bool{}}
+	}
+	return out
 }
 
 // OnChange calls back with everything there is, and then with each change.
@@ -177,12 +182,27 @@ func (r *Registry) Named(namespace, name string) *egress.Entry {
 }
 
 // HostsOf implements egress.View.
-func (r *Registry) HostsOf(namespace, except string) (out int) {
+func (r *Registry) HostsOf(namespace, except string) int {
+	return r.tally(namespace, except, func(entry *egress.Entry) int {
+		if !entry.External {
+			return 0
+		}
+		return entry.Exits()
+	})
+}
+
+// ExportedBy implements egress.View.
+func (r *Registry) ExportedBy(namespace, except string) int {
+	return r.tally(namespace, except, func(entry *egress.Entry) int { return len(entry.ExportTo) })
+}
+
+// tally adds up what there is of each entry of a namespace but one.
+func (r *Registry) tally(namespace, except string, of func(entry *egress.Entry) int) (out int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for name, stored := range r.byNamespace[namespace] {
-		if entry := stored.entry(); entry != nil && entry.External && name.Name != except {
-			out += entry.Exits()
+		if entry := stored.entry(); entry != nil && name.Name != except {
+			out += of(entry)
 		}
 	}
 	return out

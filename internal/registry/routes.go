@@ -33,6 +33,8 @@ type storedRoutes struct {
 	seen   *egress.Seen
 	// routing is what it says of its hosts' calls where routes alone lead to gateways; nil for one of ours.
 	routing *egress.Routing
+	// rival is what it is beside others of its hosts; nil for one of ours.
+	rival *egress.Rival
 }
 
 // GetObjectKind implements runtime.Object.
@@ -116,8 +118,11 @@ func (r *Registry) slimRoutes(obj any) any {
 	if len(out.narrows)+len(out.takes)+len(out.astray)+len(out.mapped) > 0 {
 		out.seen = &egress.Seen{Namespace: out.Namespace, Name: out.Name, ExportTo: egress.ExportTo(object)}
 	}
-	if r.mesh.ByRoutes() && !hop.IsClientRoute(object) {
-		out.routing = egress.ReadRouting(object, r.mesh)
+	if !hop.IsClientRoute(object) {
+		out.rival = egress.ReadRival(object, r.mesh)
+		if r.mesh.ByRoutes() {
+			out.routing = egress.ReadRouting(object, r.mesh)
+		}
 	}
 	if injected && err == nil {
 		out.pairs = hop.Pairs(egress.Destinations(object), intent, r.mesh)
@@ -148,6 +153,7 @@ func (r *Registry) swapRoutes(route types.NamespacedName, next *storedRoutes) {
 	r.taking.swap(route, next.takes)
 	r.astray.swap(route, next.astray)
 	r.mapped.swap(route, next.mapped)
+	r.rivals.swap(route, next.rival)
 	if delete(r.seenBy, route); next.seen != nil {
 		r.seenBy[route] = next.seen
 	}

@@ -79,7 +79,7 @@ func merged(list []*egress.Rule) *egress.Rule {
 	out := *list[0]
 	for _, rule := range list[1:] {
 		if out.Policy == nil {
-			out.Policy, out.Name, out.ByMutualTLS = rule.Policy, rule.Name, rule.ByMutualTLS
+			out.Policy, out.Name = rule.Policy, rule.Name
 		}
 		out.Subsets = slices.Concat(out.Subsets, rule.Subsets)
 	}
@@ -139,6 +139,14 @@ func (r *Registry) RulesOf(host string) (out []types.NamespacedName) {
 		out = append(out, name)
 	}
 	return out
+}
+
+// RulesAt returns the rules of a namespace that name exactly this host, oldest first; of one that is not governed, too. They are shared and
+// must not be changed.
+func (r *Registry) RulesAt(namespace, host string) []*egress.Rule {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.rules.byHost[ruled{namespace, host}]
 }
 
 // Ruled implements egress.View.

@@ -12,8 +12,8 @@ import (
 	"github.com/egress-governor/egress-governor/internal/registry"
 )
 
-// TestRulesOfAHost: each namespace that has some is named once, wildcards name other hosts; and of several the one with the policy says how
-// gateways are called.
+// TestRulesOfAHost: each namespace that has some is named once, wildcards name other hosts; of several the one with the policy says how
+// gateways are called, and which were written anew is known of each.
 func TestRulesOfAHost(t *testing.T) {
 	t.Parallel()
 	r := registry.New(egresstest.MutualTLS())
@@ -29,7 +29,10 @@ func TestRulesOfAHost(t *testing.T) {
 	rule := r.Rule("b", "db.example.com")
 	require.NotNil(t, rule)
 	assert.Equal(t, "policy", rule.Name)
-	assert.True(t, rule.ByMutualTLS)
+	at := r.RulesAt("b", "db.example.com")
+	require.Len(t, at, 2)
+	assert.Equal(t, []any{"subsets", false, "policy", true}, []any{at[0].Name, at[0].ByMutualTLS, at[1].Name, at[1].ByMutualTLS})
+	assert.Empty(t, r.RulesAt("c", "db.example.com"))
 	r.DeleteRule("a", "r")
 	assert.Equal(t, []string{"b"}, r.Ruled("db.example.com"))
 }

@@ -143,7 +143,14 @@ func (r *Registry) swapService(host string, next *egress.Service) {
 		}
 	}
 	if _, is := r.mesh.GatewayByService(host); is {
-		r.around(set)
+		r.around(func() {
+			set()
+			for _, gw := range r.mesh.Gateways {
+				if gw.Service == host {
+					r.takeAll(gw)
+				}
+			}
+		})
 		return
 	}
 	r.mu.Lock()

@@ -32,7 +32,7 @@ func first(names map[string]bool) (out string) {
 	return out
 }
 
-// routesBy has VirtualServices by what is said of them, of a host mostly.
+// routesBy has VirtualServices, or Gateway objects, by what is said of them, of a host mostly.
 type routesBy[K comparable] struct {
 	hosts  map[types.NamespacedName][]K
 	routes sets[K, types.NamespacedName]
@@ -44,7 +44,7 @@ func newRoutesBy[K comparable]() routesBy[K] {
 	return routesBy[K]{map[types.NamespacedName][]K{}, sets[K, types.NamespacedName]{}}
 }
 
-// swap puts the hosts of a VirtualService in the place of those it had, and says whether they are others.
+// swap puts the hosts of an object in the place of those it had, and says whether they are others.
 func (r routesBy[K]) swap(route types.NamespacedName, next []K) (changed bool) {
 	last := r.hosts[route]
 	if slices.Equal(last, next) {

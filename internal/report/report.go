@@ -21,7 +21,7 @@ type Report struct {
 	Objects    []Object `json:"objects"`
 }
 
-// Summary counts answers, and the warnings of policies.
+// Summary counts answers, and the findings that authors are warned of.
 type Summary struct {
 	Objects  int `json:"objects"`
 	Allowed  int `json:"allowed"`
@@ -127,7 +127,7 @@ func (f Finding) rule() string {
 
 // Options are how a report is written.
 type Options struct {
-	// Strict takes warnings of policies for failures.
+	// Strict takes findings that authors are warned of for failures.
 	Strict bool
 	// Quiet leaves out of a table what is allowed.
 	Quiet bool

@@ -63,7 +63,7 @@ func (s Summary) line() string {
 	}
 	out := counted(s.Objects, "object") + ": " + strings.Join(parts, ", ")
 	if s.Warnings > 0 {
-		out += "; " + counted(s.Warnings, "warning") + " of policies"
+		out += "; " + counted(s.Warnings, "finding") + " warned of"
 	}
 	return out
 }

@@ -30,7 +30,7 @@ func PolicyMessage(name string, err error) string {
 	return fmt.Sprintf("EgressPolicy %q: %v", name, err)
 }
 
-// Warnings are what the author reads besides, whether or not the object is allowed: what was changed, and what policies warn of.
+// Warnings are what the author reads besides, whether or not the object is allowed: what was changed, and what they are warned of.
 func (o *Outcome) Warnings() []string {
 	var out []string
 	if exempt := o.Exempt; len(exempt.Policies) > 0 {

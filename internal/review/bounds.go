@@ -22,12 +22,11 @@ const maxPairs = 50_000
 // maxWildcards bounds the wildcards of one object.
 const maxWildcards = 100
 
-// maxRouteHosts bounds the hosts of a VirtualService, of each of which policies are shown facts, and the cluster's view keeps some. A
-// ServiceEntry has 256 by its schema.
-const maxRouteHosts = 1000
-
 // maxPortSettings bounds what a DestinationRule says of single ports, in its subsets too: all of it is kept.
 const maxPortSettings = 500
+
+// maxExportTo bounds the namespaces that an object is exported to by their names, each of which is a client of it: who means more means all.
+const maxExportTo = 500
 
 // maxPatterns bounds what the names of an object take as policies read them: with every parent of each, which is the square of
 // a name's labels.
@@ -35,6 +34,23 @@ const maxPatterns = 8 << 20
 
 // maxText is the length of the longest text of an object: annotations have no more, and policies go over each again and again.
 const maxText = 256 << 10
+
+// bounded refuses an object that is too much work to look at, before any is done.
+func (s *subject) bounded() hop.Refusals {
+	if refusals := boundContent(s.Object, s.Old); len(refusals) > 0 {
+		return refusals
+	}
+	refusals := s.outgrown()
+	if len(refusals) == 0 && s.kind.bound != nil {
+		refusals = s.kind.bound(s.Object)
+	}
+	if len(refusals) > 0 && s.kind.aside != nil {
+		if s.aside = s.kind.aside(s); s.aside {
+			return nil
+		}
+	}
+	return refusals
+}
 
 // boundContent refuses an object of more values, or longer names, than anybody is to look at. A text may be as long as the longest before.
 func boundContent(object, old *unstructured.Unstructured) hop.Refusals {
@@ -122,21 +138,6 @@ func boundEntry(entry *unstructured.Unstructured) hop.Refusals {
 		bound(len(listOf(entry, "endpoints")), len(listOf(entry, "ports")), "ports"))
 }
 
-// boundRoutes refuses a VirtualService that is too much work to look at.
-func boundRoutes(vs *unstructured.Unstructured) hop.Refusals {
-	hosts := listOf(vs, "hosts")
-	matches := 0
-	for _, item := range listOf(vs, "tls") {
-		route, _ := item.(map[string]any)
-		matches += len(egress.Matches(route))
-	}
-	return slices.Concat(bound(len(hosts), egress.CountDestinations(vs), "destinations"), bound(len(hosts), matches, "TLS matches"), boundWildcards(hosts))
-}
-
-func routeHosts(vs *unstructured.Unstructured) tally {
-	return tally{len(listOf(vs, "hosts")), maxRouteHosts, "spec.hosts", "hosts"}
-}
-
 // boundRule refuses a DestinationRule of which each subset is to be looked at with too many settings.
 func boundRule(rule *unstructured.Unstructured) hop.Refusals {
 	return bound(1+len(listOf(rule, "subsets")), rulePorts(rule).count, "settings of ports")
@@ -160,6 +161,14 @@ func portSettings(of map[string]any) int {
 	return len(settings)
 }
 
+// exportedTo counts the namespaces that an object is exported to.
+func exportedTo(object *unstructured.Unstructured) tally {
+	return tally{len(listOf(object, "exportTo")), maxExportTo, "spec.exportTo", "namespaces"}
+}
+
+// tallies are what of an object is counted.
+type tallies []func(object *unstructured.Unstructured) tally
+
 // tally is how many of something an object has, and may have at most.
 type tally struct {
 	count, most int
@@ -168,27 +177,30 @@ type tally struct {
 
 // outgrown refuses more of something than one object may have. One that had as much before, as it is stored or was written, may be
 // written: its labels, and what we write, are no more work than it was.
-func (s *subject) outgrown() hop.Refusals {
-	if s.kind.tally == nil {
-		return nil
-	}
-	now := s.kind.tally(s.Object)
-	if now.count <= now.most {
-		return nil
-	}
-	if s.Old != nil {
-		before := s.kind.tally(s.Old).count
-		if written, err := s.kind.intent(s, s.Old); err == nil {
-			before = max(before, s.kind.tally(written).count)
+func (s *subject) outgrown() (out hop.Refusals) {
+	for _, count := range s.kind.tallies {
+		now := count(s.Object)
+		if now.count <= now.most || now.count <= s.had(count) {
+			continue
 		}
-		if now.count <= before {
-			return nil
-		}
+		out = append(out, egress.Finding{
+			Code: codeTooLarge, Field: now.at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", now.count, now.what, now.most),
+			Fix: "spread them over several objects",
+		})
 	}
-	return hop.Refusals{{
-		Code: codeTooLarge, Field: now.at, Message: fmt.Sprintf("%d %s are more than the %d of one object that are looked at", now.count, now.what, now.most),
-		Fix: "spread them over several objects",
-	}}
+	return out
+}
+
+// had is how many of something the object had before, as it is stored or was written.
+func (s *subject) had(count func(object *unstructured.Unstructured) tally) int {
+	if s.Old == nil {
+		return 0
+	}
+	before := count(s.Old).count
+	if written, err := s.kind.intent(s, s.Old); err == nil {
+		before = max(before, count(written).count)
+	}
+	return before
 }
 
 // boundWildcards: a wildcard is held against all hosts there are.

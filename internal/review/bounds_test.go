@@ -27,7 +27,7 @@ func list(n int, format string) string {
 func TestWhatAnObjectHadItMayHave(t *testing.T) {
 	t.Parallel()
 	hosts := func(n int) *unstructured.Unstructured {
-		return routes(t, "{hosts: "+list(n, "hN.test")+", gateways: [ingress], http: [{route: [{destination: {host: web}}]}]}")
+		return routes(t, "{hosts: "+list(n, "hN.test")+", http: [{route: [{destination: {host: web}}]}]}")
 	}
 	settings := func(n int) *unstructured.Unstructured {
 		return object(t, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x, namespace: payments}\nspec: {host: web, trafficPolicy: {portLevelSettings: "+list(300, "{port: {number: N}}")+
@@ -36,12 +36,21 @@ func TestWhatAnObjectHadItMayHave(t *testing.T) {
 	text := func(n int) *unstructured.Unstructured {
 		return routes(t, "{hosts: [a.test], http: [{directResponse: {status: 200, body: {string: "+strings.Repeat("s", n)+"}}}]}")
 	}
+	exported := func(format string) func(n int) *unstructured.Unstructured {
+		return func(n int) *unstructured.Unstructured {
+			return object(t, strings.ReplaceAll(format, "EXPORT", list(n, "nN")))
+		}
+	}
+	const exportTo = "too-large spec.exportTo"
 	for name, tc := range map[string]struct {
 		of   func(n int) *unstructured.Unstructured
 		most int
 		code string
 	}{
-		"hosts": {hosts, maxRouteHosts, "too-large spec.hosts"}, "settings": {settings, maxPortSettings, "too-large spec.trafficPolicy.portLevelSettings"}, "text": {text, maxText, "too-large spec"},
+		"an entry's namespaces": {exported("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: x, namespace: payments}\nspec: {hosts: [a.test], exportTo: EXPORT, resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}"), maxExportTo, exportTo},
+		"routes' namespaces":    {exported("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x, namespace: payments}\nspec: {hosts: [web], exportTo: EXPORT, http: [{route: [{destination: {host: web}}]}]}"), maxExportTo, exportTo},
+		"a rule's namespaces":   {exported("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x, namespace: payments}\nspec: {host: web, exportTo: EXPORT}"), maxExportTo, exportTo},
+		"hosts":                 {hosts, maxRouteHosts, "too-large spec.hosts"}, "settings": {settings, maxPortSettings, "too-large spec.trafficPolicy.portLevelSettings"}, "text": {text, maxText, "too-large spec"},
 	} {
 		r := &Reviewer{Mesh: egresstest.Mesh(), View: egresstest.NewCluster(), Policies: &policies{}}
 		update := func(from, to int) []string {
@@ -64,7 +73,7 @@ func TestWhatAnObjectHadItMayHave(t *testing.T) {
 		out, err := r.Review(t.Context(), create(tc.of(tc.most+1)))
 		require.NoError(t, err, name)
 		assert.Equal(t, []string{tc.code}, codes(out), name)
-		out, err = r.Review(t.Context(), create(tc.of(tc.most)))
+		out, err = r.Review(t.Context(), stored(t, r, create(tc.of(tc.most))))
 		require.NoError(t, err, name)
 		assert.Empty(t, codes(out), name)
 	}

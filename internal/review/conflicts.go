@@ -138,6 +138,8 @@ func refusalOf(conflict egress.Conflict, namespace string) egress.Finding {
 	switch {
 	case conflict.SecondTLS:
 		fix = hop.SecondTLSFix
+	case conflict.TooMany:
+		fix = "name the ports that are called"
 	case conflict.Owner.Namespace == namespace:
 		fix = fmt.Sprintf("merge the two into one ServiceEntry, or say of the host what %s says", other)
 	}

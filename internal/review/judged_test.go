@@ -82,6 +82,9 @@ func TestACrossingIsNobodysToDeny(t *testing.T) {
 	crossing := func(host string, number uint32) *unstructured.Unstructured {
 		return hop.Crossing(r.Mesh, egresstest.Namespace, egresstest.Namespace, []hop.Crossed{{Gateway: gw, Host: host, Port: egress.Port{Number: number, Protocol: "HTTP"}, Subsets: []string{"v1"}}})
 	}
+	led := func(gw egress.Gateway) *unstructured.Unstructured {
+		return hop.Crossing(r.Mesh, egresstest.Namespace, egresstest.Namespace, []hop.Crossed{{Gateway: gw, Host: "api.example.com", Port: egress.Port{Number: 80, Protocol: "HTTP"}, Led: true}})
+	}
 	another := hop.Crossing(r.Mesh, egresstest.Namespace, "victim", []hop.Crossed{{Gateway: gw, Host: "api.example.com", Port: egress.Port{Number: 80, Protocol: "HTTP"}}})
 	changed := func(change func(patches []any) []any) *unstructured.Unstructured {
 		out := crossing("api.example.com", 80)
@@ -98,6 +101,7 @@ func TestACrossingIsNobodysToDeny(t *testing.T) {
 		filter *unstructured.Unstructured
 		want   Verdict
 	}{
+		"led, by Plain":     {held, led(gw), Denied},
 		"held":              {held, crossing("api.example.com", 80), Allowed},
 		"sealed":            {sealed, crossing("api.example.com", 80), Allowed},
 		"a second entry":    {held, crossing("api.example.com", 8080), Allowed},

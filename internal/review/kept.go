@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	// ledByHost and valuesByHost are how many hosts the VirtualServices of a namespace may lead to, and how many values its
-	// DestinationRules may have, for each host that its entries may have: ten times of what people write, since all is kept.
+	// ledByHost, valuesByHost and namesByHost are how many hosts the VirtualServices of a namespace may lead to, how many values its
+	// DestinationRules may have, and to how many namespaces its entries may be exported by name, for each host that its entries may have: ten
+	// times of what people write, since all is kept.
 	ledByHost    = 10
 	valuesByHost = 50
+	namesByHost  = 50
 )
 
 // keptRoutesOf refuses more routes to hosts outside than are kept for a namespace. What is stored already may be written as it is.
@@ -26,6 +28,12 @@ func keptRoutesOf(s *subject) hop.Refusals {
 func keptSettingsOf(s *subject, rule *egress.Rule) hop.Refusals {
 	take := func(rule *unstructured.Unstructured) int { return s.Mesh.RuleValues(s.Mesh.ReadRule(rule)) }
 	return s.kept(s.Mesh.RuleValues(rule), take, valuesByHost, "spec.trafficPolicy", "values in settings of DestinationRules for hosts outside", s.View.RuleValues)
+}
+
+// keptNamesOf refuses to export entries to more namespaces by name than are kept of one.
+func keptNamesOf(s *subject) hop.Refusals {
+	take := func(entry *unstructured.Unstructured) int { return len(egress.ExportTo(entry)) }
+	return s.kept(take(s.intent), take, namesByHost, "spec.exportTo", "names of namespaces that ServiceEntries are exported to", s.View.ExportedBy)
 }
 
 // kept refuses what there is now of an object, where that and what others have is too much, and take says that there was less before.

@@ -21,8 +21,11 @@ type kind struct {
 	// bound refuses an object whose lists are too much work to look at together, before any is done; nil for one whose size
 	// says it all.
 	bound func(object *unstructured.Unstructured) hop.Refusals
-	// tally counts what an object may have more of only where it had before; nil for nothing.
-	tally func(object *unstructured.Unstructured) tally
+	// aside says whether an object that is too much work is looked at as if it had one host, since it is the same whichever it has; nil for
+	// kinds of which none is.
+	aside func(s *subject) bool
+	// tallies count what an object may have more of only where it had before; none for nothing.
+	tallies tallies
 	// intent returns an object as its author wrote it. The error is hop.Refusals.
 	intent func(s *subject, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	// rewrite returns the form in which the subject will be stored; nil for a kind that is evaluated only. The error is
@@ -40,6 +43,8 @@ type kind struct {
 	kept func(s *subject) bool
 	// changes tells the author what was rewritten, and what it means where it is not what was asked for.
 	changes func(s *subject) []string
+	// warns returns what the author is told that somebody may have meant: nothing is refused for it; nil for kinds of which nothing is.
+	warns func(s *subject) []egress.Finding
 	// exported is how an answer says of an object that other namespaces go by it.
 	exported string
 }
@@ -60,10 +65,10 @@ var versions = map[string][]string{
 
 // kinds is the table of what is governed.
 var kinds = map[string]kind{
-	"DestinationRule": {group: networking, bound: boundRule, tally: rulePorts, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
+	"DestinationRule": {group: networking, bound: boundRule, tallies: tallies{rulePorts, exportedTo}, intent: ruleIntent, rewrite: sealRule, examine: examineRule, leave: leaveRule, kept: keptRule, changes: ruleChanges},
 	"Gateway":         {group: networking, bound: boundGateway, intent: asWritten, examine: examineGateway, changes: gatewayNotes},
-	"ServiceEntry":    {group: networking, bound: boundEntry, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
-	"VirtualService":  {group: networking, bound: boundRoutes, tally: routeHosts, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, exported: "these routes are exported"},
+	"ServiceEntry":    {group: networking, bound: boundEntry, tallies: tallies{exportedTo}, intent: entryIntent, rewrite: seal, stays: staysStraight, examine: examineEntry, changes: entryChanges, exported: "this entry is exported"},
+	"VirtualService":  {group: networking, bound: boundRoutes, aside: aside, tallies: tallies{routeHosts, exportedTo}, intent: routeIntent, rewrite: inject, examine: examineRoutes, kept: keptRoutes, changes: routeChanges, warns: rivals, exported: "these routes are exported"},
 
 	"GRPCRoute": apiRoute,
 	"HTTPRoute": apiRoute,
@@ -117,6 +122,8 @@ type subject struct {
 	kind kind
 	// gateway is the one through which the namespace leaves, the zero value for none.
 	gateway egress.Gateway
+	// aside says that it is looked at as if it had one host.
+	aside bool
 	// later says that it is stored as it is for now, and Object is the form that it will have.
 	later bool
 	// intent and oldIntent are the objects as their authors wrote them, which are not to be changed: they may be those of the request.
@@ -147,11 +154,15 @@ func same(a, b any) bool { return egress.SameValue(a, b) || equality.Semantic.De
 
 // resolved returns the routes of a VirtualService as it stands or may be stored, read against the cluster; those of the subject once.
 func (s *subject) resolved(form *unstructured.Unstructured) *egress.VirtualService {
+	looked := form
+	if s.aside {
+		looked = ofOneHost(form)
+	}
 	if form != s.Object {
-		return egress.Resolve(form, s.Mesh, s.View)
+		return egress.Resolve(looked, s.Mesh, s.View)
 	}
 	if s.routes == nil {
-		s.routes = egress.Resolve(form, s.Mesh, s.View)
+		s.routes = egress.Resolve(looked, s.Mesh, s.View)
 	}
 	return s.routes
 }

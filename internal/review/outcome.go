@@ -169,6 +169,17 @@ func (o *Outcome) add(decision policy.Decision, refusals hop.Refusals, exported 
 	o.violations(Audited, decision.Audited, exported)
 }
 
+// warn takes in what no policy says and the author is told, before what is only recorded.
+func (o *Outcome) warn(found []egress.Finding) {
+	at := slices.IndexFunc(o.Findings, func(finding Finding) bool { return finding.Effect == Audited })
+	if at < 0 {
+		at = len(o.Findings)
+	}
+	for i, finding := range found {
+		o.Findings = slices.Insert(o.Findings, at+i, Finding{Finding: finding, Effect: Warned})
+	}
+}
+
 func (o *Outcome) violations(effect Effect, violations []policy.Violation, exported string) {
 	for _, v := range violations {
 		o.Findings = append(o.Findings, Finding{

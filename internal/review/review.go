@@ -144,6 +144,9 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (*Outcome, error) {
 	out.Asked, out.Exempt = decision.Asked, Exemption{User: req.User.Name, Policies: decision.Exempt}
 	decision.Denied = beside(refusals, decision.Denied)
 	out.add(decision, refusals, s.kind.exported)
+	if s.kind.warns != nil && (out.Verdict == Allowed || req.Operation == Audit) {
+		out.warn(s.kind.warns(s))
+	}
 	out.link(r.Mesh.DocsURL)
 	if out.Verdict == Allowed && s.changed() {
 		out.Changes = s.kind.changes(s)
@@ -184,11 +187,7 @@ func (r *Reviewer) subject(req Request) (*subject, error) {
 
 func (r *Reviewer) subjectOf(row kind, req Request) (*subject, error) {
 	s := &subject{Request: req, Reviewer: r, kind: row, gateway: r.gateway(req)}
-	refusals := append(boundContent(req.Object, req.Old), s.outgrown()...)
-	if len(refusals) == 0 && row.bound != nil {
-		refusals = row.bound(req.Object)
-	}
-	if len(refusals) > 0 {
+	if refusals := s.bounded(); len(refusals) > 0 {
 		return nil, refusals
 	}
 	var err error

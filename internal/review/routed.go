@@ -14,7 +14,7 @@ import (
 // silently end where these lead.
 func routed(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	ours := s.listens(intent)
-	out = slices.Concat(astray(s, ours), bySNI(s, ours), unported(s, intent, ours), mapped(s, intent, ours))
+	out = slices.Concat(astray(s, ours), bySNI(s, intent, ours), unported(s, intent, ours), mapped(s, intent, ours))
 	for i, host := range ours.Hosts {
 		by := ours.TakenBy(host, s.View)
 		if by == nil {
@@ -51,24 +51,42 @@ func astray(s *subject, ours *egress.Entry) (out hop.Refusals) {
 	return out
 }
 
-// bySNI refuses hosts to which stored routes of the namespace lead TLS calls that ask for another, where the egress gateway goes by the SNI.
-func bySNI(s *subject, ours *egress.Entry) (out hop.Refusals) {
-	before, _ := s.listenedBefore()
-	if s.gateway.Transport == egress.MutualTLS || len(egress.PortsOf(ours.Ports, egress.FamilyTLS)) == 0 {
+// bySNI refuses hosts to which stored routes of the namespace lead TLS calls that ask for another, where the egress gateway goes by the SNI; what
+// is stored already it is not refused for, unless it came to a gateway that did not.
+func bySNI(s *subject, intent *egress.ServiceEntry, ours *egress.Entry) (out hop.Refusals) {
+	if len(egress.PortsOf(ours.Ports, egress.FamilyTLS)) == 0 {
 		return nil
 	}
 	for i, host := range ours.Hosts {
+		if !goesBySNI(s.gateway.Transport, host, intent) || s.wentBySNI(host) {
+			continue
+		}
 		by := s.seen(egress.Mapping{Host: host, Needs: egress.NeedsBySNI})
-		if by == nil || before != nil && slices.Contains(before.Hosts, host) && len(egress.PortsOf(before.Ports, egress.FamilyTLS)) > 0 {
+		if by == nil {
 			continue
 		}
 		out = append(out, egress.Finding{
 			Code: "other-host", Field: field.NewPath("spec", "hosts").Index(i).String(),
 			Message: fmt.Sprintf("%s leads TLS calls to host %q that ask for another, and the egress gateway goes by the SNI they ask for", by, host),
-			Fix:     fmt.Sprintf("first take that destination out there, and let clients call %q, since nothing changes the SNI they ask for", host),
+			Fix:     "first take that destination out there, and " + hop.AskingBySNI(host),
 		})
 	}
 	return out
+}
+
+// goesBySNI says whether a gateway tells TLS calls of a host by their SNI: by mutual TLS where it resolves that.
+func goesBySNI(transport egress.Transport, host string, intent *egress.ServiceEntry) bool {
+	return transport != egress.MutualTLS || egress.Bare(host, intent.Endpoints)
+}
+
+// wentBySNI is the same of what is stored.
+func (s *subject) wentBySNI(host string) bool {
+	before, was := s.listenedBefore()
+	if before == nil || !slices.Contains(before.Hosts, host) || len(egress.PortsOf(before.Ports, egress.FamilyTLS)) == 0 {
+		return false
+	}
+	leg, _ := hop.SealedLeg(s.Old, s.Mesh)
+	return goesBySNI(leg.Transport, host, was)
 }
 
 // unported refuses a further HTTP port of hosts to which stored routes of the namespace lead calls under the name of another, where they do not say

@@ -131,3 +131,34 @@ func TestAnEntryHasWhatStoredRoutesLeadToUnderAnotherName(t *testing.T) {
 		})
 	}
 }
+
+// TestAnEntryStaysWhereStoredRoutesLead: at a gateway by mutual TLS that is told the port, while one by Plain, or a name that it resolves, would go
+// by the SNI.
+func TestAnEntryStaysWhereStoredRoutesLead(t *testing.T) {
+	t.Parallel()
+	const served = `{hosts: ["*.new.test"], resolution: DNS, endpoints: [{address: www.new.test}], ports: [{number: 443, name: tls, protocol: TLS}]}`
+	reviewer := func(mesh *egress.Mesh) *Reviewer {
+		mesh.Gateways[0].Wildcards = true
+		r := newReviewer()
+		r.Mesh = mesh
+		r.View.(*egresstest.Cluster).Maps = map[egress.Mapping][]*egress.Seen{{Host: "*.new.test", Needs: egress.NeedsBySNI}: {{Namespace: "payments", Name: "routes"}}}
+		return r
+	}
+	mutual := reviewer(egresstest.MutualTLS())
+	old := stored(t, mutual, create(entry(t, served))).Object
+	for name, tc := range map[string]struct {
+		by   *Reviewer
+		spec string
+		want []string
+	}{
+		"as it was":        {mutual, served, nil},
+		"by Plain":         {reviewer(egresstest.Mesh()), served, []string{"other-host spec.hosts[0]"}},
+		"without its host": {mutual, strings.Replace(served, "endpoints: [{address: www.new.test}], ", "", 1), []string{"other-host spec.hosts[0]"}},
+	} {
+		req := create(entry(t, tc.spec))
+		req.Operation, req.Old = Update, old
+		outcome, err := reviewed(t, tc.by, req)
+		require.NoError(t, err)
+		assert.Equal(t, tc.want, codes(outcome), name)
+	}
+}

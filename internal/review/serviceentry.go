@@ -140,7 +140,7 @@ func entryFacts(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) 
 
 // notCarried is why a gateway cannot carry the calls of an entry, as the rest of the cluster stands.
 func notCarried(s *subject, intent *egress.ServiceEntry, sealed egress.Gateway) hop.Refusals {
-	out := slices.Concat(unreached(s, intent), hostsOf(s, intent), accountsOf(s), overlaps(s, intent, sealed))
+	out := slices.Concat(unreached(s, intent), hostsOf(s, intent), keptNamesOf(s), accountsOf(s), overlaps(s, intent, sealed))
 	// What is stored already, and stays, keeps nobody from writing the rest.
 	if s.touched() || s.relabelled() {
 		out = slices.Concat(out, exports(s, intent.ExportTo), underRules(s, intent, sealed), apart(s, intent), narrowed(s, intent), routed(s, intent), unaddressed(s, intent), boundTwice(s, intent))

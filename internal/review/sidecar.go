@@ -50,9 +50,13 @@ func examineSidecar(s *subject) (egress.Facts, hop.Refusals) {
 	return facts, out
 }
 
-// keptSidecar says whether the subject is the Sidecar that the controller keeps.
+// keptSidecar says whether the subject is the Sidecar that the controller keeps, beside some Sidecar of Istio's root namespace or none: its
+// mark is the controller's alone (guard exitSets).
 func keptSidecar(s *subject) bool {
-	return s.closes() && hop.IsClosing(s.Object) && equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name, nil).Object["spec"])
+	is := func(root *unstructured.Unstructured) bool {
+		return equality.Semantic.DeepEqual(s.Object.Object["spec"], hop.Sidecar(s.Namespace.Name, root).Object["spec"])
+	}
+	return s.closes() && hop.IsClosing(s.Object) && (is(nil) || is(s.Object))
 }
 
 func sidecarChanges(s *subject) (out []string) {
@@ -69,18 +73,15 @@ func sidecarChanges(s *subject) (out []string) {
 // hiddenHosts returns the hosts of the namespace's own entries that its Sidecar for all workloads hides from them, or some ports of
 // them, sorted. One for some workloads may well leave out what they do not call.
 func hiddenHosts(s *subject) (out []string) {
-	listeners := listenersOf(s.intent, s.Namespace.Name)
-	if len(listeners) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
+	imports := importsOf(s.intent, s.Namespace.Name)
+	if len(imports.listeners) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
 		return nil
-	}
-	seen := func(entry *egress.Entry, host string) bool {
-		return !slices.ContainsFunc(entry.Ports, func(port egress.Port) bool { return !imported(listeners, entry.Namespace, host, port.Number) })
 	}
 	for _, host := range s.View.Below("*") {
 		entries := s.View.Entries(host)
 		own := func(entry *egress.Entry) bool { return entry.Namespace == s.Namespace.Name && entry.Gateway != "" }
 		if slices.ContainsFunc(entries, own) && !slices.ContainsFunc(entries, func(entry *egress.Entry) bool {
-			return egress.Exports(entry.ExportTo, entry.Namespace, s.Namespace.Name) && seen(entry, host)
+			return egress.Exports(entry.ExportTo, entry.Namespace, s.Namespace.Name) && imports.all(entry.Namespace, host, entry.Ports)
 		}) {
 			out = append(out, host)
 		}
@@ -89,46 +90,67 @@ func hiddenHosts(s *subject) (out []string) {
 	return slices.Compact(out)
 }
 
-// listener is one of a Sidecar: what it imports, and what of that not, as namespace/host, for calls of a port, 0 for those that no other
-// has.
+// listener is one of a Sidecar, for calls of a port, 0 for those that no other has: what of that which it imports it leaves out, as
+// namespace/host.
 type listener struct {
-	port          uint32
-	hosts, except map[string]bool
+	port   uint32
+	except map[string]bool
 }
 
-// listenersOf returns the listeners of a Sidecar; none where it imports everything.
-func listenersOf(sidecar *unstructured.Unstructured, namespace string) (out []listener) {
+// imports are the listeners of a Sidecar, by what they import, as namespace/host: there may be thousands, of which few name a host.
+type imports struct {
+	listeners map[string][]*listener
+	ports     map[uint32]bool
+}
+
+// importsOf returns the listeners of a Sidecar; none where it imports everything.
+func importsOf(sidecar *unstructured.Unstructured, namespace string) imports {
 	listeners, _, _ := unstructured.NestedSlice(sidecar.Object, "spec", "egress")
+	out := imports{map[string][]*listener{}, map[uint32]bool{}}
 	for _, item := range listeners {
 		of, _ := item.(map[string]any)
 		hosts, _, _ := unstructured.NestedStringSlice(of, "hosts")
-		next := listener{egress.PortOf(of), map[string]bool{}, map[string]bool{}}
+		next := &listener{egress.PortOf(of), map[string]bool{}}
+		out.ports[next.port] = true
 		for _, written := range hosts {
 			of, host, _ := strings.Cut(written, "/")
-			into := next.hosts
-			if rest, is := strings.CutPrefix(of, "~"); is {
-				of, into = cmp.Or(rest, "*"), next.except
+			rest, left := strings.CutPrefix(of, "~")
+			if left {
+				of = cmp.Or(rest, "*")
 			}
 			if of == "." {
 				of = namespace
 			}
 			// As it is written: entries are stored in the one spelling, and no other imports them.
-			into[of+"/"+host] = true
+			name := of + "/" + host
+			if left {
+				next.except[name] = true
+			} else if known := out.listeners[name]; len(known) == 0 || known[len(known)-1] != next {
+				out.listeners[name] = append(known, next)
+			}
 		}
-		out = append(out, next)
 	}
 	return out
 }
 
-// imported says whether some listener for calls of a port imports a host of a namespace.
-func imported(of []listener, namespace, host string, port uint32) bool {
-	if !slices.ContainsFunc(of, func(l listener) bool { return l.port == port }) {
-		port = 0
+// all says whether a host of a namespace is imported for calls of each of its ports.
+func (i imports) all(namespace, host string, ports []egress.Port) bool {
+	var names []string
+	for _, pattern := range egress.Patterns(host) {
+		names = append(names, namespace+"/"+pattern, "*/"+pattern)
 	}
-	return slices.ContainsFunc(of, func(l listener) bool {
-		names := func(set map[string]bool) bool {
-			return slices.ContainsFunc(egress.Patterns(host), func(pattern string) bool { return set[namespace+"/"+pattern] || set["*/"+pattern] })
+	imported := map[uint32]bool{}
+	for _, name := range names {
+		for _, of := range i.listeners[name] {
+			if !imported[of.port] {
+				imported[of.port] = !slices.ContainsFunc(names, func(name string) bool { return of.except[name] })
+			}
 		}
-		return l.port == port && names(l.hosts) && !names(l.except)
+	}
+	return !slices.ContainsFunc(ports, func(port egress.Port) bool {
+		if !i.ports[port.Number] {
+			return !imported[0]
+		}
+		return !imported[port.Number]
 	})
 }

@@ -120,22 +120,35 @@ func TestASidecarThatIsOpenedAfterUsIsRefused(t *testing.T) {
 	assert.Equal(t, []string{"not-closed spec.outboundTrafficPolicy"}, codes(outcome))
 }
 
-// TestOurSidecarIsNoTenants: no policy is asked about it, but about whatever else has its marks.
+// TestOurSidecarIsNoTenants: no policy is asked about it, beside whatever Sidecar of Istio's root namespace, but about whatever else has
+// its marks.
 func TestOurSidecarIsNoTenants(t *testing.T) {
 	t.Parallel()
-	asked := &policies{}
-	r := blocking(asked)
-	ours := hop.Sidecar("payments", nil)
-	req := stored(t, r, create(ours))
-	assert.Equal(t, ours, req.Object)
-	outcome, err := r.Review(t.Context(), req)
-	require.NoError(t, err)
-	assert.Equal(t, Allowed, outcome.Verdict)
-	assert.Empty(t, asked.asked)
-	require.NoError(t, unstructured.SetNestedStringSlice(ours.Object, []string{"./*"}, "spec", "hosts"))
-	_, err = r.Review(t.Context(), create(ours))
-	require.NoError(t, err)
-	assert.Len(t, asked.asked, 1)
+	for name, root := range map[string]*unstructured.Unstructured{
+		"alone":             nil,
+		"beside everybodys": sidecar(t, `{egress: [{hosts: ["istio-system/*", "./*"]}], inboundConnectionPool: {tcp: {maxConnections: 5}}}`),
+		"beside an open":    sidecar(t, `{outboundTrafficPolicy: {mode: ALLOW_ANY}}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := &policies{}
+			r := blocking(asked)
+			ours := hop.Sidecar("payments", root)
+			req := stored(t, r, create(ours))
+			assert.Equal(t, ours, req.Object)
+			outcome, err := r.Review(t.Context(), req)
+			require.NoError(t, err)
+			assert.Equal(t, Allowed, outcome.Verdict)
+			assert.Empty(t, asked.asked)
+			for _, field := range []string{"hosts", "workloadSelector", "outboundTrafficPolicy"} {
+				theirs := ours.DeepCopy()
+				require.NoError(t, unstructured.SetNestedField(theirs.Object, map[string]any{"mode": "REGISTRY_ONLY", "egressProxy": "a"}, "spec", field))
+				_, err = r.Review(t.Context(), create(theirs))
+				require.NoError(t, err)
+			}
+			assert.Len(t, asked.asked, 3)
+		})
+	}
 }
 
 // TestNobodyTakesTheNameOfWhatCloses for some workloads: ours could not be made for the others. For all it closes as well as ours.
@@ -157,4 +170,23 @@ func TestNobodyTakesTheNameOfWhatCloses(t *testing.T) {
 			assert.Equal(t, want, codes(outcome), "%s, %v", spec, block)
 		}
 	}
+}
+
+// TestASidecarIsHeldAgainstAHostOnce, and not for each of its ports with each listener: a tenant writes thousands of both.
+func TestASidecarIsHeldAgainstAHostOnce(t *testing.T) {
+	sidecar := object(t, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: x, namespace: payments}\nspec: {egress: "+list(500, `{hosts: [x/y, "./*", "~./*.test"]}`)+"}")
+	of := importsOf(sidecar, "payments")
+	ports := func(n int) (out []egress.Port) {
+		for i := range n {
+			out = append(out, egress.Port{Number: uint32(1000 + i), Protocol: "HTTP"})
+		}
+		return out
+	}
+	work := func(n int) float64 {
+		ports := ports(n)
+		return testing.AllocsPerRun(10, func() { assert.False(t, of.all("payments", "api.test", ports)) })
+	}
+	assert.InDelta(t, work(1), work(256), 2, "allocations")
+	assert.True(t, of.all("payments", "api.example.com", ports(256)))
+	assert.False(t, of.all("shop", "api.example.com", ports(1)))
 }

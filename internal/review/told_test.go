@@ -10,6 +10,7 @@ import (
 
 	"github.com/egress-governor/egress-governor/internal/egress"
 	"github.com/egress-governor/egress-governor/internal/egress/egresstest"
+	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
 // TestWhatARouteMayNotFindIsTold: subsets that no rule has, ports that no entry has, and entries that a gateway's own pods may not see.
@@ -67,6 +68,26 @@ func TestHTTPRoutesOfHostsWithoutHTTPAreTold(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, strings.Contains(strings.Join(outcome.Changes, "\n"), "spec.http[0]: no port of tls.example.com is HTTP"), "%s: %v", spec, outcome.Changes)
 	}
+}
+
+// TestOfIdleRoutesItIsSaidOnceWhy: not beside it, too, that HTTP to their TLS port would leave in clear.
+func TestOfIdleRoutesItIsSaidOnceWhy(t *testing.T) {
+	t.Parallel()
+	const spec = `{hosts: [tls.example.com], http: [{timeout: 10s, route: [{destination: {host: tls.example.com, port: {number: 443}}}]}]}`
+	mesh, view := egresstest.MutualTLS(), egresstest.NewCluster()
+	view.Mesh = mesh
+	for _, entry := range view.Known {
+		entry.Transport = egress.MutualTLS
+	}
+	r := &Reviewer{Mesh: mesh, View: view, Policies: &policies{}}
+	req := stored(t, r, create(routes(t, spec)))
+	outcome, err := r.Review(t.Context(), req)
+	require.NoError(t, err)
+	assert.Empty(t, codes(outcome))
+	require.EqualValues(t, hop.Nowhere, egress.Destinations(req.Object)[0].Port())
+	said := strings.Join(outcome.Changes, "\n")
+	assert.Contains(t, said, "no port of tls.example.com is HTTP")
+	assert.NotContains(t, said, "would leave in clear")
 }
 
 // TestAHostThatTheMeshServesItselfIsTold, where a Gateway names it, but one of the egress gateway's own.

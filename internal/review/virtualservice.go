@@ -23,6 +23,9 @@ func inject(s *subject) (*unstructured.Unstructured, error) {
 	if !s.Mesh.Inject {
 		return s.Object, nil
 	}
+	if s.aside {
+		return s.intent, nil
+	}
 	if ours := clientRoute(s); ours != nil {
 		// Whoever writes it, there is one form.
 		out := s.intent.DeepCopy()

@@ -116,11 +116,11 @@ func news(findings, others []review.Finding, effect review.Effect) (out []review
 }
 
 // byHost files what is said of an object under the hosts that it is about. That an entry is not sealed speaks against no request: it
-// is, when it is written next.
+// is, when it is written next. What no policy warns of is so under all.
 func byHost(of dryrun.Stored) map[string][]review.Finding {
 	out := map[string][]review.Finding{}
 	for _, finding := range of.Findings {
-		if finding.Code == review.CodeUnsealed {
+		if finding.Code == review.CodeUnsealed || finding.Policy == "" && finding.Effect == review.Warned {
 			continue
 		}
 		for _, host := range hostsOf(finding, of.Facts) {

@@ -229,3 +229,16 @@ func TestWhatTheWebhookWouldRefuseIsAnError(t *testing.T) {
 		assert.ErrorContains(t, err, "x.yaml:1: EgressPolicy ")
 	}
 }
+
+// TestWhatNoPolicyWarnsOfHidesNothing: it is so under all policies, so that another warning of the same host is news.
+func TestWhatNoPolicyWarnsOfHidesNothing(t *testing.T) {
+	t.Parallel()
+	routes := func(name string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: " + name + ", namespace: a}\n" +
+			"spec: {hosts: [x.example.com], exportTo: [\".\"], tls: [{match: [{sniHosts: [x.example.com]}], route: [{destination: {host: x.example.com}}]}]}"
+	}
+	stored := []string{namespaces, entry("a", "one", "x.example.com"), routes("older"), routes("younger")}
+	assert.Empty(t, changes(run(t, stored, nil, nil)))
+	got := run(t, stored, []string{policy("told", `match: {kinds: [VirtualService]}, rego: "package p\n\nwarn contains \"no\" if input.name == \"younger\""`)}, nil)
+	assert.Equal(t, []string{"a x.example.com younger: newly-warned"}, changes(got))
+}

@@ -202,11 +202,11 @@ func (p *proxy) rule(host string, of *service) (out []*unstructured.Unstructured
 	if of != nil {
 		namespaces = append(namespaces, of.Namespace)
 	}
-	for i, namespace := range append(namespaces, p.mesh.IstioNamespace) {
+	for _, namespace := range append(namespaces, p.mesh.IstioNamespace) {
 		for _, pattern := range egress.Patterns(host) {
 			for _, rule := range p.rules {
 				named := p.mesh.Qualify(textOf(rule.Object, "spec", "host"), rule.GetNamespace())
-				if rule.GetNamespace() != namespace || named != pattern || i > 0 && p.sees(egress.ExportTo(rule), namespace) == 0 {
+				if rule.GetNamespace() != namespace || named != pattern || p.sees(egress.ExportTo(rule), namespace) == 0 {
 					continue
 				}
 				if egress.Selects(labelsOf(rule.Object, "spec", "workloadSelector", "matchLabels"), p.labels) {

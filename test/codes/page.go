@@ -31,7 +31,7 @@ func Pages(ctx context.Context, examples []*Example) (map[string]string, error) 
 		return nil, err
 	}
 	out := map[string]string{}
-	var refusals, told, denials strings.Builder
+	var refusals, warnings, told, denials strings.Builder
 	for _, example := range examples {
 		section, said, err := example.section(ctx, library)
 		if err != nil {
@@ -55,9 +55,11 @@ func Pages(ctx context.Context, examples []*Example) (map[string]string, error) 
 		case example.Policy != "":
 			fmt.Fprintf(&denials, "| [`%s`](%s) | `%s` | %s |\n", example.Code, file, example.Policy, cell(example.rule(library).Description))
 		case example.Audited:
-			fmt.Fprintf(&told, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said))
+			fmt.Fprintf(&told, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said.Message))
+		case said.Effect == review.Warned:
+			fmt.Fprintf(&warnings, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said.Message))
 		default:
-			fmt.Fprintf(&refusals, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said))
+			fmt.Fprintf(&refusals, "| [`%s`](%s) | %s |\n", example.Code, file, cell(said.Message))
 		}
 	}
 	for file := range out {
@@ -65,12 +67,19 @@ func Pages(ctx context.Context, examples []*Example) (map[string]string, error) 
 	}
 	out[index] = fmt.Sprintf(`# Codes
 
-Every object that is not allowed is answered with a code for each thing that is wrong, by which these pages are called. Each has an
-example that gets it, and the same example mended; a test holds them to what is answered.
+Every object that is not allowed, or of which its author is warned, is answered with a code for each thing that is wrong, by which these pages are
+called. Each has an example that gets it, and the same example mended; a test holds them to what is answered.
 
 ## Refused
 
 What a gateway hop cannot express, and what fails, by whomever it is written. By which sentence:
+
+| code | for example |
+|---|---|
+%s
+## Warned of
+
+What is stored, and is hardly meant, whatever policies say.
 
 | code | for example |
 |---|---|
@@ -89,7 +98,7 @@ What a policy of the [library](../library.md) says. Policies of your own have co
 | code | policy | says |
 |---|---|---|
 %s
-%s`, refusals.String(), told.String(), denials.String(), note)
+%s`, refusals.String(), warnings.String(), told.String(), denials.String(), note)
 	return out, nil
 }
 
@@ -107,15 +116,15 @@ func (e *Example) rule(library map[string]policy.Description) policy.Rule {
 	return rules[i]
 }
 
-// section is what a page has of an example; said is the message of its finding.
-func (e *Example) section(ctx context.Context, library map[string]policy.Description) (out, said string, err error) {
+// section is what a page has of an example; said is its finding.
+func (e *Example) section(ctx context.Context, library map[string]policy.Description) (out string, said review.Finding, err error) {
 	refused, err := e.Refused(ctx)
 	if err != nil {
-		return "", "", err
+		return "", said, err
 	}
 	i := slices.IndexFunc(refused.Findings, func(finding review.Finding) bool { return finding.Code == e.Code })
 	if i < 0 {
-		return "", "", fmt.Errorf("%s: the example does not get this code", e.name())
+		return "", said, fmt.Errorf("%s: the example does not get this code", e.name())
 	}
 	var page strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&page, format+"\n\n", args...) }
@@ -128,13 +137,13 @@ func (e *Example) section(ctx context.Context, library map[string]policy.Descrip
 	}
 	before := page.Len()
 	if err := e.surroundings(say, show); err != nil {
-		return "", "", err
+		return "", said, err
 	}
 	if page.Len() > before && e.Patch == nil && !e.Audited {
 		say("this")
 	}
 	if err := e.applied(say, show); err != nil {
-		return "", "", err
+		return "", said, err
 	}
 	say("%s:", e.answered(refused.Findings[i].Effect))
 	show("text", refused.Text)
@@ -142,7 +151,7 @@ func (e *Example) section(ctx context.Context, library map[string]policy.Descrip
 		say("%s:", e.mended())
 		show("yaml", e.Many.shown(e.Mended))
 	}
-	return strings.TrimRight(page.String(), "\n") + "\n", refused.Findings[i].Message, nil
+	return strings.TrimRight(page.String(), "\n") + "\n", refused.Findings[i], nil
 }
 
 // mended says what follows.

@@ -23,8 +23,12 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// bank is a host that apps call in clear, and their proxies by TLS, as a rule of the app's namespace has it.
-const bank = "bank.partner.test"
+// bank and till are hosts that apps call in clear, and their proxies by TLS, as rules of the app's namespace have it: at the port itself, and at
+// one of TLS to which a route leads.
+const (
+	bank = "bank.partner.test"
+	till = "till.partner.test"
+)
 
 // TestAdoption: a namespace that lived before anybody governed it is adopted while its app calls without pause, and goes back. No call is
 // lost, those neither that the client's proxy encrypts, none goes straight out once it is sealed, a hop that was written by hand is retired
@@ -43,7 +47,10 @@ func TestAdoption(t *testing.T) {
 			pod := shared.lives(t, l.from)
 			manifests := entry("living", l.host+"'], exportTo: ['.", withPorts(webOnly)) +
 				entry("bank", bank+"'], exportTo: ['.", withPorts(`{number: 80, targetPort: 443, name: http, protocol: HTTP}`)) +
-				rule("bank", `{host: `+bank+`, exportTo: ['.'], trafficPolicy: `+simple+`}`)
+				rule("bank", `{host: `+bank+`, exportTo: ['.'], trafficPolicy: `+simple+`}`) +
+				entry("till", till+"'], exportTo: ['.", withPorts(webOnly)) +
+				rule("till", `{host: `+till+`, exportTo: ['.'], trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE, insecureSkipVerify: true}}]}}`) +
+				virtualService("till", `{hosts: [`+till+`], exportTo: ['.'], http: [{match: [{port: 80}], route: [{destination: {host: `+till+`, port: {number: 443}}}]}]}`)
 			if l.byHand != "" {
 				manifests += entry("guide", l.byHand+"'], exportTo: ['.', 'istio-system", withPorts(`{number: 80, name: http, protocol: HTTP}`)) +
 					strings.NewReplacer("spec:\n", "spec:\n  exportTo: ['.', 'istio-system']\n", "spec: {host: ", "spec: {exportTo: ['.'], host: ").Replace(guide)
@@ -52,7 +59,7 @@ func TestAdoption(t *testing.T) {
 				require.NoError(t, shared.apply(t.Context(), living))
 				t.Cleanup(func() { shared.deleted(t, living) })
 			}
-			calls, by := slices.Concat(l.calls, []order{web(bank)}), l.calls
+			calls, by := slices.Concat(l.calls, []order{web(bank), web(till)}), l.calls
 			for _, o := range calls {
 				shared.straight(t, l.from, pod, o)
 			}
@@ -63,7 +70,7 @@ func TestAdoption(t *testing.T) {
 				args = append(args, "--retire", filepath.Join(t.TempDir(), "retired.yaml"))
 			}
 			done := shared.callWithoutPause(t, leg{l.host, wayOf(l.from), [2]string{l.from, l.from}, by})
-			encrypting := shared.callWithoutPause(t, leg{bank, wayOf(l.from), [2]string{l.from, l.from}, []order{web(bank)}})
+			encrypting := shared.callWithoutPause(t, leg{bank, wayOf(l.from), [2]string{l.from, l.from}, []order{web(bank), web(till)}})
 			run := func(args ...string) {
 				if kubeconfig := os.Getenv("KUBECONFIG"); kubeconfig != "" {
 					args = append(args, "--kubeconfig", kubeconfig)
@@ -86,6 +93,7 @@ func TestAdoption(t *testing.T) {
 					shared.arrives(t, l.from, o, o.Port, "")
 				}
 				shared.arrives(t, l.from, web(bank), 443, "")
+				shared.arrives(t, l.from, web(till), 443, "")
 			}
 			require.Empty(t, shared.since(t, pod, sealed), "straight out once they are sealed")
 
@@ -100,7 +108,7 @@ func TestAdoption(t *testing.T) {
 			require.Positive(t, made)
 			require.Equal(t, made, answered)
 			made, answered = encrypting()
-			t.Logf("%s, encrypted by the client's proxy: %d calls, %d answered", bank, made, answered)
+			t.Logf("%s and %s, encrypted by the client's proxy: %d calls, %d answered", bank, till, made, answered)
 			require.Positive(t, made)
 			require.Equal(t, made, answered)
 		})

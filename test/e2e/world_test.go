@@ -51,7 +51,7 @@ var namespaces = map[string]map[string]string{
 // names are known to DNS alone. Wildcards have one name that answers.
 var names = []string{
 	"api.partner.test", "two.partner.test", "canary.partner.test", "shadow.partner.test", "h2.partner.test", "grpc.partner.test",
-	"static.partner.test", "none.partner.test", "robin.partner.test", "churn.partner.test", "tide.partner.test", "guide.partner.test", "gone.partner.test", "bank.partner.test",
+	"static.partner.test", "none.partner.test", "robin.partner.test", "churn.partner.test", "tide.partner.test", "guide.partner.test", "gone.partner.test", "bank.partner.test", "till.partner.test",
 	"www.wiki.test", "de.wiki.test", "de.cloud.test", "el.cloud.test", "deep.eu.cloud.test", special, "both.cloud.test", "local.cloud.test", "metadata.cloud.test", "services.cloud.test", "evil.test", "direct.test", "load.partner.test", "ports.partner.test", "safe.partner.test", "sql.partner.test",
 }
 

@@ -105,6 +105,13 @@ func TestAManifestOfLongListsIsRefused(t *testing.T) {
 	err := shared.Client.Create(t.Context(), in, client.DryRunAll)
 	assert.Equal(t, int32(422), code(err), "%v", err)
 	require.ErrorContains(t, err, "too-large")
+
+	// An ingress has as many.
+	for _, route := range routes {
+		require.NoError(t, unstructured.SetNestedField(route.(map[string]any)["route"].([]any)[0].(map[string]any), "web", "destination", "host"))
+	}
+	require.NoError(t, unstructured.SetNestedMap(in.Object, map[string]any{"hosts": append(hosts, "last.test"), "gateways": []any{"ingress"}, "http": routes}, "spec"))
+	require.NoError(t, shared.Client.Create(t.Context(), in, client.DryRunAll))
 }
 
 // TestNobodyTakesThePortsOfTheGateway, nor decides on its pods over the calls of others, by Gateways and routes of his own.

@@ -121,11 +121,11 @@ func relabelled(t *testing.T, as *unstructured.Unstructured) []byte {
 	return out
 }
 
-// older waits until what is stored next is younger than the entries that share a host with it: the API server tells ages in
-// seconds.
+// older waits until what is stored next is younger than the entries, or the VirtualServices, that share a host with it: the API server
+// tells ages in seconds.
 func (p *plane) older(t *testing.T, object *unstructured.Unstructured) {
 	t.Helper()
-	if object.GetKind() != "ServiceEntry" {
+	if object.GetKind() != "ServiceEntry" && object.GetKind() != "VirtualService" {
 		return
 	}
 	entries := &unstructured.UnstructuredList{}

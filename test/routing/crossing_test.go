@@ -13,7 +13,6 @@ import (
 	"istio.io/istio/pilot/test/xdstest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
 
 	"github.com/egress-governor/egress-governor/internal/adopt"
 	"github.com/egress-governor/egress-governor/internal/egress"
@@ -45,9 +44,8 @@ func newCrossing(t *testing.T, by egress.Transport, rule string) *crossing {
 	name := map[bool]string{true: "vault", false: "default"}[by == egress.MutualTLS]
 	out.gw, _ = out.mesh.GatewayByName(name)
 	out.labelled(by == egress.MutualTLS, false)
-	out.written = &unstructured.Unstructured{}
-	require.NoError(t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: DestinationRule,
-		metadata: {name: api, namespace: app-a, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: `+rule+`}`), &out.written.Object))
+	out.written = stored(t, `{apiVersion: networking.istio.io/v1, kind: DestinationRule,
+		metadata: {name: api, namespace: app-a, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: `+rule+`}`)
 	out.rules(out.written)
 	out.enter(false, true)
 	out.exit()
@@ -76,10 +74,9 @@ func (c *crossing) enter(sealed, held bool) {
 	if c.gw.Transport == egress.MutualTLS {
 		tcp = ", {number: 5432, name: tcp, protocol: TCP}"
 	}
-	object := &unstructured.Unstructured{}
-	require.NoError(c.t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a},
-		spec: {hosts: [api.example.com], exportTo: ["."], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}, {number: 8443, name: grpc, protocol: GRPC}`+tcp+`]}}`), &object.Object))
-	c.put(object, map[bool]string{true: c.gw.Name}[sealed], held)
+	c.put(stored(c.t, `{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a},
+		spec: {hosts: [api.example.com], exportTo: ["."], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}, {number: 8443, name: grpc, protocol: GRPC}`+tcp+`]}}`),
+		map[bool]string{true: c.gw.Name}[sealed], held)
 }
 
 // crosses has the crossing stand that egressctl writes before the entry goes back, which is that by which it is sealed.
@@ -87,9 +84,9 @@ func (c *crossing) crosses() {
 	c.t.Helper()
 	sealed, err := hop.Seal(c.entry, c.gw, c.mesh)
 	require.NoError(c.t, err)
-	stored := []manifest.Object{{Unstructured: sealed}, {Unstructured: c.written}, {Unstructured: &unstructured.Unstructured{Object: map[string]any{
+	objects := []manifest.Object{{Unstructured: sealed}, {Unstructured: c.written}, {Unstructured: &unstructured.Unstructured{Object: map[string]any{
 		"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "app-a"}}}}}
-	found, err := adopt.Crossings(c.mesh, stored, []adopt.Return{{Object: stored[0], Intent: c.entry}})
+	found, err := adopt.Crossings(c.mesh, objects, []adopt.Return{{Object: objects[0], Intent: c.entry}})
 	require.NoError(c.t, err)
 	require.Len(c.t, found, 1)
 	c.filter = found[0].Object(c.mesh)
@@ -254,54 +251,4 @@ func TestACrossingSpeaksAsProxiesDoInTheEnd(t *testing.T) {
 			assert.Subset(t, want.AlpnProtocols, of.AlpnProtocols, name)
 		}
 	}
-}
-
-// TestARouteToATLSPortTurnsBeforeItsRule: HTTP that a route leads to a TLS port, where the client's proxy encrypts it, gets through a gateway by Plain
-// while the entry is sealed and the route is not, and goes in clear to nobody. The rule after the entry, and before the route, would have it fail.
-func TestARouteToATLSPortTurnsBeforeItsRule(t *testing.T) {
-	c := newCrossing(t, egress.Plain, `{host: api.example.com, exportTo: ["."], trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`)
-	routes := &unstructured.Unstructured{}
-	require.NoError(t, yaml.Unmarshal([]byte(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: up, namespace: app-a}, spec: {hosts: [api.example.com], exportTo: ["."],
-		http: [{match: [{port: 80}], route: [{destination: {host: api.example.com, port: {number: 443}}}]}]}}`), &routes.Object))
-	require.NoError(t, c.registry.Put(routes))
-	goes := func() string {
-		m := newMesh(t, c.state()+document(t, c.authors.Object)+document(t, routes.Object))
-		client := m.sidecar(t, "app-a")
-		of := call{namespace: "app-a", host: api, port: 80}
-		found, err := ways(t, client, of, 80, simulation.CallModeOutbound)
-		require.NoError(t, err)
-		require.Len(t, found, 1)
-		require.NotEmpty(t, found[0].cluster)
-		at, encrypts := addresses(client, found[0].cluster), spoken(t, client, found[0].cluster) != nil
-		if slices.Equal(at, []string{webs}) {
-			return map[bool]string{true: direct, false: "in clear"}[encrypts]
-		}
-		of.asks, of.tls = found[0].asks, encrypts
-		port := map[bool]int{false: 8080, true: 8443}[encrypts]
-		if slices.Equal(at, []string{gatewayHost + ":443"}) && !encrypts {
-			return fails // HTTP at the port of TLS
-		}
-		gateway := m.gateway(t, "")
-		exits, err := clusters(t, gateway, of, port, simulation.CallModeGateway)
-		if err != nil || len(exits) != 1 || !slices.Equal(addresses(gateway, exits[0]), []string{webs}) || encrypts == (spoken(t, gateway, exits[0]) != nil) {
-			return fails
-		}
-		return "by the gateway, encrypted once"
-	}
-	c.store("", egress.Plain, true)
-	c.exit()
-	assert.Equal(t, direct, goes())
-	c.store(c.gw.Name, egress.Plain, true)
-	assert.Equal(t, "by the gateway, encrypted once", goes(), "the entry sealed")
-	written, inClear := c.authors, c.sealedRule()
-	c.rules(inClear)
-	assert.Equal(t, fails, goes(), "the rule before the route")
-	c.rules(written)
-	form := c.registry.RouteForm(types.NamespacedName{Namespace: "app-a", Name: "up"})
-	require.NotNil(t, form)
-	routes, err := form(routes)
-	require.NoError(t, err)
-	assert.Equal(t, "by the gateway, encrypted once", goes(), "the route led")
-	c.rules(inClear)
-	assert.Equal(t, "by the gateway, encrypted once", goes(), "the rule too")
 }

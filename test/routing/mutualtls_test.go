@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -14,6 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/simulation"
 	"istio.io/istio/pilot/test/xdstest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/egress-governor/egress-governor/internal/hop"
+	"github.com/egress-governor/egress-governor/test/proof"
 )
 
 const (
@@ -149,4 +154,22 @@ func admits(t *testing.T, chain *listener.FilterChain, caller string) bool {
 	require.NoError(t, chain.GetTransportSocket().GetTypedConfig().UnmarshalTo(&context))
 	allowed := names(&tlsv3.UpstreamTlsContext{CommonTlsContext: context.GetCommonTlsContext()})
 	return len(allowed) == 0 || slices.Contains(allowed, caller)
+}
+
+// TestOfTwoRulesEitherIsTheOlder: Istio goes by the newer one of those that are not exported alike, and ours is as old as the entry.
+func TestOfTwoRulesEitherIsTheOlder(t *testing.T) {
+	all, err := proof.Load(filepath.Join("cases", "rules", "exported-otherwise"))
+	require.NoError(t, err)
+	of := all[0]
+	stored, err := of.Store(t.Context(), "MutualTLS")
+	require.NoError(t, err)
+	ours := 0
+	for _, object := range stored.Objects {
+		if object.GetKind() == "DestinationRule" && hop.IsClientRule(object) {
+			object.SetCreationTimestamp(metav1.NewTime(time.Unix(1, 0)))
+			ours++
+		}
+	}
+	require.NotZero(t, ours)
+	prove(t, of, "MutualTLS", stored)
 }

@@ -72,10 +72,18 @@ func (p *passing) written(by egress.Transport) *unstructured.Unstructured {
 	if by == egress.MutualTLS {
 		tcp = ", {number: 5432, name: tcp, protocol: TCP}"
 	}
-	out := &unstructured.Unstructured{}
-	require.NoError(p.t, yaml.Unmarshal([]byte(fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a},
+	return stored(p.t, fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: api, namespace: app-a},
 		spec: {hosts: ["%s"], exportTo: ["."], resolution: DNS, %sports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}%s]}}`,
-		p.host, endpoints, tcp)), &out.Object))
+		p.host, endpoints, tcp))
+}
+
+// stored is a manifest as clients of an API server read it, whose numbers are whole.
+func stored(t *testing.T, manifest string) *unstructured.Unstructured {
+	t.Helper()
+	raw, err := yaml.YAMLToJSON([]byte(manifest))
+	require.NoError(t, err)
+	out := &unstructured.Unstructured{}
+	require.NoError(t, out.UnmarshalJSON(raw))
 	return out
 }
 

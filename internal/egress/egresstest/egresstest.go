@@ -94,6 +94,8 @@ type Cluster struct {
 	InGatewayNamespaces []map[string]string
 	// Routed is what VirtualServices of authors say.
 	Routed []*egress.Routing
+	// Stored are VirtualServices of sidecars.
+	Stored []*egress.Rival
 	// Rules are of any namespace, one for a host.
 	Rules []*egress.Rule
 	// Led is how many hosts the VirtualServices of any namespace lead to.
@@ -202,6 +204,16 @@ func (c *Cluster) HostsOf(namespace, except string) (out int) {
 	return out
 }
 
+// ExportedBy implements egress.View.
+func (c *Cluster) ExportedBy(namespace, except string) (out int) {
+	for _, entry := range c.Known {
+		if entry.Namespace == namespace && entry.Name != except {
+			out += len(entry.ExportTo)
+		}
+	}
+	return out
+}
+
 // LedBy implements egress.View.
 func (c *Cluster) LedBy(string, string) int { return c.Led }
 
@@ -302,7 +314,7 @@ func (c *Cluster) Narrowing(wildcard string) []*egress.Seen { return c.Narrows[w
 // Serving implements egress.View.
 func (c *Cluster) Serving(host string) (out []*egress.Binding) {
 	for _, binding := range c.Bindings {
-		if binding.Names(host) {
+		if slices.Contains(binding.Hosts(), host) {
 			out = append(out, binding)
 		}
 	}
@@ -349,6 +361,16 @@ func (c *Cluster) Routings(namespace, host string) (out []*egress.Routing) {
 	for _, routing := range c.Routed {
 		if routing.Namespace == namespace && routing.Of(host) {
 			out = append(out, routing)
+		}
+	}
+	return out
+}
+
+// Rivals implements egress.View.
+func (c *Cluster) Rivals(namespace, host string) (out []*egress.Rival) {
+	for _, rival := range c.Stored {
+		if slices.Contains(rival.Hosts, host) && (rival.Namespace == namespace || !rival.Private()) {
+			out = append(out, rival)
 		}
 	}
 	return out

@@ -1,0 +1,164 @@
+package egress
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Rival is a VirtualService as it stands beside others of one of its hosts. Istio merges no two of them: a sidecar goes, at each port, by
+// the first that has a route there, and the routes of the others are without effect.
+type Rival struct {
+	Seen
+	// Created is zero for one that is not stored yet.
+	Created time.Time
+	// Hosts are canonical, those under the cluster's own domain left out.
+	Hosts []string
+	// routes has each kind of route of sidecars once.
+	routes []served
+}
+
+// maxServed is how many kinds of routes of one object are kept. People write a few.
+const maxServed = 200
+
+// served are the calls that a route is for.
+type served struct {
+	family Family
+	// port is 0 for any.
+	port uint32
+	// names are the SNIs of TLS, subnets the addresses that calls must be for.
+	names   []string
+	subnets string
+	// some says that it is for the calls of some pods alone.
+	some bool
+}
+
+var families = map[string]Family{"http": FamilyHTTP, "tls": FamilyTLS, "tcp": FamilyTCP}
+
+// ReadRival reads a VirtualService; nil where no sidecar applies it, or it is for none but the mesh's own hosts.
+func ReadRival(vs *unstructured.Unstructured, mesh *Mesh) *Rival {
+	gateways := GatewayNames(vs)
+	if !OfSidecars(gateways) {
+		return nil
+	}
+	out := &Rival{Seen: Seen{Namespace: vs.GetNamespace(), Name: vs.GetName(), ExportTo: ExportTo(vs)}, Created: vs.GetCreationTimestamp().Time}
+	for _, host := range Hosts(vs) {
+		if canonical := mesh.Qualify(host, vs.GetNamespace()); !mesh.InCluster(canonical) {
+			out.Hosts = append(out.Hosts, canonical)
+		}
+	}
+	if len(out.Hosts) == 0 {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, section := range sections {
+		for _, item := range RoutesOf(vs, section) {
+			route, _ := item.(map[string]any)
+			for _, of := range servedBy(route, families[section], gateways) {
+				if key := fmt.Sprint(of); !known[key] && len(known) < maxServed {
+					known[key] = true
+					out.routes = append(out.routes, of)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// servedBy returns the calls of sidecars that a route is for.
+func servedBy(route map[string]any, family Family, gateways []string) (out []served) {
+	matches := Matches(route)
+	if len(matches) == 0 && family != FamilyTLS {
+		return []served{{family: family}}
+	}
+	for _, match := range matches {
+		if !OfSidecars(narrowed(match, gateways)) {
+			continue
+		}
+		out = append(out, served{
+			family: family, port: Number(match["port"]), names: Texts(match["sniHosts"]), subnets: strings.Join(Texts(match["destinationSubnets"]), ","),
+			some: match["sourceLabels"] != nil || match["sourceNamespace"] != nil,
+		})
+	}
+	return out
+}
+
+// of says whether calls of a host to a port may meet the route.
+func (s served) of(host string, port Port) bool {
+	return s.family == FamilyOf(port.Protocol) && (s.port == 0 || s.port == port.Number) && (s.family != FamilyTLS || covers(s.names, host))
+}
+
+// over says whether a route that comes first leaves another of the same calls nothing. HTTP goes by one VirtualService as a whole, and so does
+// TCP after a route for any address; of TLS a sidecar has the routes of all, but of several with one match the first.
+func (s served) over(other served) bool {
+	switch {
+	case s.some:
+		return false
+	case s.family == FamilyTLS:
+		return slices.Equal(s.names, other.names) && s.subnets == other.subnets
+	}
+	return s.subnets == ""
+}
+
+// Over says whether the other has routes for calls of a host, which both name, to a port, and none that is applied where this comes first.
+func (r *Rival) Over(other *Rival, host string, port Port) bool {
+	// Of HTTP, Istio gives the hosts below a wildcard to the first that names it, whatever routes it has.
+	whole := IsWildcard(host) && FamilyOf(port.Protocol) == FamilyHTTP
+	has := false
+	for _, theirs := range other.routes {
+		if !theirs.of(host, port) {
+			continue
+		}
+		has = true
+		if !whole && !slices.ContainsFunc(r.routes, func(ours served) bool { return ours.of(host, port) && ours.over(theirs) }) {
+			return false
+		}
+	}
+	return has
+}
+
+// Serves says whether it has a route for calls of a host to a port.
+func (r *Rival) Serves(host string, port Port) bool {
+	return slices.ContainsFunc(r.routes, func(route served) bool { return route.of(host, port) })
+}
+
+// Rank says how a client comes to see it: Istio takes what the client's own namespace has for itself before what is exported to it by
+// name, and this before what is exported to everybody; 0 for one that does not see it.
+func (r *Rival) Rank(client string) int {
+	rank := exports(r.ExportTo, r.Namespace, client)
+	if rank == reachesByName && client == r.Namespace {
+		rank++
+	}
+	return int(rank)
+}
+
+// IsOwn says whether it is for the calls of a client by the client's own will, whatever others export.
+func (r *Rival) IsOwn(client string) bool { return r.Rank(client) > int(reachesByName) }
+
+// Before orders those that a client sees as Istio does: negative where r comes first.
+func (r *Rival) Before(other *Rival, client string) int {
+	return cmp.Or(other.Rank(client)-r.Rank(client), r.Older(other))
+}
+
+// Older orders them by their ages: negative where r comes before the other.
+func (r *Rival) Older(other *Rival) int {
+	return cmp.Or(r.age().Compare(other.age()), cmp.Compare(r.Name, other.Name), cmp.Compare(r.Namespace, other.Namespace))
+}
+
+// age is when it was made; what is not stored yet is the youngest.
+func (r *Rival) age() time.Time {
+	if r.Created.IsZero() {
+		return time.Unix(1<<40, 0)
+	}
+	return r.Created
+}
+
+// Private says whether no other namespace sees it.
+func (r *Rival) Private() bool {
+	names, all := Clients(r.ExportTo, r.Namespace)
+	return !all && !slices.ContainsFunc(names, func(name string) bool { return name != r.Namespace })
+}
