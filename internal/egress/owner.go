@@ -24,6 +24,48 @@ func Serving(entries []*Entry, namespace string) (out *Entry) {
 	return out
 }
 
+// Concerned returns the entry whose calls are under what a namespace writes of a host, by rules and routes: the one by which its own
+// sidecars find the host, and before another namespace's one of its own that others alone see, since these look for rules in the
+// namespace of the entry, and apply routes that are exported to them; nil for none. One that is not sealed comes first: calls by it leave
+// past every gateway.
+func Concerned(entries []*Entry, namespace string) *Entry {
+	serving := Serving(entries, namespace)
+	if serving != nil && (serving.Namespace == namespace || serving.Gateway == "") {
+		return serving
+	}
+	for _, entry := range entries {
+		if entry.shown(namespace) && (serving == nil || entry.Gateway != "") {
+			return entry
+		}
+	}
+	return serving
+}
+
+// portsBeside returns the ports of an entry, nil for none, and of those that its namespace has beside it at the same gateway, each once.
+func portsBeside(of *Entry, entries []*Entry) []Port {
+	if of == nil {
+		return nil
+	}
+	out := slices.Clip(of.Ports)
+	for _, entry := range entries {
+		if entry == of || entry.Namespace != of.Namespace || entry.Gateway != of.Gateway {
+			continue
+		}
+		for _, port := range entry.Ports {
+			if !slices.ContainsFunc(out, func(other Port) bool { return other.Number == port.Number }) {
+				out = append(out, port)
+			}
+		}
+	}
+	return out
+}
+
+// shown says whether a namespace has the entry for others.
+func (e *Entry) shown(namespace string) bool {
+	names, all := Clients(e.ExportTo, e.Namespace)
+	return e.Namespace == namespace && (all || len(names) > 0)
+}
+
 // Hidden returns a port of one of two entries of a host in a namespace, the older given first, that its clients do not
 // get to see: Istio joins the two only where they are alike in all but ports, and else takes one of them; 0 for none.
 func Hidden(older, younger *Entry) uint32 {
@@ -51,11 +93,11 @@ func setOf(list []string) map[string]bool {
 	return out
 }
 
-// Through returns the entry that lets a namespace reach a host by an egress gateway: the oldest that the namespace sees
-// and that is sealed to it; nil for none.
+// Through returns the entry that lets those whose calls a namespace's routes lead reach a host by an egress gateway: the oldest that the
+// namespace sees, or has for others, and that is sealed to it; nil for none.
 func Through(entries []*Entry, namespace, gateway string) *Entry {
 	for _, entry := range entries {
-		if entry.Gateway == gateway && gateway != "" && entry.reaches(namespace) != reachesNot {
+		if entry.Gateway == gateway && gateway != "" && (entry.reaches(namespace) != reachesNot || entry.shown(namespace)) {
 			return entry
 		}
 	}

@@ -47,6 +47,28 @@ func TestServingIsIstiosChoice(t *testing.T) {
 	}
 }
 
+// TestWhatANamespaceWritesIsForWhoeverCallsByItsEntries, itself or others alone.
+func TestWhatANamespaceWritesIsForWhoeverCallsByItsEntries(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		entries []*egress.Entry
+		want    string
+	}{
+		"nothing":                              {nil, "nobody"},
+		"its own":                              {[]*egress.Entry{at(1, "a", "x"), at(2, "client", "x")}, "client"},
+		"another's":                            {[]*egress.Entry{at(1, "a", "x")}, "a"},
+		"another's that it does not see":       {[]*egress.Entry{at(1, "a", "x", "b")}, "nobody"},
+		"its own, for others alone":            {[]*egress.Entry{at(1, "client", "x", "b")}, "client"},
+		"its own, for nobody":                  {[]*egress.Entry{at(1, "client", "x", "~")}, "nobody"},
+		"its own, for others, before others'":  {[]*egress.Entry{at(1, "a", "x", "client"), at(2, "client", "x", "b")}, "client"},
+		"others', past every gateway":          {[]*egress.Entry{at(1, "a", "", "client"), at(2, "client", "x", "b")}, "a"},
+		"its own, past every gateway":          {[]*egress.Entry{at(1, "client", "", "b")}, "client"},
+		"others' before its own of no gateway": {[]*egress.Entry{at(1, "client", "", "b"), at(2, "a", "x", "client")}, "a"},
+	} {
+		assert.Equal(t, tc.want, nameOf(egress.Concerned(tc.entries, "client")), name)
+	}
+}
+
 func TestThroughIsOfTheGatewayAndSeen(t *testing.T) {
 	t.Parallel()
 	entries := []*egress.Entry{at(1, "a", "default"), at(2, "b", "pci", "."), at(3, "c", "pci")}
@@ -54,6 +76,9 @@ func TestThroughIsOfTheGatewayAndSeen(t *testing.T) {
 	assert.Equal(t, "b", nameOf(egress.Through(entries, "b", "pci")))
 	assert.Equal(t, "a", nameOf(egress.Through(entries, "client", "default")))
 	assert.Equal(t, "nobody", nameOf(egress.Through(entries, "client", "")))
+	forOthers := []*egress.Entry{at(1, "a", "pci", "b"), at(2, "client", "pci", "b")}
+	assert.Equal(t, "client", nameOf(egress.Through(forOthers, "client", "pci")))
+	assert.Equal(t, "nobody", nameOf(egress.Through([]*egress.Entry{at(1, "client", "pci", "~")}, "client", "pci")))
 }
 
 // TestIstioJoinsEntriesThatAreAlike; test/routing holds the same against Istio's own generator.

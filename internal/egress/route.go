@@ -20,9 +20,11 @@ type Route struct {
 	Bound Bound
 	// Targets are the hosts that its calls ask for. Routes of one object may share the slice.
 	Targets []Target
-	// Entries are those that name the host, Serving is the one that sidecars of the namespace go by; nil for none.
+	// Entries are those that name the host, Serving is the one by which calls go that the routes may lead; nil for none.
 	Entries []*Entry
 	Serving *Entry
+	// Ports are those by which such calls go: of Serving, and of the other entries of the host that its namespace has at the same gateway.
+	Ports []Port
 	// Exit is how the gateway that Serving is sealed to reaches the host; nil for none.
 	Exit *Exit
 	// InMesh is true for hosts of Services and below the cluster domain, ToGateway for an egress gateway's own Service.
@@ -313,9 +315,10 @@ func (r *resolver) host(written string) Route {
 	canonical := r.mesh.Qualify(written, r.namespace)
 	entries := r.view.Entries(canonical)
 	out := Route{
-		Canonical: canonical, Entries: entries, Serving: Serving(entries, r.namespace),
+		Canonical: canonical, Entries: entries, Serving: Concerned(entries, r.namespace),
 		InMesh: r.mesh.InMesh(canonical, r.view),
 	}
+	out.Ports = portsBeside(out.Serving, entries)
 	if out.Serving != nil && out.Serving.Gateway != "" {
 		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
 		out.Exit = r.view.Exit(canonical, gw.Namespace())

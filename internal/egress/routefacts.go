@@ -142,11 +142,9 @@ func (r Route) via(from string) (via, gateway string) {
 
 // protocol is the one that the host's entry declares for the route's port, or else what the route's section takes.
 func (r Route) protocol() string {
-	if r.Serving != nil {
-		for _, port := range r.Serving.Ports {
-			if port.Number == r.Port() {
-				return port.Protocol
-			}
+	for _, port := range r.Ports {
+		if port.Number == r.Port() {
+			return port.Protocol
 		}
 	}
 	if r.Section == "tcp" {

@@ -240,11 +240,22 @@ func mergedTLS(first, second map[uint32]map[string]any) map[uint32]map[string]an
 	return out
 }
 
-// Governing returns the entry by which clients of a rule's namespace reach its host through an egress gateway, nil for
-// none: the rule is then no business of a gateway's.
+// Governing returns the entry by which calls that are under a rule reach its host through an egress gateway, nil for none: the rule is
+// then no business of a gateway's.
 func (m *Mesh) Governing(rule *Rule, view View) *Entry {
-	serving := Serving(view.Entries(rule.Host), rule.Namespace)
-	if serving == nil || serving.Gateway == "" {
+	concerned := Concerned(view.Entries(rule.Host), rule.Namespace)
+	if concerned == nil || concerned.Gateway == "" {
+		return nil
+	}
+	return concerned
+}
+
+// Beside returns the entry of another namespace by which a rule's own reaches its host through an egress gateway, while the one that
+// governs it is for others alone; nil for none.
+func (m *Mesh) Beside(rule *Rule, view View) *Entry {
+	entries := view.Entries(rule.Host)
+	serving := Serving(entries, rule.Namespace)
+	if serving == nil || serving.Gateway == "" || serving == Concerned(entries, rule.Namespace) {
 		return nil
 	}
 	return serving
@@ -253,17 +264,22 @@ func (m *Mesh) Governing(rule *Rule, view View) *Entry {
 // Seals says whether a rule's settings can be left to the exit of its host: it has one, and encrypts as the rule does.
 // Otherwise clients keep them, and calls fail at the gateway rather than leave in clear.
 func (m *Mesh) Seals(rule *Rule, view View) bool {
-	serving := m.Governing(rule, view)
-	if serving == nil || serving.Led {
+	governing, beside := m.Governing(rule, view), m.Beside(rule, view)
+	return governing != nil && m.leaves(rule, governing, view) && (beside == nil || m.leaves(rule, beside, view))
+}
+
+// leaves says whether the settings can be left to the exit by which the calls of an entry go.
+func (m *Mesh) leaves(rule *Rule, entry *Entry, view View) bool {
+	if entry.Led {
 		return false
 	}
-	gw, _ := m.GatewayByName(serving.Gateway)
+	gw, _ := m.GatewayByName(entry.Gateway)
 	exit := view.Exit(rule.Host, gw.Namespace())
 	if exit == nil {
 		return false
 	}
-	for _, port := range serving.Ports {
-		if !serving.EncryptedAs(rule, port, exit) {
+	for _, port := range entry.Ports {
+		if !entry.EncryptedAs(rule, port, exit) {
 			return false
 		}
 	}

@@ -104,6 +104,30 @@ func TestARuleIsLeftToAnExitThatEncryptsAsItDoes(t *testing.T) {
 	assert.False(t, view.Mesh.Seals(simple, view))
 }
 
+// TestARuleOfAnEntryForOthers is left to its exit as any is; not so while its own namespace goes by another's that is not encrypted as the rule
+// says.
+func TestARuleOfAnEntryForOthers(t *testing.T) {
+	t.Parallel()
+	simple := ruling("apps", tlsMode("SIMPLE"))
+	entry := defines(1, "e", ported(on("80", "HTTP")))
+	entry.ExportTo = []string{"b"}
+	view := &egresstest.Cluster{Mesh: egresstest.Mesh(), Known: []*egress.Entry{entry}, Rules: []*egress.Rule{simple}}
+	assert.Same(t, entry, view.Mesh.Governing(simple, view))
+	assert.True(t, view.Mesh.Seals(simple, view))
+	entry.ExportTo = []string{"~"}
+	assert.Nil(t, view.Mesh.Governing(simple, view), "nobody calls by it")
+	entry.ExportTo = []string{"b"}
+	theirs := *entry
+	theirs.Namespace, theirs.ExportTo = "z", []string{"apps"}
+	view.Known = append(view.Known, &theirs)
+	assert.Same(t, entry, view.Mesh.Governing(simple, view))
+	assert.Same(t, &theirs, view.Mesh.Beside(simple, view))
+	assert.True(t, view.Mesh.Seals(simple, view), "they share its exit")
+	theirs.Gateway = "elsewhere"
+	view.Mesh.Gateways = append(view.Mesh.Gateways, egress.Gateway{Name: "elsewhere", Service: "elsewhere.elsewhere.svc.cluster.local", HTTPPort: 80})
+	assert.False(t, view.Mesh.Seals(simple, view), "theirs leave in clear")
+}
+
 // TestARuleStandsBeforeAWildcard for those who see both and call the host.
 func TestARuleStandsBeforeAWildcard(t *testing.T) {
 	t.Parallel()

@@ -124,7 +124,7 @@ func checkRaw(vs *egress.VirtualService) (out Refusals) {
 		case route.Serving.Transport == egress.Plain:
 			out.add("raw-protocol", at.Child("host"), fmt.Sprintf("calls led to host %q name no host that egress gateway %q could go by", route.Host(), route.Serving.Gateway),
 				"lead HTTP calls by an HTTPRoute and TLS calls by a TLSRoute, or ask the platform team for an egress gateway by mutual TLS")
-		case slices.Contains(egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP), route.Port()):
+		case slices.Contains(egress.PortsOf(route.Ports, egress.FamilyHTTP), route.Port()):
 			out.add("port-mapping", at.Child("port"), fmt.Sprintf("port %d of host %q takes HTTP, and the egress gateway goes by the Host header there", route.Port(), route.Host()),
 				"use an HTTPRoute, or lead to a port of TCP")
 		}

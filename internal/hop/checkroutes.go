@@ -155,10 +155,10 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 		if route.Section != "http" || route.Port() == 0 || route.Serving == nil || route.Serving.Gateway == "" || !callsEntries(route) {
 			continue
 		}
-		http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
+		http := egress.PortsOf(route.Ports, egress.FamilyHTTP)
 		// A pair has the port in what it asks for.
 		paired := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return vs.Pairs[target.Canonical].Led == route.Canonical })
-		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Serving.Ports) && !asksForItsPort(route) {
+		if len(http) > 1 && !paired && slices.Contains(http, route.Port()) && !samePort(route, route.Ports) && !asksForItsPort(route) {
 			fix := askingFor(vs, route, fmt.Sprintf("%s:%d", route.Canonical, route.Port()))
 			switch itself := slices.ContainsFunc(route.Targets, func(target egress.Target) bool { return target.OfSpec }); {
 			case vs.Of != "":
@@ -176,7 +176,7 @@ func checkPortMapping(vs *egress.VirtualService) (out Refusals) {
 // asksForItsPort says whether a route itself has all its calls ask for the port of the host that it leads to, or for one of TLS, which
 // the gateway then calls.
 func asksForItsPort(route egress.Route) bool {
-	tls := egress.PortsOf(route.Serving.Ports, egress.FamilyTLS)
+	tls := egress.PortsOf(route.Ports, egress.FamilyTLS)
 	return len(route.Targets) > 0 && !slices.ContainsFunc(route.Targets, func(target egress.Target) bool {
 		return target.OfSpec || target.Canonical != route.Canonical || cmp.Or(target.Port, 80) != route.Port() && !slices.Contains(tls, target.Port)
 	})
@@ -190,7 +190,7 @@ func checkAskedPort(vs *egress.VirtualService) (out Refusals) {
 			continue
 		}
 		want := route.Port()
-		if own := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP); want == 0 && len(own) == 1 {
+		if own := egress.PortsOf(route.Ports, egress.FamilyHTTP); want == 0 && len(own) == 1 {
 			want = own[0]
 		}
 		for _, target := range route.Targets {

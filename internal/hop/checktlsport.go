@@ -39,7 +39,7 @@ func isOnward(vs *egress.VirtualService, route egress.Route) bool {
 // encryptingFix says how HTTP calls come to a TLS port of a host, whoever applies the route: by an HTTP port of the host that asks for
 // TLS, which leads there itself, or which the calls reach while they ask for the other.
 func encryptingFix(vs *egress.VirtualService, route egress.Route) string {
-	http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP)
+	http := egress.PortsOf(route.Ports, egress.FamilyHTTP)
 	declare := fmt.Sprintf("declare port 80 of protocol HTTP with targetPort %d in the ServiceEntry, set tls for it in a DestinationRule", route.Port())
 	switch {
 	case route.Mirror:

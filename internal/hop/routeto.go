@@ -18,7 +18,7 @@ func injectMutual(known *recorder, route egress.Route, bareSubset bool, namespac
 			known.replace(destinationSlot(route.Destination), leadingTo(host, port))
 		}
 	case toTLSPort(route) && route.AsksOnlyFor():
-		if http := egress.PortsOf(route.Serving.Ports, egress.FamilyHTTP); len(http) > 0 && askable(route, gw) {
+		if http := egress.PortsOf(route.Ports, egress.FamilyHTTP); len(http) > 0 && askable(route, gw) {
 			known.replace(headersSlot(route.Destination), askingForPort(route))
 			known.replace(destinationSlot(route.Destination), leadingTo(route.Canonical, http[0]))
 		} else if len(http) == 0 {
@@ -68,7 +68,7 @@ func askedOf(route egress.Route, namespace string, gw egress.Gateway, view egres
 // toTLSPort says whether HTTP calls are led to a TLS port of a sealed host, where a DestinationRule is to encrypt them.
 func toTLSPort(route egress.Route) bool {
 	return route.Section == "http" && route.Serving != nil && route.Serving.Gateway != "" &&
-		slices.ContainsFunc(route.Serving.Ports, func(port egress.Port) bool {
+		slices.ContainsFunc(route.Ports, func(port egress.Port) bool {
 			return port.Number == route.Port() && egress.FamilyOf(port.Protocol) == egress.FamilyTLS
 		})
 }

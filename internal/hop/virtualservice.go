@@ -199,7 +199,11 @@ func injectable(route egress.Route, namespace string, gw egress.Gateway, view eg
 	if slices.ContainsFunc(route.Targets, elsewhere) {
 		return false
 	}
-	return samePort(route, entry.Ports) && asksForPort(route, route.Port(), view.Exit(route.Canonical, gw.Namespace())) && sameProtocol(route, entry.Ports, gw, view)
+	ports := entry.Ports
+	if entry.Namespace == route.Serving.Namespace {
+		ports = route.Ports
+	}
+	return samePort(route, ports) && asksForPort(route, route.Port(), view.Exit(route.Canonical, gw.Namespace())) && sameProtocol(route, ports, gw, view)
 }
 
 // samePort says whether the gateway, which sees only the Host header or the SNI, sends the call to the port that the

@@ -263,3 +263,27 @@ func TestSettingsThatCostOthersAreFoundWhereTheyAreStored(t *testing.T) {
 		assert.Contains(t, codes(outcome), "costly-setting spec.trafficPolicy.loadBalancer.consistentHash.ringHash.minimumRingSize", req.Operation)
 	}
 }
+
+// TestARuleOfTwoExits is for the calls of others by an entry that its namespace has for them, and for its own by another's: both exits must
+// encrypt as it does.
+func TestARuleOfTwoExits(t *testing.T) {
+	t.Parallel()
+	const http = `ports: [{number: 80, name: http, protocol: HTTP}]}`
+	r := newReviewer()
+	own, theirs := known(t, `{hosts: [x.test], exportTo: [web], resolution: DNS, `+http, true), known(t, `{hosts: [x.test], exportTo: [payments], resolution: DNS, `+http, true)
+	theirs.Namespace = "theirs"
+	r.Mesh.Gateways = append(r.Mesh.Gateways, egress.Gateway{Name: "elsewhere", Service: "elsewhere.elsewhere.svc.cluster.local", HTTPPort: 80})
+	view := r.View.(*egresstest.Cluster)
+	view.Mesh = r.Mesh
+	written := create(object(t, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x, namespace: payments}\nspec: {host: x.test, trafficPolicy: {tls: {mode: SIMPLE}}}"))
+	for gateway, want := range map[string][]string{"": nil, "elsewhere": {"rule-conflict spec.trafficPolicy"}} {
+		theirs.Gateway = gateway
+		view.Known = []*egress.Entry{own}
+		if gateway != "" {
+			view.Known = append(view.Known, theirs)
+		}
+		outcome, err := r.Review(t.Context(), stored(t, r, written))
+		require.NoError(t, err)
+		assert.Equal(t, want, codes(outcome))
+	}
+}

@@ -17,11 +17,11 @@ import (
 const stopsIstiod = "and istiod panics where endpoints that DNS resolves are of several localities (istio/istio#61857): it would stop for everybody"
 
 // sortedEntries returns those of the entries of a host whose endpoints proxies choose among under rules of a namespace: an egress gateway
-// where the namespace's own entry is sealed, its sidecars where the one that serves it is not.
+// where the namespace's own entry is sealed, whoever sees it where it is not, and its sidecars where another's that serves it is not.
 func sortedEntries(entries []*egress.Entry, namespace string) (out []*egress.Entry) {
 	serving := egress.Serving(entries, namespace)
 	for _, entry := range entries {
-		if straight := entry.Gateway == "" || entry.Led; straight && serving != nil && entry.Namespace == serving.Namespace || !straight && entry.Namespace == namespace {
+		if straight := entry.Gateway == "" || entry.Led; entry.Namespace == namespace || straight && serving != nil && entry.Namespace == serving.Namespace {
 			out = append(out, entry)
 		}
 	}

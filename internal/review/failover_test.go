@@ -40,12 +40,13 @@ func TestNoRuleHasIstiodPanic(t *testing.T) {
 		policy string
 		want   []string
 	}{
-		"sealed":                 {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, true, sorting, []string{"costly-setting " + at}},
-		"of the mesh":            {`{hosts: [x.test], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, false, sorting, []string{"costly-setting " + at}},
-		"of a port":              {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, true, `portLevelSettings: [{port: {number: 80}, ` + sorting + `}]`, []string{"costly-setting spec.trafficPolicy.portLevelSettings[0].loadBalancer.localityLbSetting.failoverPriority"}},
-		"of a port that is none": {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, true, `portLevelSettings: [{port: {number: 81}, ` + sorting + `}]`, nil},
-		"addresses":              {`{hosts: [x.test], location: MESH_INTERNAL, resolution: STATIC, ` + twoLocalities, false, sorting, nil},
-		"another's host":         {`{hosts: [y.test], resolution: DNS, ` + twoLocalities, true, sorting, nil},
+		"sealed":                  {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, true, sorting, []string{"costly-setting " + at}},
+		"for others, of the mesh": {`{hosts: [x.test], exportTo: [web], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, false, sorting, []string{"costly-setting " + at}},
+		"of the mesh":             {`{hosts: [x.test], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, false, sorting, []string{"costly-setting " + at}},
+		"of a port":               {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, true, `portLevelSettings: [{port: {number: 80}, ` + sorting + `}]`, []string{"costly-setting spec.trafficPolicy.portLevelSettings[0].loadBalancer.localityLbSetting.failoverPriority"}},
+		"of a port that is none":  {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, true, `portLevelSettings: [{port: {number: 81}, ` + sorting + `}]`, nil},
+		"addresses":               {`{hosts: [x.test], location: MESH_INTERNAL, resolution: STATIC, ` + twoLocalities, false, sorting, nil},
+		"another's host":          {`{hosts: [y.test], resolution: DNS, ` + twoLocalities, true, sorting, nil},
 	} {
 		r := newReviewer()
 		r.View.(*egresstest.Cluster).Known = []*egress.Entry{known(t, tc.entry, tc.sealed)}
@@ -76,6 +77,7 @@ func TestNoEntryHasIstiodPanic(t *testing.T) {
 		"its own":                  {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, "payments", "", []string{"costly-setting spec.endpoints[1].locality"}},
 		"another's, at a gateway":  {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, "other", "", nil},
 		"another's, in the mesh":   {`{hosts: [x.test], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, "other", "", []string{"costly-setting spec.endpoints[1].locality"}},
+		"its own, for another":     {`{hosts: [x.test], exportTo: [other], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, "payments", "", []string{"costly-setting spec.endpoints[1].locality"}},
 		"one that does not see it": {`{hosts: [x.test], exportTo: ["."], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, "other", "", nil},
 		"annotated":                {`{hosts: [x.test], location: MESH_INTERNAL, resolution: DNS, ` + twoLocalities, "", "PreferClose", []string{"costly-setting spec.endpoints[1].locality"}},
 		"annotated, at a gateway":  {`{hosts: [x.test], resolution: DNS, ` + twoLocalities, "", "PreferClose", nil},

@@ -45,9 +45,13 @@ func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress
 	if serving.Namespace != rule.Namespace {
 		return joining(exit, serving, rule)
 	}
+	if beside := s.Mesh.Beside(rule, s.View); beside != nil {
+		gw, _ := s.Mesh.GatewayByName(beside.Gateway)
+		out = joining(s.View.Exit(rule.Host, gw.Namespace()), beside, rule)
+	}
 	others := exit.WithoutNamespace(rule.Namespace)
 	if others == nil {
-		return nil
+		return out
 	}
 	for _, entry := range s.View.Entries(rule.Host) {
 		if entry.Namespace == rule.Namespace && entry.Gateway == serving.Gateway {

@@ -186,7 +186,7 @@ func idle(s *subject) []string {
 		return nil
 	}
 	for _, host := range resolved.Hosts {
-		serving := egress.Serving(s.View.Entries(host.Canonical), s.Namespace.Name)
+		serving := egress.Concerned(s.View.Entries(host.Canonical), s.Namespace.Name)
 		if serving == nil || serving.Gateway == "" || s.readsHTTP(host.Canonical, serving) {
 			return nil
 		}

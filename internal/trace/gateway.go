@@ -53,6 +53,8 @@ type arrival struct {
 	asks   string
 	mutual bool
 	sni    string
+	// encryptedBy is the rule by which the client's proxy speaks TLS as the host takes it, nil for none.
+	encryptedBy *Object
 }
 
 // router returns the proxy of a gateway's pods.
@@ -68,6 +70,9 @@ func (c *Cluster) router(gw egress.Gateway) *proxy {
 
 // takes returns where a gateway leads what comes to it; nothing for what it does not take.
 func (p *proxy) takes(of arrival) (out []lead) {
+	if of.encryptedBy != nil && of.call.Family == egress.FamilyHTTP {
+		return nil // no server of HTTP ends TLS that is not the mesh's own
+	}
 	for _, door := range p.doors {
 		for _, server := range door.servers {
 			if server.port != of.port {
@@ -79,7 +84,8 @@ func (p *proxy) takes(of arrival) (out []lead) {
 				out = append(out, p.served(door, server, of)...)
 			case !of.mutual && of.call.Family == egress.FamilyTLS && server.mode == passthrough:
 				out = append(out, p.passed(door, server, of)...)
-			case of.mutual && of.call.Family != egress.FamilyHTTP && server.protocol == "TLS" && server.mode == "ISTIO_MUTUAL":
+			case of.mutual && server.protocol == "TLS" && server.mode == "ISTIO_MUTUAL":
+				// Whatever is said within, HTTP that a route led to such a port as well.
 				out = append(out, p.opened(door, server, of)...)
 			}
 		}

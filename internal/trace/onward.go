@@ -105,7 +105,7 @@ func (p *proxy) sealed(of *service, to []string) (gw egress.Gateway, port uint32
 
 // toGateway has a call come to an egress gateway, by an entry or by a route to the gateway's Service itself.
 func (p *proxy) toGateway(call Call, from lead, out Way, gw egress.Gateway, port uint32, by *service) []Way {
-	arrived := arrival{call: call, gw: gw, port: port, asks: from.asks}
+	arrived := arrival{call: call, gw: gw, port: port, asks: from.asks, encryptedBy: p.encryptedBy(from.to, by)}
 	if from.raw {
 		arrived.call.Family, arrived.call.Host = egress.FamilyTCP, from.to.host
 	}

@@ -227,29 +227,3 @@ type cluster struct {
 	port   uint32
 	subset string
 }
-
-// tls returns how a proxy encrypts what it sends to a destination, nil where no rule says, and whether the destination's subset is
-// there.
-func (p *proxy) tls(to cluster, of *service) (settings fields, has bool) {
-	has = to.subset == ""
-	take := func(policy fields) {
-		if found := fieldsOf(policy, "tls"); found != nil {
-			settings = found
-		}
-		for _, level := range listOf(policy, "portLevelSettings") {
-			if found := fieldsOf(level, "tls"); found != nil && numberOf(level, "port", "number") == to.port {
-				settings = found
-			}
-		}
-	}
-	for _, rule := range p.rule(to.host, of) {
-		take(fieldsOf(rule.Object, "spec", "trafficPolicy"))
-		for _, subset := range listOf(rule.Object, "spec", "subsets") {
-			if textOf(subset, "name") == to.subset && to.subset != "" {
-				has = true
-				take(fieldsOf(subset, "trafficPolicy"))
-			}
-		}
-	}
-	return settings, has
-}

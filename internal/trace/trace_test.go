@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/egress-governor/egress-governor/internal/config"
@@ -215,6 +216,55 @@ func TestWhatIsToChangeHelps(t *testing.T) {
 			assert.True(t, out.Leaves(), out)
 		})
 	}
+}
+
+// TestARuleThatIsNotSealed has a client speak TLS that no gateway takes, by either transport; of several rules that are exported alike the oldest with
+// a policy counts, and of others the newest.
+func TestARuleThatIsNotSealed(t *testing.T) {
+	t.Parallel()
+	rule := func(name, policy string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {namespace: shop, name: " + name + "}\nspec: {host: api.example.com, trafficPolicy: {" + policy + "}}"
+	}
+	of := func(s *stage) trace.Outcome {
+		return s.of("shop", "http://api.example.com", func(object *unstructured.Unstructured) bool {
+			switch object.GetName() {
+			case "second":
+				require.NoError(t, unstructured.SetNestedMap(object.Object, map[string]any{"mode": "SIMPLE"}, "spec", "trafficPolicy", "tls"))
+			case "first":
+				object.SetCreationTimestamp(metav1.Unix(1, 0))
+			}
+			return false
+		})
+	}
+	for _, transport := range []string{"Plain", "MutualTLS"} {
+		s := newStage(t, transport).apply(entry("shop", "api", api+http)).store(rule("second", "tls: {mode: SIMPLE}"))
+		out := of(s)
+		require.Len(t, out.Ways, 1)
+		assert.Equal(t, trace.Blocked, out.Ways[0].Ends, transport)
+		assert.Contains(t, out.Ways[0].Why, "DestinationRule shop/second has the client's proxy encrypt them, which egress gateway")
+		assert.Contains(t, out.Ways[0].Change, "take tls out of DestinationRule shop/second")
+		s.store(rule("first", "connectionPool: {tcp: {maxConnections: 1}}"))
+		assert.True(t, of(s).Leaves(), transport)
+		s.store(strings.Replace(rule("first", "connectionPool: {tcp: {maxConnections: 1}}"), "spec: {", `spec: {exportTo: ["."], `, 1))
+		assert.False(t, of(s).Leaves(), transport)
+	}
+}
+
+// TestATLSDoorTakesWhateverIsSaid within the mesh's mutual TLS: HTTP too that a route leads there, which goes on in clear.
+func TestATLSDoorTakesWhateverIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "MutualTLS").apply(entry("shop", "api", api+both), routes("http: [{route: [{destination: {host: api.example.com, port: {number: 80}}}]}]"))
+	out := s.of("shop", "http://api.example.com", func(object *unstructured.Unstructured) bool {
+		if object.GetKind() == "VirtualService" && object.GetNamespace() == "shop" {
+			led := map[string]any{"destination": map[string]any{"host": "api.example.com", "port": map[string]any{"number": int64(443)}}}
+			require.NoError(t, unstructured.SetNestedSlice(object.Object, []any{map[string]any{"route": []any{led}}}, "spec", "http"))
+		}
+		return false
+	})
+	require.Len(t, out.Ways, 1)
+	assert.Equal(t, trace.AtGateway, out.Ways[0].Ends, out.Ways[0].Why)
+	assert.Equal(t, []string{"api.example.com:443"}, out.Ways[0].To)
+	assert.False(t, out.Ways[0].Encrypted)
 }
 
 const conditioned = `

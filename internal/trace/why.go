@@ -142,6 +142,10 @@ func (p *proxy) suspended(of arrival, from lead) (why, change string) {
 
 // notTaken says why a gateway takes a call for nothing that it knows.
 func (p *proxy) notTaken(of arrival, from lead, by *service) (why, change string) {
+	if of.encryptedBy != nil {
+		return sentence(from.route, fmt.Sprintf("%s has the client's proxy encrypt them, which egress gateway %q does itself, and it takes none that are", told(of.encryptedBy), of.gw.Name)),
+			fmt.Sprintf("take tls out of %s, or apply it anew: the answer says what to write", told(of.encryptedBy))
+	}
 	why = fmt.Sprintf("nothing at egress gateway %q takes calls for %s", of.gw.Name, of.call)
 	if name := hostOf(of.asks); of.call.Family == egress.FamilyHTTP && name != from.to.host && by != nil {
 		why = sentence(from.route, fmt.Sprintf("egress gateway %q is asked for %s, which it has no exit of", of.gw.Name, name))

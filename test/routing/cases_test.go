@@ -228,6 +228,9 @@ func (s *setting) onward(t *testing.T, client *proxy, asked call, from way, iden
 	arrived := asked
 	arrived.asks = from.asks
 	if context := s.spoken(t, client, from.cluster); context != nil {
+		if gw.Transport == egress.MutualTLS && !shows(context) {
+			return []leg{{ends: proof.Blocked, by: gw.Name, path: from.cluster + " shows no certificate, and the gateway lets in nobody without"}}
+		}
 		assert.Equal(t, []string{s.Mesh.IdentityOf(gw)}, names(context), "%s: whom the client takes for the gateway", from.cluster)
 		arrived.mutual = &mutual{identity, context.Sni}
 	}

@@ -111,6 +111,11 @@ func spoken(t *testing.T, sim *proxy, name string) *tlsv3.UpstreamTlsContext {
 	return out
 }
 
+// shows says whether a proxy that speaks so shows the certificate that the mesh gave it.
+func shows(context *tlsv3.UpstreamTlsContext) bool {
+	return slices.ContainsFunc(context.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs(), func(of *tlsv3.SdsSecretConfig) bool { return of.GetName() == "default" })
+}
+
 // matches says whether a cluster's endpoints have the labels of a way to speak to them.
 func matches(of *cluster.Cluster, match *cluster.Cluster_TransportSocketMatch) bool {
 	for key, want := range match.GetMatch().GetFields() {

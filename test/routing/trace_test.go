@@ -85,3 +85,25 @@ func TestTraceCanDiffer(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoShowsNoCertificateIsNotLetIn: that a call by mutual TLS ends at the gateway is worth something as long as one is seen to fail whose
+// proxy takes the gateway for what it is, and shows nothing.
+func TestWhoShowsNoCertificateIsNotLetIn(t *testing.T) {
+	all, err := proof.Load("cases/encryption/by-target-port")
+	require.NoError(t, err)
+	stored, err := all[0].Store(t.Context(), "MutualTLS")
+	require.NoError(t, err)
+	changed := false
+	for _, object := range stored.Objects {
+		if object.GetKind() == "DestinationRule" && object.GetNamespace() == "app-a" {
+			changed = true
+			require.NoError(t, unstructured.SetNestedMap(object.Object, map[string]any{"tls": map[string]any{"mode": "SIMPLE"}}, "spec", "trafficPolicy"))
+		}
+	}
+	require.True(t, changed)
+	s := newSetting(t, all[0], stored)
+	legs := s.follow(t, all[0].Calls[0])
+	require.Len(t, legs, 1)
+	assert.Equal(t, proof.Blocked, legs[0].ends, legs[0].path)
+	assert.Empty(t, s.untraced(t, all[0].Calls[0], legs))
+}
