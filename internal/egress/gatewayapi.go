@@ -85,11 +85,11 @@ func (r *APIRoute) reaches(parent *APIParent) (out []string) {
 
 // Takes returns the hosts of a parent whose calls by others the route would decide over, though these are not its namespace's
 // own to route: as the oldest entry of each is another's. By TLS and TCP a route is everybody's, and nobody who brings an entry later is
-// told: it may do no more than lead a host to itself.
+// told: it may do no more than lead a host to itself, or to the egress gateway.
 func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 	if r.section != "http" {
 		for _, form := range r.Forms(parent) {
-			if host := form.Hosts[0].Canonical; form.Mesh && !r.mesh.InMesh(host, r.view) && (len(form.Others) > 0 || form.diverts()) {
+			if host := form.Hosts[0].Canonical; form.Mesh && !r.mesh.InMesh(host, r.view) && (len(form.Others) > 0 || form.diverts(r.mesh)) {
 				out = append(out, host)
 			}
 		}
@@ -109,10 +109,14 @@ func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 	return out
 }
 
-// diverts says whether calls of the one host end elsewhere, or at a port that it does not have.
-func (f APIForm) diverts() bool {
+// diverts says whether calls of the one host end elsewhere than by the egress gateway, or at a port that it does not have.
+func (f APIForm) diverts(mesh *Mesh) bool {
 	return slices.ContainsFunc(f.Routes, func(route Route) bool {
-		return route.Canonical != f.Hosts[0].Canonical || route.Serving != nil && !slices.ContainsFunc(route.Serving.Ports, func(port Port) bool { return port.Number == route.Port() })
+		if gw, to := mesh.GatewayByService(route.Canonical); to {
+			return len(mesh.Gateways) > 1 || route.Port() != gw.TLSPort
+		}
+		has := func(port Port) bool { return port.Number == route.Port() }
+		return route.Canonical != f.Hosts[0].Canonical || route.Serving != nil && !slices.ContainsFunc(route.Serving.Ports, has)
 	})
 }
 
