@@ -84,12 +84,13 @@ func (r *APIRoute) reaches(parent *APIParent) (out []string) {
 }
 
 // Takes returns the hosts of a parent whose calls by others the route would decide over, though these are not its namespace's
-// own to route: as the oldest entry of each is another's or, by TLS and TCP, another has an entry of its own.
+// own to route: as the oldest entry of each is another's. By TLS and TCP a route is everybody's, and nobody who brings an entry later is
+// told: it may do no more than lead a host to itself, or to the egress gateway.
 func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 	if r.section != "http" {
 		for _, form := range r.Forms(parent) {
-			for _, host := range form.Others {
-				out = append(out, host.Canonical)
+			if host := form.Hosts[0].Canonical; form.Mesh && !r.mesh.InMesh(host, r.view) && (len(form.Others) > 0 || form.diverts(r.mesh)) {
+				out = append(out, host)
 			}
 		}
 		return out
@@ -106,6 +107,17 @@ func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 		}
 	}
 	return out
+}
+
+// diverts says whether calls of the one host end elsewhere than by the egress gateway, or at a port that it does not have.
+func (f APIForm) diverts(mesh *Mesh) bool {
+	return slices.ContainsFunc(f.Routes, func(route Route) bool {
+		if gw, to := mesh.GatewayByService(route.Canonical); to {
+			return len(mesh.Gateways) > 1 || route.Port() != gw.TLSPort
+		}
+		has := func(port Port) bool { return port.Number == route.Port() }
+		return route.Canonical != f.Hosts[0].Canonical || route.Serving != nil && !slices.ContainsFunc(route.Serving.Ports, has)
+	})
 }
 
 // Objects returns those of a list under a key, by index; nil for what is none.

@@ -48,18 +48,18 @@ type VirtualService struct {
 	// sidecars delegates what it does not set; Inherited those that they set and an egress gateway serves: delegates ask it for
 	// them, whatever is set beside their own destinations.
 	Delegated, Inherited []Target
-	// Mesh says whether sidecars apply it at all.
-	Mesh bool
+	// Mesh says whether sidecars apply it at all, Bound whether gateways do.
+	Mesh, Bound bool
 	// External says that a host of the spec is none of the mesh's own.
 	External bool
 	// Routes are its destinations, in the order of the fields.
 	Routes       []Route
 	destinations []Destination
-	// Others are hosts of the spec whose calls are not the namespace's own to route: their oldest entry is another
-	// namespace's, or nobody has one, or a namespace that the routes are exported to has an entry of its own. Owned says
-	// that others have an entry of one.
+	// Others are hosts of the spec whose calls are not the namespace's own to route for all that the routes are exported to: some of these
+	// call them by an entry of another namespace, or by none.
 	Others []Target
-	Owned  bool
+	// Taking are the routes that decide over the calls of all who see them, since gateways must see them too.
+	Taking []*field.Path
 	// ExportTo is as written; Exported says that sidecars of other namespaces apply it too.
 	ExportTo []string
 	Exported bool
@@ -123,6 +123,7 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 			}
 		}
 	}
+	out.Bound = ForGateways(gateways) && len(out.OnGateways) > 0
 	if len(out.OnGateways) > 0 {
 		out.Exits, out.Above = r.exits(), r.above()
 	}
@@ -140,7 +141,10 @@ func Resolve(vs *unstructured.Unstructured, mesh *Mesh, view View) *VirtualServi
 		out.Addresses, out.ranges = r.addresses()
 	}
 	if out.Mesh && out.Exported {
-		out.Others, out.Owned = r.others(out.ExportTo)
+		out.Others = r.others(out.ExportTo, !out.Bound)
+	}
+	if out.Bound && len(out.Others) > 0 {
+		out.Taking = r.taking(vs)
 	}
 	return out
 }
@@ -172,37 +176,6 @@ func (r *resolver) routes(of []Destination, gateways []string) []Route {
 		}
 	}
 	return out
-}
-
-// others returns the hosts of the spec that are not the namespace's own to route for all that the routes are exported to, and
-// whether others have them. Who was the first to name a host does not decide over the calls that others make by entries of
-// their own.
-func (r *resolver) others(exportTo []string) (out []Target, owned bool) {
-	to := Entry{Namespace: r.namespace, ExportTo: exportTo}
-	calls := func(entry *Entry) bool {
-		return entry.Namespace != r.namespace && to.reaches(entry.Namespace) != reachesNot
-	}
-	for _, target := range r.hosts {
-		if r.mesh.InMesh(target.Canonical, r.view) {
-			continue
-		}
-		known := r.view.Below(target.Canonical)
-		theirs, called := false, false
-		for _, host := range known {
-			if entries := r.view.Entries(host); len(entries) > 0 {
-				theirs = theirs || entries[0].Namespace != r.namespace
-				called = called || slices.ContainsFunc(entries, calls)
-			}
-		}
-		for _, wildcard := range Patterns(target.Canonical)[1:] {
-			called = called || slices.ContainsFunc(r.view.Entries(wildcard), calls)
-		}
-		if theirs || called || len(known) == 0 {
-			out = append(out, target)
-		}
-		owned = owned || theirs || called
-	}
-	return out, owned
 }
 
 // forSubnets says whether the route of a destination is for some addresses.

@@ -265,11 +265,11 @@ func (m *Mesh) Beside(rule *Rule, view View) *Entry {
 // Otherwise clients keep them, and calls fail at the gateway rather than leave in clear.
 func (m *Mesh) Seals(rule *Rule, view View) bool {
 	governing, beside := m.Governing(rule, view), m.Beside(rule, view)
-	return governing != nil && m.leaves(rule, governing, view) && (beside == nil || m.leaves(rule, beside, view))
+	return governing != nil && m.leftToExit(rule, governing, view) && (beside == nil || m.leftToExit(rule, beside, view))
 }
 
-// leaves says whether the settings can be left to the exit by which the calls of an entry go.
-func (m *Mesh) leaves(rule *Rule, entry *Entry, view View) bool {
+// leftToExit says whether the settings can be left to the exit by which the calls of an entry go.
+func (m *Mesh) leftToExit(rule *Rule, entry *Entry, view View) bool {
 	if entry.Led {
 		return false
 	}

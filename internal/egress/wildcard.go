@@ -39,6 +39,11 @@ func Wide(wildcard string) string {
 	return ""
 }
 
+// OfRegistry says whether a host is a wildcard for all names that a registry gives out, which are nobody's own.
+func OfRegistry(host string) bool {
+	return host == "*" || strings.HasPrefix(host, "*.") && registry(host[len("*."):])
+}
+
 // registry says whether names are registered directly under a name. That the owner of a domain gives out names below it,
 // as clouds do, is his business.
 func registry(name string) bool {

@@ -41,7 +41,7 @@ func checkAPIParent(route *egress.APIRoute, parent *egress.APIParent) (out Refus
 			"apply the ServiceEntry first")
 	}
 	for _, host := range route.Takes(parent) {
-		out.add("exported-route", at, fmt.Sprintf("the route would decide over the calls of other namespaces to host %q, which is theirs: a %s has no exportTo", host, route.Kind),
+		out.add("exported-route", at, fmt.Sprintf("the route would decide over the calls of other namespaces to host %q, now or once they have an entry of it: a %s has no exportTo", host, route.Kind),
 			"use a VirtualService, which is stored for the calls of its own namespace"+exportFix(route))
 	}
 	for _, host := range parent.Hosts {

@@ -78,11 +78,8 @@ func TestWhatARouteOfTheGatewayAPICannotExpress(t *testing.T) {
 		{"HTTPRoute", "parentRefs: [{group: other.test, kind: Gateway, name: x, namespace: istio-system}], rules: [{backendRefs: [{name: local, port: 80}]}]", ""},
 		{"GRPCRoute", "parentRefs: [{ENTRY: grpc.example.com}], rules: [{matches: [{method: {service: s}}], backendRefs: [{HOST: grpc.example.com, port: 50051}]}]", ""},
 		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: api.example.com, port: 443}]}]", ""},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [api.example.com], rules: [{backendRefs: [{HOST: api.example.com, port: 443}, {name: local, port: 443}]}]", ""},
 		{"TLSRoute", "parentRefs: [{ENTRY: '*.wild.test'}], rules: [{backendRefs: [{HOST: '*.wild.test', port: 443}]}]", ""},
-		{"TLSRoute", "parentRefs: [{ENTRY: pair}], hostnames: [two.pair.test, one.pair.test], rules: [{backendRefs: [{name: local, port: 443}]}]", ""},
 		{"TLSRoute", "parentRefs: [{group: '', kind: Service, name: local}], hostnames: [www.test], rules: [{backendRefs: [{name: local, port: 443}]}]", ""},
-		{"TCPRoute", "parentRefs: [{ENTRY: db.example.com}], rules: [{backendRefs: [{name: local, port: 80}]}]", ""},
 
 		// Where the gateway would go elsewhere than the route says.
 		{"HTTPRoute", "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: shop.test, port: 80}]}]", "other-host spec.rules[0].backendRefs[0].name"},
@@ -112,27 +109,30 @@ func TestWhatARouteOfTheGatewayAPICannotExpress(t *testing.T) {
 		{"HTTPRoute", "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: API.example.com., port: 80}]}]", "not-canonical spec.rules[0].backendRefs[0].name"},
 		{"HTTPRoute", "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: local, port: 80}]}]", "not-canonical spec.rules[0].backendRefs[0].name"},
 
-		// What would take others' calls.
+		// What would take others' calls, now or once they have an entry.
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [api.example.com], rules: [{backendRefs: [{HOST: api.example.com, port: 443}, {name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name"},
+		{"TLSRoute", "parentRefs: [{ENTRY: pair}], hostnames: [two.pair.test, one.pair.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, exported-route spec.parentRefs[0].name"},
+		{"TCPRoute", "parentRefs: [{ENTRY: db.example.com}], rules: [{backendRefs: [{name: local, port: 80}]}]", "exported-route spec.parentRefs[0].name"},
 		{"TLSRoute", "parentRefs: [{ENTRY: shop, namespace: shop}], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name"},
 		{"TLSRoute", "parentRefs: [{ENTRY: mine-kept.test}], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name"},
 		{"HTTPRoute", "parentRefs: [{ENTRY: mine-shared.test}], rules: [{backendRefs: [{name: local, port: 80}]}]", "exported-route spec.parentRefs[0].name"},
 		{"HTTPRoute", "parentRefs: [{ENTRY: shared, namespace: shop}], rules: [{backendRefs: [{name: local, port: 80}]}]", "exported-route spec.parentRefs[0].name"},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [tls.example.com], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, y.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: ['*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, y.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]", "foreign-sni spec.hostnames"},
-		{"TLSRoute", "parentRefs: [{ENTRY: mine-one.wild.test}], hostnames: [one.wild.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "left-out spec.hostnames"},
-		{"TLSRoute", "parentRefs: [{ENTRY: mine-one.wild.test}], hostnames: [one.wild.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]", "left-out spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [tls.example.com], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, y.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: ['*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, y.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]", "exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: mine-one.wild.test}], hostnames: [one.wild.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, left-out spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: mine-one.wild.test}], hostnames: [one.wild.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]", "exported-route spec.parentRefs[0].name, left-out spec.hostnames"},
 		{"TLSRoute", "parentRefs: [{ENTRY: api-too}], hostnames: [late.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name"},
-		{"TLSRoute", "parentRefs: [{ENTRY: pair}], hostnames: [two.pair.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: pair}], hostnames: [two.pair.test], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
 		{"TLSRoute", "parentRefs: [{group: '', kind: Service, name: local}], hostnames: [api.example.com], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
 		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: [api.example.com], rules: [{backendRefs: [{name: local, port: 80}]}]", "gateway-route spec.hostnames"},
 		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], rules: [{backendRefs: [{name: local, port: 80}]}]", "gateway-route spec.hostnames"},
 		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: [www.test, de.wild.test], rules: [{backendRefs: [{name: local, port: 80}]}]", "gateway-route spec.hostnames"},
 		{"TLSRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: ['*.de.wild.test'], rules: [{backendRefs: [{name: local, port: 443}]}]", "gateway-route spec.hostnames"},
 		{"TCPRoute", "parentRefs: [{name: shared, namespace: istio-system}], rules: [{backendRefs: [{name: local, port: 80}]}]", ""},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [api.example.com, '*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
-		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, '*.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [api.example.com, '*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
+		{"TLSRoute", "parentRefs: [{ENTRY: api.example.com}], hostnames: [x.test, '*.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "exported-route spec.parentRefs[0].name, foreign-sni spec.hostnames"},
 		{"TLSRoute", "parentRefs: [{kind: ListenerSet, name: mine}], hostnames: ['*.com'], rules: [{backendRefs: [{name: local, port: 443}]}]", "gateway-route spec.hostnames"},
 		{"HTTPRoute", "parentRefs: [{name: shared, namespace: istio-system}], hostnames: [www.test], rules: [{filters: [{urlRewrite: {hostname: api.example.com}}], backendRefs: [{HOST: api.example.com, port: 80}]}]", "beside-gateway spec.rules[0].backendRefs[0].name"},
 
@@ -168,20 +168,33 @@ func TestRawTCPOfTheGatewayAPI(t *testing.T) {
 				cluster := meshed(mesh.Gateways[0].Transport)
 				cluster.Mesh = mesh
 				spec := fmt.Sprintf("parentRefs: [%s], rules: [{backendRefs: [%s]}]", parent, backend)
-				assert.Equal(t, want[i], refusedAs(hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "TCPRoute", spec), mesh, cluster))), spec)
+				refused := want[i]
+				if strings.Contains(parent, "ENTRY") && strings.Contains(backend, "api.example.com") {
+					refused = strings.TrimSuffix("exported-route spec.parentRefs[0].name, "+refused, ", ")
+				}
+				assert.Equal(t, refused, refusedAs(hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "TCPRoute", spec), mesh, cluster))), spec)
 			}
 		}
 	}
 }
 
-// TestTLSOfTheGatewayAPI under another name ends at the host of the destination where the transport says which that is.
+// TestTLSOfTheGatewayAPI under another name ends at the host of the destination where the transport says which that is, and the route is not everybody's.
 func TestTLSOfTheGatewayAPI(t *testing.T) {
 	t.Parallel()
-	const spec = "parentRefs: [{ENTRY: api.example.com}], rules: [{backendRefs: [{HOST: tls.example.com, port: 443}]}]"
-	for want, mesh := range map[string]*egress.Mesh{"other-host spec.rules[0].backendRefs[0].name": egresstest.Mesh(), "": egresstest.MutualTLS()} {
-		cluster := meshed(mesh.Gateways[0].Transport)
-		cluster.Mesh = mesh
-		assert.Equal(t, want, refusedAs(hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "TLSRoute", spec), mesh, cluster))))
+	const (
+		route     = ", rules: [{backendRefs: [{HOST: tls.example.com, port: 443}]}]"
+		everybody = "exported-route spec.parentRefs[0].name"
+		other     = "other-host spec.rules[0].backendRefs[0].name"
+	)
+	for parent, want := range map[string][2]string{
+		"parentRefs: [{ENTRY: api.example.com}]":                                                  {everybody + ", " + other, everybody},
+		"parentRefs: [{group: '', kind: Service, name: local, port: 443}], hostnames: [www.test]": {other, ""},
+	} {
+		for i, mesh := range []*egress.Mesh{egresstest.Mesh(), egresstest.MutualTLS()} {
+			cluster := meshed(mesh.Gateways[0].Transport)
+			cluster.Mesh = mesh
+			assert.Equal(t, want[i], refusedAs(hop.CheckAPIRoute(egress.ReadAPIRoute(ofAPI(t, "TLSRoute", parent+route), mesh, cluster))), parent)
+		}
 	}
 }
 

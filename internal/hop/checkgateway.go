@@ -176,27 +176,8 @@ func byItself(host string) string {
 
 // leadsToItself says whether a route on a gateway does with the calls of a host what its exit does.
 func leadsToItself(route egress.OnGateway, host string, exit egress.Definition) bool {
-	d := soleDestination(route.Section, route.Raw)
+	d := egress.SoleDestination(route.Section, route.Raw)
 	return d != nil && egress.Canonical(d.Host()) == host && leadsToPort(d.Port(), route.Section, exit)
-}
-
-// soleDestination returns the destination of a route that does nothing but lead there; nil for any other.
-func soleDestination(section string, route map[string]any) *egress.Destination {
-	for key := range route {
-		if !slices.Contains([]string{"match", "name", "route"}, key) {
-			return nil
-		}
-	}
-	to, _ := route["route"].([]any)
-	if len(to) != 1 || section == "tcp" {
-		return nil
-	}
-	holder, _ := to[0].(map[string]any)
-	d, _ := holder["destination"].(map[string]any)
-	if d == nil || d["subset"] != nil || holder["headers"] != nil {
-		return nil
-	}
-	return &egress.Destination{Raw: d}
 }
 
 // Deciding returns the Gateway objects, as namespace/name, on whose proxies a VirtualService does more than lead its one
@@ -205,7 +186,7 @@ func Deciding(vs *unstructured.Unstructured) []string {
 	hosts := egress.Hosts(vs)
 	out := map[string]bool{}
 	for _, route := range egress.GatewayRoutes(vs) {
-		d := soleDestination(route.Section, route.Raw)
+		d := egress.SoleDestination(route.Section, route.Raw)
 		if d != nil && len(hosts) == 1 && egress.Canonical(d.Host()) == egress.Canonical(hosts[0]) {
 			continue
 		}

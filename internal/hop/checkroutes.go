@@ -225,23 +225,13 @@ func checkToMutual(vs *egress.VirtualService) (out Refusals) {
 	return out
 }
 
-// checkExported refuses routes that gateways bind to, and so must be seen by, which would decide over the calls that others
-// make to hosts of theirs. The client leg of the guides, which leads a host to the gateway, stays.
+// checkExported refuses routes that decide over the calls that others make to hosts which are not the namespace's own to route, and that
+// cannot be narrowed, since gateways bind to them too.
 func checkExported(vs *egress.VirtualService) (out Refusals) {
-	if !vs.Owned || len(vs.OnGateways) == 0 {
-		return nil
-	}
-	for _, route := range vs.Routes {
-		if !route.Reach.Mesh {
-			continue
-		}
-		alone := soleDestination(route.Section, route.Route) != nil
-		itself := len(vs.Hosts) == 1 && (route.Canonical == vs.Hosts[0].Canonical || route.ToGateway)
-		if !alone || !itself {
-			out.add("exported-route", route.RoutePath,
-				fmt.Sprintf("the route is exported, and would decide over the calls of other namespaces to host %q, which is theirs", vs.Others[0].Host),
-				`set exportTo: ["."], and lead gateways by a VirtualService of their own`)
-		}
+	for _, route := range vs.Taking {
+		out.add("exported-route", route,
+			fmt.Sprintf("the route is exported, and would decide over the calls of other namespaces to host %q, which is not this one's alone to route", vs.Others[0].Host),
+			`write a VirtualService for the gateways and another, with exportTo: ["."], for the mesh`)
 	}
 	return out
 }

@@ -424,6 +424,7 @@ func TestRoutesAreForOnesOwnCalls(t *testing.T) {
 		"below another's wildcard":   {`{hosts: [below.wild.theirs], http: [{route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"a Service":                  {`{hosts: [local], http: [{route: [{destination: {host: local}}]}]}`, "[]", ""},
 		"of a gateway by name alone": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}]}`, "[.]", ""},
+		"for a gateway by match":     {`{hosts: [theirs.test], http: [{match: [{gateways: [own]}], route: [{destination: {host: local}}]}, {route: [{destination: {host: local}}]}]}`, "[.]", ""},
 		"which leads elsewhere": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: local}}]}, {match: [{gateways: [own]}], route: [{destination: {host: theirs.test}}]}]}`,
 			"[]", "exported-route spec.http[0]"},
 		"the guides' client leg": {`{hosts: [theirs.test], gateways: [mesh, own], http: [{match: [{gateways: [mesh]}], route: [{destination: {host: ` + gatewayService + `, port: {number: 80}}}]}, {match: [{gateways: [own]}], route: [{destination: {host: theirs.test}}]}]}`,

@@ -205,7 +205,7 @@ func leadsOneHost(object *unstructured.Unstructured, mesh *egress.Mesh) bool {
 	for _, section := range []string{"http", "tls", "tcp"} {
 		for _, item := range egress.RoutesOf(object, section) {
 			route, _ := item.(map[string]any)
-			d := soleDestination(section, route)
+			d := egress.SoleDestination(section, route)
 			if d == nil {
 				return false
 			}

@@ -146,7 +146,7 @@ func exportSlot(spec map[string]any) slot { return slot{exportToPath, spec, "exp
 // namespaces leave by another egress gateway than the routes lead to. Those that gateways bind to must be seen by them.
 func narrows(vs *egress.VirtualService, mesh *egress.Mesh) bool {
 	leftOut := vs.Mesh && len(vs.ExportTo) == 0 && (mesh.OwnNamespace || vs.External && len(mesh.Gateways) > 1)
-	return (leftOut || len(vs.Others) > 0) && len(vs.OnGateways) == 0
+	return (leftOut || len(vs.Others) > 0) && !vs.Bound
 }
 
 // pairs has the calls of a route ask for the pair that it makes, if it does.

@@ -36,7 +36,7 @@ func detours(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 			out = append(out, egress.Finding{
 				Code: "own-ingress", Field: field.NewPath("spec", "hosts").Index(i).String(),
 				Message: fmt.Sprintf("Gateway %s/%s of the mesh serves %s, so calls would leave by the egress gateway to come in there again", binding.Namespace, binding.Name, host),
-				Fix:     "add the gateway mesh to the VirtualService that has the host, and call it without an entry",
+				Fix:     "write the entry with location MESH_INTERNAL, resolution DNS and as its endpoint the Service in the mesh that serves the host",
 			})
 			break
 		}
@@ -67,7 +67,7 @@ func (s *subject) served(host string) []*egress.Binding {
 func ownIngress(s *subject, intent *egress.ServiceEntry) (out []string) {
 	for i, host := range intent.Hosts {
 		if served := s.served(host); len(served) > 0 {
-			out = append(out, fmt.Sprintf("spec.hosts[%d]: Gateway %s/%s of the mesh serves %s, and calls would leave by the egress gateway to come in there again; for calls that stay in the mesh, add the gateway mesh to the VirtualService of the host and remove the entry",
+			out = append(out, fmt.Sprintf("spec.hosts[%d]: Gateway %s/%s of the mesh serves %s, and calls would leave by the egress gateway to come in there again; for calls that stay in the mesh, write it with location MESH_INTERNAL, resolution DNS and as its endpoint the Service that serves the host",
 				i, served[0].Namespace, served[0].Name, host))
 		}
 	}

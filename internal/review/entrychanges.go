@@ -43,7 +43,7 @@ func entryChanges(s *subject) []string {
 			out = append(out, proxyChange(proxies))
 		}
 		out = append(out, besideTCP(s, parsed)...)
-		out = append(out, ownIngress(s, parsed)...)
+		out = slices.Concat(out, ownIngress(s, parsed), keepCalls(s, parsed))
 		transport := gw.By(s.listens(parsed).Transport)
 		out = slices.Concat(out, contradicted(s, parsed), askedByAddress(parsed, transport), underUnusedLevels(s, parsed), underUnagreed(s, parsed, gw), underRule(s, parsed, transport))
 	}
@@ -60,7 +60,7 @@ func ledChanges(s *subject) []string {
 	if proxies := forwardProxies(parsed); proxies != "" {
 		out = append(out, proxyChange(proxies))
 	}
-	return slices.Concat(out, contradicted(s, parsed), unweighted(parsed), ownIngress(s, parsed), unseen(s), underNone(s))
+	return slices.Concat(out, contradicted(s, parsed), unweighted(parsed), ownIngress(s, parsed), keepCalls(s, parsed), unseen(s), underNone(s))
 }
 
 // unweighted tells of weights that are stored already, and that no exit has.

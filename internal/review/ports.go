@@ -16,7 +16,7 @@ import (
 // listening is an entry as the sidecars of its clients listen for its calls.
 func (s *subject) listening(object *unstructured.Unstructured, intent *egress.ServiceEntry) *egress.Entry {
 	out := &egress.Entry{
-		Namespace: s.Namespace.Name, Name: object.GetName(), Labels: object.GetLabels(), Ports: intent.Ports, Addresses: intent.Addresses,
+		Namespace: s.Namespace.Name, Name: object.GetName(), Labels: object.GetLabels(), Ports: intent.Ports, Addresses: intent.Addresses, External: intent.External(),
 	}
 	out.ExportTo = egress.ExportTo(object)
 	out.Resolution, _, _ = unstructured.NestedString(object.Object, "spec", "resolution")

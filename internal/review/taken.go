@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,9 +11,9 @@ import (
 	"github.com/egress-governor/egress-governor/internal/hop"
 )
 
-// taken refuses an entry by which clients of another namespace would no longer find what they find of a host by the entry of
-// a third: Istio shows a namespace one entry of a host, and says nothing of what the others have. What is stored already and
-// is not made worse is not refused.
+// taken refuses an entry by which clients of another namespace would no longer find a host by the entry of a third: Istio shows a
+// namespace one entry of a host, and says nothing of what the others have, and routes and rules beside that one are for its clients. What
+// is stored already and is not made worse is not refused.
 func taken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	aged := *s.listens(intent) // which is not to be changed
 	aged.Created = s.Object.GetCreationTimestamp().Time
@@ -32,26 +33,29 @@ func taken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 				continue
 			}
 			reason := lacks(ours, theirs)
-			was := egress.Serving(stored, client)
-			if reason == "" || before != nil && was != nil && s.is(was) && lacks(before, theirs) == reason {
+			if was := egress.Serving(stored, client); was != nil && s.is(was) {
+				if reason == "" || before != nil && lacks(before, theirs) == reason {
+					continue
+				}
+			} else if reason == "" && (theirs.Observed || theirs.Terminating) {
 				continue
 			}
 			out = append(out, egress.Finding{
 				Code: "host-taken", Field: field.NewPath("spec", "hosts").Index(i).String(),
-				Message: fmt.Sprintf("%s by ServiceEntry %s/%s, and would by this one, %s", callers(client, intent.Hosts[i]), theirs.Namespace, theirs.Name, reason),
-				Fix:     `set exportTo: ["."], or name namespaces that do not call the host yet`,
+				Message: fmt.Sprintf("%s by ServiceEntry %s/%s, and would by this one, %s", callers(client, intent.Hosts[i]), theirs.Namespace, theirs.Name, cmp.Or(reason, "under whatever is said of it beside that")),
+				Fix:     hostTakenFix,
 			})
 			break
 		}
 	}
-	if !intent.External() {
-		out = append(out, takenBelow(s, ours, before)...)
-	}
-	return out
+	return append(out, takenBelow(s, ours, before)...)
 }
 
-// takenBelow refuses hosts of the mesh's own below a wildcard by which other namespaces leave: their calls to it would stay in the mesh.
-// Of a host outside the exits of both say so, and those that the entry's own namespace makes are its own to lead.
+const hostTakenFix = `set exportTo: ["."], which leaves to others by which entry they call the host`
+
+// takenBelow refuses hosts below a wildcard by which other namespaces call them, where one of the two is the mesh's own: their calls would end
+// elsewhere. Of hosts outside below one outside the exits of both say so, and those that the entry's own namespace makes are its own to lead.
+// The names of a registry are nobody's to hold against the hosts below.
 func takenBelow(s *subject, ours, before *egress.Entry) (out hop.Refusals) {
 	if !leadsOthers(ours) {
 		return nil
@@ -64,15 +68,19 @@ func takenBelow(s *subject, ours, before *egress.Entry) (out hop.Refusals) {
 			entries := s.View.Entries(wildcard)
 			at := slices.IndexFunc(entries, func(theirs *egress.Entry) bool {
 				names, all := ours.Both(theirs)
-				return theirs.Gateway != "" && theirs.Namespace != ours.Namespace && (all || amongOthers(names, ours.Namespace))
+				elsewhere := !ours.External
+				if !theirs.External {
+					elsewhere = !egress.OfRegistry(wildcard)
+				}
+				return elsewhere && theirs.Namespace != ours.Namespace && (all || amongOthers(names, ours.Namespace))
 			})
 			if at < 0 {
 				continue
 			}
 			out = append(out, egress.Finding{
 				Code: "host-taken", Field: field.NewPath("spec", "hosts").Index(i).String(),
-				Message: fmt.Sprintf("namespace %q calls host %q by ServiceEntry %s/%s for %q, and by this one its calls would stay in the mesh", entries[at].Namespace, host, entries[at].Namespace, entries[at].Name, wildcard),
-				Fix:     `set exportTo: ["."], or name namespaces that do not call the host yet`,
+				Message: fmt.Sprintf("namespace %q calls host %q by ServiceEntry %s/%s for %q, and by this one its calls would %s", entries[at].Namespace, host, entries[at].Namespace, entries[at].Name, wildcard, end(ours, entries[at])),
+				Fix:     hostTakenFix,
 			})
 			break
 		}
@@ -91,7 +99,10 @@ func with(entries []*egress.Entry, entry *egress.Entry) []*egress.Entry {
 
 // lacks says what of one entry of a host another does not have for its clients, "" for nothing.
 func lacks(entry, of *egress.Entry) string {
-	if entry.Gateway != of.Gateway && of.External {
+	if !entry.External || !of.External {
+		return "by which their calls would " + end(entry, of)
+	}
+	if entry.Gateway != of.Gateway {
 		return "which does not lead to the same egress gateway"
 	}
 	for _, port := range of.Ports {
@@ -100,6 +111,41 @@ func lacks(entry, of *egress.Entry) string {
 		}
 	}
 	return ""
+}
+
+// end says where calls would end by an entry that do not by another.
+func end(entry, of *egress.Entry) string {
+	switch {
+	case entry.External:
+		return "leave the mesh"
+	case of.External:
+		return "stay in the mesh"
+	}
+	return "end elsewhere in the mesh"
+}
+
+// keepCalls tells of namespaces that an entry is exported to, and that go on calling a host by the entry of a third, which does not lead there.
+func keepCalls(s *subject, intent *egress.ServiceEntry) (out []string) {
+	ours := s.listens(intent)
+	for i, host := range ours.Hosts {
+		others := slices.DeleteFunc(slices.Clone(s.View.Entries(host)), s.is)
+		for _, theirs := range others {
+			clients, all := egress.Clients(theirs.ExportTo, theirs.Namespace)
+			if all {
+				clients = []string{""}
+			}
+			at := slices.IndexFunc(clients, func(client string) bool {
+				return client != ours.Namespace && client != theirs.Namespace && egress.Exports(ours.ExportTo, ours.Namespace, client) &&
+					egress.Serving(with(others, ours), client) == theirs
+			})
+			if reason := lacks(theirs, ours); at >= 0 && reason != "" {
+				out = append(out, fmt.Sprintf("spec.hosts[%d]: %s by ServiceEntry %s/%s, and not by this one, %s; ask its owners to remove the host",
+					i, callers(clients[at], intent.Hosts[i]), theirs.Namespace, theirs.Name, reason))
+				break
+			}
+		}
+	}
+	return out
 }
 
 func callers(client, host string) string {

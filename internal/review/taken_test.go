@@ -39,7 +39,11 @@ func TestNobodyTakesAHostFromClientsOfOthers(t *testing.T) {
 		"by name, from everybody's":              {theirs(), "", fewer, [2]string{"", "[third]"}, false, true},
 		"by name, from one by name":              {theirs("third"), "", fewer, [2]string{"", "[third]"}, false, false},
 		"of the mesh, by name":                   {theirs(), "", internal, [2]string{"", "[third]"}, false, true},
-		"with all that it has":                   {theirs(), "", all, [2]string{"", "[third]"}, false, false},
+		"with all that it has":                   {theirs(), "", all, [2]string{"", "[third]"}, false, true},
+		"of a leaving one, with all":             {leaving(theirs()), "", all, [2]string{"", "[third]"}, false, false},
+		"by name, from the mesh's":               {ofMesh(theirs()), "", all, [2]string{"", "[third]"}, false, true},
+		"of the mesh, by name, from the mesh's":  {ofMesh(theirs()), "", internal, [2]string{"", "[third]"}, false, true},
+		"for everybody before, with all":         {theirs(), all, strings.Replace(all, "tls, p", "https, p", 1), [2]string{`["*"]`, `["*"]`}, true, false},
 		"from its own namespace":                 {theirs(), "", fewer, [2]string{"", "[other]"}, false, false},
 		"for itself":                             {theirs(), "", fewer, [2]string{"", `["."]`}, false, false},
 		"from one that the third does not see":   {theirs("."), "", fewer, [2]string{"", "[third]"}, false, false},
@@ -77,6 +81,71 @@ func TestNobodyTakesAHostFromClientsOfOthers(t *testing.T) {
 			want = []string{"host-taken spec.hosts[0]"}
 		}
 		assert.Equal(t, want, codes(outcome), name)
+	}
+}
+
+func leaving(entry *egress.Entry) *egress.Entry {
+	entry.Terminating = true
+	return entry
+}
+
+func ofMesh(entry *egress.Entry) *egress.Entry {
+	entry.External, entry.Gateway = false, ""
+	return entry
+}
+
+// TestBelowWildcardsOfTheMesh nobody takes the calls of others, inside or out; those of names that a registry gives out are nobody's.
+func TestBelowWildcardsOfTheMesh(t *testing.T) {
+	t.Parallel()
+	const (
+		outside = `location: MESH_EXTERNAL, resolution: DNS`
+		inside  = `location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: db}}`
+	)
+	for name, tc := range map[string]struct {
+		wildcard, host, as string
+		taken              bool
+	}{
+		"inside":                 {"*.corp.test", "db.corp.test", inside, true},
+		"outside":                {"*.corp.test", "db.corp.test", outside, true},
+		"outside, for itself":    {"*.corp.test", "db.corp.test", outside + `, exportTo: ["."]`, false},
+		"outside, of a registry": {"*.net", "db.net", outside, false},
+		"inside, of a registry":  {"*.net", "db.net", inside, false},
+	} {
+		r := newReviewer()
+		r.View = &egresstest.Cluster{Known: []*egress.Entry{ofMesh(theirs(tc.wildcard, "HTTP", 80))}, Services: r.View.(*egresstest.Cluster).Services}
+		outcome, err := reviewed(t, r, create(entry(t, `{hosts: [`+tc.host+`], `+tc.as+`, ports: [{number: 80, name: http, protocol: HTTP}]}`)))
+		require.NoError(t, err, name)
+		var want []string
+		if tc.taken {
+			want = []string{"host-taken spec.hosts[0]"}
+		}
+		assert.Equal(t, want, codes(outcome), name)
+	}
+}
+
+// TestWhoGoesOnCallingByAnother is told to whoever comes second to a host, where that leads elsewhere.
+func TestWhoGoesOnCallingByAnother(t *testing.T) {
+	t.Parallel()
+	const ours = `{hosts: [db.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}`
+	for name, tc := range map[string]struct {
+		theirs *egress.Entry
+		told   string
+	}{
+		"by name":         {ofMesh(theirs("db.example.com", "HTTP", 80, "third")), `spec.hosts[0]: namespace "third" calls host "db.example.com" by ServiceEntry other/theirs, and not by this one, by which their calls would stay in the mesh`},
+		"everybody":       {ofMesh(theirs("db.example.com", "HTTP", 80)), `spec.hosts[0]: namespaces without an entry of host "db.example.com" call it by ServiceEntry other/theirs`},
+		"itself":          {ofMesh(theirs("db.example.com", "HTTP", 80, ".")), ""},
+		"by the same way": {theirs("db.example.com", "HTTP", 80, "third"), ""},
+	} {
+		r := newReviewer()
+		r.View = &egresstest.Cluster{Known: []*egress.Entry{tc.theirs}, Services: r.View.(*egresstest.Cluster).Services}
+		outcome, err := reviewed(t, r, create(entry(t, ours)))
+		require.NoError(t, err, name)
+		told := strings.Join(outcome.Changes, "\n")
+		if tc.told == "" {
+			assert.NotContains(t, told, "and not by this one", name)
+			continue
+		}
+		assert.Contains(t, told, tc.told, name)
 	}
 }
 

@@ -30,14 +30,14 @@ var otherForms = map[string]struct {
 		[]string{"hostile-entries/record-written-by-hand", "rules/wildcard", "rules/before-a-wildcard", "routes/other-spelling", "ingress/one-of-two-ports"},
 		[]string{
 			// The route of a host that everybody sees is for a namespace that keeps the host for itself, too.
-			"hostile-sharing/internal-host-of-others",
+			"hostile-sharing/internal-host-of-others", "hostile-sharing/first-by-name",
 			// Calls go to the Service of the gateway, which a rule for every Service covers, and a listener of a Sidecar's own may not import.
 			"rules/of-the-mesh", "sidecars/by-host",
 		}},
 	// The routes are refused that an entry of their host would be refused for.
 	"virtualServices": {60, []string{
 		"hostile-routes/bound-to-a-gateway-before-the-entry", "mirrors/before-its-entry", "routes/several-hosts-before-their-entries",
-		"hostile-routes/names-at-an-address", "routes/of-gateways-too-before-its-entry", "encryption/by-hand",
+		"hostile-routes/names-at-an-address", "routes/of-gateways-too-before-its-entry",
 		"routes/pair-to-one-of-several-ports", "routes/tls-to-another-before-its-entry",
 	}, nil},
 }
