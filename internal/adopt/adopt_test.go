@@ -236,21 +236,27 @@ func TestRulesGoBeforeEntriesByMutualTLS(t *testing.T) {
 	pooled := `{host: api.example.com, exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}`
 	for name, each := range map[string]struct {
 		rule, to string
+		apart    bool
 		want     []string
 		rules    int
 		crossing []string
 	}{
-		"none":        {"", "", []string{"ServiceEntry"}, 1, nil},
-		"one of TCP":  {pooled + `}}`, "", []string{"DestinationRule", "ServiceEntry"}, 1, nil},
-		"one of TLS":  {pooled + `, tls: {mode: SIMPLE}}}`, "", []string{"DestinationRule and", "ServiceEntry"}, 1, []string{"b of b: api.example.com:80"}},
-		"a wildcard":  {`{host: "*.example.com", exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`, "", []string{"ServiceEntry"}, 0, []string{"b of b: api.example.com:443"}},
-		"one without": {`{host: "*.example.com", exportTo: ["."]}`, "", []string{"ServiceEntry"}, 1, nil},
-		"HTTP led to TLS": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "443",
+		"none":        {"", "", false, []string{"ServiceEntry"}, 1, nil},
+		"one of TCP":  {pooled + `}}`, "", false, []string{"DestinationRule", "ServiceEntry"}, 1, nil},
+		"one of TLS":  {pooled + `, tls: {mode: SIMPLE}}}`, "", false, []string{"DestinationRule and", "ServiceEntry"}, 1, []string{"b of b: api.example.com:80"}},
+		"a wildcard":  {`{host: "*.example.com", exportTo: ["."], trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`, "", false, []string{"ServiceEntry"}, 0, []string{"b of b: api.example.com:443"}},
+		"one without": {`{host: "*.example.com", exportTo: ["."]}`, "", false, []string{"ServiceEntry"}, 1, nil},
+		"HTTP led to TLS": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "443", false,
 			[]string{"DestinationRule and", "VirtualService and", "ServiceEntry"}, 1, []string{"b of b: api.example.com:443"}},
-		"HTTP led to HTTP": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "80",
+		"HTTP led to the TLS of another": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "443", true,
+			[]string{"DestinationRule and", "VirtualService and", "ServiceEntry", "ServiceEntry"}, 1, []string{"b of b: api.example.com:443"}},
+		"HTTP led to HTTP": {pooled + `, portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}}`, "80", false,
 			[]string{"DestinationRule and", "ServiceEntry"}, 1, nil},
 	} {
 		written := []string{governed, entry("b", "api", "api.example.com", "[{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]")}
+		if each.apart {
+			written = []string{governed, entry("b", "api", "api.example.com", "[{number: 443, name: tls, protocol: TLS}]"), entry("b", "web", "api.example.com", "[{number: 80, name: http, protocol: HTTP}]")}
+		}
 		if each.rule != "" {
 			written = append(written, object("DestinationRule", "b", "api", each.rule))
 		}

@@ -116,14 +116,25 @@ func (c *crossing) ports(from string, of turning) (out []hop.Crossed) {
 		if serving := egress.Serving(c.view.Entries(host), from); serving == nil || serving.Namespace != of.Namespace {
 			continue
 		}
+		ports := portsIn(of.Namespace, c.view.Entries(host))
 		for _, port := range of.Ports {
 			crossed := hop.Crossed{Gateway: of.gateway, Host: host, Port: port, Subsets: hop.SubsetsIn(rule)}
-			if protocol, is := hop.CrossesAs(rule, host, port, of.Ports, of.gateway); is && c.leads(from, host, port.Number) {
+			if protocol, is := hop.CrossesAs(rule, host, port, ports, of.gateway); is && c.leads(from, host, port.Number) {
 				crossed.Led, crossed.Port.Protocol = true, protocol
 			}
 			if crossed.Led || hop.Crosses(rule, host, port, of.gateway) {
 				out = append(out, crossed)
 			}
+		}
+	}
+	return out
+}
+
+// portsIn returns those that a namespace has of a host, each of which may be in an entry of its own.
+func portsIn(namespace string, entries []*egress.Entry) (out []egress.Port) {
+	for _, entry := range entries {
+		if entry.Namespace == namespace {
+			out = append(out, entry.Ports...)
 		}
 	}
 	return out
