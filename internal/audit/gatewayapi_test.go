@@ -39,7 +39,7 @@ spec:
 	assert.Empty(t, s.found, "the cluster does not say that it has them")
 	s.Kinds = mapper
 	s.audited()
-	for kind, of := range map[string]struct{ version, code string }{"HTTPRoute": {"v1", "port-mapping"}, "TLSRoute": {"v1alpha2", "other-host"}} {
+	for kind, of := range map[string]struct{ version, code string }{"HTTPRoute": {"v1", "port-mapping"}, "TLSRoute": {"v1alpha2", "exported-route"}} {
 		found := s.found[objectKey{kind, "app", "r"}]
 		require.NotEmpty(t, found.findings, kind)
 		assert.Equal(t, of.code, found.findings[0].Code)

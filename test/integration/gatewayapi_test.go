@@ -80,7 +80,7 @@ func routesInEachVersion(t *testing.T) {
 	const carried, tls = "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: one.api.test, port: 80, weight: 9}, {name: reviews, port: 80, weight: 1}]}]", "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: one.api.test, port: 443}]}]"
 	for _, of := range []struct{ version, kind, spec string }{
 		{"v1", "HTTPRoute", carried}, {"v1beta1", "HTTPRoute", carried}, {"v1", "GRPCRoute", carried}, {"v1", "TLSRoute", tls + ", hostnames: [one.api.test]"},
-		{"v1alpha2", "TCPRoute", "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{name: reviews, port: 80}]}]"},
+		{"v1alpha2", "TCPRoute", "parentRefs: [{group: '', kind: Service, name: reviews}], rules: [{backendRefs: [{name: reviews, port: 80}]}]"},
 	} {
 		in := apiRoute(t, ns, of.version, of.kind, of.spec)
 		want, _, _ := unstructured.NestedSlice(in.Object, "spec", "rules")
