@@ -122,7 +122,7 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 			[]arrival{httpTo("app-a", "grpc.example.com", 50051, "grpc.example.com:50051")}},
 		"TLS": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], rules: [{backendRefs: [{HOST: b.example.com, port: 443}]}]"), "",
 			[]arrival{tlsTo("app-a", bHost, bHost+":443"), tlsTo("app-a", aHost, aHost+":443"), httpTo("app-a", bHost, 80, bHost+":80")}},
-		"TLS with a share of the mesh": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [b.example.com], rules: [{backendRefs: [{HOST: b.example.com, port: 443}, {name: local, port: 443}]}]"), "",
+		"TLS with a share of the mesh": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [b.example.com], rules: [{backendRefs: [{HOST: b.example.com, port: 443}, {name: local, port: 443}]}]"), "exported-route",
 			[]arrival{tlsTo("app-a", bHost, bHost+":443 and "+tlsLocalA)}},
 		"TLS of a wildcard": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: wild}], rules: [{backendRefs: [{HOST: '*.wild.test', port: 443}]}]"), "",
 			[]arrival{tlsTo("app-a", "de.wild.test", "www.wild.test:443")}},
@@ -152,19 +152,19 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 			[]arrival{tlsTo("app-a", aHost, tlsLocalB), tlsTo("app-b", aHost, tlsLocalB), tlsTo("app-c", aHost, tlsLocalB)}},
 		"HTTP of those to whom a stranger's entry is exported": {apiRoute("HTTPRoute", "app-b", "parentRefs: [{ENTRY: named}], rules: [{backendRefs: [{name: local, port: 80}]}]"), "exported-route",
 			[]arrival{httpTo("app-c", aHost, 80, localB), httpTo("app-a", aHost, 80, aHost+":80")}},
-		"TLS straight out": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test], rules: [{backendRefs: [{name: local, port: 443}]}]"), "foreign-sni",
+		"TLS straight out": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test], rules: [{backendRefs: [{name: local, port: 443}]}]"), "exported-route foreign-sni",
 			[]arrival{tlsTo("app-a", bHost, "straight"), tlsTo("app-c", "x.test", tlsLocalA)}},
-		"TLS of whatever nobody else takes": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test, y.test], rules: [{backendRefs: [{name: local, port: 443}]}]"), "foreign-sni",
+		"TLS of whatever nobody else takes": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test, y.test], rules: [{backendRefs: [{name: local, port: 443}]}]"), "exported-route foreign-sni",
 			[]arrival{tlsTo("app-a", bHost, tlsLocalA), tlsTo("app-c", "whoever.test", tlsLocalA)}},
-		"TLS of nobody, and of whatever nobody else takes": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test, y.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]"), "foreign-sni",
+		"TLS of nobody, and of whatever nobody else takes": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test, y.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]"), "exported-route foreign-sni",
 			[]arrival{tlsTo("app-a", bHost, "nowhere"), tlsTo("app-c", "whoever.test", "nowhere")}},
 		"TLS of the wildcard above": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: one}], hostnames: [one.wild.test], rules: [{backendRefs: [{HOST: one.wild.test, port: 443}]}]"), "left-out",
 			[]arrival{tlsTo("app-a", "one.wild.test", "one.wild.test:443"), tlsTo("app-a", "two.wild.test", "straight")}},
-		"TLS of the wildcard above, to nowhere": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: one}], hostnames: [one.wild.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]"), "left-out",
+		"TLS of the wildcard above, to nowhere": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: one}], hostnames: [one.wild.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]"), "exported-route left-out",
 			[]arrival{tlsTo("app-a", "one.wild.test", "nowhere"), tlsTo("app-a", "two.wild.test", "straight")}},
-		"TLS of the hosts beside, beside its own": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [b.example.com, '*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]"), "foreign-sni",
+		"TLS of the hosts beside, beside its own": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [b.example.com, '*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]"), "exported-route foreign-sni",
 			[]arrival{tlsTo("app-a", bHost, tlsLocalA), tlsTo("app-c", "z.example.com", tlsLocalA)}},
-		"TLS of the hosts beside": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: ['*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]"), "foreign-sni",
+		"TLS of the hosts beside": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: ['*.example.com'], rules: [{backendRefs: [{name: local, port: 443}]}]"), "exported-route foreign-sni",
 			[]arrival{tlsTo("app-a", bHost, tlsLocalA), tlsTo("app-c", "z.example.com", tlsLocalA)}},
 	} {
 		for _, transport := range egress.Transports() {
@@ -182,9 +182,9 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 // TestTLSOfTheGatewayAPIToAnotherHost: a plain gateway goes by the SNI, which is the client's; one by mutual TLS is told the port.
 func TestTLSOfTheGatewayAPIToAnotherHost(t *testing.T) {
 	for transport, end := range map[egress.Transport]string{egress.Plain: bHost + ":443", egress.MutualTLS: aHost + ":443"} {
-		want := ""
+		want := "exported-route"
 		if transport == egress.Plain {
-			want = "other-host"
+			want = "exported-route other-host"
 		}
 		m, refused := sealedWorld(t, transport, apiEntries+apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], rules: [{backendRefs: [{HOST: a.example.com, port: 443}]}]"))
 		assert.Equal(t, want, refused)
@@ -210,9 +210,9 @@ spec: {hosts: [replica.example.com], resolution: DNS, ports: [{number: 5433, nam
 func TestTCPOfTheGatewayAPI(t *testing.T) {
 	for rules, want := range map[string]struct{ refused, end string }{
 		"{HOST: db.example.com, port: 5432}":                              {"", "db.example.com:5432"},
-		"{HOST: replica.example.com, port: 5433}":                         {"", "replica.example.com:5433"},
-		"{HOST: db.example.com, port: 5432}, {name: local, port: 5432}":   {"", "db.example.com:5432 and outbound|5432||local.app-a"},
-		"{HOST: a.example.com, port: 80}":                                 {"port-mapping", "nowhere"},
+		"{HOST: replica.example.com, port: 5433}":                         {"exported-route", "replica.example.com:5433"},
+		"{HOST: db.example.com, port: 5432}, {name: local, port: 5432}":   {"exported-route", "db.example.com:5432 and outbound|5432||local.app-a"},
+		"{HOST: a.example.com, port: 80}":                                 {"exported-route port-mapping", "nowhere"},
 		"{name: istio-egressgateway, namespace: istio-system, port: 443}": {"gateway-destination", "outbound|443||istio-egressgateway.istio-system"},
 	} {
 		m, refused := sealedWorld(t, egress.MutualTLS, apiEntries+strings.TrimRight(databases, "\n")+apiRoute("TCPRoute", "app-a", "parentRefs: [{ENTRY: db}], rules: [{backendRefs: ["+rules+"]}]"))

@@ -27,7 +27,8 @@ var otherForms = map[string]struct {
 		// What a record says is nobody's word, and so nothing of it is judged or done; calls to the gateway are not under a rule of
 		// their host. An entry spelled otherwise is refused, as nothing writes it anew, and its routes lead to no host that is governed.
 		// Routes of an ingress gateway would go straight, and are denied for that.
-		[]string{"hostile-entries/record-written-by-hand", "rules/wildcard", "rules/before-a-wildcard", "routes/other-spelling", "ingress/one-of-two-ports"},
+		[]string{"hostile-entries/record-written-by-hand", "rules/wildcard", "rules/before-a-wildcard", "routes/other-spelling", "ingress/one-of-two-ports",
+			"sharing/central-refused"},
 		[]string{
 			// The route of a host that everybody sees is for a namespace that keeps the host for itself, too.
 			"hostile-sharing/internal-host-of-others", "hostile-sharing/first-by-name",
