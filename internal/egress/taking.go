@@ -23,7 +23,7 @@ func taking(vs *unstructured.Unstructured, leaves func(section string, route map
 	for _, section := range sections {
 		for i, item := range RoutesOf(vs, section) {
 			route, _ := item.(map[string]any)
-			if reachOf(gateways, route).Mesh && !(one && leaves(section, route)) {
+			if reachOf(gateways, route).Mesh && (!one || !leaves(section, route)) {
 				out = append(out, field.NewPath("spec", section).Index(i))
 			}
 		}
