@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,7 +11,8 @@ import (
 // A host's calls are its namespace's own to route for those clients who call it by an entry of that namespace.
 
 // others returns the hosts of the spec that are not the namespace's own to route for all that the routes are exported to. Routes that can be
-// narrowed once others have entries may be seen by who does not see its own.
+// narrowed are, where nobody has an entry by now; those that gateways must see may be for hosts of an ingress, which need none, and whoever
+// brings an entry later is told.
 func (r *resolver) others(exportTo []string, narrowable bool) (out []Target) {
 	for _, target := range r.hosts {
 		if r.mesh.InMesh(target.Canonical, r.view) {
@@ -24,51 +26,67 @@ func (r *resolver) others(exportTo []string, narrowable bool) (out []Target) {
 	return out
 }
 
-// own says whether none of the clients that an exportTo reaches calls a host by an entry of another namespace, be it of a wildcard over it,
-// and all by one of this, or could. All names of a registry are nobody's, whoever has an entry of them.
-func (r *resolver) own(host string, exportTo []string, narrowable bool) bool {
-	var known [][]*Entry
+// own says whether none of the clients that an exportTo reaches calls a host by an entry of another namespace, be it of a wildcard over it, and,
+// where it must, whether this has one. All names of a registry are nobody's, whoever has an entry of them.
+func (r *resolver) own(host string, exportTo []string, must bool) bool {
+	if OfRegistry(host) {
+		return false
+	}
 	has := false
 	for _, pattern := range Patterns(host) {
-		if entries := r.view.Entries(pattern); len(entries) > 0 && !OfRegistry(pattern) {
-			known = append(known, entries)
-			has = has || slices.ContainsFunc(entries, func(entry *Entry) bool { return entry.Namespace == r.namespace })
+		entries := r.view.Entries(pattern)
+		if len(entries) == 0 || OfRegistry(pattern) {
+			continue
 		}
+		if r.servedByAnother(entries, exportTo) {
+			return false
+		}
+		has = has || slices.ContainsFunc(entries, func(entry *Entry) bool { return entry.Namespace == r.namespace })
 	}
+	return has || !must
+}
+
+// servedByAnother says whether a client that an exportTo reaches, but for the namespace itself, finds a host by another namespace's entry.
+func (r *resolver) servedByAnother(entries []*Entry, exportTo []string) bool {
+	serving := servingAll(entries)
 	clients, all := Clients(exportTo, r.namespace)
 	if all {
-		clients = callers(known)
+		clients = slices.Collect(maps.Keys(serving))
 	}
-	return has && !slices.ContainsFunc(clients, func(client string) bool {
-		return client != r.namespace && !r.servedByOwn(known, client, narrowable)
+	return slices.ContainsFunc(clients, func(client string) bool {
+		by, named := serving[client]
+		if !named {
+			by = serving[everybody]
+		}
+		return client != r.namespace && by != nil && by.Namespace != r.namespace
 	})
 }
 
-// callers returns the namespaces that may call by another entry than everybody does, and one that calls as everybody.
-func callers(known [][]*Entry) []string {
-	out := []string{""}
-	for _, entries := range known {
-		for _, entry := range entries {
-			if names, all := Clients(entry.ExportTo, entry.Namespace); all {
-				out = append(out, entry.Namespace)
-			} else {
-				out = append(out, names...)
-			}
+// everybody stands for whoever no entry names.
+const everybody = ""
+
+// servingAll returns what Serving does for each client that some entry names, and for everybody else: there may be thousands.
+func servingAll(entries []*Entry) map[string]*Entry {
+	out, best := map[string]*Entry{}, map[string]int{}
+	take := func(client string, entry *Entry, rank int) {
+		if entry.Namespace == client {
+			rank += int(reachesByName)
+		}
+		if rank > best[client] {
+			out[client], best[client] = entry, rank
+		}
+	}
+	for _, entry := range entries {
+		names, all := Clients(entry.ExportTo, entry.Namespace)
+		if all {
+			take(everybody, entry, int(reachesAll))
+			take(entry.Namespace, entry, int(reachesAll))
+		}
+		for _, name := range names {
+			take(name, entry, int(reachesByName))
 		}
 	}
 	return out
-}
-
-// servedByOwn says whether a client finds a host, by each of its names, by an entry of the namespace; unseen is what it is where it finds none.
-func (r *resolver) servedByOwn(known [][]*Entry, client string, unseen bool) bool {
-	for _, entries := range known {
-		if serving := Serving(entries, client); serving != nil {
-			if unseen = serving.Namespace == r.namespace; !unseen {
-				break
-			}
-		}
-	}
-	return unseen
 }
 
 // taking returns the routes that decide over calls of others, and cannot be kept from it. Of a host that no entry names itself each does:

@@ -89,8 +89,8 @@ func TestRoutesForGatewaysTooTakeCalls(t *testing.T) {
 	}
 }
 
-// TestWhoseCallsAreANamespacesOwnToRoute: of those who call by its entry, be that exported to all, to some, or to it alone. Routes that gateways
-// must see are for who sees them at once, whoever has an entry by now.
+// TestWhoseCallsAreANamespacesOwnToRoute: of those who call by its entry, be that exported to all, to some, or to it alone, and of those whom no
+// entry of another namespace serves. Routes that gateways must see may be for hosts that nobody has an entry of.
 func TestWhoseCallsAreANamespacesOwnToRoute(t *testing.T) {
 	t.Parallel()
 	of := func(namespace, host string, exportTo ...string) *egress.Entry {
@@ -110,14 +110,14 @@ func TestWhoseCallsAreANamespacesOwnToRoute(t *testing.T) {
 		"its own":                          {"ours.test", `["*"]`, true, true},
 		"below its wildcard":               {"x.ours.test", `["*"]`, true, true},
 		"its wildcard":                     {"*.ours.test", `["*"]`, true, true},
-		"nobody's":                         {"nobodys.test", `["*"]`, false, false},
+		"nobody's":                         {"nobodys.test", `["*"]`, false, true},
 		"a registry's":                     {"*.net", `["*"]`, false, false},
-		"below a registry's":               {"x.net", `["*"]`, false, false},
+		"below a registry's":               {"x.net", `["*"]`, false, true},
 		"over its own, without a name":     {"*.test", `[shop]`, false, false},
-		"unseen":                           {"private.test", `["*"]`, true, false},
-		"unseen by name":                   {"private.test", `[shop]`, true, false},
+		"unseen":                           {"private.test", `["*"]`, true, true},
+		"unseen by name":                   {"private.test", `[shop]`, true, true},
 		"seen by name":                     {"named.test", `[shop]`, true, true},
-		"seen by some":                     {"named.test", `["*"]`, true, false},
+		"seen by some":                     {"named.test", `["*"]`, true, true},
 		"the first, for clients of others": {"first.test", `[shop]`, false, false},
 		"below another's wildcard":         {"below.wild.test", `[shop]`, false, false},
 		"another's by name":                {"theirs.test", `[third]`, false, false},

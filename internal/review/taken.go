@@ -130,6 +130,9 @@ func keepCalls(s *subject, intent *egress.ServiceEntry) (out []string) {
 	for i, host := range ours.Hosts {
 		others := slices.DeleteFunc(slices.Clone(s.View.Entries(host)), s.is)
 		for _, theirs := range others {
+			if theirs.Namespace == ours.Namespace {
+				continue // Istio joins the two, or it is refused that it hides ports (apart)
+			}
 			clients, all := egress.Clients(theirs.ExportTo, theirs.Namespace)
 			if all {
 				clients = []string{""}
