@@ -89,7 +89,7 @@ func (r *APIRoute) reaches(parent *APIParent) (out []string) {
 func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 	if r.section != "http" {
 		for _, form := range r.Forms(parent) {
-			if host := form.Hosts[0].Canonical; form.Mesh && !r.mesh.InMesh(host, r.view) && (len(form.Others) > 0 || form.diverts(r.mesh)) {
+			if host := form.Hosts[0].Canonical; form.Mesh && !r.mesh.InMesh(host, r.view) && (len(form.Others) > 0 || form.diverts(r.mesh, parent.Port)) {
 				out = append(out, host)
 			}
 		}
@@ -109,14 +109,14 @@ func (r *APIRoute) Takes(parent *APIParent) (out []string) {
 	return out
 }
 
-// diverts says whether calls of the one host end elsewhere than by the egress gateway, or at a port that it does not have.
-func (f APIForm) diverts(mesh *Mesh) bool {
+// diverts says whether calls of the one host, on a port of the parent or on any, end elsewhere than by the egress gateway or at the port that they
+// are for: a port that it does not have now somebody may bring later.
+func (f APIForm) diverts(mesh *Mesh, port uint32) bool {
 	return slices.ContainsFunc(f.Routes, func(route Route) bool {
 		if gw, to := mesh.GatewayByService(route.Canonical); to {
 			return len(mesh.Gateways) > 1 || route.Port() != gw.TLSPort
 		}
-		has := func(port Port) bool { return port.Number == route.Port() }
-		return route.Canonical != f.Hosts[0].Canonical || route.Serving != nil && !slices.ContainsFunc(route.Serving.Ports, has)
+		return route.Canonical != f.Hosts[0].Canonical || port == 0 || route.Port() != port
 	})
 }
 

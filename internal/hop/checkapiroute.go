@@ -57,7 +57,7 @@ func exportFix(route *egress.APIRoute) string {
 	if route.OfHTTP() {
 		return `, or set exportTo: ["."] in your ServiceEntry of the host`
 	}
-	return ""
+	return ", or lead the host to itself alone, with port in the parentRef as in the backendRef"
 }
 
 // checkAPIRules refuses the VirtualServices that Istio makes of a route for a parent.

@@ -120,11 +120,11 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 			[]arrival{httpTo("app-c", aHost, 80, localA), httpTo("app-a", aHost, 80, aHost+":80"), httpTo("app-b", aHost, 80, aHost+":80")}},
 		"gRPC": {apiRoute("GRPCRoute", "app-a", "parentRefs: [{ENTRY: grpc}], rules: [{backendRefs: [{HOST: grpc.example.com, port: 50051}]}]"), "",
 			[]arrival{httpTo("app-a", "grpc.example.com", 50051, "grpc.example.com:50051")}},
-		"TLS": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], rules: [{backendRefs: [{HOST: b.example.com, port: 443}]}]"), "",
+		"TLS": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b, port: 443}], rules: [{backendRefs: [{HOST: b.example.com, port: 443}]}]"), "",
 			[]arrival{tlsTo("app-a", bHost, bHost+":443"), tlsTo("app-a", aHost, aHost+":443"), httpTo("app-a", bHost, 80, bHost+":80")}},
 		"TLS with a share of the mesh": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [b.example.com], rules: [{backendRefs: [{HOST: b.example.com, port: 443}, {name: local, port: 443}]}]"), "exported-route",
 			[]arrival{tlsTo("app-a", bHost, bHost+":443 and "+tlsLocalA)}},
-		"TLS of a wildcard": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: wild}], rules: [{backendRefs: [{HOST: '*.wild.test', port: 443}]}]"), "",
+		"TLS of a wildcard": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: wild, port: 443}], rules: [{backendRefs: [{HOST: '*.wild.test', port: 443}]}]"), "",
 			[]arrival{tlsTo("app-a", "de.wild.test", "www.wild.test:443")}},
 		"no rule at all": {apiRoute("HTTPRoute", "app-a", "parentRefs: [{ENTRY: a}]"), "", []arrival{httpTo("app-a", aHost, 80, aHost+":80")}},
 
@@ -158,7 +158,7 @@ func TestRoutesOfTheGatewayAPI(t *testing.T) {
 			[]arrival{tlsTo("app-a", bHost, tlsLocalA), tlsTo("app-c", "whoever.test", tlsLocalA)}},
 		"TLS of nobody, and of whatever nobody else takes": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: b}], hostnames: [x.test, y.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]"), "exported-route foreign-sni",
 			[]arrival{tlsTo("app-a", bHost, "nowhere"), tlsTo("app-c", "whoever.test", "nowhere")}},
-		"TLS of the wildcard above": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: one}], hostnames: [one.wild.test], rules: [{backendRefs: [{HOST: one.wild.test, port: 443}]}]"), "left-out",
+		"TLS of the wildcard above": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: one, port: 443}], hostnames: [one.wild.test], rules: [{backendRefs: [{HOST: one.wild.test, port: 443}]}]"), "left-out",
 			[]arrival{tlsTo("app-a", "one.wild.test", "one.wild.test:443"), tlsTo("app-a", "two.wild.test", "straight")}},
 		"TLS of the wildcard above, to nowhere": {apiRoute("TLSRoute", "app-a", "parentRefs: [{ENTRY: one}], hostnames: [one.wild.test], rules: [{backendRefs: [{group: other.test, kind: Bucket, name: x}]}]"), "exported-route left-out",
 			[]arrival{tlsTo("app-a", "one.wild.test", "nowhere"), tlsTo("app-a", "two.wild.test", "straight")}},
@@ -215,7 +215,7 @@ func TestTCPOfTheGatewayAPI(t *testing.T) {
 		"{HOST: a.example.com, port: 80}":                                 {"exported-route port-mapping", "nowhere"},
 		"{name: istio-egressgateway, namespace: istio-system, port: 443}": {"gateway-destination", "outbound|443||istio-egressgateway.istio-system"},
 	} {
-		m, refused := sealedWorld(t, egress.MutualTLS, apiEntries+strings.TrimRight(databases, "\n")+apiRoute("TCPRoute", "app-a", "parentRefs: [{ENTRY: db}], rules: [{backendRefs: ["+rules+"]}]"))
+		m, refused := sealedWorld(t, egress.MutualTLS, apiEntries+strings.TrimRight(databases, "\n")+apiRoute("TCPRoute", "app-a", "parentRefs: [{ENTRY: db, port: 5432}], rules: [{backendRefs: ["+rules+"]}]"))
 		assert.Equal(t, want.refused, refused, rules)
 		assert.Equal(t, want.end, endsOf(t, m, call{namespace: "app-a", port: 5432, raw: true}), rules)
 	}
