@@ -15,6 +15,8 @@ type Contradiction struct {
 	SecondTLS bool
 	// TooMany says that it is in how many ports there would be.
 	TooMany bool
+	// Encrypts says that it is in how calls of a port are encrypted, as a DestinationRule says.
+	Encrypts bool
 }
 
 // maxPorts is how many ports an entry may have by its schema, that of an exit too.
@@ -81,7 +83,7 @@ func (e *Exit) encryption(port Port, tls map[string]any) Contradiction {
 	if there == here {
 		here += " with other settings"
 	}
-	return Contradiction{Owner: by, Reason: fmt.Sprintf("port %d is called %s there and %s here", port.Number, there, here)}
+	return Contradiction{Owner: by, Encrypts: true, Reason: fmt.Sprintf("port %d is called %s there and %s here", port.Number, there, here)}
 }
 
 func (e *Exit) port(port Port, of Definition) Contradiction {

@@ -140,6 +140,8 @@ func refusalOf(conflict egress.Conflict, namespace string) egress.Finding {
 		fix = hop.SecondTLSFix
 	case conflict.TooMany:
 		fix = "name the ports that are called"
+	case conflict.Encrypts && conflict.Owner.Namespace != namespace:
+		fix = fmt.Sprintf("store a DestinationRule of the host in this namespace first, whose tls is as that of namespace %q, and then this entry; or agree with its owners", conflict.Owner.Namespace)
 	case conflict.Owner.Namespace == namespace:
 		fix = fmt.Sprintf("merge the two into one ServiceEntry, or say of the host what %s says", other)
 	}
