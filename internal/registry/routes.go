@@ -139,12 +139,10 @@ func (r *Registry) slimRoutes(obj any) any {
 			out.pairs = made
 		}
 		maps.Copy(out.pairs, made)
-		if r.mesh.ByRoutes() || len(out.pairs) > 0 {
-			// They follow the gateway of their namespace, too, and pairs the rule of the host that they lead to.
-			out.leads = append(out.leads, egress.Leads(intent, r.mesh)...)
-			slices.Sort(out.leads)
-			out.leads = slices.Compact(out.leads)
-		}
+		// They follow the rule of the host that their author leads them to, too.
+		out.leads = append(out.leads, egress.Leads(intent, r.mesh)...)
+		slices.Sort(out.leads)
+		out.leads = slices.Compact(out.leads)
 	}
 	return out
 }
