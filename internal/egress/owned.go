@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -48,43 +47,27 @@ func (r *resolver) own(host string, exportTo []string, must bool) bool {
 
 // servedByAnother says whether a client that an exportTo reaches, but for the namespace itself, finds a host by another namespace's entry.
 func (r *resolver) servedByAnother(entries []*Entry, exportTo []string) bool {
-	serving := servingAll(entries)
 	clients, all := Clients(exportTo, r.namespace)
 	if all {
-		clients = slices.Collect(maps.Keys(serving))
+		clients = callers(entries)
 	}
-	return slices.ContainsFunc(clients, func(client string) bool {
-		by, named := serving[client]
-		if !named {
-			by = serving[everybody]
+	for client, by := range Servings(entries, clients) {
+		if client != r.namespace && by.Namespace != r.namespace {
+			return true
 		}
-		return client != r.namespace && by != nil && by.Namespace != r.namespace
-	})
+	}
+	return false
 }
 
-// everybody stands for whoever no entry names.
-const everybody = ""
-
-// servingAll returns what Serving does for each client that some entry names, and for everybody else: there may be thousands.
-func servingAll(entries []*Entry) map[string]*Entry {
-	out, best := map[string]*Entry{}, map[string]int{}
-	take := func(client string, entry *Entry, rank int) {
-		if entry.Namespace == client {
-			rank += int(reachesByName)
-		}
-		if rank > best[client] {
-			out[client], best[client] = entry, rank
-		}
-	}
+// callers returns the namespaces that may call by another entry than everybody does, and one that calls as everybody.
+func callers(entries []*Entry) []string {
+	out := []string{""}
 	for _, entry := range entries {
 		names, all := Clients(entry.ExportTo, entry.Namespace)
 		if all {
-			take(everybody, entry, int(reachesAll))
-			take(entry.Namespace, entry, int(reachesAll))
+			names = []string{entry.Namespace}
 		}
-		for _, name := range names {
-			take(name, entry, int(reachesByName))
-		}
+		out = append(out, names...)
 	}
 	return out
 }

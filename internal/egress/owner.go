@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -19,6 +20,38 @@ func Serving(entries []*Entry, namespace string) (out *Entry) {
 		}
 		if rank > best {
 			out, best = entry, rank
+		}
+	}
+	return out
+}
+
+// Servings returns what Serving does of each of several namespaces, those left out that find none. It goes over the entries once, however
+// many ask.
+func Servings(entries []*Entry, namespaces []string) map[string]*Entry {
+	asked, best, out := setOf(namespaces), map[string]int{}, map[string]*Entry{}
+	var everybody *Entry
+	for _, entry := range entries {
+		offer := func(name string, rank reachKind) {
+			if name == "." || name == entry.Namespace {
+				name, rank = entry.Namespace, rank+reachesByName
+			}
+			if asked[name] && int(rank) > best[name] {
+				out[name], best[name] = entry, int(rank)
+			}
+		}
+		switch {
+		case entry.reaches("") == reachesAll:
+			everybody = cmp.Or(everybody, entry)
+			offer(".", reachesAll)
+		case !slices.Contains(entry.ExportTo, "~"):
+			for _, name := range entry.ExportTo {
+				offer(name, reachesByName)
+			}
+		}
+	}
+	for name := range asked {
+		if out[name] == nil && everybody != nil {
+			out[name] = everybody
 		}
 	}
 	return out

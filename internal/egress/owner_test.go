@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -104,4 +105,21 @@ func TestIstioJoinsEntriesThatAreAlike(t *testing.T) {
 	}
 	public, private := of(on("443", "TLS"), func(e *egress.Entry) { e.ExportTo = nil }), of(on("80", "HTTP"), func(e *egress.Entry) { e.ExportTo = []string{"."} })
 	assert.Equal(t, uint32(443), egress.Hidden(public, private), "a private one is taken before an older public one")
+}
+
+// TestServingsAreWhatServingIs of each namespace.
+func TestServingsAreWhatServingIs(t *testing.T) {
+	t.Parallel()
+	exports := [][]string{nil, {"*"}, {"."}, {"~"}, {"a"}, {"b", "."}, {"a", "c"}, {"c", "*"}, {"~", "a"}}
+	namespaces := []string{"", "a", "b", "c", "d"}
+	for i := range 3000 {
+		var entries []*egress.Entry
+		for n := i; n > 0; n /= 17 {
+			entries = append(entries, &egress.Entry{Namespace: namespaces[1+n%3], Name: strconv.Itoa(n), ExportTo: exports[n%len(exports)]})
+		}
+		got := egress.Servings(entries, namespaces)
+		for _, namespace := range namespaces {
+			assert.Same(t, egress.Serving(entries, namespace), got[namespace], "%d %s", i, namespace)
+		}
+	}
 }

@@ -2,10 +2,11 @@ package egress
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -19,23 +20,34 @@ type Rival struct {
 	// Hosts are canonical, those under the cluster's own domain left out.
 	Hosts []string
 	// routes has each kind of route of sidecars once.
-	routes []served
+	routes []rivalRoute
 }
 
-// maxServed is how many kinds of routes of one object are kept. People write a few.
-const maxServed = 200
+// maxServed is how many kinds of routes of one object are kept: people write a few, and nothing is said of whoever writes more.
+const maxServed = 100
+
+// rivalRoute is a kind of route with the SNIs of TLS.
+type rivalRoute struct {
+	served
+	names map[string]bool
+}
 
 // served are the calls that a route is for.
 type served struct {
 	family Family
 	// port is 0 for any.
 	port uint32
-	// names are the SNIs of TLS, subnets the addresses that calls must be for.
-	names   []string
-	subnets string
+	// names are the SNIs of TLS, each once, and subnets the addresses that calls must be for: lists as one text, which may be long.
+	names, subnets unique.Handle[string]
 	// some says that it is for the calls of some pods alone.
 	some bool
 }
+
+// Served are the kinds of routes that a VirtualService has for calls of one of its hosts.
+type Served []served
+
+// all is a list that leaves nothing out.
+var all = unique.Make("")
 
 var families = map[string]Family{"http": FamilyHTTP, "tls": FamilyTLS, "tcp": FamilyTCP}
 
@@ -54,15 +66,20 @@ func ReadRival(vs *unstructured.Unstructured, mesh *Mesh) *Rival {
 	if len(out.Hosts) == 0 {
 		return nil
 	}
-	known := map[string]bool{}
+	known := map[served]bool{}
 	for _, section := range sections {
 		for _, item := range RoutesOf(vs, section) {
 			route, _ := item.(map[string]any)
 			for _, of := range servedBy(route, families[section], gateways) {
-				if key := fmt.Sprint(of); !known[key] && len(known) < maxServed {
-					known[key] = true
-					out.routes = append(out.routes, of)
+				if known[of.served] {
+					continue
 				}
+				if len(known) == maxServed {
+					out.routes = nil
+					return out
+				}
+				known[of.served] = true
+				out.routes = append(out.routes, of)
 			}
 		}
 	}
@@ -70,26 +87,31 @@ func ReadRival(vs *unstructured.Unstructured, mesh *Mesh) *Rival {
 }
 
 // servedBy returns the calls of sidecars that a route is for.
-func servedBy(route map[string]any, family Family, gateways []string) (out []served) {
+func servedBy(route map[string]any, family Family, gateways []string) (out []rivalRoute) {
 	matches := Matches(route)
 	if len(matches) == 0 && family != FamilyTLS {
-		return []served{{family: family}}
+		return []rivalRoute{{served: served{family: family, names: all, subnets: all}}}
 	}
 	for _, match := range matches {
 		if !OfSidecars(narrowed(match, gateways)) {
 			continue
 		}
-		out = append(out, served{
-			family: family, port: Number(match["port"]), names: Texts(match["sniHosts"]), subnets: strings.Join(Texts(match["destinationSubnets"]), ","),
+		of := rivalRoute{names: map[string]bool{}, served: served{
+			family: family, port: Number(match["port"]), subnets: unique.Make(strings.Join(Texts(match["destinationSubnets"]), ",")),
 			some: match["sourceLabels"] != nil || match["sourceNamespace"] != nil,
-		})
+		}}
+		for _, name := range Texts(match["sniHosts"]) {
+			of.names[Canonical(name)] = true
+		}
+		of.served.names = unique.Make(strings.Join(slices.Sorted(maps.Keys(of.names)), ","))
+		out = append(out, of)
 	}
 	return out
 }
 
-// of says whether calls of a host to a port may meet the route.
-func (s served) of(host string, port Port) bool {
-	return s.family == FamilyOf(port.Protocol) && (s.port == 0 || s.port == port.Number) && (s.family != FamilyTLS || covers(s.names, host))
+// at says whether calls to a port may meet the route.
+func (s served) at(port Port) bool {
+	return s.family == FamilyOf(port.Protocol) && (s.port == 0 || s.port == port.Number)
 }
 
 // over says whether a route that comes first leaves another of the same calls nothing. HTTP goes by one VirtualService as a whole, and so does
@@ -99,31 +121,45 @@ func (s served) over(other served) bool {
 	case s.some:
 		return false
 	case s.family == FamilyTLS:
-		return slices.Equal(s.names, other.names) && s.subnets == other.subnets
+		return s.names == other.names && s.subnets == other.subnets
 	}
-	return s.subnets == ""
+	return s.subnets == all
 }
 
-// Over says whether the other has routes for calls of a host, which both name, to a port, and none that is applied where this comes first.
-func (r *Rival) Over(other *Rival, host string, port Port) bool {
+// Kinds is how many kinds of routes it has.
+func (r *Rival) Kinds() int { return len(r.routes) }
+
+// Serving returns the kinds of routes for calls of a host.
+func (r *Rival) Serving(host string) (out Served) {
+	patterns := Patterns(host)
+	for _, route := range r.routes {
+		if route.family != FamilyTLS || slices.ContainsFunc(patterns, func(pattern string) bool { return route.names[pattern] }) {
+			out = append(out, route.served)
+		}
+	}
+	return out
+}
+
+// Over says whether the other, of the same host, has routes for calls to a port, and none that is applied where this comes first.
+func (s Served) Over(other Served, host string, port Port) bool {
 	// Of HTTP, Istio gives the hosts below a wildcard to the first that names it, whatever routes it has.
 	whole := IsWildcard(host) && FamilyOf(port.Protocol) == FamilyHTTP
 	has := false
-	for _, theirs := range other.routes {
-		if !theirs.of(host, port) {
+	for _, theirs := range other {
+		if !theirs.at(port) {
 			continue
 		}
 		has = true
-		if !whole && !slices.ContainsFunc(r.routes, func(ours served) bool { return ours.of(host, port) && ours.over(theirs) }) {
+		if !whole && !slices.ContainsFunc(s, func(ours served) bool { return ours.at(port) && ours.over(theirs) }) {
 			return false
 		}
 	}
 	return has
 }
 
-// Serves says whether it has a route for calls of a host to a port.
-func (r *Rival) Serves(host string, port Port) bool {
-	return slices.ContainsFunc(r.routes, func(route served) bool { return route.of(host, port) })
+// At says whether there is a route for calls to a port.
+func (s Served) At(port Port) bool {
+	return slices.ContainsFunc(s, func(route served) bool { return route.at(port) })
 }
 
 // Rank says how a client comes to see it: Istio takes what the client's own namespace has for itself before what is exported to it by
@@ -138,11 +174,6 @@ func (r *Rival) Rank(client string) int {
 
 // IsOwn says whether it is for the calls of a client by the client's own will, whatever others export.
 func (r *Rival) IsOwn(client string) bool { return r.Rank(client) > int(reachesByName) }
-
-// Before orders those that a client sees as Istio does: negative where r comes first.
-func (r *Rival) Before(other *Rival, client string) int {
-	return cmp.Or(other.Rank(client)-r.Rank(client), r.Older(other))
-}
 
 // Older orders them by their ages: negative where r comes before the other.
 func (r *Rival) Older(other *Rival) int {

@@ -27,11 +27,22 @@ func ofOthers(s *subject) (out []egress.Finding) {
 	if ours.Gateway == "" || !leadsOthers(&ours) {
 		return nil
 	}
+	left := newBudget()
 	for i, host := range ours.Hosts {
+		names := s.deciding(host, &ours)
+		if len(names) == 0 {
+			continue
+		}
 		entries := with(slices.DeleteFunc(slices.Clone(s.View.Entries(host)), s.is), &ours)
+		if !left.spend(len(names) + compared(entries)) {
+			break
+		}
 		// There may be thousands of entries.
 		exit := sync.OnceValue(func() *egress.Exit { return s.exitOf(host, entries) })
-		for _, client := range s.callingBy(host, &ours, entries) {
+		for _, client := range s.callingBy(names, &ours, entries) {
+			if !left.spend(len(ours.Ports)) {
+				return out
+			}
 			found := s.as(client).routesOver(intent, &ours, host)
 			if rule := s.View.Rule(client, host); rule != nil {
 				found = slices.Concat(ruleOver(rule, host, &ours, exit()), found)
@@ -50,44 +61,58 @@ func ofOthers(s *subject) (out []egress.Finding) {
 	return out
 }
 
-// callingBy returns the other governed namespaces with a rule or routes of a host that find it by an entry of ours, among all its entries.
-func (s *subject) callingBy(host string, ours *egress.Entry, entries []*egress.Entry) (out []string) {
-	names, all := egress.Clients(ours.ExportTo, ours.Namespace)
-	if all {
-		names = s.deciding(host, ours)
-	}
+// callingBy returns those of some namespaces that are governed, and find a host by an entry of ours, among all its entries, without one of
+// their own.
+func (s *subject) callingBy(names []string, ours *egress.Entry, entries []*egress.Entry) (out []string) {
 	owns := map[string]bool{ours.Namespace: true}
 	for _, entry := range entries {
 		owns[entry.Namespace] = true
 	}
-	governed := s.View.Governed()
+	governed, found := s.View.Governed(), egress.Servings(entries, names)
 	for _, name := range names {
 		if _, known := governed.Index(name); !known || owns[name] {
 			continue
 		}
-		if serving := egress.Serving(entries, name); serving != nil && serving.Namespace == ours.Namespace {
+		if serving := found[name]; serving != nil && serving.Namespace == ours.Namespace {
 			out = append(out, name)
 		}
 	}
 	return out
 }
 
-// deciding returns the namespaces that have a rule of a host, or routes that lead to it in a way that an entry may stand against, sorted.
+// deciding returns the clients of ours that have a rule of a host, or routes that lead to it in a way that an entry may stand against, sorted.
 func (s *subject) deciding(host string, ours *egress.Entry) (out []string) {
 	for _, pattern := range egress.Patterns(host) {
 		out = append(out, s.View.Ruled(pattern)...)
 	}
-	seen := slices.Concat(s.View.Astray(host), s.View.Mapped(egress.Mapping{Host: host, Needs: egress.NeedsBySNI}), s.View.Mapped(egress.Mapping{Host: host, Needs: egress.NeedsSeveral}))
-	for _, port := range ours.Ports {
-		for _, needs := range []egress.Need{egress.NeedsTLS, egress.NeedsSeveral} {
-			seen = append(seen, s.View.Mapped(egress.Mapping{Host: host, Port: port.Number, Needs: needs})...)
+	seen := slices.Clone(s.View.Astray(host))
+	for _, onGateways := range []bool{false, true} {
+		for _, needs := range []egress.Need{egress.NeedsAny, egress.NeedsBySNI, egress.NeedsSeveral} {
+			seen = append(seen, s.View.Mapped(egress.Mapping{Host: host, Needs: needs, OnGateways: onGateways})...)
+		}
+		for _, port := range ours.Ports {
+			for _, needs := range []egress.Need{egress.NeedsTLS, egress.NeedsSeveral} {
+				seen = append(seen, s.View.Mapped(egress.Mapping{Host: host, Port: port.Number, Needs: needs, OnGateways: onGateways})...)
+			}
 		}
 	}
 	for _, by := range seen {
 		out = append(out, by.Namespace)
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	clients, all := egress.Clients(ours.ExportTo, ours.Namespace)
+	return slices.DeleteFunc(slices.Compact(out), func(name string) bool {
+		_, client := slices.BinarySearch(clients, name)
+		return !all && !client
+	})
+}
+
+// compared is how much there is to compare of entries that some namespaces find a host by.
+func compared(entries []*egress.Entry) (out int) {
+	for _, entry := range entries {
+		out += 1 + len(entry.ExportTo)
+	}
+	return out
 }
 
 // as is the subject as a namespace would have written it, for what is asked of the routes that are there.

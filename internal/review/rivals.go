@@ -26,14 +26,18 @@ func rivals(s *subject) (out []egress.Finding) {
 	if ours == nil {
 		return nil
 	}
-	shared := 0
+	shared, left := 0, newBudget()
 	for i, written := range egress.Hosts(s.Object) {
 		host := s.Mesh.Qualify(written, s.Namespace.Name)
-		others := s.others(ours, host)
+		others := s.others(ours, host, left)
 		if len(others) == 0 {
 			continue
 		}
-		for _, of := range s.contests(ours, others, host) {
+		contests := s.contests(ours, others, host, left)
+		if left.spent() {
+			break
+		}
+		for _, of := range contests {
 			out = append(out, of.finding(written, field.NewPath("spec", "hosts").Index(i)))
 		}
 		if shared++; shared == maxShared || len(out) >= MaxReasons {
@@ -44,10 +48,11 @@ func rivals(s *subject) (out []egress.Finding) {
 }
 
 // others returns the oldest that name a host beside ours.
-func (s *subject) others(ours *egress.Rival, host string) []*egress.Rival {
+func (s *subject) others(ours *egress.Rival, host string, left *budget) []*egress.Rival {
 	out := slices.DeleteFunc(s.View.Rivals(s.Namespace.Name, host), func(of *egress.Rival) bool {
 		return of.Namespace == ours.Namespace && of.Name == ours.Name
 	})
+	left.spend(len(out))
 	slices.SortFunc(out, func(a, b *egress.Rival) int { return a.Older(b) })
 	return out[:min(len(out), maxRivals)]
 }
@@ -76,26 +81,35 @@ type contest struct {
 }
 
 // contests returns those of a host that are news to an author.
-func (s *subject) contests(ours *egress.Rival, others []*egress.Rival, host string) []contest {
-	now := &standing{ours: ours, others: others, host: host, ports: s.portsOutside(host)}
+func (s *subject) contests(ours *egress.Rival, others []*egress.Rival, host string, left *budget) []contest {
+	now := &standing{ours: ours, others: others, host: host, ports: s.portsOutside(host, left), left: left}
 	stood := map[*egress.Rival]bool{}
 	if before := s.rival(s.Old); before != nil && slices.Contains(before.Hosts, host) {
-		for _, of := range (&standing{ours: before, others: others, host: host, ports: now.ports}).contests() {
+		for _, of := range (&standing{ours: before, others: others, host: host, ports: now.ports, left: left}).contests() {
 			stood[of.other] = of.won
 		}
 	}
-	return slices.DeleteFunc(now.contests(), func(of contest) bool {
+	out := slices.DeleteFunc(now.contests(), func(of contest) bool {
 		// What the exportTo of the two says is meant once it is stored, and of the other the audit tells where it is judged itself.
 		return s.Operation == Audit && (of.won || of.named) || of.won && stood[of.other]
 	})
+	for i := range out {
+		now.measure(&out[i])
+	}
+	return out
 }
 
-// portsOutside returns the ports of the external entries of a host, and of those that a wildcard stands for.
-func (s *subject) portsOutside(host string) (out []egress.Port) {
+// portsOutside returns the ports of the external entries of a host, and of those that a wildcard stands for, until the budget is spent.
+func (s *subject) portsOutside(host string, left *budget) (out []egress.Port) {
+	seen := map[egress.Port]bool{}
 	for _, known := range s.View.Below(host) {
 		for _, entry := range s.View.Entries(known) {
+			if !left.spend(len(entry.Ports)) {
+				return nil
+			}
 			for _, port := range entry.Ports {
-				if entry.External && !slices.Contains(out, port) {
+				if entry.External && !seen[port] {
+					seen[port] = true
 					out = append(out, port)
 				}
 			}
@@ -119,17 +133,6 @@ func (c *contest) losing() (loser, winner *egress.Rival) {
 		return c.other, c.ours
 	}
 	return c.ours, c.other
-}
-
-// measure says whether the contest is about all clients and ports.
-func (c *contest) measure(host string, ports []egress.Port) {
-	loser, _ := c.losing()
-	names, all := egress.Clients(loser.ExportTo, loser.Namespace)
-	if all {
-		names = []string{""}
-	}
-	c.everybody = !slices.ContainsFunc(names, func(client string) bool { return !slices.Contains(c.clients, client) })
-	c.everything = !slices.ContainsFunc(ports, func(port egress.Port) bool { return loser.Serves(host, port) && !slices.Contains(c.ports, port.Number) })
 }
 
 func (c *contest) finding(host string, at *field.Path) egress.Finding {

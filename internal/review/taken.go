@@ -27,17 +27,19 @@ func taken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 	for i, host := range ours.Hosts {
 		stored := s.View.Entries(host)
 		others := slices.DeleteFunc(slices.Clone(stored), s.is)
+		was, without, now := egress.Servings(stored, clients), egress.Servings(others, clients), egress.Servings(with(others, ours), clients)
+		allowed := map[taking]bool{}
 		for _, client := range clients {
-			theirs := egress.Serving(others, client)
-			if client == ours.Namespace || theirs == nil || theirs.Namespace == ours.Namespace || egress.Serving(with(others, ours), client) != ours {
+			theirs := without[client]
+			if client == ours.Namespace || theirs == nil || theirs.Namespace == ours.Namespace || now[client] != ours {
+				continue
+			}
+			of := taking{theirs, was[client] != nil && s.is(was[client])}
+			if allowed[of] {
 				continue
 			}
 			reason := lacks(ours, theirs)
-			if was := egress.Serving(stored, client); was != nil && s.is(was) {
-				if reason == "" || before != nil && lacks(before, theirs) == reason {
-					continue
-				}
-			} else if reason == "" && (theirs.Observed || theirs.Terminating) {
+			if allowed[of] = of.allowed(reason, before); allowed[of] {
 				continue
 			}
 			out = append(out, egress.Finding{
@@ -49,6 +51,20 @@ func taken(s *subject, intent *egress.ServiceEntry) (out hop.Refusals) {
 		}
 	}
 	return append(out, takenBelow(s, ours, before)...)
+}
+
+// taking is that clients of an entry of another namespace find another, which they may do by what is stored.
+type taking struct {
+	theirs *egress.Entry
+	stood  bool
+}
+
+// allowed says whether they may, where the other lacks something, and did so before: what is not made worse is not refused.
+func (t taking) allowed(reason string, before *egress.Entry) bool {
+	if t.stood {
+		return reason == "" || before != nil && lacks(before, t.theirs) == reason
+	}
+	return reason == "" && (t.theirs.Observed || t.theirs.Terminating)
 }
 
 const hostTakenFix = `set exportTo: ["."], which leaves to others by which entry they call the host`
@@ -126,26 +142,50 @@ func end(entry, of *egress.Entry) string {
 
 // keepCalls tells of namespaces that an entry is exported to, and that go on calling a host by the entry of a third, which does not lead there.
 func keepCalls(s *subject, intent *egress.ServiceEntry) (out []string) {
-	ours := s.listens(intent)
+	ours, left := s.listens(intent), newBudget()
 	for i, host := range ours.Hosts {
 		others := slices.DeleteFunc(slices.Clone(s.View.Entries(host)), s.is)
+		if !left.spend(compared(others)) {
+			break
+		}
+		kept := callersOf(with(others, ours), ours)
 		for _, theirs := range others {
 			if theirs.Namespace == ours.Namespace {
 				continue // Istio joins the two, or it is refused that it hides ports (apart)
 			}
-			clients, all := egress.Clients(theirs.ExportTo, theirs.Namespace)
-			if all {
-				clients = []string{""}
+			client, keeps := kept[theirs]
+			if !keeps || !left.spend(len(ours.Ports)) {
+				continue
 			}
-			at := slices.IndexFunc(clients, func(client string) bool {
-				return client != ours.Namespace && client != theirs.Namespace && egress.Exports(ours.ExportTo, ours.Namespace, client) &&
-					egress.Serving(with(others, ours), client) == theirs
-			})
-			if reason := lacks(theirs, ours); at >= 0 && reason != "" {
+			if reason := lacks(theirs, ours); reason != "" {
 				out = append(out, fmt.Sprintf("spec.hosts[%d]: %s by ServiceEntry %s/%s, and not by this one, %s; ask its owners to remove the host",
-					i, callers(clients[at], intent.Hosts[i]), theirs.Namespace, theirs.Name, reason))
+					i, callers(client, intent.Hosts[i]), theirs.Namespace, theirs.Name, reason))
 				break
 			}
+		}
+	}
+	return out
+}
+
+// callersOf returns the first client of ours, among those of other namespaces, of each entry that some find the host by.
+func callersOf(entries []*egress.Entry, ours *egress.Entry) map[*egress.Entry]string {
+	clients, all := egress.Clients(ours.ExportTo, ours.Namespace)
+	if all {
+		clients = []string{""}
+		for _, entry := range entries {
+			names, _ := egress.Clients(entry.ExportTo, entry.Namespace)
+			clients = append(clients, names...)
+		}
+		slices.Sort(clients)
+	}
+	found, out := egress.Servings(entries, clients), map[*egress.Entry]string{}
+	for _, client := range clients {
+		theirs := found[client]
+		if theirs == nil || client == ours.Namespace || client == theirs.Namespace {
+			continue
+		}
+		if _, known := out[theirs]; !known {
+			out[theirs] = client
 		}
 	}
 	return out

@@ -77,7 +77,7 @@ func routesInEachVersion(t *testing.T) {
 	require.NoError(t, shared.Client.Create(t.Context(), one))
 	require.NoError(t, shared.Client.Create(t.Context(), entry(t, "v1", ns, "two", strings.ReplaceAll(bothSpec, "HOST", "two.api.test"))))
 
-	const carried, tls = "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: one.api.test, port: 80, weight: 9}, {name: reviews, port: 80, weight: 1}]}]", "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: one.api.test, port: 443}]}]"
+	const carried, tls = "parentRefs: [{ENTRY: api}], rules: [{backendRefs: [{HOST: one.api.test, port: 80, weight: 9}, {name: reviews, port: 80, weight: 1}]}]", "parentRefs: [{ENTRY: api, port: 443}], rules: [{backendRefs: [{HOST: one.api.test, port: 443}]}]"
 	for _, of := range []struct{ version, kind, spec string }{
 		{"v1", "HTTPRoute", carried}, {"v1beta1", "HTTPRoute", carried}, {"v1", "GRPCRoute", carried}, {"v1", "TLSRoute", tls + ", hostnames: [one.api.test]"},
 		{"v1alpha2", "TCPRoute", "parentRefs: [{group: '', kind: Service, name: reviews}], rules: [{backendRefs: [{name: reviews, port: 80}]}]"},
