@@ -127,7 +127,7 @@ func TestWhoCallsByAnotherIsBounded(t *testing.T) {
 	intent, err := subject.entry()
 	require.NoError(t, err)
 	for name, look := range map[string]func(){
-		"taken":     func() { taken(subject, intent) },
+		"taken":     func() { _ = taken(subject, intent) },
 		"keepCalls": func() { assert.Empty(t, keepCalls(subject, intent)) },
 	} {
 		assert.Less(t, testing.AllocsPerRun(1, look), 600.0+others*hosts*3, name)
