@@ -39,7 +39,7 @@ var otherForms = map[string]struct {
 	"virtualServices": {60, []string{
 		"hostile-routes/bound-to-a-gateway-before-the-entry", "mirrors/before-its-entry", "routes/several-hosts-before-their-entries",
 		"hostile-routes/names-at-an-address", "routes/of-gateways-too-before-its-entry",
-		"routes/pair-to-one-of-several-ports", "routes/tls-to-another-before-its-entry",
+		"routes/pair-to-one-of-several-ports", "routes/tls-to-another-before-its-entry", "encryption/by-hand", "ingress/public-host-of-the-mesh-too",
 	}, nil},
 }
 
