@@ -74,8 +74,8 @@ func Concerned(entries []*Entry, namespace string) *Entry {
 	return serving
 }
 
-// portsBeside returns the ports of an entry, nil for none, and of those that its namespace has beside it at the same gateway, each once.
-func portsBeside(of *Entry, entries []*Entry) []Port {
+// PortsBeside returns the ports of an entry, nil for none, and of those that its namespace has beside it at the same gateway, each once.
+func PortsBeside(of *Entry, entries []*Entry) []Port {
 	if of == nil {
 		return nil
 	}

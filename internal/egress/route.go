@@ -291,7 +291,7 @@ func (r *resolver) host(written string) Route {
 		Canonical: canonical, Entries: entries, Serving: Concerned(entries, r.namespace),
 		InMesh: r.mesh.InMesh(canonical, r.view),
 	}
-	out.Ports = portsBeside(out.Serving, entries)
+	out.Ports = PortsBeside(out.Serving, entries)
 	if out.Serving != nil && out.Serving.Gateway != "" {
 		gw, _ := r.mesh.GatewayByName(out.Serving.Gateway)
 		out.Exit = r.view.Exit(canonical, gw.Namespace())

@@ -278,10 +278,5 @@ func (m *Mesh) leftToExit(rule *Rule, entry *Entry, view View) bool {
 	if exit == nil {
 		return false
 	}
-	for _, port := range entry.Ports {
-		if !entry.EncryptedAs(rule, port, exit) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(PortsBeside(entry, view.Entries(rule.Host)), func(port Port) bool { return !entry.EncryptedAs(rule, port, exit) })
 }

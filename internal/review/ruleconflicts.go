@@ -43,11 +43,11 @@ func ruleConflicts(s *subject, rule *egress.Rule, serving *egress.Entry) (out ho
 // against returns what of a rule contradicts the exit that its calls go by.
 func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress.Exit) (out []egress.Contradiction) {
 	if serving.Namespace != rule.Namespace {
-		return joining(exit, serving, rule)
+		return s.joining(exit, serving, rule)
 	}
 	if beside := s.Mesh.Beside(rule, s.View); beside != nil {
 		gw, _ := s.Mesh.GatewayByName(beside.Gateway)
-		out = joining(s.View.Exit(rule.Host, gw.Namespace()), beside, rule)
+		out = s.joining(s.View.Exit(rule.Host, gw.Namespace()), beside, rule)
 	}
 	others := exit.WithoutNamespace(rule.Namespace)
 	if others == nil {
@@ -61,7 +61,7 @@ func (s *subject) against(rule *egress.Rule, serving *egress.Entry, exit *egress
 		}
 	}
 	if exit.Owner().Namespace != rule.Namespace {
-		return append(out, joining(others, others.Owner(), rule)...)
+		return append(out, s.joining(others, others.Owner(), rule)...)
 	}
 	return out
 }
@@ -133,12 +133,12 @@ func uncovered(s *subject, before, next *egress.Rule) (out hop.Refusals) {
 	return out
 }
 
-// joining returns what a rule asks of an exit that is not its own to define.
-func joining(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []egress.Contradiction) {
+// joining returns what a rule asks of an exit that is not its own to define, of all ports that the owner's namespace has of the host.
+func (s *subject) joining(exit *egress.Exit, owner *egress.Entry, rule *egress.Rule) (out []egress.Contradiction) {
 	if exit == nil {
 		return nil
 	}
-	for _, port := range owner.Ports {
+	for _, port := range egress.PortsBeside(owner, s.View.Entries(rule.Host)) {
 		if !owner.EncryptedAs(rule, port, exit) {
 			out = append(out, egress.Contradiction{Owner: owner, Reason: fmt.Sprintf("port %d is not encrypted as here", port.Number)})
 		}
