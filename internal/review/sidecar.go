@@ -74,7 +74,7 @@ func sidecarChanges(s *subject) (out []string) {
 // them, sorted. One for some workloads may well leave out what they do not call.
 func hiddenHosts(s *subject) (out []string) {
 	imports := importsOf(s.intent, s.Namespace.Name)
-	if len(imports.listeners) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
+	if len(imports.ports) == 0 || !hop.SidecarIsWide(s.intent) || s.Namespace.Name == s.Mesh.IstioNamespace {
 		return nil
 	}
 	for _, host := range s.View.Below("*") {

@@ -69,6 +69,7 @@ func TestASidecarThatHidesOnesOwnEntriesIsTold(t *testing.T) {
 		`{egress: [{hosts: ["./*"]}, {port: {number: 443}, hosts: ["./*", "~/x.test"]}]}`:           "",
 		`{egress: [{hosts: ["*/*", "~./*.wild.test"]}]}`:                                            `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 0 more)`,
 		`{egress: [{hosts: ["*/*", "~/*"]}]}`:                                                       `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 4 more)`,
+		`{egress: [{hosts: ["~/*"]}]}`:                                                              `"*.wild.test", of the namespace's own ServiceEntries, is not imported (and 4 more)`,
 		`{egress: [{hosts: ["./two.example.com", "payments/*.test", "partners/*"]}]}`:               `"grpc.example.com", of the namespace's own ServiceEntries, is not imported (and 1 more)`,
 		`{egress: [{hosts: ["./*"]}]}`:                                                              "",
 		`{egress: [{hosts: ["*/*"]}]}`:                                                              "",
