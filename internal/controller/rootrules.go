@@ -29,8 +29,7 @@ func (p *Preflight) rootRules(ctx context.Context, mesh *meshSettings) (out []ro
 		if len(exportTo) == 0 {
 			exportTo = mesh.DefaultDestinationRuleExportTo
 		}
-		names, all := egress.Clients(exportTo, rule.Namespace)
-		if !rule.Selects && (all || slices.ContainsFunc(names, func(name string) bool { return name != rule.Namespace })) {
+		if !rule.Selects && egress.ReachesOthers(exportTo, rule.Namespace) {
 			out = append(out, rootRule{rule, exportTo})
 		}
 	}

@@ -33,6 +33,12 @@ func Exports(exportTo []string, namespace, client string) bool {
 	return exports(exportTo, namespace, client) != reachesNot
 }
 
+// ReachesOthers says whether an exportTo of an object of a namespace reaches others than that.
+func ReachesOthers(exportTo []string, namespace string) bool {
+	names, all := Clients(exportTo, namespace)
+	return all || slices.ContainsFunc(names, func(name string) bool { return name != namespace })
+}
+
 // ExportTo reads the exportTo of an object of any kind of Istio's that has one.
 func ExportTo(object *unstructured.Unstructured) []string {
 	out, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "exportTo")

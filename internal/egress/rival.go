@@ -187,9 +187,3 @@ func (r *Rival) age() time.Time {
 	}
 	return r.Created
 }
-
-// Private says whether no other namespace sees it.
-func (r *Rival) Private() bool {
-	names, all := Clients(r.ExportTo, r.Namespace)
-	return !all && !slices.ContainsFunc(names, func(name string) bool { return name != r.Namespace })
-}

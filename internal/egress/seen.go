@@ -44,8 +44,5 @@ func (e *Entry) sees(by *Seen) bool {
 	return meet(e, &Entry{Namespace: by.Namespace, ExportTo: by.ExportTo})
 }
 
-// seenByOthers says whether it is exported to others than its own namespace.
-func (s *Seen) seenByOthers() bool {
-	names, all := Clients(s.ExportTo, s.Namespace)
-	return all || slices.ContainsFunc(names, func(name string) bool { return name != s.Namespace })
-}
+// Exported says whether others than its own namespace see it.
+func (s *Seen) Exported() bool { return ReachesOthers(s.ExportTo, s.Namespace) }

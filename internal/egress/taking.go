@@ -113,7 +113,7 @@ func Takes(vs *unstructured.Unstructured, mesh *Mesh) (out []string) {
 func (e *Entry) TakenBy(host string, view View) *Seen {
 	for _, pattern := range Patterns(host) {
 		for _, by := range view.Taking(pattern) {
-			if by.Namespace != e.Namespace && by.seenByOthers() && e.sees(by) {
+			if by.Namespace != e.Namespace && by.Exported() && e.sees(by) {
 				return by
 			}
 		}

@@ -31,7 +31,7 @@ func (x rivals) swap(route types.NamespacedName, next *egress.Rival) {
 	x.byRoute[route] = next
 	for _, host := range next.Hosts {
 		x.own.add(Client{route.Namespace, host}, route)
-		if !next.Private() {
+		if next.Exported() {
 			x.exported.add(host, route)
 		}
 	}

@@ -151,8 +151,7 @@ func (s *subject) takes(intent *egress.ServiceEntry, written string) (message, f
 
 // leadsOthers says whether sidecars of other namespaces listen for calls of an entry.
 func leadsOthers(entry *egress.Entry) bool {
-	clients, all := egress.Clients(entry.ExportTo, entry.Namespace)
-	return all || amongOthers(clients, entry.Namespace)
+	return egress.ReachesOthers(entry.ExportTo, entry.Namespace)
 }
 
 // amongOthers says whether there are other namespaces than one among some.

@@ -369,7 +369,7 @@ func (c *Cluster) Routings(namespace, host string) (out []*egress.Routing) {
 // Rivals implements egress.View.
 func (c *Cluster) Rivals(namespace, host string) (out []*egress.Rival) {
 	for _, rival := range c.Stored {
-		if slices.Contains(rival.Hosts, host) && (rival.Namespace == namespace || !rival.Private()) {
+		if slices.Contains(rival.Hosts, host) && (rival.Namespace == namespace || rival.Exported()) {
 			out = append(out, rival)
 		}
 	}
