@@ -1,7 +1,6 @@
 package discover
 
 import (
-	"net"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -20,11 +19,7 @@ func nameOf(raw string) (string, bool) {
 	if len(raw) > 512 {
 		return "", false
 	}
-	host := raw
-	if of, _, err := net.SplitHostPort(raw); err == nil {
-		host = of
-	}
-	host = egress.Canonical(host)
+	host := egress.Canonical(egress.HostOnly(raw))
 	last := host[strings.LastIndex(host, ".")+1:]
 	if len(validation.IsDNS1123Subdomain(host)) > 0 || !strings.Contains(host, ".") || numeric.MatchString(last) {
 		return "", false
@@ -39,10 +34,7 @@ func nameOf(raw string) (string, bool) {
 
 // isAddress says whether a Host header is an address, which names nothing.
 func isAddress(raw string) bool {
-	if of, _, err := net.SplitHostPort(raw); err == nil {
-		raw = of
-	}
-	_, err := netip.ParseAddr(strings.Trim(raw, "[]"))
+	_, err := netip.ParseAddr(strings.Trim(egress.HostOnly(raw), "[]"))
 	return err == nil
 }
 

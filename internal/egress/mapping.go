@@ -54,7 +54,7 @@ func Mappings(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 		if route.Section != "http" {
 			continue
 		}
-		if !mesh.Inject && route.leavesPortOut() {
+		if !mesh.Inject && route.asksFor80() {
 			add(route.Port(), NeedsAnother)
 		}
 		if route.Port() == 0 {
@@ -70,8 +70,8 @@ func Mappings(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 	return out
 }
 
-// leavesPortOut says whether a route itself has some calls ask for the host that it leads to, which is then at port 80, and leads to another.
-func (r Route) leavesPortOut() bool {
+// asksFor80 says whether a route itself has some calls ask for the host that it leads to, which is then at port 80, and leads to another.
+func (r Route) asksFor80() bool {
 	return r.Port() != 80 && slices.ContainsFunc(r.Targets, func(target Target) bool {
 		return !target.OfSpec && target.Canonical == r.Canonical && (target.Port == 0 || target.Port == 80)
 	})
@@ -90,7 +90,7 @@ func Meant(vs *unstructured.Unstructured, mesh *Mesh) (out []Mapping) {
 			of.Needs = NeedsSeveral
 		case route.Section == "http" && of.Port != 0 && route.AsksOnlyFor():
 			of.Needs = NeedsRule
-		case route.Section == "http" && route.leavesPortOut() && !route.LeavesPortOut():
+		case route.Section == "http" && route.asksFor80() && !route.LeavesPortOut():
 			of.Needs, of.OnGateways = NeedsAnother, !route.Reach.Mesh
 		default:
 			continue

@@ -61,7 +61,7 @@ func (f *routeFacts) name(host Target, leaves bool) {
 	if !known {
 		i = len(f.Hosts)
 		f.hosts[host.Canonical] = i
-		f.Hosts = append(f.Hosts, hostFact(host.written(), host.Canonical, host.Path, f.gw, f.mesh, f.view))
+		f.Hosts = append(f.Hosts, hostFact(HostOnly(host.Host), host.Canonical, host.Path, f.gw, f.mesh, f.view))
 	}
 	f.Hosts[i].Leaves = f.Hosts[i].Leaves || leaves
 }

@@ -30,12 +30,12 @@ type Target struct {
 // Within says whether what is asked for is a canonical host, or a name below it where that is a wildcard.
 func (t Target) Within(host string) bool { return slices.Contains(Patterns(t.Canonical), host) }
 
-// written is the host as it is written, without the port.
-func (t Target) written() string {
-	if bare, _, err := net.SplitHostPort(t.Host); err == nil {
-		return bare
+// HostOnly takes the port off what calls ask for.
+func HostOnly(authority string) string {
+	if host, _, err := net.SplitHostPort(authority); err == nil {
+		return host
 	}
-	return t.Host
+	return authority
 }
 
 // targets returns the hosts that the calls of a destination ask for: every authority that its route or itself sets,

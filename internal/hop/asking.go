@@ -59,7 +59,7 @@ func reservedOf(d egress.Destination) string {
 		}
 	}
 	for _, authority := range asked {
-		if egress.IsReserved(hostOnly(authority)) {
+		if egress.IsReserved(egress.HostOnly(authority)) {
 			return authority
 		}
 	}

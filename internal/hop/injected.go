@@ -71,7 +71,7 @@ func asksFor(d, was egress.Destination) bool {
 	if d.Mirror || host == "" {
 		return false
 	}
-	ours := egress.IsReserved(hostOnly(host)) || host == fmt.Sprintf("%s:%d", egress.Canonical(was.Host()), was.Port())
+	ours := egress.IsReserved(egress.HostOnly(host)) || host == fmt.Sprintf("%s:%d", egress.Canonical(was.Host()), was.Port())
 	return ours && reflect.DeepEqual(d.Holder["headers"], any(asking(was.Holder["headers"], host)))
 }
 

@@ -2,7 +2,6 @@ package hop
 
 import (
 	"fmt"
-	"net"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -51,7 +50,7 @@ func Pairs(stored []egress.Destination, intent *unstructured.Unstructured, mesh 
 	var asked [][]egress.Target
 	out := map[string]egress.Pair{}
 	for i, d := range stored {
-		host := hostOnly(reservedOf(d))
+		host := egress.HostOnly(reservedOf(d))
 		if host == "" {
 			continue
 		}
@@ -75,14 +74,6 @@ func Pairs(stored []egress.Destination, intent *unstructured.Unstructured, mesh 
 		}
 	}
 	return out
-}
-
-// hostOnly takes the port off what calls ask for.
-func hostOnly(authority string) string {
-	if host, _, err := net.SplitHostPort(authority); err == nil {
-		return host
-	}
-	return authority
 }
 
 // PairSet returns the exit of a pair in the namespace of egress gateways: routes from each gateway that lead its calls to

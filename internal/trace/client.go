@@ -2,7 +2,6 @@ package trace
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -201,7 +200,7 @@ func asks(raw fields, d egress.Destination, authority string) string {
 	for _, holder := range holders {
 		set := fieldsOf(holder, "headers", "request", "set")
 		for _, name := range sorted(set) {
-			if value, is := set[name].(string); is && (strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")) {
+			if value, is := set[name].(string); is && egress.IsHostHeader(name) {
 				out = value
 			}
 		}
@@ -209,10 +208,5 @@ func asks(raw fields, d egress.Destination, authority string) string {
 	return out
 }
 
-// hostOf returns the host of an authority, and its port.
-func hostOf(authority string) string {
-	if host, _, err := net.SplitHostPort(authority); err == nil {
-		return egress.Canonical(host)
-	}
-	return egress.Canonical(authority)
-}
+// hostOf returns the host of an authority.
+func hostOf(authority string) string { return egress.Canonical(egress.HostOnly(authority)) }
