@@ -17,8 +17,8 @@ func (r *resolver) others(exportTo []string, narrowable bool) (out []Target) {
 		if r.mesh.InMesh(target.Canonical, r.view) {
 			continue
 		}
-		hosts := append([]string{target.Canonical}, r.view.Below(target.Canonical)...)
-		if slices.ContainsFunc(hosts, func(host string) bool { return !r.own(host, exportTo, narrowable) }) {
+		taken := func(host string) bool { return !r.own(host, exportTo, narrowable) }
+		if taken(target.Canonical) || IsWildcard(target.Canonical) && slices.ContainsFunc(r.view.Below(target.Canonical), taken) {
 			out = append(out, target)
 		}
 	}
@@ -49,7 +49,7 @@ func (r *resolver) own(host string, exportTo []string, must bool) bool {
 func (r *resolver) servedByAnother(entries []*Entry, exportTo []string) bool {
 	clients, all := Clients(exportTo, r.namespace)
 	if all {
-		clients = callers(entries)
+		clients = Askers(entries)
 	}
 	for client, by := range Servings(entries, clients) {
 		if client != r.namespace && by.Namespace != r.namespace {
@@ -57,19 +57,6 @@ func (r *resolver) servedByAnother(entries []*Entry, exportTo []string) bool {
 		}
 	}
 	return false
-}
-
-// callers returns the namespaces that may call by another entry than everybody does, and one that calls as everybody.
-func callers(entries []*Entry) []string {
-	out := []string{""}
-	for _, entry := range entries {
-		names, all := Clients(entry.ExportTo, entry.Namespace)
-		if all {
-			names = []string{entry.Namespace}
-		}
-		out = append(out, names...)
-	}
-	return out
 }
 
 // taking returns the routes that decide over calls of others, and cannot be kept from it. Of a host that no entry names itself each does:

@@ -57,6 +57,20 @@ func Servings(entries []*Entry, namespaces []string) map[string]*Entry {
 	return out
 }
 
+// Askers returns the namespaces that may find a host of entries by another than everybody does, some more than once, and "" for one that
+// finds it as everybody.
+func Askers(entries []*Entry) []string {
+	out := []string{""}
+	for _, entry := range entries {
+		names, all := Clients(entry.ExportTo, entry.Namespace)
+		if all {
+			names = []string{entry.Namespace}
+		}
+		out = append(out, names...)
+	}
+	return out
+}
+
 // Concerned returns the entry whose calls are under what a namespace writes of a host, by rules and routes: the one by which its own
 // sidecars find the host, and before another namespace's one of its own that others alone see, since these look for rules in the
 // namespace of the entry, and apply routes that are exported to them; nil for none. One that is not sealed comes first: calls by it leave

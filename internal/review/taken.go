@@ -171,12 +171,7 @@ func keepCalls(s *subject, intent *egress.ServiceEntry) (out []string) {
 func callersOf(entries []*egress.Entry, ours *egress.Entry) map[*egress.Entry]string {
 	clients, all := egress.Clients(ours.ExportTo, ours.Namespace)
 	if all {
-		clients = []string{""}
-		for _, entry := range entries {
-			names, _ := egress.Clients(entry.ExportTo, entry.Namespace)
-			clients = append(clients, names...)
-		}
-		slices.Sort(clients)
+		clients = slices.Sorted(slices.Values(egress.Askers(entries)))
 	}
 	found, out := egress.Servings(entries, clients), map[*egress.Entry]string{}
 	for _, client := range clients {
