@@ -36,8 +36,11 @@ func boundWithin(vs *unstructured.Unstructured) hop.Refusals {
 			route, _ := item.(map[string]any)
 			destinations, _ := route["route"].([]any)
 			mirrors, _ := route["mirrors"].([]any)
-			others := valuesOf(route["match"]) + valuesOf(route["headers"])
-			if many := len(destinations) + len(mirrors); many*others > maxPairs {
+			many := len(destinations) + len(mirrors)
+			if many < 2 {
+				continue // no object has more values than pairs (boundContent)
+			}
+			if others := valuesOf(route["match"]) + valuesOf(route["headers"]); many*others > maxPairs {
 				return hop.Refusals{{
 					Code: codeTooLarge, Field: field.NewPath("spec", section).Index(i).String(),
 					Message: fmt.Sprintf("%d destinations, and %d values of matches and headers, of one route are more than %d pairs", many, others, maxPairs),
