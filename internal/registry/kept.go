@@ -1,6 +1,10 @@
 package registry
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/egress-governor/egress-governor/internal/egress"
+)
 
 // counts are numbers by namespace. One that is 0 is not there.
 type counts map[string]int
@@ -16,6 +20,21 @@ func (r *Registry) LedBy(namespace, except string) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.ledHosts[namespace] - len(r.leading.hosts[types.NamespacedName{Namespace: namespace, Name: except}])
+}
+
+// ExportedBy implements egress.View.
+func (r *Registry) ExportedBy(namespace, except string) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.exportedTo[namespace] - exportedTo(r.entries[types.NamespacedName{Namespace: namespace, Name: except}].entry())
+}
+
+// exportedTo counts the namespaces that an entry is exported to, 0 for none.
+func exportedTo(entry *egress.Entry) int {
+	if entry == nil {
+		return 0
+	}
+	return len(entry.ExportTo)
 }
 
 // RuleValues implements egress.View.

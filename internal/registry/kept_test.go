@@ -80,3 +80,21 @@ func TestSoManyGivenAddressesAreKept(t *testing.T) {
 	}
 	assert.Equal(t, 512, known)
 }
+
+// TestNamespacesThatEntriesAreExportedToAreCounted, as entries come, change and go, but for the one that is asked about.
+func TestNamespacesThatEntriesAreExportedToAreCounted(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "")
+	entry := func(name, exportTo string) {
+		put(t, r, object(t, "ServiceEntry", "a", name, "{hosts: ["+name+".example.com], exportTo: ["+exportTo+"]}", 0))
+	}
+	counted := func() []int { return []int{r.ExportedBy("a", ""), r.ExportedBy("a", "one"), r.ExportedBy("b", "")} }
+	assert.Equal(t, []int{0, 0, 0}, counted())
+	entry("one", "b, c")
+	entry("two", "b")
+	assert.Equal(t, []int{3, 1, 0}, counted())
+	entry("one", "b, c, d")
+	assert.Equal(t, []int{4, 1, 0}, counted())
+	r.DeleteEntry("a", "one")
+	assert.Equal(t, []int{1, 1, 0}, counted())
+}

@@ -51,8 +51,8 @@ type Registry struct {
 	leading, narrowing, taking, astray routesByHost
 	mapped                             routesBy[egress.Mapping]
 	seenBy                             map[types.NamespacedName]*egress.Seen
-	// ledHosts counts by namespace the hosts of leading, with each VirtualService.
-	ledHosts counts
+	// ledHosts counts by namespace the hosts of leading, with each VirtualService, exportedTo the namespaces that entries are exported to.
+	ledHosts, exportedTo counts
 	// deciding has the Gateway objects on which VirtualServices decide.
 	deciding  map[types.NamespacedName][]string
 	suspended suspensions
@@ -106,7 +106,7 @@ func New(mesh *egress.Mesh) *Registry {
 		services: map[string]*egress.Service{}, clusterIPs: sets[netip.Addr, string]{}, given: sets[netip.Addr, types.NamespacedName]{},
 		rules: newRules(mesh), pairs: newPairs(), routings: newRoutings(), rivals: newRivals(),
 		leading: newRoutesBy[string](), narrowing: newRoutesBy[string](), taking: newRoutesBy[string](), astray: newRoutesBy[string](), mapped: newRoutesBy[egress.Mapping](),
-		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, deciding: map[types.NamespacedName][]string{},
+		seenBy: map[types.NamespacedName]*egress.Seen{}, ledHosts: counts{}, exportedTo: counts{}, deciding: map[types.NamespacedName][]string{},
 		bindings: map[types.NamespacedName]*egress.Binding{}, serving: newRoutesBy[string](), pods: newPods(), takers: map[string]*takers{},
 	}
 	for _, gw := range mesh.Gateways {
@@ -182,27 +182,12 @@ func (r *Registry) Named(namespace, name string) *egress.Entry {
 }
 
 // HostsOf implements egress.View.
-func (r *Registry) HostsOf(namespace, except string) int {
-	return r.tally(namespace, except, func(entry *egress.Entry) int {
-		if !entry.External {
-			return 0
-		}
-		return entry.Exits()
-	})
-}
-
-// ExportedBy implements egress.View.
-func (r *Registry) ExportedBy(namespace, except string) int {
-	return r.tally(namespace, except, func(entry *egress.Entry) int { return len(entry.ExportTo) })
-}
-
-// tally adds up what there is of each entry of a namespace but one.
-func (r *Registry) tally(namespace, except string, of func(entry *egress.Entry) int) (out int) {
+func (r *Registry) HostsOf(namespace, except string) (out int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for name, stored := range r.byNamespace[namespace] {
-		if entry := stored.entry(); entry != nil && name.Name != except {
-			out += of(entry)
+		if entry := stored.entry(); entry != nil && entry.External && name.Name != except {
+			out += entry.Exits()
 		}
 	}
 	return out
@@ -270,7 +255,9 @@ func (r *Registry) swap(name types.NamespacedName, next *Stored) {
 }
 
 func (r *Registry) keep(name types.NamespacedName, next *Stored) {
-	r.named.swap(name, r.entries[name].entry(), next.entry())
+	last := r.entries[name].entry()
+	r.named.swap(name, last, next.entry())
+	r.exportedTo.add(name.Namespace, exportedTo(next.entry())-exportedTo(last))
 	r.give(name, next)
 	if next == nil {
 		delete(r.entries, name)
