@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"istio.io/istio/pilot/pkg/simulation"
@@ -82,14 +81,23 @@ func (c *crossing) enter(sealed, held bool) {
 // crosses has the crossing stand that egressctl writes before the entry goes back, which is that by which it is sealed.
 func (c *crossing) crosses() {
 	c.t.Helper()
-	sealed, err := hop.Seal(c.entry, c.gw, c.mesh)
+	c.filter = c.found(c.entry).Object(c.mesh)
+}
+
+// found is the crossing of an entry as its author wrote it, under his rule and beside other objects.
+func (c *crossing) found(entry *unstructured.Unstructured, beside ...*unstructured.Unstructured) adopt.Crossing {
+	c.t.Helper()
+	sealed, err := hop.Seal(entry, c.gw, c.mesh)
 	require.NoError(c.t, err)
 	objects := []manifest.Object{{Unstructured: sealed}, {Unstructured: c.written}, {Unstructured: &unstructured.Unstructured{Object: map[string]any{
 		"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "app-a"}}}}}
-	found, err := adopt.Crossings(c.mesh, objects, []adopt.Return{{Object: objects[0], Intent: c.entry}})
+	for _, object := range beside {
+		objects = append(objects, manifest.Object{Unstructured: object})
+	}
+	found, err := adopt.Crossings(c.mesh, objects, []adopt.Return{{Object: objects[0], Intent: entry}})
 	require.NoError(c.t, err)
 	require.Len(c.t, found, 1)
-	c.filter = found[0].Object(c.mesh)
+	return found[0]
 }
 
 func (c *crossing) all() string {
@@ -126,8 +134,7 @@ func (c *crossing) goes(m *mesh, client *proxy, port int) string {
 func (c *crossing) by(m *mesh, client *proxy, of call, name string) string {
 	t := c.t
 	context, end := spoken(t, client, name), fmt.Sprintf("%s:%d", api, map[int]int{80: 443, 8443: 8443, 5432: 5432}[of.port])
-	ours := slices.ContainsFunc(context.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs(), func(of *tlsv3.SdsSecretConfig) bool { return of.Name == "default" })
-	at := addresses(client, name)
+	ours, at := shows(context), addresses(client, name)
 	if slices.Equal(at, []string{end}) {
 		if context == nil || ours {
 			return "straight out, and not encrypted for the host"

@@ -1,12 +1,12 @@
 package routing
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"testing"
 
 	lua "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,10 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/egress-governor/egress-governor/internal/adopt"
 	"github.com/egress-governor/egress-governor/internal/egress"
-	"github.com/egress-governor/egress-governor/internal/hop"
-	"github.com/egress-governor/egress-governor/internal/manifest"
 )
 
 // ledToTLS is a passing entry whose HTTP a route leads to a TLS port, where its author's rule encrypts it.
@@ -62,15 +59,9 @@ func (l *ledToTLS) led() *unstructured.Unstructured {
 // crosses has the crossing stand that egressctl writes.
 func (l *ledToTLS) crosses() {
 	l.t.Helper()
-	sealed, err := hop.Seal(l.passing.written(l.gw.Transport), l.gw, l.mesh)
-	require.NoError(l.t, err)
-	objects := []manifest.Object{{Unstructured: sealed}, {Unstructured: l.crossing.written}, {Unstructured: l.asWritten}, {Unstructured: &unstructured.Unstructured{Object: map[string]any{
-		"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "app-a"}}}}}
-	found, err := adopt.Crossings(l.mesh, objects, []adopt.Return{{Object: objects[0], Intent: l.entry}})
-	require.NoError(l.t, err)
-	require.Len(l.t, found, 1)
-	require.Equal(l.t, []string{"api.example.com:443"}, found[0].Hosts())
-	l.filter = found[0].Object(l.mesh)
+	found := l.found(l.passing.written(l.gw.Transport), l.asWritten)
+	require.Equal(l.t, []string{"api.example.com:443"}, found.Hosts())
+	l.filter = found.Object(l.mesh)
 }
 
 // askedBy is what a cluster itself has its calls ask for, empty for what they ask for anyway.
@@ -114,10 +105,8 @@ func (l *ledToTLS) goes() string {
 	if slices.Equal(at, []string{webs}) || slices.Equal(at, []string{api + ":80"}) {
 		return map[bool]string{true: direct, false: inClear}[context != nil]
 	}
-	if of.asks = found[0].asks; askedBy(t, client, found[0].cluster) != "" {
-		of.asks = askedBy(t, client, found[0].cluster)
-	}
-	ours := slices.ContainsFunc(context.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs(), func(of *tlsv3.SdsSecretConfig) bool { return of.Name == "default" })
+	of.asks = cmp.Or(askedBy(t, client, found[0].cluster), found[0].asks)
+	ours := shows(context)
 	passed := slices.Equal(at, []string{l.gw.Service + ":443"}) // as what no gateway reads: bytes
 	switch {
 	case l.gw.Transport == egress.MutualTLS && (gatewayOf(t, m, at, passed) == nil || context != nil && !ours):
